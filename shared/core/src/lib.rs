@@ -1,0 +1,17 @@
+//! The kernel of Souk: ids, money, roles and the ports that every host fills in.
+//!
+//! Nothing here does I/O or names a platform. Functions (`functions/*`) are written against these types; adapters
+//! (`shared/local`, `shared/cloudflare`, `shared/aws`) implement the ports; only the hosts see both.
+
+pub mod access;
+pub mod clock;
+pub mod documents;
+pub mod id;
+pub mod money;
+pub mod random;
+
+pub use access::{Principal, Role};
+pub use clock::{Clock, Timestamp};
+pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
+pub use money::Money;
+pub use random::Random;

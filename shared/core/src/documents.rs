@@ -44,13 +44,19 @@ pub struct Key {
 impl Key {
     /// The key at `sk` of partition `pk`.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        Self { pk: pk.into(), sk: sk.into() }
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
     }
 
     /// The key of a document that has a partition to itself: `kind/name`.
     #[must_use]
     pub fn of(kind: &str, name: &str) -> Self {
-        Self { pk: format!("{kind}/{name}"), sk: String::new() }
+        Self {
+            pk: format!("{kind}/{name}"),
+            sk: String::new(),
+        }
     }
 }
 
@@ -89,7 +95,10 @@ pub struct Entry {
 impl Entry {
     /// An entry of `index` at `sort`.
     pub fn new(index: impl Into<String>, sort: impl Into<String>) -> Self {
-        Self { index: index.into(), sort: sort.into() }
+        Self {
+            index: index.into(),
+            sort: sort.into(),
+        }
     }
 }
 
@@ -172,7 +181,15 @@ impl Change {
         let stale = before.iter().filter(|e| !after.contains(e)).cloned().collect();
         let entries = after.into_iter().filter(|e| !before.contains(e)).collect();
         let condition = Condition::Version(version);
-        Change::Put { key, body, counters: Vec::new(), expires_at: None, condition, entries, stale }
+        Change::Put {
+            key,
+            body,
+            counters: Vec::new(),
+            expires_at: None,
+            condition,
+            entries,
+            stale,
+        }
     }
 
     /// Takes a name for one owner: a small document that fails if the name is taken.
@@ -227,7 +244,14 @@ impl Commit {
                 return refuse("two changes of one commit touch one document");
             }
             match change {
-                Change::Put { body, entries, stale, expires_at, counters, .. } => {
+                Change::Put {
+                    body,
+                    entries,
+                    stale,
+                    expires_at,
+                    counters,
+                    ..
+                } => {
                     if body.len() > MAX_BODY {
                         return refuse("a document is at most 100 KB");
                     }
@@ -249,7 +273,10 @@ impl Commit {
                         return refuse("two changes of one commit touch one entry");
                     }
                 }
-                Change::Require { condition: Condition::Any, .. } => return refuse("nothing is required"),
+                Change::Require {
+                    condition: Condition::Any,
+                    ..
+                } => return refuse("nothing is required"),
                 Change::Add { counter, .. } if !is_counter(counter) => {
                     return refuse("a counter's name is ASCII letters, digits and _");
                 }
@@ -292,13 +319,41 @@ impl Query {
     /// The first `limit` documents of an index.
     pub fn index(name: impl Into<String>, limit: usize) -> Self {
         let source = Source::Index(name.into());
-        Self { source, prefix: String::new(), descending: false, limit, after: None }
+        Self {
+            source,
+            prefix: String::new(),
+            descending: false,
+            limit,
+            after: None,
+        }
     }
 
     /// The first `limit` documents of a partition.
     pub fn partition(pk: impl Into<String>, limit: usize) -> Self {
         let source = Source::Partition(pk.into());
-        Self { source, prefix: String::new(), descending: false, limit, after: None }
+        Self {
+            source,
+            prefix: String::new(),
+            descending: false,
+            limit,
+            after: None,
+        }
+    }
+
+    /// The sort keys it may answer with, as a range: from the first, inclusive, to the second, exclusive (`None`: no end).
+    /// `after` is applied besides.
+    #[must_use]
+    pub fn bounds(&self) -> (&str, Option<String>) {
+        let mut chars: Vec<char> = self.prefix.chars().collect();
+        while let Some(last) = chars.pop() {
+            // The next character up; surrogates are no characters, and nothing follows the last one.
+            let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+            if let Some(next) = next {
+                chars.push(next);
+                return (&self.prefix, Some(chars.into_iter().collect()));
+            }
+        }
+        (&self.prefix, None)
     }
 
     /// Refuses what not every store could do; every adapter calls it first.

@@ -18,9 +18,9 @@ pub fn new(prefix: &str, clock: &dyn Clock, source: &dyn Random) -> String {
 /// Whether `text` has the form of an id with this prefix.
 #[must_use]
 pub fn is(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|hex| {
-        hex.len() == HEX && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    })
+    text.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .is_some_and(|hex| hex.len() == HEX && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
 }
 
 #[cfg(test)]
@@ -47,7 +47,16 @@ mod tests {
         let late = new("prd", &At(1_700_000_000_001), &Fill(0));
         assert!(early < late);
         assert!(is("prd", &early) && !is("vnd", &early));
-        for bad in ["", "prd", "prd_", "prd_xyz", "prd-1", "a-slug", &early.to_uppercase(), &format!("{early}0")] {
+        for bad in [
+            "",
+            "prd",
+            "prd_",
+            "prd_xyz",
+            "prd-1",
+            "a-slug",
+            &early.to_uppercase(),
+            &format!("{early}0"),
+        ] {
             assert!(!is("prd", bad), "{bad}");
         }
     }

@@ -35,7 +35,9 @@ impl Money {
     /// stand side by side. Exchange rates play no part.
     #[must_use]
     pub fn sort_key(&self) -> String {
-        let digits = iso_currency::Currency::from_code(&self.currency).and_then(|c| c.exponent()).unwrap_or(2);
+        let digits = iso_currency::Currency::from_code(&self.currency)
+            .and_then(|c| c.exponent())
+            .unwrap_or(2);
         let scale = 10_i128.pow(u32::from(4_u16.saturating_sub(digits)));
         format!("{:020}", i128::from(self.amount).saturating_mul(scale))
     }
@@ -47,16 +49,28 @@ mod tests {
 
     #[test]
     fn faults_name_each_field() {
-        let money = |amount, currency: &str| Money { amount, currency: currency.into() };
+        let money = |amount, currency: &str| Money {
+            amount,
+            currency: currency.into(),
+        };
         assert_eq!(money(0, "EUR").faults(), []);
         assert_eq!(money(MAX_AMOUNT, "JPY").faults(), []);
-        assert_eq!(money(-1, "euro").faults().iter().map(|f| f.0).collect::<Vec<_>>(), ["amount", "currency"]);
+        assert_eq!(
+            money(-1, "euro").faults().iter().map(|f| f.0).collect::<Vec<_>>(),
+            ["amount", "currency"]
+        );
         assert_eq!(money(MAX_AMOUNT + 1, "EUR").faults()[0].0, "amount");
     }
 
     #[test]
     fn sorts_across_currencies_by_major_units() {
-        let key = |amount, currency: &str| Money { amount, currency: currency.into() }.sort_key();
+        let key = |amount, currency: &str| {
+            Money {
+                amount,
+                currency: currency.into(),
+            }
+            .sort_key()
+        };
         assert!(key(999, "EUR") < key(1000, "EUR"));
         assert!(key(1000, "EUR") < key(11, "JPY"));
         assert_eq!(key(1000, "EUR"), key(10, "JPY"));

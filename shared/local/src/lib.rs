@@ -1,0 +1,21 @@
+//! Adapters for the local host: documents in an SQLite file, and the system's own clock and randomness.
+
+mod sqlite;
+mod system;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use souk_core::Clock;
+use souk_sql::SqlDocuments;
+
+pub use sqlite::SqliteDriver;
+pub use system::{SystemClock, SystemRandom};
+
+/// The `Documents` port over an SQLite file.
+pub type SqliteDocuments = SqlDocuments<SqliteDriver>;
+
+/// Opens, creates or migrates the database at `path`.
+pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteDocuments, String> {
+    Ok(SqlDocuments::new(SqliteDriver::open(path)?, clock))
+}

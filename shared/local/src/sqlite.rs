@@ -1,0 +1,187 @@
+//! SQLite in WAL mode, `synchronous=FULL`: what was acknowledged is on the disk.
+//!
+//! **Writes** go to one thread that owns the only writing connection. It takes all the batches that wait, up to
+//! [`GROUP`], and commits them as one transaction with a savepoint around each: one `fsync` serves many callers, and a
+//! batch that fails undoes itself alone. Callers hear only after the commit, so a crash at any moment loses nothing
+//! that was acknowledged.
+//!
+//! **Reads** run on the calling thread, on a connection from a small pool: they take microseconds from the page cache,
+//! less than handing them to another thread would. In WAL mode readers and the writer do not wait for each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use souk_sql::{MIGRATIONS, SqlDriver, SqlError, Statement, Value};
+use tokio::sync::oneshot;
+
+/// How many batches one transaction takes at most.
+const GROUP: usize = 64;
+/// How many batches may wait; more are refused at once.
+const WAITING: usize = 4096;
+
+type Reply = oneshot::Sender<Result<(), SqlError>>;
+
+/// A database file.
+pub struct SqliteDriver {
+    path: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+    writer: SyncSender<(Vec<Statement>, Reply)>,
+}
+
+impl SqliteDriver {
+    /// Opens the file, creates it if there is none, and brings its schema up to date.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let failed = |e: rusqlite::Error| format!("{}: {e}", path.display());
+        let mut connection = Connection::open(path).map_err(failed)?;
+        configure(&connection).map_err(failed)?;
+        migrate(&mut connection).map_err(failed)?;
+        let (writer, waiting) = sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || write_all(&connection, &waiting))
+            .map_err(|e| e.to_string())?;
+        Ok(Self {
+            path: path.to_owned(),
+            readers: Mutex::default(),
+            writer,
+        })
+    }
+
+    fn reader(&self) -> rusqlite::Result<Connection> {
+        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(connection) = pooled {
+            return Ok(connection);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        configure(&connection)?;
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl SqlDriver for SqliteDriver {
+    async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
+        let connection = self.reader().map_err(failed)?;
+        let rows = rows(&connection, &statement).map_err(failed)?;
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        Ok(rows)
+    }
+
+    async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
+        let (reply, answer) = oneshot::channel();
+        match self.writer.try_send((batch, reply)) {
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Err(SqlError::Failed("the writer has stopped".into()))),
+            Err(TrySendError::Full(_)) => Err(SqlError::Failed("too many writes are waiting".into())),
+            Err(TrySendError::Disconnected(_)) => Err(SqlError::Failed("the writer has stopped".into())),
+        }
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;",
+    )
+}
+
+/// Applies the migrations that the file has not had; `user_version` counts them.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let done: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (number, (_, sql)) in (1_u32..).zip(MIGRATIONS) {
+        if number > done {
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", number)?;
+        }
+    }
+    transaction.commit()
+}
+
+fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.query(params_from_iter(statement.args.iter().map(Argument)))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(match row.get_ref(column)? {
+                ValueRef::Integer(number) => Value::Integer(number),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
+            });
+        }
+        out.push(values);
+    }
+    Ok(out)
+}
+
+/// The writer's life: until every driver that could send to it is gone.
+fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)>) {
+    while let Ok(first) = waiting.recv() {
+        let mut group = vec![first];
+        group.extend(waiting.try_iter().take(GROUP - 1));
+        let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let results = commit_group(connection, &batches).unwrap_or_else(|error| {
+            // Nothing of the group happened. A rollback fails only where SQLite has rolled back by itself.
+            let _ = connection.execute_batch("ROLLBACK");
+            vec![Err(failed(error)); batches.len()]
+        });
+        for (reply, result) in replies.into_iter().zip(results) {
+            // Whoever asked may be gone; what was written stays written.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// One transaction for the whole group, a savepoint for each batch. `Err` means that nothing was written.
+fn commit_group(connection: &Connection, batches: &[Vec<Statement>]) -> rusqlite::Result<Vec<Result<(), SqlError>>> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        connection.prepare_cached("SAVEPOINT batch")?.execute([])?;
+        let result = batch.iter().try_for_each(|statement| {
+            let args = params_from_iter(statement.args.iter().map(Argument));
+            connection.prepare_cached(&statement.sql)?.execute(args).map(drop)
+        });
+        match result {
+            Ok(()) => results.push(Ok(())),
+            // A failed constraint is this batch's own affair; a full disk or an I/O error ends the group.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                connection.prepare_cached("ROLLBACK TO batch")?.execute([])?;
+                results.push(Err(failed(error)));
+            }
+            Err(error) => return Err(error),
+        }
+        connection.prepare_cached("RELEASE batch")?.execute([])?;
+    }
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(results)
+}
+
+fn failed(error: rusqlite::Error) -> SqlError {
+    SqlError::from_message(error.to_string())
+}
+
+struct Argument<'a>(&'a Value);
+
+impl ToSql for Argument<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}

@@ -1,0 +1,313 @@
+//! [`SqlDocuments`]: the port, statement by statement.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use souk_core::documents::{MAX_KEYS, Source};
+use souk_core::{
+    Change, Clock, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError, Timestamp,
+};
+
+use crate::{SqlDriver, SqlError, Statement, Value};
+
+/// How many expired documents each commit clears away.
+const SWEEP: i64 = 8;
+
+/// Documents in an SQL database.
+pub struct SqlDocuments<D> {
+    driver: D,
+    clock: Arc<dyn Clock>,
+}
+
+impl<D: SqlDriver> SqlDocuments<D> {
+    /// Documents behind `driver`, whose database has had every migration.
+    pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
+        Self { driver, clock }
+    }
+
+    fn now(&self) -> Value {
+        Value::Integer(self.clock.now().as_millisecond())
+    }
+}
+
+const COLUMNS: &str = "d.pk, d.sk, d.version, d.body, d.counters, d.expires_at";
+
+#[async_trait]
+impl<D: SqlDriver> Documents for SqlDocuments<D> {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        if keys.len() > MAX_KEYS {
+            return Err(StoreError::Refused("at most 100 keys".into()));
+        }
+        if let [key] = keys {
+            let sql = "SELECT d.pk, d.sk, d.version, d.body, d.counters, d.expires_at FROM documents d \
+                       WHERE d.pk = ?1 AND d.sk = ?2 AND (d.expires_at IS NULL OR d.expires_at > ?3)";
+            let args = vec![key.pk.as_str().into(), key.sk.as_str().into(), self.now()];
+            let row = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?.pop();
+            return Ok(vec![row.map(|row| document(&mut row.into_iter())).transpose()?]);
+        }
+        let mut found = vec![None; keys.len()];
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let sql = "SELECT k.key, d.pk, d.sk, d.version, d.body, d.counters, d.expires_at \
+                   FROM json_each(?1) k CROSS JOIN documents d ON d.pk = k.value ->> 0 AND d.sk = k.value ->> 1 \
+                   WHERE d.expires_at IS NULL OR d.expires_at > ?2";
+        let list = pairs(keys.iter().map(|key| (&key.pk, &key.sk)));
+        for row in self
+            .driver
+            .read(Statement::new(sql, vec![list, self.now()]))
+            .await
+            .map_err(failed)?
+        {
+            let mut row = row.into_iter();
+            let place = usize::try_from(integer(&mut row)?).unwrap_or(usize::MAX);
+            if let Some(slot) = found.get_mut(place) {
+                *slot = Some(document(&mut row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        query.check()?;
+        let (lower, upper) = query.bounds();
+        let (name, sort, from) = match &query.source {
+            Source::Index(name) => (
+                name,
+                "e.sort",
+                "entries e CROSS JOIN documents d ON d.id = e.document WHERE e.name",
+            ),
+            Source::Partition(pk) => (pk, "d.sk", "documents d WHERE d.pk"),
+        };
+        // A blob sorts after every text, so x'' stands for "no end".
+        let (order, beyond) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
+        let after = if query.after.is_some() {
+            format!(" AND {sort} {beyond} ?6")
+        } else {
+            String::new()
+        };
+        let sql = format!(
+            "SELECT {sort}, {COLUMNS} FROM {from} = ?1 AND {sort} >= ?2 AND {sort} < coalesce(?3, x''){after} \
+             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
+        );
+        // One more than asked for tells whether anything follows.
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut args = vec![
+            name.as_str().into(),
+            lower.into(),
+            upper.into(),
+            self.now(),
+            limit.into(),
+        ];
+        args.extend(query.after.as_deref().map(Value::from));
+        let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
+        let mut page = Page {
+            items: Vec::with_capacity(rows.len()),
+            next: None,
+        };
+        for row in rows {
+            if page.items.len() == query.limit {
+                page.next = page.items.last().map(|item: &Item| item.sort.clone());
+                break;
+            }
+            let mut row = row.into_iter();
+            page.items.push(Item {
+                sort: text(&mut row)?,
+                document: document(&mut row)?,
+            });
+        }
+        Ok(page)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        commit.check()?;
+        let mut batch = Vec::with_capacity(commit.changes.len() * 3 + 1);
+        for (step, change) in commit.changes.into_iter().enumerate() {
+            self.statements(step, change, &mut batch);
+        }
+        let sweep = "DELETE FROM documents WHERE id IN (SELECT id FROM documents WHERE expires_at <= ?1 LIMIT ?2)";
+        batch.push(Statement::new(sweep, vec![self.now(), SWEEP.into()]));
+        self.driver.write(batch).await.map_err(failed)
+    }
+}
+
+impl<D: SqlDriver> SqlDocuments<D> {
+    fn statements(&self, step: usize, change: Change, batch: &mut Vec<Statement>) {
+        let guard =
+            |when: &'static str| Statement::new(when, vec![Value::Integer(i64::try_from(step).unwrap_or(i64::MAX))]);
+        const UNCHANGED: &str = "INSERT INTO guard (step) SELECT ?1 WHERE changes() = 0";
+        match change {
+            Change::Put {
+                key,
+                body,
+                counters,
+                expires_at,
+                condition,
+                entries,
+                stale,
+            } => {
+                batch.push(self.put(&key, body, &counters, expires_at, condition));
+                if condition != Condition::Any {
+                    batch.push(guard(UNCHANGED));
+                }
+                remove_entries(&stale, batch);
+                if !entries.is_empty() {
+                    let sql = "INSERT OR REPLACE INTO entries (name, sort, document) \
+                               SELECT value ->> 0, value ->> 1, (SELECT id FROM documents WHERE pk = ?2 AND sk = ?3) \
+                               FROM json_each(?1)";
+                    let list = pairs(entries.iter().map(|e| (&e.index, &e.sort)));
+                    batch.push(Statement::new(sql, vec![list, key.pk.into(), key.sk.into()]));
+                }
+            }
+            Change::Delete { key, condition, stale } => {
+                let (also, version) = at(condition);
+                let sql = format!(
+                    "DELETE FROM documents WHERE pk = ?1 AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3){also}"
+                );
+                let mut args = vec![key.pk.into(), key.sk.into(), self.now()];
+                args.extend(version);
+                batch.push(Statement::new(sql, args));
+                if condition != Condition::Any {
+                    batch.push(guard(UNCHANGED));
+                }
+                remove_entries(&stale, batch);
+            }
+            Change::Add { key, counter, delta } => {
+                let sql = "UPDATE documents SET counters = \
+                           json_set(counters, '$.' || ?4, coalesce(counters ->> ?4, 0) + ?5) \
+                           WHERE pk = ?1 AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
+                let args = vec![key.pk.into(), key.sk.into(), self.now(), counter.into(), delta.into()];
+                batch.push(Statement::new(sql, args));
+                batch.push(guard(UNCHANGED));
+            }
+            Change::Require { key, condition } => {
+                let (also, version) = at(condition);
+                let not = if condition == Condition::Absent { "" } else { "NOT " };
+                let sql = format!(
+                    "INSERT INTO guard (step) SELECT ?5 WHERE {not}EXISTS (SELECT 1 FROM documents WHERE pk = ?1 \
+                     AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3) AND ?4 IS ?4{also})"
+                );
+                let step = Value::Integer(i64::try_from(step).unwrap_or(i64::MAX));
+                let version = version.unwrap_or(Value::Null);
+                batch.push(Statement::new(
+                    sql,
+                    vec![key.pk.into(), key.sk.into(), self.now(), version, step],
+                ));
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        key: &Key,
+        body: String,
+        counters: &[String],
+        expires_at: Option<Timestamp>,
+        condition: Condition,
+    ) -> Statement {
+        let zeros: serde_json::Map<_, _> = counters.iter().map(|name| (name.clone(), 0.into())).collect();
+        let zeros = serde_json::Value::Object(zeros).to_string();
+        let expires_at = expires_at.map(|at| at.as_millisecond());
+        let mut args: Vec<Value> = vec![
+            key.pk.as_str().into(),
+            key.sk.as_str().into(),
+            self.now(),
+            body.into(),
+            expires_at.into(),
+        ];
+        let sql = match condition {
+            Condition::Absent => {
+                args.push(zeros.into());
+                "INSERT INTO documents (pk, sk, version, body, counters, expires_at) VALUES (?1, ?2, 1, ?4, ?6, ?5) \
+                 ON CONFLICT (pk, sk) DO UPDATE SET version = 1, body = excluded.body, counters = excluded.counters, \
+                 expires_at = excluded.expires_at WHERE documents.expires_at <= ?3"
+            }
+            Condition::Any => {
+                args.push(zeros.into());
+                "INSERT INTO documents (pk, sk, version, body, counters, expires_at) VALUES (?1, ?2, 1, ?4, ?6, ?5) \
+                 ON CONFLICT (pk, sk) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at, \
+                 version = iif(documents.expires_at <= ?3, 1, documents.version + 1), \
+                 counters = iif(documents.expires_at <= ?3, excluded.counters, documents.counters)"
+            }
+            Condition::Exists => {
+                "UPDATE documents SET version = version + 1, body = ?4, expires_at = ?5 \
+                 WHERE pk = ?1 AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3)"
+            }
+            Condition::Version(version) => {
+                args.push(Value::Integer(i64::try_from(version).unwrap_or(i64::MAX)));
+                "UPDATE documents SET version = version + 1, body = ?4, expires_at = ?5 \
+                 WHERE pk = ?1 AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3) AND version = ?6"
+            }
+        };
+        Statement::new(sql, args)
+    }
+}
+
+/// The rest of a WHERE clause that holds a version to `?4`, and its argument.
+fn at(condition: Condition) -> (&'static str, Option<Value>) {
+    match condition {
+        Condition::Version(n) => (
+            " AND version = ?4",
+            Some(Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))),
+        ),
+        Condition::Absent | Condition::Exists | Condition::Any => ("", None),
+    }
+}
+
+fn remove_entries(entries: &[Entry], batch: &mut Vec<Statement>) {
+    if !entries.is_empty() {
+        let sql = "DELETE FROM entries WHERE (name, sort) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+        batch.push(Statement::new(
+            sql,
+            vec![pairs(entries.iter().map(|e| (&e.index, &e.sort)))],
+        ));
+    }
+}
+
+/// Pairs of strings as a JSON array, so that any number of them is one argument.
+fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
+    serde_json::Value::Array(pairs.map(|(a, b)| serde_json::json!([a, b])).collect())
+        .to_string()
+        .into()
+}
+
+fn failed(error: SqlError) -> StoreError {
+    match error {
+        SqlError::Guard(step) => StoreError::Conflict(step),
+        SqlError::Failed(why) => StoreError::Unavailable(why),
+    }
+}
+
+fn document(row: &mut impl Iterator<Item = Value>) -> Result<Document, StoreError> {
+    let key = Key {
+        pk: text(row)?,
+        sk: text(row)?,
+    };
+    let version = u64::try_from(integer(row)?).unwrap_or(0);
+    let (body, counters) = (text(row)?, text(row)?);
+    let expires_at = match row.next() {
+        Some(Value::Integer(millis)) => Timestamp::from_millisecond(millis).ok(),
+        _ => None,
+    };
+    Ok(Document {
+        key,
+        version,
+        body,
+        counters,
+        expires_at,
+    })
+}
+
+fn text(row: &mut impl Iterator<Item = Value>) -> Result<String, StoreError> {
+    match row.next() {
+        Some(Value::Text(text)) => Ok(text),
+        other => Err(StoreError::Corrupt(format!("expected text, read {other:?}"))),
+    }
+}
+
+fn integer(row: &mut impl Iterator<Item = Value>) -> Result<i64, StoreError> {
+    match row.next() {
+        Some(Value::Integer(number)) => Ok(number),
+        other => Err(StoreError::Corrupt(format!("expected an integer, read {other:?}"))),
+    }
+}

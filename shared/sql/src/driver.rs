@@ -1,0 +1,111 @@
+//! What a database must offer: one read statement, and a batch of writes as one transaction.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+
+/// A value bound or read. D1 knows no 64-bit integers, so none here exceeds 2^53.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// NULL.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Integer(number)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// A statement with its arguments, `?1` first.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The text; a small, fixed set, so that it can be cached once prepared.
+    pub sql: Cow<'static, str>,
+    /// At most 100 (D1's limit).
+    pub args: Vec<Value>,
+}
+
+impl Statement {
+    /// `sql` with `args`.
+    pub fn new(sql: impl Into<Cow<'static, str>>, args: Vec<Value>) -> Self {
+        Self { sql: sql.into(), args }
+    }
+}
+
+/// Why a statement failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SqlError {
+    /// The guard stopped step `n`; everything was undone.
+    Guard(usize),
+    /// Anything else: busy, full, out of reach. Everything was undone.
+    Failed(String),
+}
+
+impl SqlError {
+    /// Tells the guard's constraint from every other failure, by SQLite's message
+    /// `CHECK constraint failed: step_7`, with whatever the database puts around it.
+    #[must_use]
+    pub fn from_message(message: String) -> Self {
+        let step = message
+            .split_once("CHECK constraint failed: step_")
+            .and_then(|(_, rest)| {
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse().ok()
+            });
+        step.map_or(SqlError::Failed(message), SqlError::Guard)
+    }
+}
+
+/// A database that speaks SQLite's SQL.
+#[async_trait]
+pub trait SqlDriver: Send + Sync {
+    /// The rows of one reading statement, each with its columns in order.
+    async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError>;
+
+    /// Runs the statements in order as one durable transaction, or none of them.
+    async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_step_in_each_database_s_message() {
+        for (message, step) in [
+            ("CHECK constraint failed: step_0", Some(0)),
+            (
+                "D1_ERROR: CHECK constraint failed: step_17: SQLITE_CONSTRAINT",
+                Some(17),
+            ),
+            ("CHECK constraint failed: other", None),
+            ("database is locked", None),
+        ] {
+            let expected = step.map_or(SqlError::Failed(message.into()), SqlError::Guard);
+            assert_eq!(SqlError::from_message(message.into()), expected);
+        }
+    }
+}

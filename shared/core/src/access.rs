@@ -62,10 +62,11 @@ pub struct AccountAccess {
     pub active: bool,
 }
 
-/// Where an account lives.
-#[must_use]
-pub fn account_key(account: &str) -> Key {
-    Key::of("account", account)
+/// What other functions read of a vendor document to decide; the vendors function owns the rest of it.
+#[derive(Debug, Deserialize)]
+pub struct VendorAccess {
+    /// The account that opened it.
+    pub owner: String,
 }
 
 /// Where a session lives, beside the others of its account. It exists as long as it is valid.

@@ -7,11 +7,13 @@ pub mod access;
 pub mod clock;
 pub mod documents;
 pub mod id;
+pub mod kind;
 pub mod money;
 pub mod random;
 
 pub use access::{Principal, Role};
 pub use clock::{Clock, Timestamp};
+pub use kind::Kind;
 pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
 pub use money::Money;
 pub use random::Random;

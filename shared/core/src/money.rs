@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 /// An amount of money, for example `{"amount": 1999, "currency": "EUR"}` for 19.99 euro.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, garde::Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// In minor units (cents), from 0 to 9 007 199 254 740 991: the integers that every JSON reader keeps exact.
+    #[garde(range(min = 0, max = MAX_AMOUNT))]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 1999)]
     pub amount: i64,
     /// ISO 4217, upper case.
+    #[garde(custom(is_currency))]
     #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     pub currency: String,
 }
@@ -17,20 +19,14 @@ pub struct Money {
 /// The largest amount: 2^53 - 1.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 
-impl Money {
-    /// Says what is wrong with it, as (field, why) pairs.
-    #[must_use]
-    pub fn faults(&self) -> Vec<(&'static str, &'static str)> {
-        let mut faults = Vec::new();
-        if !(0..=MAX_AMOUNT).contains(&self.amount) {
-            faults.push(("amount", "must be from 0 to 9007199254740991 minor units"));
-        }
-        if iso_currency::Currency::from_code(&self.currency).is_none() {
-            faults.push(("currency", "must be an ISO 4217 code in upper case, such as EUR"));
-        }
-        faults
+fn is_currency<C>(code: &str, _: &C) -> garde::Result {
+    match iso_currency::Currency::from_code(code) {
+        Some(_) => Ok(()),
+        None => Err(garde::Error::new("must be an ISO 4217 code in upper case, such as EUR")),
     }
+}
 
+impl Money {
     /// A string that sorts as the amount does, in thousandths of the major unit, so that 1 000 yen and 10.00 euro
     /// stand side by side. Exchange rates play no part.
     #[must_use]
@@ -45,21 +41,21 @@ impl Money {
 
 #[cfg(test)]
 mod tests {
+    use garde::Validate as _;
+
     use super::*;
 
     #[test]
     fn faults_name_each_field() {
-        let money = |amount, currency: &str| Money {
-            amount,
-            currency: currency.into(),
+        let faults = |amount, currency: &str| -> Vec<String> {
+            let report = Money { amount, currency: currency.into() }.validate().err();
+            report.iter().flat_map(garde::Report::iter).map(|(path, _)| path.to_string()).collect()
         };
-        assert_eq!(money(0, "EUR").faults(), []);
-        assert_eq!(money(MAX_AMOUNT, "JPY").faults(), []);
-        assert_eq!(
-            money(-1, "euro").faults().iter().map(|f| f.0).collect::<Vec<_>>(),
-            ["amount", "currency"]
-        );
-        assert_eq!(money(MAX_AMOUNT + 1, "EUR").faults()[0].0, "amount");
+        let none: [&str; 0] = [];
+        assert_eq!(faults(0, "EUR"), none);
+        assert_eq!(faults(MAX_AMOUNT, "JPY"), none);
+        assert_eq!(faults(-1, "euro"), ["amount", "currency"]);
+        assert_eq!(faults(MAX_AMOUNT + 1, "EUR"), ["amount"]);
     }
 
     #[test]

@@ -1,0 +1,278 @@
+//! `GET /v1/products`: which index to read, what to leave out, and what to open out.
+//!
+//! The most telling filter picks the index, so one filter is one query. Further filters are applied to what the index
+//! gives, a bounded number of documents per request: a page may then be short and still have a `next_cursor`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use souk_core::documents::{MAX_KEYS, MAX_LIMIT, get_one};
+use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR, resolve};
+use souk_core::{Document, Kind, Query, Role};
+use souk_http::{Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, view};
+
+use crate::category::Category;
+use crate::product::{FIELDS, List, Sort, Status, normal_tag};
+
+/// How many full pages of an index one combined list reads at most.
+const ROUNDS: usize = 4;
+const INCLUDES: &[&str] = &["category", "author", "vendor"];
+
+/// The parts of a product that filters look at; the rest is not read.
+#[derive(Deserialize)]
+struct Head {
+    category: String,
+    author: String,
+    vendor: Option<String>,
+    tags: Vec<String>,
+    attributes: Map<String, Value>,
+}
+
+#[derive(Default)]
+struct Filter {
+    category: Option<String>,
+    author: Option<String>,
+    vendor: Option<String>,
+    tag: Option<String>,
+    attributes: Vec<(String, Value)>,
+}
+
+impl Filter {
+    /// Reads the filters; slugs and usernames are looked up in one batched get.
+    async fn read(params: &Params, platform: &Platform) -> Result<Self, Problem> {
+        let named: Vec<(&str, Kind, &str)> = [("category", CATEGORY), ("author", ACCOUNT), ("vendor", VENDOR)]
+            .into_iter()
+            .filter_map(|(name, kind)| Some((name, kind, params.get(name)?)))
+            .collect();
+        let wanted: Vec<_> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
+        let mut filter = Filter {
+            tag: params.get("tag").map(normal_tag),
+            ..Filter::default()
+        };
+        for ((name, _, _), id) in named.into_iter().zip(resolve(&*platform.documents, &wanted).await?) {
+            let id = id.ok_or_else(|| Problem::invalid().field(name, format!("there is no such {name}")))?;
+            match name {
+                "category" => filter.category = Some(id),
+                "author" => filter.author = Some(id),
+                _ => filter.vendor = Some(id),
+            }
+        }
+        let attributes: Vec<_> = params.with_prefix("attr.").collect();
+        if !attributes.is_empty() {
+            filter.attributes = typed(&attributes, filter.category.as_deref(), platform).await?;
+        }
+        Ok(filter)
+    }
+
+    /// The index to read, and how many filters it leaves to be applied.
+    fn index(&self, status: Status) -> (String, bool) {
+        let given = [&self.category, &self.author, &self.vendor, &self.tag]
+            .into_iter()
+            .flatten()
+            .count();
+        let list = match self {
+            Filter {
+                vendor: Some(vendor), ..
+            } => List::Vendor(vendor),
+            Filter {
+                author: Some(author), ..
+            } => List::Author(author),
+            // Only what is public is listed by tag.
+            Filter { tag: Some(tag), .. } if status.is_public() => List::Tag(tag),
+            Filter {
+                category: Some(category),
+                ..
+            } => List::Category(category),
+            _ => List::All,
+        };
+        let used = usize::from(!matches!(list, List::All));
+        (list.index(status), given > used || !self.attributes.is_empty())
+    }
+
+    fn admits(&self, document: &Document) -> Result<bool, Problem> {
+        let head: Head = document.parse()?;
+        let is = |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
+        Ok(is(&self.category, Some(&head.category))
+            && is(&self.author, Some(&head.author))
+            && is(&self.vendor, head.vendor.as_ref())
+            && self.tag.as_ref().is_none_or(|tag| head.tags.contains(tag))
+            && self
+                .attributes
+                .iter()
+                .all(|(name, value)| head.attributes.get(name) == Some(value)))
+    }
+}
+
+/// `attr.NAME=value` as JSON of the attribute's type.
+async fn typed(
+    given: &[(&str, &str)],
+    category: Option<&str>,
+    platform: &Platform,
+) -> Result<Vec<(String, Value)>, Problem> {
+    let Some(id) = category else {
+        return Err(Problem::bad_parameter("category", "is needed to filter by attributes"));
+    };
+    let document = get_one(&*platform.documents, CATEGORY.key(id)).await?;
+    let category: Category = document.ok_or_else(|| Problem::not_found("category"))?.parse()?;
+    let mut values = Vec::new();
+    for (name, text) in given {
+        let fault = |detail: &str| Problem::bad_parameter(format!("attr.{name}"), detail);
+        let attribute = category
+            .attributes
+            .iter()
+            .find(|attribute| attribute.name == *name && attribute.filterable);
+        let attribute = attribute.ok_or_else(|| fault("is not a filterable attribute of this category"))?;
+        let value = attribute
+            .parse(text)
+            .ok_or_else(|| fault("does not fit the attribute's type"))?;
+        values.push(((*name).to_owned(), value));
+    }
+    Ok(values)
+}
+
+/// Who may see the list of this status, and whose it is.
+fn permit(status: Status, filter: &mut Filter, viewer: &Viewer) -> Result<(), Problem> {
+    if status.is_public() {
+        return Ok(());
+    }
+    let Some(principal) = viewer.principal() else {
+        return Err(Problem::unauthorized(format!(
+            "sign in to list your {} products",
+            status.name()
+        )));
+    };
+    if principal.role >= Role::Moderator {
+        return Ok(());
+    }
+    match &filter.author {
+        Some(author) if *author != principal.account => Err(Problem::forbidden(format!(
+            "{} products are their author's own",
+            status.name()
+        ))),
+        _ => {
+            filter.author = Some(principal.account.clone());
+            Ok(())
+        }
+    }
+}
+
+pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Result<Answer, Problem> {
+    let bad = |name: &str, known: &str| Problem::bad_parameter(name, format!("must be one of {known}"));
+    let status = params.get("status").unwrap_or("published");
+    let status = Status::parse(status).ok_or_else(|| bad("status", "draft, published, sold, archived"))?;
+    let sort = match params.get("sort") {
+        None | Some("newest") => Sort::Newest,
+        Some("price") => Sort::Cheapest,
+        Some("-price") => Sort::Dearest,
+        Some(_) => return Err(bad("sort", "newest, price, -price")),
+    };
+    let selection = Selection::read(&params, FIELDS, INCLUDES)?;
+    let mut filter = Filter::read(&params, &platform).await?;
+    permit(status, &mut filter, &viewer)?;
+    let (index, more_filters) = filter.index(status);
+    let paging = Paging::read(&params, &format!("{index} {sort:?}"))?;
+
+    let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
+    let mut query = Query {
+        prefix: sort.prefix().to_owned(),
+        descending: sort.descending(),
+        after: paging.after.clone(),
+        ..Query::index(index, if more_filters { MAX_LIMIT } else { paging.limit })
+    };
+    let mut next = None;
+    for _ in 0..ROUNDS {
+        let page = platform.documents.query(&query).await?;
+        next = page.next;
+        let count = page.items.len();
+        for (n, item) in page.items.into_iter().enumerate() {
+            if more_filters && !filter.admits(&item.document)? {
+                continue;
+            }
+            documents.push(item.document);
+            if documents.len() == paging.limit {
+                // What follows on this page is for the next one.
+                next = if n + 1 < count { Some(item.sort) } else { next };
+                break;
+            }
+        }
+        if documents.len() == paging.limit || next.is_none() {
+            break;
+        }
+        query.after.clone_from(&next);
+    }
+    let items = show_all(&platform, &documents, &selection).await?;
+    let next = next.map(|sort| paging.cursor(&sort));
+    Ok(viewer.answer(page_of(&items, next.as_deref())))
+}
+
+/// Products as clients see them, with what `include` opens out: one batched get for all of them.
+pub(crate) async fn show_all(
+    platform: &Platform,
+    documents: &[Document],
+    selection: &Selection,
+) -> Result<Vec<Vec<u8>>, Problem> {
+    let viewed: Vec<Vec<u8>> = documents.iter().map(view).collect();
+    if selection.is_plain() {
+        return Ok(viewed);
+    }
+    let mut wanted: BTreeSet<(&str, String)> = BTreeSet::new();
+    if !selection.include.is_empty() {
+        for document in documents {
+            let head: Head = document.parse()?;
+            let ids = [
+                ("category", Some(head.category)),
+                ("author", Some(head.author)),
+                ("vendor", head.vendor),
+            ];
+            wanted.extend(ids.into_iter().filter_map(|(name, id)| Some((name, id?))));
+        }
+        wanted.retain(|(name, _)| selection.includes(name));
+    }
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    let mut opened: BTreeMap<String, Value> = BTreeMap::new();
+    for some in wanted.chunks(MAX_KEYS) {
+        let keys: Vec<_> = some.iter().map(|(name, id)| kind(name).key(id)).collect();
+        for ((name, id), document) in some.iter().zip(platform.documents.get(&keys).await?) {
+            opened.extend(
+                document
+                    .map(|document| open(name, &document))
+                    .transpose()?
+                    .map(|value| (id.clone(), value)),
+            );
+        }
+    }
+    let apply = |viewed: &Vec<u8>| {
+        selection.apply(viewed, |product| {
+            for name in &selection.include {
+                let id = product.get(name).and_then(Value::as_str);
+                if let Some(value) = id.and_then(|id| opened.get(id)).cloned() {
+                    product.insert(name.clone(), value);
+                }
+            }
+        })
+    };
+    viewed.iter().map(apply).collect()
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        "category" => CATEGORY,
+        "author" => ACCOUNT,
+        _ => VENDOR,
+    }
+}
+
+/// What others may see of it. Of an account that is its public fields alone.
+fn open(name: &str, document: &Document) -> Result<Value, Problem> {
+    let mut map: Map<String, Value> = document.parse()?;
+    if name == "author" {
+        map.retain(|field, _| ["id", "username", "name", "bio", "avatar", "created_at"].contains(&field.as_str()));
+    }
+    Ok(Value::Object(map))
+}
+
+/// `include` and `fields` of one product.
+pub(crate) fn selection(params: &Params) -> Result<Selection, Problem> {
+    Selection::read(params, FIELDS, INCLUDES)
+}

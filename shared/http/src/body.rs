@@ -1,0 +1,151 @@
+//! Bodies: read as JSON, checked by `garde`, every fault named.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequest;
+use axum::extract::Request;
+use bytes::Bytes;
+use garde::Validate;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{Platform, Problem};
+
+/// The body of a request, collected by the host and put into the request's extensions by the app.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payload(pub(crate) Bytes);
+
+/// A JSON body that is valid.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T> FromRequest<Arc<Platform>> for Json<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Problem;
+    async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
+        let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();
+        let value = syntax(&payload.0)?;
+        checked(value).map(Json)
+    }
+}
+
+/// A JSON merge patch (RFC 7396): absent leaves a field alone, null clears it, a value replaces it.
+#[derive(Debug)]
+pub struct MergePatch(Map<String, Value>);
+
+impl FromRequest<Arc<Platform>> for MergePatch {
+    type Rejection = Problem;
+    async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
+        let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();
+        match syntax(&payload.0)? {
+            Value::Object(map) => Ok(Self(map)),
+            _ => Err(Problem::invalid().field("", "a patch is a JSON object")),
+        }
+    }
+}
+
+impl MergePatch {
+    /// What `current` becomes, checked as if it had been sent whole. So a patch knows no rules of its own.
+    pub fn apply<T>(&self, current: &T) -> Result<T, Problem>
+    where
+        T: DeserializeOwned + serde::Serialize + Validate<Context = ()>,
+    {
+        let mut value = serde_json::to_value(current).map_err(|e| Problem::internal(e.to_string()))?;
+        json_patch::merge(&mut value, &Value::Object(self.0.clone()));
+        checked(value)
+    }
+}
+
+/// 400 unless it is JSON. Depth is bounded by `serde_json` (128), size by the route.
+fn syntax(bytes: &[u8]) -> Result<Value, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::bad_request("this takes a JSON body"));
+    }
+    serde_json::from_slice(bytes).map_err(|e| Problem::bad_request(format!("the body is not JSON: {e}")))
+}
+
+/// 422 unless it has the right types and passes its rules.
+fn checked<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Problem> {
+    let value: T = serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let why = error.inner().to_string();
+        // An unknown or missing field is named in the message alone.
+        let named = why.split('`').nth(1).filter(|_| why.contains("field `"));
+        let field = match (path.as_str(), named) {
+            (".", Some(name)) => name.to_owned(),
+            (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+            (".", None) => String::new(),
+            (path, _) => path.to_owned(),
+        };
+        Problem::invalid().field(field, why)
+    })?;
+    value.validate().map_err(|report| {
+        report.iter().fold(Problem::invalid(), |problem, (path, error)| {
+            problem.field(path.to_string(), error.message())
+        })
+    })?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize, serde::Serialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[garde(length(min = 1))]
+        #[serde(default)]
+        name: String,
+        #[garde(range(min = 0))]
+        #[serde(default)]
+        count: i32,
+        #[garde(inner(length(max = 3)))]
+        #[serde(default)]
+        tags: Vec<String>,
+        #[garde(skip)]
+        #[serde(default)]
+        note: Option<String>,
+    }
+
+    fn faults(json: &str) -> Vec<String> {
+        let result = syntax(json.as_bytes()).and_then(checked::<Sample>);
+        result.unwrap_err().errors.into_iter().map(|e| e.field).collect()
+    }
+
+    #[test]
+    fn every_fault_names_its_field() {
+        assert_eq!(
+            faults(r#"{"name": "", "count": -1, "tags": ["ok", "long"]}"#),
+            ["count", "name", "tags[1]"]
+        );
+        assert_eq!(faults(r#"{"name": 7}"#), ["name"]);
+        assert_eq!(faults(r#"{"name": "a", "tags": ["a", 1]}"#), ["tags[1]"]);
+        assert_eq!(faults(r#"{"name": "a", "color": "red"}"#), ["color"]);
+        assert_eq!(faults("[]"), [""]);
+    }
+
+    #[test]
+    fn a_patch_tells_absent_null_and_value_apart() {
+        let now = Sample {
+            name: "a".into(),
+            count: 1,
+            tags: vec!["x".into()],
+            note: Some("n".into()),
+        };
+        let Value::Object(map) = serde_json::json!({ "note": null, "count": 2 }) else {
+            unreachable!()
+        };
+        let next = MergePatch(map).apply(&now).unwrap();
+        assert_eq!(
+            (next.name.as_str(), next.count, next.tags.len(), next.note),
+            ("a", 2, 1, None)
+        );
+        let Value::Object(map) = serde_json::json!({ "name": null }) else {
+            unreachable!()
+        };
+        assert!(MergePatch(map).apply(&now).is_err());
+    }
+}

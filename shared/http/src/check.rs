@@ -1,0 +1,133 @@
+//! Rules that fields of many kinds share, for `#[garde(custom(…))]`, and names made from titles.
+
+use garde::Result;
+
+/// How long a slug may be.
+pub const MAX_SLUG: usize = 80;
+
+fn length(text: &str, min: usize, max: usize) -> Result {
+    let count = text.chars().count();
+    if count < min && min == 1 {
+        Err(garde::Error::new("is required"))
+    } else if count < min || count > max {
+        Err(garde::Error::new(format!("must have {min} to {max} characters")))
+    } else {
+        Ok(())
+    }
+}
+
+/// One line of text: no control characters, not blank, between so many characters.
+pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
+    move |text, _| {
+        length(text.trim(), min, max)?;
+        if text.chars().any(char::is_control) {
+            return Err(garde::Error::new("must be one line without control characters"));
+        }
+        Ok(())
+    }
+}
+
+/// Text of several lines, between so many characters.
+pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
+    move |text, _| {
+        length(text, min, max)?;
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(garde::Error::new("must not have control characters"));
+        }
+        Ok(())
+    }
+}
+
+/// Words of lower-case letters and digits, with single hyphens between them.
+pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
+    let slug = slug.as_ref();
+    let words = slug
+        .split('-')
+        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    if words && slug.len() <= MAX_SLUG {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be lower-case letters and digits with single hyphens, at most 80 in all",
+        ))
+    }
+}
+
+/// The address of something on the web.
+pub fn url<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
+    let url = url.as_ref();
+    let parsed: std::result::Result<http::Uri, _> = url.parse();
+    match parsed {
+        Ok(uri)
+            if matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+                && url.len() <= 1000 =>
+        {
+            Ok(())
+        }
+        _ => Err(garde::Error::new(
+            "must be an http or https URL of at most 1000 characters",
+        )),
+    }
+}
+
+/// A slug made from a title, cut at a word; `fallback` where nothing is left of it.
+#[must_use]
+pub fn slugify(title: &str, fallback: &str) -> String {
+    // Room for the suffix that makes it unique.
+    const ROOM: usize = MAX_SLUG - 10;
+    let mut slug = String::new();
+    for word in slug::slugify(title).split('-').filter(|word| !word.is_empty()) {
+        if slug.len() + word.len() + 1 > ROOM {
+            break;
+        }
+        if !slug.is_empty() {
+            slug.push('-');
+        }
+        slug.push_str(word);
+    }
+    if slug.is_empty() { fallback.to_owned() } else { slug }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_come_from_any_title() {
+        for (title, expected) in [
+            ("Brass Lamp", "brass-lamp"),
+            ("  Çay & Şeker!  ", "cay-seker"),
+            ("灯", "deng"),
+            ("***", "product"),
+            ("", "product"),
+        ] {
+            assert_eq!(slugify(title, "product"), expected, "{title}");
+        }
+        let long = slugify(&"word ".repeat(100), "product");
+        assert!(long.len() <= 70 && slug(&long, &()).is_ok());
+        assert_eq!(slugify(&"x".repeat(500), "product"), "product");
+    }
+
+    #[test]
+    fn rules_refuse_what_they_should() {
+        for bad in ["", "-", "a-", "-a", "a--b", "A", "a_b", "ä", &"a".repeat(81)] {
+            assert!(slug(&bad.to_owned(), &()).is_err(), "{bad}");
+        }
+        for bad in [
+            "",
+            "ftp://a.example",
+            "javascript:alert(1)",
+            "http://",
+            "//a.example",
+            "https://a b",
+        ] {
+            assert!(url(&bad.to_owned(), &()).is_err(), "{bad}");
+        }
+        assert!(url(&"https://a.example/b?c=d".to_owned(), &()).is_ok());
+        assert!(line::<()>(1, 5)(&" \t ".to_owned(), &()).is_err());
+        assert!(line::<()>(1, 5)(&"a\nb".to_owned(), &()).is_err());
+        assert!(text::<()>(0, 5)(&"a\nb".to_owned(), &()).is_ok());
+        assert!(text::<()>(0, 5)(&"a\u{0}b".to_owned(), &()).is_err());
+    }
+}

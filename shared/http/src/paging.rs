@@ -1,0 +1,81 @@
+//! Pages: `limit` and an opaque `cursor` in, `{"items": […], "next_cursor": …}` out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::route::Params;
+use crate::{Answer, Problem};
+
+/// What a client asked for.
+#[derive(Clone, Debug)]
+pub struct Paging {
+    /// From 1 to 100; 20 unless asked for.
+    pub limit: usize,
+    /// Go on behind this sort key.
+    pub after: Option<String>,
+    scope: u64,
+}
+
+impl Paging {
+    /// Reads `limit` and `cursor`. `scope` is what the list is of (its filters and order): a cursor made for another
+    /// list is refused, not misread.
+    pub fn read(params: &Params, scope: &str) -> Result<Self, Problem> {
+        let scope = xxhash_rust::xxh3::xxh3_64(scope.as_bytes());
+        let limit = match params.get("limit") {
+            None => 20,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=100).contains(limit))
+                .ok_or_else(|| Problem::bad_parameter("limit", "must be a number from 1 to 100"))?,
+        };
+        let after = params.get("cursor").map(|cursor| {
+            decode(cursor, scope).ok_or_else(|| {
+                Problem::bad_parameter("cursor", "is not one that this list gave: begin again without it")
+            })
+        });
+        Ok(Self {
+            limit,
+            after: after.transpose()?,
+            scope,
+        })
+    }
+
+    /// The cursor to go on behind `sort`.
+    #[must_use]
+    pub fn cursor(&self, sort: &str) -> String {
+        URL_SAFE_NO_PAD.encode([&self.scope.to_be_bytes(), sort.as_bytes()].concat())
+    }
+}
+
+fn decode(cursor: &str, scope: u64) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .filter(|bytes| bytes.len() <= 1024)?;
+    let (tag, sort) = bytes.split_at_checked(8)?;
+    (tag == scope.to_be_bytes())
+        .then(|| String::from_utf8(sort.to_vec()).ok())
+        .flatten()
+}
+
+/// The answer for a page of items that are JSON already.
+#[must_use]
+pub fn list<T: AsRef<[u8]>>(items: &[T], next_cursor: Option<&str>) -> Answer {
+    let size: usize = items.iter().map(|item| item.as_ref().len() + 1).sum();
+    let mut body = Vec::with_capacity(size + 64);
+    body.extend_from_slice(b"{\"items\":[");
+    for (n, item) in items.iter().enumerate() {
+        if n > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(item.as_ref());
+    }
+    body.extend_from_slice(b"],\"next_cursor\":");
+    match next_cursor {
+        // Base64url needs no escaping.
+        Some(cursor) => body.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
+        None => body.extend_from_slice(b"null}"),
+    }
+    Answer::raw(body)
+}

@@ -1,0 +1,121 @@
+//! What a host hands to every function: the ports, the keys and the settings.
+
+use std::sync::Arc;
+
+use souk_core::{Clock, Documents, Random};
+
+use crate::Keys;
+
+/// The ports behind every handler. Hosts build one; functions only ever see this.
+pub struct Platform {
+    /// Versioned documents.
+    pub documents: Arc<dyn Documents>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// What signs and seals.
+    pub keys: Keys,
+    /// What the operator set.
+    pub settings: Settings,
+}
+
+/// How much work a password hash takes (argon2id). Old hashes keep the cost they were made with.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl PasswordCost {
+    /// OWASP's first choice, for machines of our own and Lambda.
+    pub const SERVER: Self = Self {
+        memory: 19_456,
+        passes: 2,
+    };
+    /// OWASP's choice for little memory: a Worker has 128 MB for all its requests and never gives memory back.
+    pub const WORKER: Self = Self {
+        memory: 7_168,
+        passes: 5,
+    };
+}
+
+/// What the operator set, checked before anything is served. The same names on every host.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `SOUK_PUBLIC_URL`: where clients reach the market, without a slash at the end; the issuer of its tokens.
+    pub public_url: String,
+    /// `SOUK_CORS_ORIGINS`: the origins whose pages may call the API, separated by commas.
+    pub cors_origins: Vec<String>,
+    /// `SOUK_FIRST_ADMIN`: the account with this email address becomes admin when it signs in.
+    pub first_admin: Option<String>,
+    /// The host's choice, not the operator's.
+    pub password_cost: PasswordCost,
+}
+
+impl Settings {
+    /// Reads the settings by name, and says which one is wrong.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>, password_cost: PasswordCost) -> Result<Self, String> {
+        let get = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let public_url = get("SOUK_PUBLIC_URL").unwrap_or_else(|| "http://127.0.0.1:8787".into());
+        origin(public_url.trim_end_matches('/')).map_err(|why| format!("SOUK_PUBLIC_URL: {why}"))?;
+        let listed = get("SOUK_CORS_ORIGINS").unwrap_or_default();
+        let cors_origins: Vec<String> = listed
+            .split(',')
+            .map(str::trim)
+            .filter(|o| !o.is_empty())
+            .map(str::to_owned)
+            .collect();
+        for entry in &cors_origins {
+            origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: {entry}: {why}"))?;
+        }
+        let first_admin = get("SOUK_FIRST_ADMIN").map(|email| email.to_lowercase());
+        Ok(Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            cors_origins,
+            first_admin,
+            password_cost,
+        })
+    }
+}
+
+fn origin(text: &str) -> Result<(), &'static str> {
+    let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
+    match (uri.scheme_str(), uri.host(), uri.path()) {
+        (Some("http" | "https"), Some(_), "/") if !text.ends_with('/') => Ok(()),
+        _ => Err("must be http(s)://host[:port] and no more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        let read = |name: &'static str, value: &'static str| {
+            Settings::from_lookup(|n| (n == name).then(|| value.to_owned()), PasswordCost::WORKER)
+        };
+        assert_eq!(read("", "").unwrap().public_url, "http://127.0.0.1:8787");
+        assert_eq!(
+            read("SOUK_PUBLIC_URL", "https://souk.example/").unwrap().public_url,
+            "https://souk.example"
+        );
+        assert_eq!(
+            read("SOUK_CORS_ORIGINS", "https://a.example, http://b.example:8080")
+                .unwrap()
+                .cors_origins
+                .len(),
+            2
+        );
+        for (name, value) in [
+            ("SOUK_PUBLIC_URL", "souk.example"),
+            ("SOUK_PUBLIC_URL", "https://souk.example/base"),
+            ("SOUK_CORS_ORIGINS", "https://a.example,*"),
+        ] {
+            assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
+        }
+    }
+}

@@ -122,6 +122,10 @@ const choices = (s) => s.enum && el("div", { class: "choices" }, s.enum.map((val
 const hasParts = (s) => Boolean(s.properties || typeof s.additionalProperties === "object"
   || s.variants?.some((variant) => hasParts(flat(variant))));
 
+/** The properties of a schema, what is required first. */
+const propertiesOf = (s) => Object.entries(s.properties ?? {})
+  .sort(([a], [b]) => Boolean(s.required?.includes(b)) - Boolean(s.required?.includes(a)));
+
 function schemaView(raw, trail = []) {
   const s = flat(raw);
   const again = s.title && s.type === "object" && trail.includes(s.title);
@@ -133,10 +137,10 @@ function schemaView(raw, trail = []) {
     return el("div", { class: "variants" }, s.variants.map((variant, i) => el("details", { open: i === 0 },
       el("summary", {}, "One of: ", span("type", typeName(flat(variant)))), schemaView(variant, path))));
   }
-  const properties = { ...s.properties };
-  if (typeof s.additionalProperties === "object") properties["any other name"] = s.additionalProperties;
-  if (!Object.keys(properties).length) return s.enum ? choices(s) : null;
-  return el("ul", { class: "schema" }, Object.entries(properties).map(([name, value]) => {
+  const properties = propertiesOf(s);
+  if (typeof s.additionalProperties === "object") properties.push(["any other name", s.additionalProperties]);
+  if (!properties.length) return s.enum ? choices(s) : null;
+  return el("ul", { class: "schema" }, properties.map(([name, value]) => {
     const p = flat(value);
     const inner = p.type === "array" ? flat(p.items ?? {}) : p;
     const nested = hasParts(inner) && schemaView(p, path);
@@ -161,7 +165,7 @@ function sample(raw, depth = 0) {
   if (s.variants) return sample(s.variants[0], depth + 1);
   if (s.type === "array") return s.minItems ? [sample(s.items ?? {}, depth + 1)] : [];
   if (s.type === "object") {
-    const entries = Object.entries(s.properties ?? {}).filter(([, value]) => !flat(value).readOnly);
+    const entries = propertiesOf(s).filter(([, value]) => !flat(value).readOnly);
     const wanted = entries.filter(([name, value]) => {
       const p = flat(value);
       return s.required?.includes(name) || (p.example ?? p.examples?.[0] ?? p.default) != null;
@@ -320,6 +324,13 @@ function operationView(operation) {
   return { node, update: attempt.update };
 }
 
+// `attr.NAME` stands for every parameter that begins so; its field takes `colour=red`.
+const isFamily = (parameter) => parameter.name.endsWith(".NAME");
+const familyMember = (parameter, text) => {
+  const [name, ...value] = text.split("=");
+  return [parameter.name.replace(/NAME$/, name), value.join("=")];
+};
+
 function field(parameter, value) {
   const s = flat(parameter.schema ?? {});
   const options = s.type === "boolean" ? [true, false] : s.enum;
@@ -328,7 +339,7 @@ function field(parameter, value) {
   const option = (value) => el("option", { selected: value === given }, String(value));
   return options ? el("select", {}, el("option", { value: "" }, "—"), options.map(option))
     : el("input", { value: value ?? (parameter.in === "path" ? "" : given), autocomplete: "off", spellcheck: "false",
-      placeholder: s.default != null ? String(s.default) : typeName({ ...s, nullable: false }) });
+      placeholder: isFamily(parameter) ? "name=value" : String(s.default ?? typeName({ ...s, nullable: false })) });
 }
 
 /** Puts a value into an input unless the reader wrote something else there. */
@@ -371,6 +382,7 @@ function tryIt(operation, type, media) {
     for (const { parameter: p, input } of fields) {
       const value = input.value.trim();
       if (p.in === "path") url = url.replace(`{${p.name}}`, value ? encodeURIComponent(value) : `{${p.name}}`);
+      else if (value && p.in === "query" && isFamily(p)) query.append(...familyMember(p, value));
       else if (value && p.in === "query") query.append(p.name, value);
       else if (value && p.in === "header") headers[p.name] = value;
       if (!value && (p.required || p.in === "path")) {
@@ -589,6 +601,7 @@ async function start() {
     const answer = await fetch("/openapi.json");
     if (!answer.ok) throw new Error(`/openapi.json answered ${answer.status}`);
     spec = await answer.json();
+    if (!spec.info || !spec.paths) throw new Error("/openapi.json holds none");
     collect();
   } catch (error) {
     $("main").replaceChildren(el("p", { class: "hint stop" }, `No description of the API: ${error.message}`));

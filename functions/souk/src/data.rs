@@ -1,0 +1,61 @@
+//! The data folder: the database, the keys, and the platform made of them.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use souk_http::{Keys, PasswordCost, Platform, Settings};
+use souk_local::{SystemClock, SystemRandom};
+
+/// The platform over this folder, which is made if it is not there.
+pub(crate) fn open(dir: &Path) -> Result<Arc<Platform>, String> {
+    let keys = keys(dir, false)?;
+    let clock = Arc::new(SystemClock);
+    let settings = Settings::from_lookup(|name| std::env::var(name).ok(), PasswordCost::SERVER)?;
+    let documents = Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?);
+    Ok(Arc::new(Platform {
+        documents,
+        clock,
+        random: Arc::new(SystemRandom),
+        keys,
+        settings,
+    }))
+}
+
+/// The keys of this folder, made at the first start; one per line, the signing one first.
+pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
+    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let path = dir.join("keys");
+    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut seeds = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed(error)),
+    };
+    if seeds.is_empty() || rotate {
+        seeds = format!("{}\n{seeds}", Keys::generate(&SystemRandom));
+        private(&path, &seeds).map_err(failed)?;
+    }
+    Keys::parse(&seeds.lines().collect::<Vec<_>>().join(",")).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
+}
+
+/// A progress bar on the terminal, if there is one.
+pub(crate) fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

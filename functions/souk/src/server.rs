@@ -1,0 +1,145 @@
+//! The HTTP server: hyper in front of the app, until it is told to stop.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use souk_http::{App, MAX_BODY};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{data, functions, market};
+
+/// How long a client may take to send its headers, and its body.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long requests in flight may take to end when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves the market of `dir` until SIGINT or SIGTERM.
+pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SOUK_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_target(false)
+        .init();
+    let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let platform = data::open(dir)?;
+    let login = if demo {
+        Some(market::demo(&platform, dir).await?)
+    } else {
+        None
+    };
+    let app = Arc::new(App::new(platform, functions()));
+    greet(address, login.as_ref()).map_err(|e| e.to_string())?;
+
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stopped()?);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: others will free some.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    pause(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let app = app.clone();
+        let service = hyper::service::service_fn(move |request| answer(app.clone(), request));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(64 * 1024);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        // A client that goes away ends its connection with an error that is nobody's fault.
+        detach(async move { drop(connection.await) });
+    }
+    tracing::info!("stopping");
+    if deadline(GRACE, graceful.shutdown()).await.is_none() {
+        tracing::warn!("some requests did not end in time");
+    }
+    Ok(())
+}
+
+async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let declared = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = if declared.is_some_and(|length: usize| length > MAX_BODY) {
+        None
+    } else if declared.is_none() && !parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        Some(Bytes::new())
+    } else {
+        match deadline(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+            Some(Ok(collected)) => Some(collected.to_bytes()),
+            Some(Err(_)) => None,
+            None => Some(Bytes::new()),
+        }
+    };
+    let response = app.handle(Request::from_parts(parts, body)).await;
+    Ok(response.map(Full::new))
+}
+
+/// Resolves when the process is asked to end.
+fn stopped() -> Result<impl Future<Output = ()>, String> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn greet(address: SocketAddr, login: Option<&market::Login>) -> std::io::Result<()> {
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "\n  Souk is open at http://{address}")?;
+    writeln!(out, "  Try the API      http://{address}/docs")?;
+    writeln!(
+        out,
+        "  See the market   http://{address}/v1/products?include=category,vendor"
+    )?;
+    if let Some(login) = login {
+        writeln!(
+            out,
+            "  Sign in as       {}  with the password  {}",
+            login.email, login.password
+        )?;
+    }
+    writeln!(out, "  Stop it with Ctrl-C\n")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the local host owns its tasks")]
+fn detach(task: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(task));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the local host owns its timers")]
+async fn deadline<T>(limit: Duration, task: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, task).await.ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the local host owns its timers")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

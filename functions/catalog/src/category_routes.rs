@@ -85,7 +85,7 @@ async fn above(platform: &Platform, own: &str, parent: &str) -> Result<(String, 
         if category.id == own {
             return Err(fault("would make a circle"));
         }
-        if conditions.len() >= MAX_DEPTH {
+        if conditions.len() + 1 >= MAX_DEPTH {
             return Err(fault("would make the tree deeper than 8"));
         }
         conditions.push(Change::Require {
@@ -106,7 +106,7 @@ pub(crate) async fn create(
     once: Once,
     Json(new): Json<NewCategory>,
 ) -> Result<Answer, Problem> {
-    let now = platform.clock.now();
+    let now = platform.now();
     let id = CATEGORY.new_id(&*platform.clock, &*platform.random);
     for _ in 0..ATTEMPTS {
         let (parent, conditions) = match &new.parent {
@@ -179,7 +179,7 @@ pub(crate) async fn edit(
             colour: input.colour,
             parent,
             attributes: input.attributes,
-            updated_at: platform.clock.now(),
+            updated_at: platform.now(),
             closing: false,
             ..old.clone()
         };

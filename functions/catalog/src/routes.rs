@@ -124,7 +124,7 @@ pub(crate) async fn create(
             vendor,
             conditions,
         } = ground(&platform, &new, &principal).await?;
-        let now = platform.clock.now();
+        let now = platform.now();
         let origin = Origin {
             id: id.clone(),
             slug: slug.clone(),
@@ -211,7 +211,7 @@ pub(crate) async fn edit(
             vendor,
             conditions,
         } = ground(&platform, &input, &principal).await?;
-        let new = old.rewritten(input, category, vendor, platform.clock.now());
+        let new = old.rewritten(input, category, vendor, platform.now());
         let (mut changes, shown) = rewrite(&document, &old, &new)?;
         if (&old.vendor, &old.sku) != (&new.vendor, &new.sku) {
             // The claim first, right behind the product.
@@ -297,7 +297,7 @@ async fn advance(
             let detail = format!("a product that is {} cannot become {}", old.status.name(), next.name());
             return Err(Problem::conflict("illegal_transition", detail));
         }
-        let new = old.moved(next, platform.clock.now());
+        let new = old.moved(next, platform.now());
         let (changes, shown) = rewrite(&document, &old, &new)?;
         match once.commit(changes, shown).await {
             Err(CommitError::Conflict(_)) if precondition.is_given() => return Err(IfMatch::failed()),

@@ -195,7 +195,7 @@ pub(crate) const USERNAME_CLAIM: usize = 1;
 
 /// A new account and the changes that make it, the two claims first.
 pub(crate) fn prepare(platform: &Platform, new: NewAccount) -> Result<(Account, Vec<Change>), Problem> {
-    let now = platform.clock.now();
+    let now = platform.now();
     let account = Account {
         profile: Profile {
             id: ACCOUNT.new_id(&*platform.clock, &*platform.random),
@@ -253,7 +253,7 @@ pub async fn grant(platform: &Platform, email: &str, role: Role) -> Result<bool,
     };
     let account = Account {
         role,
-        updated_at: platform.clock.now(),
+        updated_at: platform.now(),
         ..document.parse()?
     };
     let change = Change::replace(document.key, document.version, body(&account)?, &[], Vec::new());

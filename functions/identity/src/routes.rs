@@ -99,7 +99,7 @@ pub(crate) async fn sign_in(platform: State, once: Once, Json(sent): Json<Creden
     if platform.settings.first_admin.as_deref() == Some(account.email.as_str()) && account.role < Role::Admin {
         let account = Account {
             role: Role::Admin,
-            updated_at: platform.clock.now(),
+            updated_at: platform.now(),
             ..account
         };
         let body = account::body(&account)?;
@@ -161,7 +161,7 @@ pub(crate) async fn edit_me(
         precondition.check(document.version)?;
         let input = patch.apply(&old.writable())?;
         let mut new = Account {
-            updated_at: platform.clock.now(),
+            updated_at: platform.now(),
             ..old.clone()
         };
         new.profile.username = input.username;

@@ -100,7 +100,7 @@ fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: Stri
     let issuer = &platform.settings.public_url;
     let access_token = platform
         .keys
-        .issue(account, session, issuer, platform.clock.now())
+        .issue(account, session, issuer, platform.now())
         .map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
@@ -122,7 +122,7 @@ fn put(
         key: session_key(account, id),
         body: serde_json::to_string(session).map_err(|e| Problem::internal(e.to_string()))?,
         counters: Vec::new(),
-        expires_at: Some(clock::after(platform.clock.now(), IDLE_SECONDS)),
+        expires_at: Some(clock::after(platform.now(), IDLE_SECONDS)),
         condition,
         entries: Vec::new(),
         stale: Vec::new(),
@@ -131,7 +131,7 @@ fn put(
 
 /// A new session: the change that makes it, and the answer.
 pub(crate) fn open(platform: &Platform, account: &str) -> Result<(Change, Answer), Problem> {
-    let now = platform.clock.now();
+    let now = platform.now();
     let id = id::new("ses", &*platform.clock, &*platform.random);
     let ((family, family_digest), (secret, secret_digest)) = (self::secret(platform), self::secret(platform));
     let session = Session {
@@ -181,7 +181,7 @@ pub(crate) async fn refresh(platform: &Platform, token: &str) -> Result<Refreshe
     let (secret, secret_digest) = secret(platform);
     let session = Session {
         secret: secret_digest,
-        refreshed_at: platform.clock.now(),
+        refreshed_at: platform.now(),
         ..session
     };
     let change = put(platform, account, id, &session, Condition::Version(document.version))?;

@@ -171,7 +171,7 @@ pub(crate) async fn import(platform: &Platform, path: &Path) -> Result<Report, S
 /// The account that imported products belong to; nobody can sign in as it.
 async fn importer(platform: &Platform) -> Result<String, String> {
     let id = ACCOUNT.new_id(&*platform.clock, &*platform.random);
-    let now = platform.clock.now();
+    let now = platform.now();
     let body = json!({ "id": id, "username": IMPORTER, "name": "Importer", "bio": "", "avatar": null, "created_at": now,
                        "email": "importer@souk.example", "role": "member", "active": true, "updated_at": now });
     let changes = vec![
@@ -260,7 +260,7 @@ impl Importer<'_> {
     }
 
     fn make(&self, kind: Kind, id: &str, slug: &str, name: &str) -> Result<(String, Vec<souk_core::Entry>), Problem> {
-        let now = self.platform.clock.now();
+        let now = self.platform.now();
         let failed = |e: serde_json::Error| Problem::internal(e.to_string());
         let (id, slug, name) = (id.to_owned(), slug.to_owned(), name.chars().take(80).collect());
         if kind == VENDOR {
@@ -328,7 +328,7 @@ impl Importer<'_> {
                 key: category_key.clone(),
                 condition: Condition::Version(document.version),
             };
-            let now = self.platform.clock.now();
+            let now = self.platform.now();
             let (category, vendor) = (new.category.clone(), new.vendor.clone());
             let (mut changes, outcome) = match self.existing(&new).await? {
                 Some(document) => {

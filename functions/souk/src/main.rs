@@ -2,6 +2,7 @@
 
 mod data;
 mod import;
+mod log;
 mod market;
 mod server;
 
@@ -93,7 +94,7 @@ enum Command {
     Openapi,
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +17,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use souk_http::{App, MAX_BODY};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{data, functions, market};
+use crate::{data, functions, log, market};
 
 /// How long a client may take to send its headers, and its body.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,13 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves the market of `dir` until SIGINT or SIGTERM.
 pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SOUK_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_target(false)
-        .init();
+    let log = log::start()?;
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let platform = data::open(dir)?;
@@ -43,14 +40,18 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         None
     };
     let app = Arc::new(App::new(platform, functions()));
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = (0..threads)
+        .map(|_| Worker::start(app.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
-    let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stopped()?);
+    let mut next = workers.iter().cycle();
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+            accepted = listener.accept() => match accepted.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => stream,
                 Err(error) => {
                     // Out of file descriptors, most likely: others will free some.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -60,7 +61,54 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
             },
             () = &mut stop => break,
         };
+        if let Some(worker) = next.next() {
+            // A worker ends only when it is told to.
+            let _ = worker.connections.send(stream);
+        }
+    }
+    tracing::info!("stopping");
+    drop(listener);
+    // First tell all of them to end, then wait for each.
+    let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
+    for thread in threads {
+        // It logs what it could not wait for by itself.
+        let _ = thread.join();
+    }
+    log.flush();
+    Ok(())
+}
+
+/// A thread with an event loop of its own. A connection stays with one thread for life, so no request ever waits for
+/// another core or wakes one.
+struct Worker {
+    /// It ends when this is dropped, after the requests in flight.
+    connections: UnboundedSender<std::net::TcpStream>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    fn start(app: Arc<App>) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let (connections, arriving) = unbounded_channel();
+        let run = move || runtime.block_on(serve_all(app, arriving));
+        let thread = std::thread::Builder::new()
+            .name("http".into())
+            .spawn(run)
+            .map_err(|e| e.to_string())?;
+        Ok(Self { connections, thread })
+    }
+}
+
+async fn serve_all(app: Arc<App>, mut arriving: UnboundedReceiver<std::net::TcpStream>) {
+    let graceful = GracefulShutdown::new();
+    while let Some(stream) = arriving.recv().await {
         let _ = stream.set_nodelay(true);
+        let Ok(stream) = TcpStream::from_std(stream) else {
+            continue;
+        };
         let app = app.clone();
         let service = hyper::service::service_fn(move |request| answer(app.clone(), request));
         let mut http = http1::Builder::new();
@@ -71,11 +119,9 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         // A client that goes away ends its connection with an error that is nobody's fault.
         detach(async move { drop(connection.await) });
     }
-    tracing::info!("stopping");
     if deadline(GRACE, graceful.shutdown()).await.is_none() {
         tracing::warn!("some requests did not end in time");
     }
-    Ok(())
 }
 
 async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

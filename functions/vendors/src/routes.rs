@@ -49,7 +49,7 @@ pub(crate) async fn create(
     once: Once,
     Json(new): Json<NewVendor>,
 ) -> Result<Answer, Problem> {
-    let now = platform.clock.now();
+    let now = platform.now();
     let vendor = Vendor {
         id: VENDOR.new_id(&*platform.clock, &*platform.random),
         slug: new.slug.unwrap_or_else(|| check::slugify(&new.name, "vendor")),
@@ -90,7 +90,7 @@ pub(crate) async fn edit(
             slug: input.slug.unwrap_or_else(|| old.slug.clone()),
             name: input.name.trim().to_owned(),
             description: input.description,
-            updated_at: platform.clock.now(),
+            updated_at: platform.now(),
             ..old.clone()
         };
         let (body, shown) = written(&new, document.version + 1)?;

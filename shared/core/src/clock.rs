@@ -9,9 +9,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// `base` moved by `seconds`, held at the ends of what a timestamp can say.
+/// `base` moved by `seconds`; what cannot be told apart from never is a hundred years from `base`.
 #[must_use]
 pub fn after(base: Timestamp, seconds: i64) -> Timestamp {
     let moved = base.as_millisecond().saturating_add(seconds.saturating_mul(1000));
-    Timestamp::from_millisecond(moved).unwrap_or(Timestamp::MAX)
+    let century = base.as_millisecond().saturating_add(100 * 365 * 86_400_000);
+    Timestamp::from_millisecond(moved.min(century)).unwrap_or(base)
 }

@@ -13,8 +13,10 @@
 //! **Numbers that many add to** (votes, views) are *counters* beside the body: [`Change::Add`] never conflicts with an
 //! edit and does not change the version.
 //!
-//! **Time to live.** A document past its `expires_at` is absent for every read and every condition, at once; the
-//! storage is given back later.
+//! **Time to live.** From the millisecond of its `expires_at` on a document is absent for every read and every condition;
+//! the storage is given back later. What is written in its place is a new document: version 1, counters at zero.
+//!
+//! All of this is what `tests/src/contract` checks of every adapter.
 
 use std::collections::HashSet;
 
@@ -27,6 +29,13 @@ use crate::Timestamp;
 pub const MAX_COMMIT: usize = 100;
 /// How large a document's body may be, in bytes (the smallest of all platforms' limits, with room to spare).
 pub const MAX_BODY: usize = 100 * 1024;
+/// How large all the bodies of one commit may be together, in bytes (DynamoDB takes 4 MB with everything else).
+pub const MAX_COMMIT_BODY: usize = 3 * 1024 * 1024;
+/// How long each part of a key, the name of an index and a sort key may be, in bytes (DynamoDB's limit, less a mark).
+/// Nothing longer is ever stored, so a `get` of a longer key finds nothing.
+pub const MAX_KEY: usize = 1000;
+/// How far one `Add` may go: what every store and every JSON reader keeps exact.
+pub const MAX_DELTA: i64 = 9_007_199_254_740_991;
 /// How many keys one `get` takes.
 pub const MAX_KEYS: usize = 100;
 /// How many items one `query` page holds.
@@ -67,7 +76,7 @@ pub struct Document {
     pub key: Key,
     /// 1 when created, one more with every put. Counters leave it alone.
     pub version: u64,
-    /// A JSON object, as text: it can be served without being parsed.
+    /// A JSON object, as text, byte for byte as it was put: it can be served without being parsed.
     pub body: String,
     /// A JSON object of integers, as text.
     pub counters: String,
@@ -124,15 +133,18 @@ pub enum Change {
         key: Key,
         /// A JSON object.
         body: String,
-        /// Counters that start at zero with a new document; a document that was there keeps its own.
+        /// Counters that start at zero with a new document; one that was there keeps exactly its own, and gets none of
+        /// these.
         counters: Vec<String>,
-        /// When it ceases to exist. A document that expires has no entries.
+        /// When it ceases to exist, for good or until the next put says otherwise; it may have passed already. A document
+        /// that expires has no entries.
         expires_at: Option<Timestamp>,
         /// What must be true before.
         condition: Condition,
         /// Entries that it has now and did not have before.
         entries: Vec<Entry>,
-        /// Entries that it had before and loses.
+        /// Entries that it had before and loses. A store takes the writer's word for it, so whoever computes them from
+        /// what was read should hold on to the version that was read.
         stale: Vec<Entry>,
     },
     /// Removes the document. `Absent` makes no sense here and is refused.
@@ -144,7 +156,8 @@ pub enum Change {
         /// All the entries that it had.
         stale: Vec<Entry>,
     },
-    /// Adds to a counter of a document, which must exist.
+    /// Adds to a counter of a document, which must exist; a counter that it has not starts at zero. A counter stays within
+    /// ±(2^53 - 1), what JSON and every store can say exactly.
     Add {
         /// Where.
         key: Key,
@@ -239,7 +252,12 @@ impl Commit {
         }
         let mut seen = HashSet::new();
         let mut places = HashSet::new();
+        let mut bodies = 0;
         for change in &self.changes {
+            let key = change.key();
+            if key.pk.len() > MAX_KEY || key.sk.len() > MAX_KEY {
+                return refuse("each part of a key is at most 1000 bytes");
+            }
             if !seen.insert(change.key()) {
                 return refuse("two changes of one commit touch one document");
             }
@@ -252,8 +270,15 @@ impl Commit {
                     counters,
                     ..
                 } => {
-                    if body.len() > MAX_BODY {
-                        return refuse("a document is at most 100 KB");
+                    bodies += body.len();
+                    if body.len() > MAX_BODY || bodies > MAX_COMMIT_BODY {
+                        return refuse("a document is at most 100 KB, and all of a commit at most 3 MB");
+                    }
+                    if entries
+                        .iter()
+                        .any(|e| e.index.len() > MAX_KEY || e.sort.len() > MAX_KEY)
+                    {
+                        return refuse("each part of an entry is at most 1000 bytes");
                     }
                     if expires_at.is_some() && !(entries.is_empty() && stale.is_empty()) {
                         return refuse("a document that expires has no entries");
@@ -277,6 +302,9 @@ impl Commit {
                     condition: Condition::Any,
                     ..
                 } => return refuse("nothing is required"),
+                Change::Add { delta, .. } if !(-MAX_DELTA..=MAX_DELTA).contains(delta) => {
+                    return refuse("a counter moves by less than 2^53 at a time");
+                }
                 Change::Add { counter, .. } if !is_counter(counter) => {
                     return refuse("a counter's name is ASCII letters, digits and _");
                 }
@@ -358,6 +386,11 @@ impl Query {
 
     /// Refuses what not every store could do; every adapter calls it first.
     pub fn check(&self) -> Result<(), StoreError> {
+        let (Source::Partition(name) | Source::Index(name)) = &self.source;
+        let after = self.after.as_ref().map_or(0, String::len);
+        if name.len() > MAX_KEY || self.prefix.len() > MAX_KEY || after > MAX_KEY {
+            return Err(StoreError::Refused("what a query names is at most 1000 bytes".into()));
+        }
         if (1..=MAX_LIMIT).contains(&self.limit) {
             Ok(())
         } else {
@@ -380,7 +413,7 @@ pub struct Item {
 pub struct Page {
     /// At most `limit` of them; fewer, even none, does not mean the end.
     pub items: Vec<Item>,
-    /// Where to go on, or `None` at the end.
+    /// Where to go on, or `None` at the end. With nothing expired in sight it is `Some` only if something follows.
     pub next: Option<String>,
 }
 
@@ -408,7 +441,8 @@ pub enum StoreError {
 /// The port. `Send` on every host; the Workers adapter hides futures that are not.
 #[async_trait]
 pub trait Documents: Send + Sync {
-    /// The documents at these keys, in their order, `None` where there is none. At most [`MAX_KEYS`]; no keys, no call.
+    /// The documents at these keys, in their order, `None` where there is none. At most [`MAX_KEYS`], also repeated ones;
+    /// no keys, no call.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError>;
 
     /// One page of a partition or an index.

@@ -18,13 +18,25 @@ pub struct Kind {
 }
 
 /// Accounts, by username.
-pub const ACCOUNT: Kind = Kind { name: "account", prefix: "acc" };
+pub const ACCOUNT: Kind = Kind {
+    name: "account",
+    prefix: "acc",
+};
 /// Categories, by slug.
-pub const CATEGORY: Kind = Kind { name: "category", prefix: "cat" };
+pub const CATEGORY: Kind = Kind {
+    name: "category",
+    prefix: "cat",
+};
 /// Products, by slug.
-pub const PRODUCT: Kind = Kind { name: "product", prefix: "prd" };
+pub const PRODUCT: Kind = Kind {
+    name: "product",
+    prefix: "prd",
+};
 /// Vendors, by slug.
-pub const VENDOR: Kind = Kind { name: "vendor", prefix: "vnd" };
+pub const VENDOR: Kind = Kind {
+    name: "vendor",
+    prefix: "vnd",
+};
 
 /// The one field of a claim that matters.
 #[derive(Deserialize)]
@@ -73,7 +85,13 @@ pub async fn resolve(store: &dyn Documents, wanted: &[(Kind, &str)]) -> Result<V
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let key = |&(kind, text): &(Kind, &str)| if kind.is_id(text) { kind.key(text) } else { kind.name_key(text) };
+    let key = |&(kind, text): &(Kind, &str)| {
+        if kind.is_id(text) {
+            kind.key(text)
+        } else {
+            kind.name_key(text)
+        }
+    };
     let found = store.get(&wanted.iter().map(key).collect::<Vec<_>>()).await?;
     wanted
         .iter()
@@ -86,5 +104,7 @@ pub async fn resolve(store: &dyn Documents, wanted: &[(Kind, &str)]) -> Result<V
 }
 
 fn claimed(document: Option<&Document>) -> Result<Option<String>, StoreError> {
-    document.map(|document| document.parse::<Claim>().map(|claim| claim.id)).transpose()
+    document
+        .map(|document| document.parse::<Claim>().map(|claim| claim.id))
+        .transpose()
 }

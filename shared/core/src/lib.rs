@@ -13,7 +13,7 @@ pub mod random;
 
 pub use access::{Principal, Role};
 pub use clock::{Clock, Timestamp};
-pub use kind::Kind;
 pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
+pub use kind::Kind;
 pub use money::Money;
 pub use random::Random;

@@ -48,8 +48,17 @@ mod tests {
     #[test]
     fn faults_name_each_field() {
         let faults = |amount, currency: &str| -> Vec<String> {
-            let report = Money { amount, currency: currency.into() }.validate().err();
-            report.iter().flat_map(garde::Report::iter).map(|(path, _)| path.to_string()).collect()
+            let report = Money {
+                amount,
+                currency: currency.into(),
+            }
+            .validate()
+            .err();
+            report
+                .iter()
+                .flat_map(garde::Report::iter)
+                .map(|(path, _)| path.to_string())
+                .collect()
         };
         let none: [&str; 0] = [];
         assert_eq!(faults(0, "EUR"), none);

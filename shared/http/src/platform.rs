@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, Random};
+use souk_core::{Clock, Documents, Random, Timestamp};
 
 use crate::Keys;
 
@@ -18,6 +18,15 @@ pub struct Platform {
     pub keys: Keys,
     /// What the operator set.
     pub settings: Settings,
+}
+
+impl Platform {
+    /// The present moment to the millisecond, as documents keep it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
 }
 
 /// How much work a password hash takes (argon2id). Old hashes keep the cost they were made with.

@@ -1,7 +1,7 @@
 -- Documents, their places in indexes, and the guard that makes a failed condition undo a whole batch.
 
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, so no entry can come to mean another document
     pk TEXT NOT NULL,
     sk TEXT NOT NULL,
     version INTEGER NOT NULL,

@@ -174,7 +174,7 @@ impl<D: SqlDriver> SqlDocuments<D> {
             }
             Change::Add { key, counter, delta } => {
                 let sql = "UPDATE documents SET counters = \
-                           json_set(counters, '$.' || ?4, coalesce(counters ->> ?4, 0) + ?5) \
+                           json_set(counters, '$.' || ?4, coalesce(counters ->> ?4, 0) + CAST(?5 AS INTEGER)) \
                            WHERE pk = ?1 AND sk = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
                 let args = vec![key.pk.into(), key.sk.into(), self.now(), counter.into(), delta.into()];
                 batch.push(Statement::new(sql, args));

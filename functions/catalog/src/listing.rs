@@ -10,13 +10,17 @@ use serde_json::{Map, Value};
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT, get_one};
 use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR, resolve};
 use souk_core::{Document, Kind, Query, Role};
-use souk_http::{Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, view};
+use souk_http::{
+    Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, list_documents, view,
+};
 
 use crate::category::Category;
 use crate::product::{FIELDS, List, Sort, Status, normal_tag};
 
 /// How many full pages of an index one combined list reads at most.
 const ROUNDS: usize = 4;
+/// In bytes: no tag is longer, not even in capitals or small letters that take more room than what was written.
+const MAX_TAG: usize = 500;
 const INCLUDES: &[&str] = &["category", "author", "vendor"];
 
 /// The parts of a product that filters look at; the rest is not read.
@@ -45,6 +49,9 @@ impl Filter {
             .into_iter()
             .filter_map(|(name, kind)| Some((name, kind, params.get(name)?)))
             .collect();
+        if params.get("tag").is_some_and(|tag| tag.len() > MAX_TAG) {
+            return Err(Problem::bad_parameter("tag", "is longer than any tag"));
+        }
         let wanted: Vec<_> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
         let mut filter = Filter {
             tag: params.get("tag").map(normal_tag),
@@ -201,9 +208,13 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
         }
         query.after.clone_from(&next);
     }
-    let items = show_all(&platform, &documents, &selection).await?;
     let next = next.map(|sort| paging.cursor(&sort));
-    Ok(viewer.answer(page_of(&items, next.as_deref())))
+    let answer = if selection.is_plain() {
+        list_documents(&documents, next.as_deref())
+    } else {
+        page_of(&show_all(&platform, &documents, &selection).await?, next.as_deref())
+    };
+    Ok(viewer.answer(answer))
 }
 
 /// Products as clients see them, with what `include` opens out: one batched get for all of them.

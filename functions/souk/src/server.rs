@@ -125,24 +125,43 @@ async fn serve_all(app: Arc<App>, mut arriving: UnboundedReceiver<std::net::TcpS
 }
 
 async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let declared = parts
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let body = if declared.is_some_and(|length: usize| length > MAX_BODY) {
+        // A client that asks first sends nothing when it is refused.
+        if !parts.headers.contains_key(header::EXPECT) {
+            discard(&mut body).await;
+        }
         None
     } else if declared.is_none() && !parts.headers.contains_key(header::TRANSFER_ENCODING) {
         Some(Bytes::new())
     } else {
-        match deadline(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        match deadline(PATIENCE, Limited::new(&mut body, MAX_BODY).collect()).await {
             Some(Ok(collected)) => Some(collected.to_bytes()),
-            Some(Err(_)) => None,
+            Some(Err(_)) => {
+                discard(&mut body).await;
+                None
+            }
             None => Some(Bytes::new()),
         }
     };
     let response = app.handle(Request::from_parts(parts, body)).await;
     Ok(response.map(Full::new))
+}
+
+/// Reads on and forgets, within bounds: a client that is still writing when its connection is closed never sees the
+/// answer.
+async fn discard(body: &mut Incoming) {
+    let mut left = 16 * MAX_BODY;
+    let read = async {
+        while let (Some(Ok(frame)), true) = (body.frame().await, left > 0) {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    let _ = deadline(PATIENCE, read).await;
 }
 
 /// Resolves when the process is asked to end.

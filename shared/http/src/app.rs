@@ -112,6 +112,12 @@ impl App {
             .await
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
+        let status = parts.status;
+        if (status.is_client_error() || status.is_server_error()) && parts.extensions.get::<Problem>().is_none() {
+            // The router's own refusal, of a path that is not UTF-8.
+            let detail = "the request is not well-formed";
+            parts.extensions.insert(Problem::new(status, "bad_request", detail));
+        }
         let headers = &mut parts.headers;
         if let Some(problem) = parts.extensions.get::<Problem>() {
             body = problem.document(&trace.request_id.0).into();
@@ -119,9 +125,9 @@ impl App {
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/problem+json"),
             );
+            // The router has counted another body. Its count stays where it is right, for HEAD.
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
-        // The router counted the body as it was then; a host counts what it sends.
-        headers.remove(header::CONTENT_LENGTH);
         let cache = parts
             .extensions
             .get::<Policy>()
@@ -136,6 +142,7 @@ impl App {
             parts.status = StatusCode::NOT_MODIFIED;
             body = Bytes::new();
             headers.remove(header::CONTENT_TYPE);
+            headers.remove(header::CONTENT_LENGTH);
         }
         if let Some(origin) = origin {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

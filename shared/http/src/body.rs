@@ -68,6 +68,10 @@ fn syntax(bytes: &[u8]) -> Result<Value, Problem> {
 
 /// 422 unless it has the right types and passes its rules.
 fn checked<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Problem> {
+    // serde would take an array for an object, its fields in their order.
+    if !value.is_object() {
+        return Err(Problem::invalid().field("", "must be a JSON object"));
+    }
     let value: T = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let why = error.inner().to_string();

@@ -34,7 +34,7 @@ pub use body::{Json, MergePatch};
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
 pub use openapi::{document as openapi, patch_of};
-pub use paging::{Paging, list};
+pub use paging::{Paging, list, list_documents};
 pub use platform::{PasswordCost, Platform, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};

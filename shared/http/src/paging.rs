@@ -3,7 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use souk_core::Document;
+use souk_core::documents::MAX_KEY;
+
 use crate::route::Params;
+use crate::view::view_into;
 use crate::{Answer, Problem};
 
 /// What a client asked for.
@@ -52,7 +56,7 @@ fn decode(cursor: &str, scope: u64) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()
-        .filter(|bytes| bytes.len() <= 1024)?;
+        .filter(|bytes| bytes.len() <= MAX_KEY)?;
     let (tag, sort) = bytes.split_at_checked(8)?;
     (tag == scope.to_be_bytes())
         .then(|| String::from_utf8(sort.to_vec()).ok())
@@ -62,19 +66,36 @@ fn decode(cursor: &str, scope: u64) -> Option<String> {
 /// The answer for a page of items that are JSON already.
 #[must_use]
 pub fn list<T: AsRef<[u8]>>(items: &[T], next_cursor: Option<&str>) -> Answer {
-    let size: usize = items.iter().map(|item| item.as_ref().len() + 1).sum();
-    let mut body = Vec::with_capacity(size + 64);
+    let size = items.iter().map(|item| item.as_ref().len() + 1).sum();
+    page(size, items, next_cursor, |item, out| {
+        out.extend_from_slice(item.as_ref())
+    })
+}
+
+/// The answer for a page of documents as they are stored: each copied once, from the store's answer into ours.
+#[must_use]
+pub fn list_documents(documents: &[Document], next_cursor: Option<&str>) -> Answer {
+    let size = documents.iter().map(|d| d.body.len() + d.counters.len() + 32).sum();
+    page(size, documents, next_cursor, view_into)
+}
+
+fn page<T>(size: usize, items: &[T], next_cursor: Option<&str>, write: impl Fn(&T, &mut Vec<u8>)) -> Answer {
+    let mut body = Vec::with_capacity(size + 512);
     body.extend_from_slice(b"{\"items\":[");
     for (n, item) in items.iter().enumerate() {
         if n > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(item.as_ref());
+        write(item, &mut body);
     }
     body.extend_from_slice(b"],\"next_cursor\":");
     match next_cursor {
         // Base64url needs no escaping.
-        Some(cursor) => body.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
+        Some(cursor) => {
+            body.push(b'"');
+            body.extend_from_slice(cursor.as_bytes());
+            body.extend_from_slice(b"\"}");
+        }
         None => body.extend_from_slice(b"null}"),
     }
     Answer::raw(body)

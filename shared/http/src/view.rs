@@ -2,6 +2,8 @@
 //!
 //! No parsing on the way. Only `fields` and `include` (CB-18) take the JSON apart.
 
+use std::io::Write as _;
+
 use serde_json::{Map, Value};
 use souk_core::{Change, Condition, Document, Key, Kind};
 
@@ -11,23 +13,26 @@ use crate::{Answer, FieldError, Problem};
 /// The document as clients see it: `{…body, …counters, "version": n}`. Bodies are JSON objects that hold nothing private.
 #[must_use]
 pub fn view(document: &Document) -> Vec<u8> {
-    let inner = |object: &str| {
-        object
+    let mut out = Vec::with_capacity(document.body.len() + document.counters.len() + 32);
+    view_into(document, &mut out);
+    out
+}
+
+/// [`view`], behind what is in `out` already.
+pub(crate) fn view_into(document: &Document, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for object in [&document.body, &document.counters] {
+        let inner = object
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'))
-            .unwrap_or("")
-            .to_owned()
-    };
-    let mut out = Vec::with_capacity(document.body.len() + document.counters.len() + 32);
-    out.push(b'{');
-    for part in [inner(&document.body), inner(&document.counters)] {
-        if !part.is_empty() {
-            out.extend_from_slice(part.as_bytes());
+            .unwrap_or("");
+        if !inner.is_empty() {
+            out.extend_from_slice(inner.as_bytes());
             out.push(b',');
         }
     }
-    out.extend_from_slice(format!("\"version\":{}}}", document.version).as_bytes());
-    out
+    // Writing to a vector does not fail.
+    let _ = write!(out, "\"version\":{}}}", document.version);
 }
 
 /// The body to store for `thing`, and the answer that shows it at `version` with these counters.

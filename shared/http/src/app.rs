@@ -16,7 +16,7 @@ use crate::body::Payload;
 use crate::route::{Cache, Policy};
 use crate::trace::Trace;
 use crate::viewer::carries_credential;
-use crate::{Function, Platform, Problem, RequestId};
+use crate::{Function, Platform, Problem};
 
 /// How long a URL and how large all headers together may be, in bytes.
 const MAX_URL: usize = 4 * 1024;
@@ -60,15 +60,16 @@ impl App {
         let credential = carries_credential(&parts.headers);
         let etags = parts.headers.get(header::IF_NONE_MATCH).cloned();
         let origin = self.allowed_origin(&parts.headers);
-        let path = parts.uri.path().to_owned();
+        let uri = parts.uri.clone();
 
         let response = if let Err(problem) = measure(&parts, payload.is_some()) {
             problem.into_response()
         } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             preflight(origin.is_some())
         } else {
-            parts.extensions.insert(Payload(payload.unwrap_or_default()));
-            parts.extensions.insert(trace.request_id.clone());
+            if let Some(payload) = payload.filter(|payload| !payload.is_empty()) {
+                parts.extensions.insert(Payload(payload));
+            }
             let request = Request::from_parts(parts, Body::empty());
             // Routers never fail.
             self.router
@@ -83,7 +84,7 @@ impl App {
             *response.body_mut() = Bytes::new();
         }
         let micros = clock.now().as_microsecond().saturating_sub(began.as_microsecond());
-        record(&trace, &method, &path, &response, micros);
+        record(&trace, &method, uri.path(), &response, micros);
         response
     }
 
@@ -120,7 +121,7 @@ impl App {
         }
         let headers = &mut parts.headers;
         if let Some(problem) = parts.extensions.get::<Problem>() {
-            body = problem.document(&trace.request_id.0).into();
+            body = problem.document(&trace.request_id).into();
             headers.insert(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/problem+json"),
@@ -245,7 +246,7 @@ fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
 
 /// One line per request, and the only place where a failure is logged.
 fn record(trace: &Trace, method: &Method, path: &str, response: &Response<Bytes>, duration_us: i64) {
-    let RequestId(request_id) = &trace.request_id;
+    let request_id = &trace.request_id;
     let trace_id = &trace.trace_id;
     let status = response.status().as_u16();
     let bytes = response.body().len();

@@ -55,11 +55,27 @@ pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
 
 /// The address of something on the web.
 pub fn url<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
-    let url = url.as_ref();
+    address(
+        url.as_ref(),
+        &["http", "https"],
+        "must be an http or https URL of at most 1000 characters",
+    )
+}
+
+/// The address of a page that people go to by themselves; it may be an old one.
+pub fn link<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
+    address(
+        url.as_ref(),
+        &["http", "https", "ftp"],
+        "must be an http, https or ftp URL of at most 1000 characters",
+    )
+}
+
+fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
     let parsed: std::result::Result<http::Uri, _> = url.parse();
     match parsed {
         Ok(uri)
-            if matches!(uri.scheme_str(), Some("http" | "https"))
+            if uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
                 && uri.host().is_some_and(|host| !host.is_empty())
                 && url.len() <= 1000 =>
         {
@@ -125,6 +141,7 @@ mod tests {
             assert!(url(&bad.to_owned(), &()).is_err(), "{bad}");
         }
         assert!(url(&"https://a.example/b?c=d".to_owned(), &()).is_ok());
+        assert!(link(&"ftp://a.example/b".to_owned(), &()).is_ok() && link(&"file:///a", &()).is_err());
         assert!(line::<()>(1, 5)(&" \t ".to_owned(), &()).is_err());
         assert!(line::<()>(1, 5)(&"a\nb".to_owned(), &()).is_err());
         assert!(text::<()>(0, 5)(&"a\nb".to_owned(), &()).is_ok());

@@ -39,7 +39,6 @@ pub use platform::{PasswordCost, Platform, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};
 pub use route::{Access, Cache, Function, Param, Params, Route, Schema};
-pub use trace::RequestId;
 pub use view::{Selection, rename, view, written};
 pub use viewer::{Anonymous, Member, Viewer};
 

@@ -292,8 +292,10 @@ async fn admit(parts: &mut Parts, platform: &Arc<Platform>, policy: Policy) -> R
                 .field("Content-Type", detail),
         );
     }
-    let params = Params::parse(parts.uri.query().unwrap_or(""), policy.params)?;
-    parts.extensions.insert(params);
+    if let Some(query) = parts.uri.query() {
+        let params = Params::parse(query, policy.params)?;
+        parts.extensions.insert(params);
+    }
     if parts.method == Method::POST {
         let once = Once::from_request_parts(parts, platform).await?;
         let replayed = once.replay().await?;

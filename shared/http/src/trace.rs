@@ -3,14 +3,11 @@
 use http::{HeaderMap, HeaderValue};
 use souk_core::{Clock, Random, id, random};
 
-/// The id of a request: the client's `X-Request-Id` if it sent a sensible one, else ours.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
-
 /// A request's names.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    pub(crate) request_id: RequestId,
+    /// The client's `X-Request-Id` if it sent a sensible one, else ours.
+    pub(crate) request_id: String,
     pub(crate) trace_id: String,
     span_id: String,
     sampled: bool,
@@ -23,7 +20,7 @@ impl Trace {
         let sent = text("x-request-id").filter(|id| {
             (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         });
-        let request_id = RequestId(sent.map_or_else(|| id::new("req", clock, source), str::to_owned));
+        let request_id = sent.map_or_else(|| id::new("req", clock, source), str::to_owned);
         let fresh = random::bytes::<24>(source);
         let (new_trace, new_span) = fresh.split_at(16);
         let (trace_id, sampled) = text("traceparent")
@@ -41,7 +38,7 @@ impl Trace {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let flags = if self.sampled { "01" } else { "00" };
         let parent = format!("00-{}-{}-{flags}", self.trace_id, self.span_id);
-        for (name, value) in [("x-request-id", &self.request_id.0), ("traceparent", &parent)] {
+        for (name, value) in [("x-request-id", &self.request_id), ("traceparent", &parent)] {
             HeaderValue::from_str(value)
                 .ok()
                 .and_then(|value| headers.insert(name, value));

@@ -15,7 +15,7 @@ use souk_http::{
 };
 
 use crate::category::Category;
-use crate::product::{FIELDS, List, Sort, Status, normal_tag};
+use crate::product::{FIELDS, List, MAX_TAG, Sort, Status, normal_tag};
 
 /// How many full pages of an index one combined list reads at most.
 const ROUNDS: usize = 4;
@@ -53,6 +53,9 @@ impl Filter {
             return Err(Problem::bad_parameter("tag", "is longer than any tag"));
         }
         let wanted: Vec<_> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
+        if params.get("tag").is_some_and(|tag| tag.chars().count() > MAX_TAG) {
+            return Err(Problem::bad_parameter("tag", "has at most 40 characters"));
+        }
         let mut filter = Filter {
             tag: params.get("tag").map(normal_tag),
             ..Filter::default()

@@ -36,6 +36,8 @@ pub(crate) const FIELDS: &[&str] = &[
     "version",
 ];
 const MAX_TAGS: usize = 10;
+/// How many characters a tag may have.
+pub(crate) const MAX_TAG: usize = 40;
 const MAX_GALLERY: usize = 20;
 
 /// A product as it is stored. It is shown as it is stored, with its counts and its `version`.
@@ -257,7 +259,7 @@ pub struct NewProduct {
     #[schema(max_items = 20)]
     pub gallery: Vec<String>,
     /// Words to find it by; kept in lower case, each once.
-    #[garde(length(max = MAX_TAGS), inner(custom(check::line(1, 40))))]
+    #[garde(length(max = MAX_TAGS), inner(custom(check::line(1, MAX_TAG))))]
     #[serde(default)]
     #[schema(max_items = 10)]
     pub tags: Vec<String>,

@@ -26,13 +26,14 @@ const IDLE_SECONDS: i64 = 30 * 24 * 3600;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Credentials {
     /// Either this …
-    #[garde(custom(either(&self.username)))]
+    #[garde(custom(either(&self.username)), inner(length(max = 254)))]
     #[serde(default)]
-    #[schema(format = "email", example = "ada@example.com")]
+    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
     pub(crate) email: Option<String>,
     /// … or this.
-    #[garde(skip)]
+    #[garde(inner(length(max = 254)))]
     #[serde(default)]
+    #[schema(max_length = 254)]
     pub(crate) username: Option<String>,
     /// The password.
     #[garde(length(chars, min = 1, max = 128))]

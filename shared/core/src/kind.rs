@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::documents::{Documents, get_one};
 use crate::{Clock, Document, Key, Random, StoreError, id};
 
+/// How long a name may be, in bytes; nothing longer is looked for.
+const MAX_NAME: usize = 200;
+
 /// A kind of thing that has ids and names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -72,6 +75,9 @@ impl Kind {
     pub async fn find(self, store: &dyn Documents, id_or_name: &str) -> Result<Option<Document>, StoreError> {
         if self.is_id(id_or_name) {
             return get_one(store, self.key(id_or_name)).await;
+        }
+        if id_or_name.len() > MAX_NAME {
+            return Ok(None);
         }
         match claimed(get_one(store, self.name_key(id_or_name)).await?.as_ref())? {
             Some(id) => get_one(store, self.key(&id)).await,

@@ -81,9 +81,7 @@ fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
         {
             Ok(())
         }
-        _ => Err(garde::Error::new(
-            "must be an http or https URL of at most 1000 characters",
-        )),
+        _ => Err(garde::Error::new(rule)),
     }
 }
 

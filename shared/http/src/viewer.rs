@@ -14,7 +14,7 @@ use souk_core::{Principal, Role};
 
 use crate::{Answer, Platform, Problem};
 
-/// Proof that a request carried no credential. Nothing but the [`Viewer`] extractor makes one.
+/// Proof that a request carried no access token. Nothing but the [`Viewer`] extractor makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous(());
 
@@ -90,7 +90,8 @@ impl OptionalFromRequestParts<Arc<Platform>> for Member {
     }
 }
 
-/// Whether anything in the request could name a principal, valid or not.
+/// Whether anything in the request could name a principal, valid or not. Cookies are not read here, but something in
+/// front of us may: what they came with is never cached.
 pub(crate) fn carries_credential(headers: &http::HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
 }

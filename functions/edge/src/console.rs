@@ -1,0 +1,61 @@
+//! Log lines: JSON through the console, which Workers Logs stores with a time of its own and indexes by field.
+
+use std::io::{self, Write};
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use worker::Env;
+
+/// Starts logging at the level that `SOUK_LOG` names, else `info`.
+pub(crate) fn init(env: &Env) {
+    let level = env
+        .var("SOUK_LOG")
+        .ok()
+        .and_then(|level| level.to_string().parse().ok());
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        // The subscriber's own timer reads a clock that a Worker does not have.
+        .without_time()
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_writer(Console)
+        .init();
+}
+
+struct Console;
+
+impl<'a> MakeWriter<'a> for Console {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { error: false }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line {
+        let error = *event.level() == Level::ERROR;
+        Line { error }
+    }
+}
+
+/// The formatter writes each event in one piece.
+struct Line {
+    error: bool,
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        if self.error {
+            worker::console_error!("{}", text.trim_end());
+        } else {
+            worker::console_log!("{}", text.trim_end());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -15,7 +15,7 @@ use souk_http::{
 };
 
 use crate::category::Category;
-use crate::product::{FIELDS, List, MAX_TAG, Sort, Status, normal_tag};
+use crate::product::{FIELDS, List, MAX_TAG, Sort, Status, normal_tag, status_of};
 
 /// How many full pages of an index one combined list reads at most.
 const ROUNDS: usize = 4;
@@ -196,7 +196,8 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
         next = page.next;
         let count = page.items.len();
         for (n, item) in page.items.into_iter().enumerate() {
-            if more_filters && !filter.admits(&item.document)? {
+            // A store may read a document a moment after the index; by then it may be in another status.
+            if status_of(&item.document)? != status || (more_filters && !filter.admits(&item.document)?) {
                 continue;
             }
             documents.push(item.document);

@@ -3,7 +3,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::{Entry, Key, Money, Timestamp};
+use souk_core::{Document, Entry, Key, Money, StoreError, Timestamp};
 use souk_http::check;
 
 /// The counters that every product has. Upvotes, comments and views are not the author's to set.
@@ -46,6 +46,8 @@ pub struct Product {
     /// `prd_…`
     #[schema(pattern = "^prd_[0-9a-f]{32}$")]
     pub id: String,
+    /// Where it is in its life. Second, so that [`status_of`] finds it without reading on.
+    pub status: Status,
     /// Unique; made from the title once, and stays.
     pub slug: String,
     /// What it is.
@@ -80,8 +82,6 @@ pub struct Product {
     pub location: Option<Location>,
     /// A page of its own elsewhere.
     pub url: Option<String>,
-    /// Where it is in its life.
-    pub status: Status,
     /// When it was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -426,6 +426,29 @@ impl Product {
     }
 }
 
+/// The status of a stored product. It stands right behind the id, whose length is known, so a list need not read all of
+/// its products to make sure of it; a body in another order is read whole.
+pub(crate) fn status_of(document: &Document) -> Result<Status, StoreError> {
+    const ID: usize = "{\"id\":\"prd_00000000000000000000000000000000".len();
+    let status = document
+        .body
+        .get(ID..)
+        .and_then(|rest| rest.strip_prefix("\",\"status\":\""));
+    let named = status.and_then(|rest| Status::parse(rest.split('"').next()?));
+    named.map_or_else(
+        || document.parse::<Visibility>().map(|visibility| visibility.status),
+        Ok,
+    )
+}
+
+/// Who may see a product.
+#[derive(Deserialize)]
+pub(crate) struct Visibility {
+    status: Status,
+    /// Of whom it is.
+    pub(crate) author: String,
+}
+
 /// Tags are compared in lower case.
 pub(crate) fn normal_tag(tag: &str) -> String {
     tag.trim().to_lowercase()
@@ -531,9 +554,24 @@ mod tests {
     /// Stored documents stay readable: a body written by an earlier version must parse, and say the same again.
     #[test]
     fn the_stored_format_is_pinned() {
-        let stored = r#"{"id":"prd_1","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"status":"published","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","published_at":"2026-01-02T03:04:05.678Z"}"#;
+        let stored = r#"{"id":"prd_1","status":"published","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","published_at":"2026-01-02T03:04:05.678Z"}"#;
         let product: Product = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&product).unwrap(), stored);
+        // With an id of full length, and with any other body.
+        let body = stored
+            .replace("prd_1", &format!("prd_{}", "0".repeat(32)))
+            .replace("published\"", "sold\"");
+        for body in [body.clone(), body.replacen('{', "{ ", 1)] {
+            let key = Key::of("product", "prd_1");
+            let document = Document {
+                key,
+                version: 1,
+                body,
+                counters: "{}".into(),
+                expires_at: None,
+            };
+            assert_eq!(status_of(&document), Ok(Status::Sold));
+        }
         let entries: Vec<_> = product.entries().into_iter().map(|e| (e.index, e.sort)).collect();
         assert_eq!(entries.len(), 8);
         assert_eq!(

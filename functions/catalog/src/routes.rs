@@ -1,7 +1,6 @@
 //! The handlers for one product: parse, call, answer.
 
 use axum::extract::Path;
-use serde::Deserialize;
 use souk_core::access::VendorAccess;
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::{Change, Commit, Condition, Document, Principal, StoreError, id};
@@ -13,21 +12,13 @@ use souk_http::{
 use crate::ATTEMPTS;
 use crate::category::Category;
 use crate::listing;
-use crate::product::{COUNTERS, NewProduct, Origin, Product, Status, sku_key};
-
-/// Who may see a product: all that is read of it on the way to showing it.
-#[derive(Deserialize)]
-struct Visibility {
-    status: Status,
-    author: String,
-}
+use crate::product::{COUNTERS, NewProduct, Origin, Product, Status, Visibility, sku_key, status_of};
 
 /// The product, if `viewer` may see it. What they may not see is not there.
 async fn find(platform: &Platform, id: &str, may_edit: impl Fn(&str) -> bool) -> Result<Document, Problem> {
     let none = || Problem::not_found("product");
     let document = PRODUCT.find(&*platform.documents, id).await?.ok_or_else(none)?;
-    let visibility: Visibility = document.parse()?;
-    if visibility.status.is_public() || may_edit(&visibility.author) {
+    if status_of(&document)?.is_public() || may_edit(&document.parse::<Visibility>()?.author) {
         Ok(document)
     } else {
         Err(none())

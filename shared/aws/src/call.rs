@@ -1,0 +1,117 @@
+//! How calls fail, and which are tried again.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use souk_core::{Random, StoreError, random};
+
+/// How many times a call is made.
+pub(crate) const ATTEMPTS: u32 = 5;
+/// The longest wait before the second; it doubles from there.
+const BACKOFF: Duration = Duration::from_millis(25);
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It may go better next time.
+    Passing(String),
+    /// A transaction's conditions did not hold, at these of its items.
+    Conditions(Vec<usize>),
+    /// It will not go better.
+    Lasting(StoreError),
+}
+
+/// Makes `call` until it succeeds or fails for good, at most [`ATTEMPTS`] times.
+pub(crate) async fn patiently<T, F>(random: &dyn Random, mut call: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut attempt = 1;
+    loop {
+        match call().await {
+            Err(Failure::Passing(_)) if attempt < ATTEMPTS => pause(random, attempt).await,
+            Err(Failure::Passing(why)) => return Err(Failure::Lasting(StoreError::Unavailable(why))),
+            other => return other,
+        }
+        attempt += 1;
+    }
+}
+
+/// Waits before another attempt: any time up to a bound that doubles, so that those who met do not meet again.
+#[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
+pub(crate) async fn pause(random: &dyn Random, attempt: u32) {
+    let bound = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let share = f64::from(u32::from_le_bytes(random::bytes(random))) / f64::from(u32::MAX);
+    tokio::time::sleep(bound.mul_f64(share)).await;
+}
+
+/// What the failure of any call means.
+pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Failure {
+    match &error {
+        SdkError::TimeoutError(_) => Failure::Passing("DynamoDB did not answer in time".into()),
+        SdkError::DispatchFailure(why) => Failure::Passing(match why.as_connector_error() {
+            Some(why) => format!("DynamoDB cannot be reached: {why}"),
+            None => "DynamoDB cannot be reached".into(),
+        }),
+        SdkError::ResponseError(_) => Failure::Passing("DynamoDB's answer makes no sense".into()),
+        SdkError::ServiceError(answer) => {
+            let code = answer.err().code().unwrap_or("UnknownError");
+            let why = describe(code, answer.err().message());
+            match code {
+                "ValidationException" | "ItemCollectionSizeLimitExceededException" => {
+                    Failure::Lasting(StoreError::Refused(why))
+                }
+                // A fault in what was deployed: to ask again does not help.
+                "ResourceNotFoundException"
+                | "AccessDeniedException"
+                | "UnrecognizedClientException"
+                | "ExpiredTokenException"
+                | "InvalidSignatureException"
+                | "MissingAuthenticationTokenException"
+                | "IdempotentParameterMismatchException" => Failure::Lasting(StoreError::Unavailable(why)),
+                // Throttling under its several names, a transaction still in progress, faults of the service.
+                _ => Failure::Passing(why),
+            }
+        }
+        _ => Failure::Lasting(StoreError::Unavailable("the request could not be made".into())),
+    }
+}
+
+/// What the failure of a transaction means: DynamoDB gives a reason for each of its items.
+pub(crate) fn transaction_failure<R>(error: SdkError<TransactWriteItemsError, R>) -> Failure {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return failure(error);
+    };
+    let reasons = cancelled.cancellation_reasons();
+    let failed: Vec<usize> = reasons
+        .iter()
+        .enumerate()
+        .filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))
+        .map(|(place, _)| place)
+        .collect();
+    if !failed.is_empty() {
+        return Failure::Conditions(failed);
+    }
+    for reason in reasons {
+        let why = describe(reason.code().unwrap_or_default(), reason.message());
+        match reason.code() {
+            Some("ValidationError" | "ItemCollectionSizeLimitExceeded") => {
+                return Failure::Lasting(StoreError::Refused(why));
+            }
+            None | Some("None") => {}
+            // TransactionConflict, ThrottlingError, ProvisionedThroughputExceeded.
+            Some(_) => return Failure::Passing(why),
+        }
+    }
+    Failure::Passing("DynamoDB cancelled the transaction".into())
+}
+
+fn describe(code: impl Display, message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_string(),
+    }
+}

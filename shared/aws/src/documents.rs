@@ -1,0 +1,268 @@
+//! [`DynamoDocuments`]: the `Documents` port over one DynamoDB table.
+//!
+//! **Reads** are strongly consistent, of the table itself; there is no secondary index. An index is a partition of
+//! entries: one `Query` reads them, one `BatchGetItem` their documents. Those are two moments: a document that changes
+//! between them is answered as it became, and one that goes is left out.
+//!
+//! **A commit** is one `TransactWriteItems`, which happens whole or not at all. It carries a request token of its own:
+//! an attempt whose answer is lost is made again under the same token, and DynamoDB does not repeat what it has done.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType,
+    TransactWriteItem,
+};
+use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
+use souk_core::{
+    Change, Clock, Commit, Condition, Document, Documents, Item, Key, Page, Query, Random, StoreError, random,
+};
+
+use crate::Settings;
+use crate::call::{ATTEMPTS, Failure, failure, patiently, pause, transaction_failure};
+use crate::item::{self, document, document_key, document_partition, entry, entry_partition, primary, take_text};
+use crate::transaction::Transaction;
+
+/// Documents in a DynamoDB table.
+pub struct DynamoDocuments {
+    client: Client,
+    table: String,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl DynamoDocuments {
+    /// Documents in `table`. Nothing is sent yet.
+    pub fn new(settings: Settings, table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self {
+            client: settings.client(),
+            table: table.into(),
+            clock,
+            random,
+        }
+    }
+
+    /// Documents in `table`, where the environment says ([`Settings::from_env`]).
+    pub fn connect(table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, String> {
+        Ok(Self::new(Settings::from_env()?, table, clock, random))
+    }
+
+    /// Creates the table if there is none. For emulators: in the cloud, `template.yaml` declares it.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        let mut call = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let definition = AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S);
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+            call = call
+                .attribute_definitions(definition.build().map_err(unbuilt)?)
+                .key_schema(element.build().map_err(unbuilt)?);
+        }
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ResourceInUseException") => Ok(()),
+            Err(error) => Err(ended(failure(error))),
+        }
+    }
+
+    /// The documents at these keys, which must all differ.
+    async fn read(&self, keys: HashSet<&Key>) -> Result<HashMap<Key, Document>, StoreError> {
+        let now = self.clock.now();
+        let mut found = HashMap::with_capacity(keys.len());
+        let mut missing: Vec<_> = keys.into_iter().map(document_key).collect();
+        let mut attempt = 0;
+        while !missing.is_empty() {
+            // DynamoDB may answer a part only, and name the rest.
+            if attempt == ATTEMPTS {
+                return Err(StoreError::Unavailable("DynamoDB leaves keys unprocessed".into()));
+            } else if attempt > 0 {
+                pause(&*self.random, attempt).await;
+            }
+            attempt += 1;
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(missing))
+                .consistent_read(true);
+            let call = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request.build().map_err(unbuilt)?);
+            let answer = patiently(&*self.random, || {
+                let call = call.clone();
+                async { call.send().await.map_err(failure) }
+            });
+            let answer = answer.await.map_err(ended)?;
+            for item in answer
+                .responses
+                .unwrap_or_default()
+                .remove(&self.table)
+                .unwrap_or_default()
+            {
+                if let Some(document) = document(item, now)? {
+                    found.insert(document.key.clone(), document);
+                }
+            }
+            let left = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
+            missing = left.map(|left| left.keys).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    /// The items of partition `pk` that `query` asks for, and where to go on.
+    async fn range(&self, pk: String, query: &Query) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
+        // DynamoDB starts after any key that could be in the range. What is before it starts at its beginning, and after
+        // what is behind it nothing follows.
+        let after = match &query.after {
+            None => None,
+            Some(after) if after.starts_with(&query.prefix) => Some(primary(pk.clone(), after)),
+            Some(after) if (after < &query.prefix) != query.descending => None,
+            Some(_) => return Ok((Vec::new(), None)),
+        };
+        // One more than asked for tells whether anything follows.
+        let limit = i32::try_from(query.limit).unwrap_or(i32::MAX).saturating_add(1);
+        let call = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", item::text(pk))
+            .expression_attribute_values(":prefix", item::text(item::sort(&query.prefix)))
+            .set_exclusive_start_key(after)
+            .scan_index_forward(!query.descending)
+            .consistent_read(true)
+            .limit(limit);
+        let answer = patiently(&*self.random, || {
+            let call = call.clone();
+            async { call.send().await.map_err(failure) }
+        });
+        let answer = answer.await.map_err(ended)?;
+        let mut items = answer.items.unwrap_or_default();
+        // Large documents end a page early: DynamoDB reads 1 MB at a time.
+        let mut more = answer.last_evaluated_key.is_some();
+        if items.len() > query.limit {
+            items.truncate(query.limit);
+            more = true;
+        }
+        let next = match items.last() {
+            Some(last) if more => Some(take_text(&mut last.clone(), "sk", "#")?),
+            _ => None,
+        };
+        Ok((items, next))
+    }
+
+    /// One transaction, made again under the same token until it is known to have happened or not.
+    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), Failure> {
+        let token = uuid::Builder::from_random_bytes(random::bytes(&*self.random)).into_uuid();
+        let call = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .client_request_token(token.to_string());
+        patiently(&*self.random, || {
+            let call = call.clone();
+            async { call.send().await.map(drop).map_err(transaction_failure) }
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Documents for DynamoDocuments {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        if keys.len() > MAX_KEYS {
+            return Err(StoreError::Refused("at most 100 keys".into()));
+        }
+        // DynamoDB refuses keys that are too long; there is nothing at them.
+        let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;
+        let found = self.read(keys.iter().filter(possible).collect()).await?;
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        query.check()?;
+        let mut page = Page::default();
+        match &query.source {
+            Source::Partition(pk) => {
+                let now = self.clock.now();
+                let (items, next) = self.range(document_partition(pk), query).await?;
+                page.next = next;
+                for item in items {
+                    if let Some(document) = document(item, now)? {
+                        let sort = document.key.sk.clone();
+                        page.items.push(Item { sort, document });
+                    }
+                }
+            }
+            Source::Index(name) => {
+                let (items, next) = self.range(entry_partition(name), query).await?;
+                page.next = next;
+                let entries = items.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+                let found = self.read(entries.iter().map(|(_, key)| key).collect()).await?;
+                for (sort, key) in entries {
+                    if let Some(document) = found.get(&key).cloned() {
+                        page.items.push(Item { sort, document });
+                    }
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        commit.check()?;
+        let overwrites = |step: &usize| {
+            let change = commit.changes.get(*step);
+            matches!(
+                change,
+                Some(Change::Put {
+                    condition: Condition::Any,
+                    ..
+                })
+            )
+        };
+        // The puts under `Any` that found an expired document. That is rare, so it is learnt from the attempt.
+        let mut expired = HashSet::new();
+        for _ in 0..ATTEMPTS {
+            let transaction =
+                Transaction::new(&self.table, self.clock.now(), &commit.changes, &expired).map_err(unbuilt)?;
+            let steps = transaction.steps;
+            let failed: Vec<usize> = match self.transact(transaction.items).await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Conditions(items)) => items.into_iter().filter_map(|i| steps.get(i).copied()).collect(),
+                Err(failure) => return Err(ended(failure)),
+            };
+            if let Some(step) = failed.iter().find(|step| !overwrites(step)) {
+                return Err(StoreError::Conflict(*step));
+            }
+            for step in failed {
+                // In neither state twice: another writer came between.
+                if !expired.remove(&step) {
+                    expired.insert(step);
+                }
+            }
+        }
+        Err(StoreError::Unavailable("too many writers".into()))
+    }
+}
+
+/// A call's failure as the port's, where no condition is involved.
+fn ended(failure: Failure) -> StoreError {
+    match failure {
+        Failure::Lasting(error) => error,
+        Failure::Passing(why) => StoreError::Unavailable(why),
+        Failure::Conditions(_) => StoreError::Unavailable("a condition failed where there is none".into()),
+    }
+}
+
+/// The SDK checks for missing fields as late as this; none is.
+fn unbuilt(error: BuildError) -> StoreError {
+    StoreError::Refused(error.to_string())
+}

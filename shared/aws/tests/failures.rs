@@ -1,0 +1,274 @@
+//! What becomes of the failures that no emulator produces: throttling, transactions that meet, answers that are late,
+//! lost or partial. A stub answers each request from a script and keeps what it was asked.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "this is a test, on a real machine"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use souk_aws::{DynamoDocuments, Settings, SystemClock, SystemRandom};
+use souk_core::{Change, Commit, Documents, Entry, Key, Query, StoreError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One answer of the stub.
+#[derive(Clone)]
+enum Answer {
+    Json(u16, Value),
+    /// Says nothing at all.
+    Silence,
+    /// Closes the connection.
+    HangUp,
+}
+
+type Asked = Arc<Mutex<Vec<Value>>>;
+
+/// A store over a stub that gives these answers in turn and repeats the last one, and the requests it has had.
+async fn store(script: Vec<Answer>) -> (DynamoDocuments, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = Settings::emulator(format!("http://{}", listener.local_addr().unwrap()));
+    settings.timeout = Duration::from_millis(200);
+    let asked = Asked::default();
+    let seen = asked.clone();
+    tokio::task::spawn_local(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::task::spawn_local(serve(stream, script.clone(), seen.clone()));
+        }
+    });
+    let store = DynamoDocuments::new(settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
+    (store, asked)
+}
+
+async fn serve(mut stream: TcpStream, script: Vec<Answer>, asked: Asked) {
+    let mut read = Vec::new();
+    while let Some(body) = request(&mut stream, &mut read).await {
+        let answer = {
+            let mut asked = asked.lock().unwrap();
+            asked.push(body);
+            script[asked.len().min(script.len()) - 1].clone()
+        };
+        match answer {
+            Answer::Json(status, body) => {
+                let body = body.to_string();
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            }
+            Answer::Silence => tokio::time::sleep(Duration::from_secs(60)).await,
+            Answer::HangUp => return,
+        }
+    }
+}
+
+/// The body of the next request on this connection.
+async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Value> {
+    loop {
+        let text = String::from_utf8_lossy(read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = head.to_lowercase();
+            let length = head.split("content-length: ").nth(1).unwrap();
+            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+            if body.len() >= length {
+                let value = serde_json::from_str(&body[..length]).unwrap();
+                read.drain(..head.len() + 4 + length);
+                return Some(value);
+            }
+        }
+        if stream.read_buf(read).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+}
+
+fn fault(code: &str) -> Answer {
+    Answer::Json(
+        400,
+        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "no" }),
+    )
+}
+
+fn cancelled(reasons: &[&str]) -> Answer {
+    let reasons: Vec<_> = reasons.iter().map(|code| json!({ "Code": code })).collect();
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    Answer::Json(
+        400,
+        json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }),
+    )
+}
+
+fn done() -> Answer {
+    Answer::Json(200, json!({}))
+}
+
+/// A commit of three changes and four items: the first has an entry.
+fn commit() -> Commit {
+    let entries = vec![Entry::new("all", "a")];
+    Commit::new(vec![
+        Change::create(Key::of("thing", "a"), "{}".into(), entries),
+        Change::create(Key::of("thing", "b"), "{}".into(), Vec::new()),
+        Change::create(Key::of("thing", "c"), "{}".into(), Vec::new()),
+    ])
+}
+
+fn tokens(asked: &Asked) -> Vec<String> {
+    let asked = asked.lock().unwrap();
+    asked
+        .iter()
+        .map(|body| body["ClientRequestToken"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn run(test: impl Future<Output = ()>) {
+    tokio::task::LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_under_the_same_token() {
+    run(async {
+        let passing = [
+            fault("ThrottlingException"),
+            fault("ProvisionedThroughputExceededException"),
+            fault("RequestLimitExceeded"),
+            fault("TransactionInProgressException"),
+            Answer::Json(500, json!({ "__type": "InternalServerError" })),
+            Answer::Json(503, json!({})),
+            cancelled(&["None", "None", "TransactionConflict", "None"]),
+            cancelled(&["ThrottlingError", "None", "None", "None"]),
+            cancelled(&["None", "ProvisionedThroughputExceeded", "None", "None"]),
+            Answer::HangUp,
+            Answer::Silence,
+        ];
+        for answer in passing {
+            let (store, asked) = store(vec![answer.clone(), answer.clone(), done()]).await;
+            store.commit(commit()).await.unwrap();
+            let tokens = tokens(&asked);
+            assert_eq!(tokens.len(), 3);
+            assert!(
+                tokens.iter().all(|token| *token == tokens[0] && token.len() == 36),
+                "{tokens:?}"
+            );
+            // Another commit is another token.
+            store.commit(commit()).await.unwrap();
+            assert_ne!(asked.lock().unwrap()[3]["ClientRequestToken"], tokens[0].as_str());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_unavailable_in_bounded_time() {
+    run(async {
+        for answer in [
+            fault("ThrottlingException"),
+            cancelled(&["TransactionConflict", "None", "None", "None"]),
+            Answer::Silence,
+            Answer::HangUp,
+        ] {
+            let (store, asked) = store(vec![answer]).await;
+            let failed = tokio::time::timeout(Duration::from_secs(3), store.commit(commit()))
+                .await
+                .unwrap();
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+            assert_eq!(asked.lock().unwrap().len(), 5);
+            let failed = store.get(&[Key::of("thing", "a")]).await;
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+            let failed = store.query(&Query::index("all", 1)).await;
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+            let failed = store.ping().await;
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_is_unavailable() {
+    run(async {
+        let settings = Settings::emulator("http://127.0.0.1:1");
+        let store = DynamoDocuments::new(settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
+        let failed = store.commit(commit()).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_get_better_is_not_tried_again() {
+    run(async {
+        for (answer, unavailable) in [
+            (fault("ValidationException"), false),
+            (cancelled(&["None", "ValidationError", "None", "None"]), false),
+            (fault("AccessDeniedException"), true),
+            (fault("ResourceNotFoundException"), true),
+        ] {
+            let (store, asked) = store(vec![answer]).await;
+            let failed = store.commit(commit()).await.unwrap_err();
+            assert_eq!(matches!(failed, StoreError::Unavailable(_)), unavailable, "{failed:?}");
+            assert_eq!(matches!(failed, StoreError::Refused(_)), !unavailable, "{failed:?}");
+            assert_eq!(asked.lock().unwrap().len(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_conflict_names_the_change_and_outweighs_everything_else() {
+    run(async {
+        for (reasons, step) in [
+            (["ConditionalCheckFailed", "None", "None", "None"], 0),
+            (["None", "None", "ConditionalCheckFailed", "None"], 1),
+            (["None", "None", "TransactionConflict", "ConditionalCheckFailed"], 2),
+        ] {
+            let (store, asked) = store(vec![cancelled(&reasons)]).await;
+            assert_eq!(store.commit(commit()).await, Err(StoreError::Conflict(step)));
+            assert_eq!(asked.lock().unwrap().len(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable() {
+    run(async {
+        let item = |name: &str| {
+            json!({ "pk": { "S": format!("d#thing/{name}") }, "sk": { "S": "#" }, "v": { "N": "1" },
+                    "b": { "S": "{}" }, "n": { "M": {} } })
+        };
+        let key = |name: &str| json!({ "pk": { "S": format!("d#thing/{name}") }, "sk": { "S": "#" } });
+        let half = Answer::Json(
+            200,
+            json!({ "Responses": { "souk": [item("a")] }, "UnprocessedKeys": { "souk": { "Keys": [key("b")] } } }),
+        );
+        let rest = Answer::Json(200, json!({ "Responses": { "souk": [item("b")] } }));
+        let keys = [Key::of("thing", "a"), Key::of("thing", "b"), Key::of("thing", "a")];
+        let (whole, asked) = store(vec![half.clone(), rest]).await;
+        let found = whole.get(&keys).await.unwrap();
+        let found: Vec<_> = found.into_iter().map(|document| document.unwrap().key).collect();
+        assert_eq!(found, keys);
+        // No key twice, which DynamoDB refuses, and the second time only what was left.
+        let asked: Vec<_> = asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|body| body["RequestItems"]["souk"].clone())
+            .collect();
+        assert_eq!(asked[0]["Keys"].as_array().unwrap().len(), 2);
+        assert_eq!(asked[1]["Keys"], json!([key("b")]));
+        assert!(asked.iter().all(|request| request["ConsistentRead"] == true));
+
+        let (starved, asked) = store(vec![half]).await;
+        assert!(matches!(starved.get(&keys).await, Err(StoreError::Unavailable(_))));
+        assert_eq!(asked.lock().unwrap().len(), 5);
+    })
+    .await;
+}

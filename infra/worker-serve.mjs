@@ -1,6 +1,6 @@
 // node infra/worker-serve.mjs PORT STATE: serves build/worker on 127.0.0.1 as `wrangler.toml` says, on the same workerd
 // as `wrangler dev` but without its proxy, which costs two more hops, and without its watch, which builds once more.
-// The environment variables SOUK_CORS_ORIGINS, SOUK_FIRST_ADMIN and SOUK_LOG take the place of those in the file.
+// SOUK_CORS_ORIGINS, SOUK_FIRST_ADMIN, SOUK_LOG and SOUK_SIGNING_KEY of the environment take the place of the files'.
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,7 +12,7 @@ const { Miniflare } = require("miniflare");
 const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
-const settings = ["SOUK_CORS_ORIGINS", "SOUK_FIRST_ADMIN", "SOUK_LOG"].filter((name) => name in process.env);
+const settings = ["SOUK_CORS_ORIGINS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_SIGNING_KEY"].filter((name) => name in process.env);
 const root = resolve("build/worker");
 const server = new Miniflare({
     ...workerOptions,

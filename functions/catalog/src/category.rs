@@ -58,8 +58,8 @@ pub struct Category {
     #[schema(ignore)]
     pub closing: bool,
     /// How many times it was written.
-    #[serde(default, skip_serializing)]
-    #[schema(minimum = 1)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 

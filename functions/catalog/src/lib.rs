@@ -90,7 +90,7 @@ fn categories() -> Vec<Route> {
 const INCLUDE: Param = Param {
     name: "include",
     about: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
-    schema: r#"{"type":"string","minLength":1,"example":"category,author"}"#,
+    schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
 };
 
 fn products() -> Vec<Route> {

@@ -92,17 +92,20 @@ pub struct Product {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub published_at: Option<Timestamp>,
     /// How many have voted for it.
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true)]
     pub upvote_count: i64,
     /// How many comments it has.
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true)]
     pub comment_count: i64,
     /// How many have seen it.
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true)]
     pub view_count: i64,
     /// How many times it was written.
-    #[serde(default, skip_serializing)]
-    #[schema(minimum = 1)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 

@@ -30,8 +30,8 @@ pub struct Vendor {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// How many times it was written.
-    #[serde(default, skip_serializing)]
-    #[schema(minimum = 1)]
+    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 

@@ -2,10 +2,11 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
 
 use crate::Function;
 use crate::problem::ProblemDocument;
-use crate::route::{Access, Cache, Route, Schema, Schemas, Shape};
+use crate::route::{Access, Cache, Param, Route, Schema, Schemas, Shape};
 
 /// The description of an API made of these functions.
 #[must_use]
@@ -28,6 +29,13 @@ pub fn document(functions: &[Function], version: &str) -> Value {
             .entry(name)
             .or_insert_with(|| serde_json::to_value(schema).unwrap_or_default());
     }
+    let statuses = functions
+        .iter()
+        .flat_map(|function| &function.routes)
+        .flat_map(failures);
+    let problems: Map<String, Value> = statuses
+        .map(|status| (response_name(status), problem(status)))
+        .collect();
     let tags: Vec<_> = functions
         .iter()
         .map(|f| json!({ "name": f.name, "description": f.about }))
@@ -47,6 +55,7 @@ pub fn document(functions: &[Function], version: &str) -> Value {
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": problems,
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                            "description": "The `access_token` of `POST /v1/sessions`." },
@@ -60,29 +69,21 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }))
         .collect();
     for param in route.policy.params {
-        let schema: Value = serde_json::from_str(param.schema).unwrap_or_default();
+        let mut schema: Value = serde_json::from_str(param.schema).unwrap_or_default();
+        if param.name == Param::FIELDS.name {
+            schema = names_of(route);
+        }
         let name = param.name.replace('*', "NAME");
         parameters.push(json!({ "name": name, "in": "query", "description": param.about, "schema": schema }));
     }
-    let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } });
-    if route.method == Method::POST {
-        parameters.push(header(
-            "Idempotency-Key",
-            "A key of your own (a UUID): a repeat with it is answered as the first was.",
-        ));
-    }
-    if route.method == Method::PATCH || (route.method == Method::DELETE && !path_is_fixed(route.path)) {
-        parameters.push(header(
-            "If-Match",
-            "The `ETag` that you read: 412 if it has changed since.",
-        ));
-    }
+    parameters.extend(headers(route));
 
     let mut responses = Map::new();
     for (status, about, schema) in &route.success {
         let mut response = json!({ "description": about, "headers": response_headers(route, *status) });
         if let (Some(schema), Some(response)) = (schema, response.as_object_mut()) {
-            let content = reference(schema, schemas, components);
+            let part = route.policy.params.iter().any(|param| param.name == Param::FIELDS.name);
+            let content = reference(schema, part, schemas, components);
             response.insert("content".into(), json!({ "application/json": { "schema": content } }));
         }
         responses.insert(status.as_u16().to_string(), response);
@@ -94,11 +95,12 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
         );
     }
     for status in failures(route) {
-        responses
-            .entry(status.as_u16().to_string())
-            .or_insert_with(|| problem(status.canonical_reason().unwrap_or("")));
+        let name = response_name(status);
+        responses.insert(
+            status.as_u16().to_string(),
+            json!({ "$ref": format!("#/components/responses/{name}") }),
+        );
     }
-    responses.insert("default".into(), problem("Any other failure"));
 
     let mut operation = json!({
         "operationId": operation_id(route),
@@ -123,7 +125,7 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
             },
         );
         if let Some(schema) = &route.request {
-            let content = reference(schema, schemas, components);
+            let content = reference(schema, false, schemas, components);
             let kind = if route.method == Method::PATCH {
                 "application/merge-patch+json"
             } else {
@@ -137,16 +139,83 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
     operation
 }
 
+/// The request headers that matter to this route.
+fn headers(route: &Route) -> Vec<Value> {
+    let header = |name: &str, about: &str, pattern: &str| {
+        let schema = json!({ "type": "string", "pattern": pattern });
+        json!({ "name": name, "in": "header", "description": about, "schema": schema })
+    };
+    let mut all = Vec::new();
+    if route.method == Method::GET {
+        let about = "An `ETag` that you have: 304 if it is still the same.";
+        all.push(header("If-None-Match", about, r#"^(\*|(W/)?"[!#-~]*")$"#));
+    }
+    if route.method == Method::POST {
+        let about = "A key of your own (a UUID): a repeat with it is answered as the first was.";
+        all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
+    }
+    if failures(route).contains(&StatusCode::PRECONDITION_FAILED) {
+        let about = "The `ETag` that you read: 412 if it has changed since.";
+        all.push(header("If-Match", about, r#"^(\*|"[!#-~]*")$"#));
+    }
+    all
+}
+
+/// The schema of `fields`: names of what the answer has, separated by commas.
+fn names_of(route: &Route) -> Value {
+    let mut schemas: Schemas = Vec::new();
+    if let Some((_, _, Some(schema))) = route.success.first() {
+        (schema.collect)(&mut schemas);
+    }
+    let merged = merged(&schemas);
+    let properties = merged.get("properties").and_then(Value::as_object);
+    let names: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let one = format!("({})", names.join("|"));
+    json!({ "type": "string", "pattern": format!("^{one}(,{one})*$") })
+}
+
+/// The first of these schemas, with what it is made of (`allOf`) merged into one object.
+fn merged(schemas: &Schemas) -> Value {
+    let plain = |schema: &RefOr<utoipa::openapi::Schema>| serde_json::to_value(schema).unwrap_or_default();
+    let mut whole = schemas.first().map(|(_, schema)| plain(schema)).unwrap_or_default();
+    let Some(Value::Array(parts)) = whole.as_object_mut().and_then(|schema| schema.remove("allOf")) else {
+        return whole;
+    };
+    let mut properties = Map::new();
+    for part in parts {
+        let name = part.get("$ref").and_then(|path| path.as_str()?.rsplit('/').next());
+        let named = schemas.iter().find(|(other, _)| Some(other.as_str()) == name);
+        let part = named.map_or(part, |(_, schema)| plain(schema));
+        let own = part.get("properties").and_then(Value::as_object);
+        properties.extend(
+            own.into_iter()
+                .flatten()
+                .map(|(name, schema)| (name.clone(), schema.clone())),
+        );
+    }
+    if let Some(whole) = whole.as_object_mut() {
+        whole.insert("type".into(), json!("object"));
+        whole.insert("properties".into(), Value::Object(properties));
+    }
+    whole
+}
+
 /// The failures that follow from the row, and those it names.
 fn failures(route: &Route) -> Vec<StatusCode> {
-    let mut all = vec![StatusCode::BAD_REQUEST, StatusCode::SERVICE_UNAVAILABLE];
+    let mut all = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::URI_TOO_LONG,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
     match route.policy.access {
         Access::Role(souk_core::Role::Member) => all.push(StatusCode::UNAUTHORIZED),
         Access::Role(_) => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
         Access::Public => {}
     }
     if route.request.is_some() {
-        all.extend([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE]);
+        all.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     if route.request.is_some() || route.method == Method::POST {
         all.push(StatusCode::UNPROCESSABLE_ENTITY);
@@ -162,7 +231,7 @@ fn failures(route: &Route) -> Vec<StatusCode> {
 }
 
 fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
-    let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
     let caching = match route.policy.cache {
         Cache::NoStore => "Always `no-store`.",
         Cache::Public { .. } => "Public for requests without a credential, else `private, no-store`.",
@@ -176,27 +245,50 @@ fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
     headers
 }
 
-fn problem(about: &str) -> Value {
-    json!({ "description": about, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } })
+/// `NotFound` for 404.
+fn response_name(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("").replace(' ', "")
 }
 
-fn reference(schema: &Schema, schemas: &mut Schemas, components: &mut Map<String, Value>) -> Value {
+fn problem(status: StatusCode) -> Value {
+    let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
+    let mut headers = Map::new();
+    headers.insert("x-request-id".into(), text("Names this request in the logs."));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert("www-authenticate".into(), text("`Bearer`."));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert("retry-after".into(), text("After how many seconds to try again."));
+    }
+    json!({
+        "description": status.canonical_reason().unwrap_or(""),
+        "headers": headers,
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    })
+}
+
+/// The schema by its name; with `part`, or any part of what it requires.
+fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mut Map<String, Value>) -> Value {
     let mut own: Schemas = Vec::new();
     (schema.collect)(&mut own);
-    let first = own
-        .first()
-        .map(|(_, schema)| serde_json::to_value(schema).unwrap_or_default())
-        .unwrap_or_default();
+    let first = merged(&own);
     schemas.extend(own);
+    let mut one = json!({ "$ref": format!("#/components/schemas/{}", schema.name) });
+    if part {
+        let name = format!("{}Part", schema.name);
+        let about = format!("The fields of {} that `fields` named.", schema.name);
+        components.insert(name.clone(), relaxed(first.clone(), &about));
+        one = json!({ "anyOf": [one, { "$ref": format!("#/components/schemas/{name}") }] });
+    }
     match schema.shape {
-        Shape::One => json!({ "$ref": format!("#/components/schemas/{}", schema.name) }),
+        Shape::One => one,
         Shape::List => {
             let name = format!("{}List", schema.name);
             components.insert(name.clone(), json!({
                 "type": "object",
                 "required": ["items", "next_cursor"],
                 "properties": {
-                    "items": { "type": "array", "items": { "$ref": format!("#/components/schemas/{}", schema.name) } },
+                    "items": { "type": "array", "items": one },
                     "next_cursor": { "type": ["string", "null"], "description": "For the next page; null at the end." },
                 },
             }));
@@ -212,13 +304,14 @@ fn reference(schema: &Schema, schemas: &mut Schemas, components: &mut Map<String
 
 /// The schema of a merge patch: nothing is required.
 #[must_use]
-pub fn patch_of(mut schema: Value) -> Value {
+pub fn patch_of(schema: Value) -> Value {
+    relaxed(schema, "A merge patch (RFC 7396): absent fields stay, null clears.")
+}
+
+fn relaxed(mut schema: Value, about: &str) -> Value {
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("required");
-        schema.insert(
-            "description".into(),
-            json!("A merge patch (RFC 7396): absent fields stay, null clears."),
-        );
+        schema.insert("description".into(), json!(about));
     }
     schema
 }
@@ -226,10 +319,6 @@ pub fn patch_of(mut schema: Value) -> Value {
 fn path_names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
-fn path_is_fixed(path: &str) -> bool {
-    path_names(path).next().is_none()
 }
 
 /// `get_v1_products_id` becomes `getProductsById`: stable, unique, readable in generated clients.

@@ -74,7 +74,7 @@ impl Param {
     pub const CURSOR: Param = Param {
         name: "cursor",
         about: "The `next_cursor` of the page before.",
-        schema: r#"{"type":"string","maxLength":1400}"#,
+        schema: r#"{"type":"string","minLength":1,"maxLength":1400}"#,
     };
     /// `fields` of what can be trimmed.
     pub const FIELDS: Param = Param {

@@ -1,0 +1,344 @@
+//! A client of a running market, as people use one:
+//! `market.member().await` signs somebody up and in, `client.post("/v1/products", json).await.expect(201)` does something.
+//!
+//! Whatever a test is about, each answer is also held to what is true of all answers (see [`Reply`]).
+//!
+//! | variable | what | if it is not set |
+//! | --- | --- | --- |
+//! | `SOUK_URL` | the address of the host | every test says "skipped" and passes; with `SOUK_TEST_ALL=1` it fails |
+//! | `SOUK_TEST_ADMIN_EMAIL` | what the host was started with as `SOUK_FIRST_ADMIN` | `admin@e2e.test` |
+//! | `SOUK_TEST_ADMIN_PASSWORD` | the password to sign it up or in with | one of its own |
+
+mod reply;
+
+use std::env;
+use std::future::IntoFuture;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::Write as _;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::{Value, json};
+
+pub use reply::Reply;
+
+/// How often a [patient](Call::patient) call is sent again.
+const PATIENCE: usize = 20;
+/// How long the admin's access token is used: well below the ten minutes that it lives.
+const FRESH: Duration = Duration::from_secs(300);
+
+/// The market under test.
+#[derive(Clone)]
+pub struct Market {
+    url: String,
+    http: reqwest::Client,
+}
+
+/// The market at `SOUK_URL`, if there is one to test.
+#[must_use]
+pub fn market() -> Option<Market> {
+    let Ok(url) = env::var("SOUK_URL") else {
+        assert!(
+            env::var("SOUK_TEST_ALL").is_err(),
+            "set SOUK_URL to the address of a host"
+        );
+        // Not `eprintln`, which the test harness keeps to itself.
+        let _ = writeln!(std::io::stderr(), "skipped: set SOUK_URL to the address of a host");
+        return None;
+    };
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(120))
+        // Hosts close connections that are idle for longer, perhaps just when we write.
+        .pool_idle_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let url = url.trim_end_matches('/').to_owned();
+    Some(Market { url, http })
+}
+
+/// A word that no other test uses, beginning with `what`; it can be a slug or, if short, a username.
+#[must_use]
+pub fn unique(what: &str) -> String {
+    format!("{what}-{:016x}", RandomState::new().build_hasher().finish())
+}
+
+impl Market {
+    /// Somebody who has not signed in.
+    #[must_use]
+    pub fn anonymous(&self) -> Client {
+        Client {
+            market: self.clone(),
+            token: None,
+            me: Value::Null,
+            password: String::new(),
+            refresh_token: String::new(),
+        }
+    }
+
+    /// Somebody who has just signed up and in.
+    pub async fn member(&self) -> Client {
+        let username = unique("m");
+        let email = format!("{username}@example.com");
+        let new = json!({ "email": email, "username": username, "password": unique("password") });
+        let me = self.anonymous().add("/v1/accounts", new.clone()).await;
+        let mut client = self.sign_in(&email, new["password"].as_str().unwrap()).await;
+        client.me = me;
+        client
+    }
+
+    /// A new session of an account.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Client {
+        let credentials = json!({ "email": email, "password": password });
+        let tokens = self.anonymous().post("/v1/sessions", credentials).await.expect(201);
+        let mut client = self.with_token(tokens.text("access_token"));
+        client.refresh_token = tokens.text("refresh_token").to_owned();
+        client.password = password.to_owned();
+        client
+    }
+
+    /// Somebody who shows this token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Client {
+        let token = Some(token.to_owned());
+        Client {
+            token,
+            ..self.anonymous()
+        }
+    }
+
+    /// The first admin, whose session all tests share.
+    pub async fn admin(&self) -> Client {
+        static SESSION: tokio::sync::Mutex<Option<(Instant, Client)>> = tokio::sync::Mutex::const_new(None);
+        let mut session = SESSION.lock().await;
+        let known = session.take().filter(|(since, _)| since.elapsed() < FRESH);
+        let (since, admin) = match known {
+            Some(known) => known,
+            None => (Instant::now(), self.first_admin().await),
+        };
+        *session = Some((since, admin.clone()));
+        // Connections belong to the test that opened them.
+        Client {
+            market: self.clone(),
+            ..admin
+        }
+    }
+
+    async fn first_admin(&self) -> Client {
+        let email = env::var("SOUK_TEST_ADMIN_EMAIL").unwrap_or_else(|_| "admin@e2e.test".into());
+        let password = env::var("SOUK_TEST_ADMIN_PASSWORD").unwrap_or_else(|_| "open sesame, e2e".into());
+        let credentials = json!({ "email": email, "password": password });
+        if self.anonymous().post("/v1/sessions", credentials).await.status != 201 {
+            let new = json!({ "email": email, "username": unique("a"), "password": password });
+            self.anonymous().add("/v1/accounts", new).await;
+        }
+        let mut admin = self.sign_in(&email, &password).await;
+        admin.me = admin.get("/v1/me").await.expect(200).json;
+        assert_eq!(
+            admin.me["role"], "admin",
+            "the host must be started with SOUK_FIRST_ADMIN={email}"
+        );
+        admin
+    }
+
+    /// A new category with these attributes, by its id.
+    pub async fn category(&self, attributes: Value) -> String {
+        let new = json!({ "name": unique("Category"), "attributes": attributes });
+        let category = self.admin().await.add("/v1/categories", new).await;
+        category["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Somebody who calls the market.
+#[derive(Clone)]
+pub struct Client {
+    market: Market,
+    /// The access token it shows, if any.
+    pub token: Option<String>,
+    /// Its account, as its owner sees it.
+    pub me: Value,
+    /// Its password.
+    pub password: String,
+    /// The refresh token it was given when it signed in.
+    pub refresh_token: String,
+}
+
+impl Client {
+    /// Its account's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.me["id"].as_str().unwrap()
+    }
+
+    /// A request without a body.
+    #[must_use]
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        let url = format!("{}{path}", self.market.url);
+        let request = self.market.http.request(method, url);
+        let request = match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let http = self.market.http.clone();
+        Call {
+            http,
+            request,
+            patient: false,
+        }
+    }
+
+    /// Reads.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// Adds or does something.
+    #[must_use]
+    pub fn post(&self, path: &str, body: impl Into<Value>) -> Call {
+        self.call(Method::POST, path).json(&body.into())
+    }
+
+    /// Changes something.
+    #[must_use]
+    pub fn patch(&self, path: &str, body: impl Into<Value>) -> Call {
+        self.call(Method::PATCH, path).json(&body.into())
+    }
+
+    /// Removes something.
+    #[must_use]
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
+    /// Does something that takes no body, such as publishing.
+    #[must_use]
+    pub fn act(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    /// Adds something and says what it has become.
+    pub async fn add(&self, path: &str, body: impl Into<Value>) -> Value {
+        self.post(path, body).await.expect(201).json
+    }
+
+    /// A new draft in this category, with `more` of its fields.
+    pub async fn draft(&self, category: &str, more: Value) -> Value {
+        self.add("/v1/products", product(category, more)).await
+    }
+
+    /// A new published product in this category, with `more` of its fields.
+    pub async fn published(&self, category: &str, more: Value) -> Value {
+        let draft = self.draft(category, more).await;
+        self.act(&format!("/v1/products/{}/publish", draft["id"].as_str().unwrap()))
+            .await
+            .expect(200)
+            .json
+    }
+
+    /// Everything in a list, page by page, until there is no next cursor.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let mut page = self
+                .get(&format!("{path}{mark}limit=100{cursor}"))
+                .await
+                .expect(200)
+                .json;
+            all.append(page["items"].as_array_mut().unwrap());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    }
+}
+
+/// What it takes to add a product: a title of its own, this category, a price, and `more`.
+#[must_use]
+pub fn product(category: &str, more: Value) -> Value {
+    let mut product = json!({
+        "title": unique("Product"),
+        "category": category,
+        "price": { "amount": 1999, "currency": "EUR" },
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        product[name] = value.clone();
+    }
+    product
+}
+
+/// A request; `.await` sends it.
+pub struct Call {
+    http: reqwest::Client,
+    request: reqwest::RequestBuilder,
+    patient: bool,
+}
+
+impl Call {
+    /// With this header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.request = self.request.header(name, value.as_ref());
+        self
+    }
+
+    /// With this `Idempotency-Key`.
+    #[must_use]
+    pub fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    /// With this body as JSON.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    /// With this body, whatever it is.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
+        self.request = self.request.header(CONTENT_TYPE, content_type).body(body);
+        self
+    }
+
+    /// For what may overload a host: sent again, when it is due, as long as the answer is 503, and when there is none, if
+    /// it may be sent twice.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
+    }
+
+    async fn send(self) -> Reply {
+        let request = self.request.build().unwrap();
+        let repeatable = request.headers().contains_key("idempotency-key") || request.method() == Method::GET;
+        let mut tries = if self.patient { PATIENCE } else { 0 };
+        loop {
+            let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
+                Err(_) if tries > 0 && repeatable => 1,
+                Ok(reply) if tries > 0 && reply.status == 503 => reply.header("retry-after").parse().unwrap(),
+                result => {
+                    return result
+                        .unwrap_or_else(|error| panic!("{request:?}: {error:?}"))
+                        .check(&request);
+                }
+            };
+            tries -= 1;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Reply;
+    type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

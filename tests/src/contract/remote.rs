@@ -1,0 +1,70 @@
+//! [`RemoteDocuments`]: a store inside a Worker, spoken to over HTTP.
+//!
+//! D1 exists only inside of workerd. So a build of the Worker for tests answers `POST /__test/documents/{get,query,commit}`:
+//! the request is the port's argument as JSON, the response its `Result` as JSON. The header `x-test-now` says what time
+//! the store shall believe it is, in milliseconds since 1970.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use souk_core::{Clock, Commit, Document, Documents, Key, Page, Query, StoreError};
+
+/// The store behind a Worker's test routes.
+pub struct RemoteDocuments {
+    base_url: String,
+    clock: Arc<dyn Clock>,
+    client: reqwest::Client,
+}
+
+impl RemoteDocuments {
+    /// The store at `base_url`, which shall live by this clock.
+    pub fn new(base_url: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            base_url: base_url.into(),
+            clock,
+            client,
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(&self, name: &str, argument: &impl Serialize) -> Result<T, StoreError> {
+        let failed = |e: reqwest::Error| StoreError::Unavailable(format!("{e:?}"));
+        let request = self
+            .client
+            .post(format!(
+                "{}/__test/documents/{name}",
+                self.base_url.trim_end_matches('/')
+            ))
+            .header("content-type", "application/json")
+            .header("x-test-now", self.clock.now().as_millisecond())
+            .body(serde_json::to_vec(argument).unwrap());
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let text = response.text().await.map_err(failed)?;
+        // Anything but a `Result` is a fault of the test routes or a crash, which no case should take for an answer.
+        serde_json::from_str::<Result<T, StoreError>>(&text)
+            .unwrap_or_else(|e| panic!("{name} answered {status}: {e}: {text:.500}"))
+    }
+}
+
+#[async_trait]
+impl Documents for RemoteDocuments {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        self.call("get", &keys).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.call("query", query).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.call("commit", &commit).await
+    }
+}

@@ -1,0 +1,197 @@
+//! Accounts: signing up, one's own account, and what others see of it.
+
+use serde_json::json;
+use souk_tests::client::{market, unique};
+
+use crate::text;
+
+#[tokio::test]
+async fn anyone_signs_up_as_a_member() {
+    let Some(market) = market() else { return };
+    let anyone = market.anonymous();
+    let username = unique("ada");
+    let email = format!("{}+Souk@Example.COM", username.to_uppercase());
+    let new = json!({ "email": email, "username": username, "password": "correct horse", "name": " Ada 💡 " });
+    let created = anyone.post("/v1/accounts", new).await.expect(201);
+    let expected = json!({
+        "id": created["id"], "username": username, "name": "Ada 💡", "bio": "", "avatar": null, "email": email.to_lowercase(), "role": "member",
+        "created_at": created["created_at"], "updated_at": created["created_at"], "version": 1,
+    });
+    assert_eq!(created.json, expected);
+    assert_eq!(
+        created.header("location"),
+        format!("/v1/accounts/{}", created.text("id"))
+    );
+    let member = market.sign_in(&email, "correct horse").await;
+    assert_eq!(member.get("/v1/me").await.expect(200).json, expected);
+    assert_eq!(
+        member.get("/v1/me?fields=role,email").await.expect(200).json,
+        json!({ "role": "member", "email": email.to_lowercase() })
+    );
+
+    // What others see: neither the address nor the role.
+    let mut profile = expected.clone();
+    for private in ["email", "role", "updated_at", "version"] {
+        profile.as_object_mut().unwrap().remove(private);
+    }
+    for path in [
+        format!("/v1/accounts/{}", created.text("id")),
+        format!("/v1/accounts/{username}"),
+    ] {
+        for client in [&anyone, &member, &market.admin().await] {
+            assert_eq!(client.get(&path).await.expect(200).json, profile);
+        }
+    }
+    anyone
+        .get(&format!("/v1/accounts/{username}?fields=email"))
+        .await
+        .names(400, &["fields"]);
+    anyone
+        .get(&format!("/v1/accounts/{}", email.to_lowercase()))
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn a_sign_up_that_is_not_valid_is_refused_with_every_field_named() {
+    let Some(market) = market() else { return };
+    let good =
+        json!({ "email": format!("{}@example.com", unique("x")), "username": unique("x"), "password": "12345678" });
+    for (more, fields) in [
+        (
+            json!({ "email": "", "username": "", "password": "", "name": "" }),
+            vec!["email", "username", "password", "name"],
+        ),
+        (json!({ "email": null }), vec!["email"]),
+        (json!({ "email": "ada" }), vec!["email"]),
+        (json!({ "email": "ada@localhost" }), vec!["email"]),
+        (json!({ "email": "a b@example.com" }), vec!["email"]),
+        (json!({ "email": "a@b@example.com" }), vec!["email"]),
+        (
+            json!({ "email": "ada@example.com\r\nbcc: all@example.com" }),
+            vec!["email"],
+        ),
+        (
+            json!({ "email": format!("{}@example.com", "x".repeat(250)) }),
+            vec!["email"],
+        ),
+        (json!({ "username": "ab" }), vec!["username"]),
+        (json!({ "username": "Ada" }), vec!["username"]),
+        (json!({ "username": "-ada" }), vec!["username"]),
+        (json!({ "username": "a".repeat(31) }), vec!["username"]),
+        (json!({ "username": "adа" }), vec!["username"]),
+        (
+            json!({ "username": "acc_0123456789abcdef0123456789abcdef" }),
+            vec!["username"],
+        ),
+        (json!({ "password": "1234567" }), vec!["password"]),
+        (json!({ "password": "x".repeat(129) }), vec!["password"]),
+        (json!({ "password": 12_345_678 }), vec!["password"]),
+        (json!({ "role": "admin" }), vec!["role"]),
+        (json!({ "active": true }), vec!["active"]),
+    ] {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        market.anonymous().post("/v1/accounts", body).await.names(422, &fields);
+    }
+    market
+        .anonymous()
+        .post("/v1/accounts", json!({}))
+        .await
+        .names(422, &["email", "username", "password"]);
+    // None of them has left anything behind.
+    market.anonymous().post("/v1/accounts", good).await.expect(201);
+}
+
+#[tokio::test]
+async fn email_and_username_are_taken_once() {
+    let Some(market) = market() else { return };
+    let member = market.member().await;
+    let (email, username) = (text(&member.me, "email"), text(&member.me, "username"));
+    let new = |email: &str, username: &str| json!({ "email": email, "username": username, "password": "12345678" });
+    let anyone = market.anonymous();
+    for email in [email, &email.to_uppercase()] {
+        assert_eq!(
+            anyone
+                .post("/v1/accounts", new(email, &unique("x")))
+                .await
+                .names(409, &["email"])["code"],
+            "taken"
+        );
+    }
+    let (fresh, other) = (format!("{}@example.com", unique("x")), unique("x"));
+    anyone
+        .post("/v1/accounts", new(&fresh, username))
+        .await
+        .names(409, &["username"]);
+    // The address was not taken by the attempt.
+    anyone.post("/v1/accounts", new(&fresh, &other)).await.expect(201);
+    member
+        .patch("/v1/me", json!({ "username": other }))
+        .await
+        .names(409, &["username"]);
+}
+
+#[tokio::test]
+async fn members_change_their_own_account() {
+    let Some(market) = market() else { return };
+    let member = market.member().await;
+    let old = text(&member.me, "username").to_owned();
+    let new = unique("n");
+    let patch = json!({ "username": new, "name": "Grace", "bio": "Line one.\nLine two.", "avatar": "https://img.example/g.png" });
+    let changed = member.patch("/v1/me", patch.clone()).await.expect(200);
+    let mut expected = member.me.clone();
+    for (field, value) in patch.as_object().unwrap() {
+        expected[field] = value.clone();
+    }
+    expected["version"] = json!(2);
+    expected["updated_at"] = changed["updated_at"].clone();
+    assert_eq!(changed.json, expected);
+    assert_eq!(member.get("/v1/me").await.expect(200).json, expected);
+    let anyone = market.anonymous();
+    assert_eq!(
+        anyone.get(&format!("/v1/accounts/{new}")).await.expect(200)["bio"],
+        patch["bio"]
+    );
+    // The old name is free again.
+    anyone.get(&format!("/v1/accounts/{old}")).await.expect(404);
+    let taken = json!({ "email": format!("{old}@example.org"), "username": old, "password": "12345678" });
+    anyone.post("/v1/accounts", taken).await.expect(201);
+    member
+        .patch("/v1/me", json!({ "username": old }))
+        .await
+        .names(409, &["username"]);
+
+    let cleared = member
+        .patch("/v1/me", json!({ "bio": null, "avatar": null }))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&cleared["bio"], &cleared["avatar"], &cleared["name"]),
+        (&json!(""), &json!(null), &json!("Grace"))
+    );
+    for (patch, fields) in [
+        (
+            json!({ "username": "", "name": "", "bio": "x".repeat(2001), "avatar": "data:," }),
+            vec!["username", "name", "bio", "avatar"],
+        ),
+        (json!({ "name": null }), vec!["name"]),
+        (json!({ "role": "admin" }), vec!["role"]),
+        (json!({ "email": "other@example.com" }), vec!["email"]),
+        (json!({ "id": "acc_0123456789abcdef0123456789abcdef" }), vec!["id"]),
+        (json!([]), vec![""]),
+    ] {
+        member.patch("/v1/me", patch).await.names(422, &fields);
+    }
+    let seen = cleared.header("etag").to_owned();
+    member
+        .patch("/v1/me", json!({ "bio": "a" }))
+        .header("if-match", &seen)
+        .await
+        .expect(200);
+    member
+        .patch("/v1/me", json!({ "bio": "b" }))
+        .header("if-match", &seen)
+        .await
+        .expect(412);
+}

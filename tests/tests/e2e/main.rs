@@ -1,0 +1,46 @@
+//! The black-box suite: the same tests, over HTTP alone, against every host. [`souk_tests::client`] says which variables
+//! they read. Each test makes what it needs under names of its own, so they run beside each other and in a market
+//! that has seen use.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a panic is how a test fails"
+)]
+
+mod accounts;
+mod authorization;
+mod browsers;
+mod caching;
+mod categories;
+mod concurrency;
+mod errors;
+mod idempotency;
+mod listing;
+mod operations;
+mod paging;
+mod products;
+mod sessions;
+mod tokens;
+mod vendors;
+mod visibility;
+mod writing;
+
+use serde_json::Value;
+
+/// A field that is text.
+#[track_caller]
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap()
+}
+
+/// `/v1/products/{id}`
+fn path_of(product: &Value) -> String {
+    format!("/v1/products/{}", text(product, "id"))
+}
+
+/// The ids of these things, in their order.
+fn ids(things: &[Value]) -> Vec<&str> {
+    things.iter().map(|thing| text(thing, "id")).collect()
+}

@@ -13,8 +13,16 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 /// The documentation page: it renders `/openapi.json`, with nothing from anywhere else.
 const DOCS: [(&str, &str, &str); 3] = [
     ("/docs", "text/html; charset=utf-8", include_str!("docs/docs.html")),
-    ("/docs/docs.css", "text/css; charset=utf-8", include_str!("docs/docs.css")),
-    ("/docs/docs.js", "text/javascript; charset=utf-8", include_str!("docs/docs.js")),
+    (
+        "/docs/docs.css",
+        "text/css; charset=utf-8",
+        include_str!("docs/docs.css"),
+    ),
+    (
+        "/docs/docs.js",
+        "text/javascript; charset=utf-8",
+        include_str!("docs/docs.js"),
+    ),
 ];
 
 /// How a part is.
@@ -33,7 +41,10 @@ pub fn function() -> Function {
             .about("Is the function alive?", "Looks at nothing else.")
             .answers(StatusCode::OK, "It is", health()),
         Route::new(Method::GET, "/readyz", Access::Public, readyz)
-            .about("Can it serve?", "Asks every part that it needs; a 503 names those that fail.")
+            .about(
+                "Can it serve?",
+                "Asks every part that it needs; a 503 names those that fail.",
+            )
             .answers(StatusCode::OK, "It can", health()),
         Route::new(Method::GET, "/openapi.json", Access::Public, openapi)
             .about("This description", "OpenAPI 3.1, made from the code.")
@@ -47,7 +58,11 @@ pub fn function() -> Function {
             .cached(300, 3600)
             .answers(StatusCode::OK, "A file of the page", None)
     }));
-    Function { name: "ops", about: "Health and documentation.", routes }
+    Function {
+        name: "ops",
+        about: "Health and documentation.",
+        routes,
+    }
 }
 
 async fn healthz() -> Result<Answer, Problem> {
@@ -61,7 +76,9 @@ async fn readyz(platform: State) -> Result<Answer, Problem> {
             let detail = "a part that is needed does not answer";
             let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
             problem.retry_after = Some(5);
-            Err(problem.field("documents", "the document store does not answer").caused_by(error.to_string()))
+            Err(problem
+                .field("documents", "the document store does not answer")
+                .caused_by(error.to_string()))
         }
     }
 }

@@ -256,12 +256,43 @@ fn record(trace: &Trace, method: &Method, path: &str, response: &Response<Bytes>
     let code = problem.map(|problem| problem.code);
     match problem.and_then(|problem| problem.cause.as_deref()) {
         Some(cause) => {
-            tracing::error!(request_id, trace_id, method = method.as_str(), route, status, bytes, duration_us, code, cause, "request failed");
+            tracing::error!(
+                request_id,
+                trace_id,
+                method = method.as_str(),
+                route,
+                status,
+                bytes,
+                duration_us,
+                code,
+                cause,
+                "request failed"
+            );
         }
         None if route.is_empty() => {
             let path: String = path.chars().take(200).collect();
-            tracing::info!(request_id, trace_id, method = method.as_str(), path, status, bytes, duration_us, code, "request");
+            tracing::info!(
+                request_id,
+                trace_id,
+                method = method.as_str(),
+                path,
+                status,
+                bytes,
+                duration_us,
+                code,
+                "request"
+            );
         }
-        None => tracing::info!(request_id, trace_id, method = method.as_str(), route, status, bytes, duration_us, code, "request"),
+        None => tracing::info!(
+            request_id,
+            trace_id,
+            method = method.as_str(),
+            route,
+            status,
+            bytes,
+            duration_us,
+            code,
+            "request"
+        ),
     }
 }

@@ -69,7 +69,10 @@ async fn a_refused_sign_in_does_not_say_which_accounts_exist() {
         ),
         (json!({ "email": "a@example.com" }), vec!["password"]),
         (json!({ "email": "x".repeat(255), "password": "x" }), vec!["email"]),
-        (json!({ "username": "x".repeat(255), "password": "x" }), vec!["username"]),
+        (
+            json!({ "username": "x".repeat(255), "password": "x" }),
+            vec!["username"],
+        ),
         (
             json!({ "email": "a@example.com", "password": "x".repeat(129) }),
             vec!["password"],

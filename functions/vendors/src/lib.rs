@@ -35,11 +35,20 @@ pub fn function() -> Function {
             .cached(30, 300)
             .answers(StatusCode::OK, "The vendor", Some(Schema::of::<Vendor>()))
             .fails(&[StatusCode::UNAUTHORIZED]),
-        Route::new(Method::PATCH, "/v1/vendors/{id}", Access::Role(Role::Member), routes::edit)
-            .about("Change a vendor", "Its owner and moderators may.")
-            .takes(Schema::patch_of::<NewVendor>(), 16 * 1024)
-            .answers(StatusCode::OK, "The vendor", Some(Schema::of::<Vendor>()))
-            .fails(&[StatusCode::FORBIDDEN]),
+        Route::new(
+            Method::PATCH,
+            "/v1/vendors/{id}",
+            Access::Role(Role::Member),
+            routes::edit,
+        )
+        .about("Change a vendor", "Its owner and moderators may.")
+        .takes(Schema::patch_of::<NewVendor>(), 16 * 1024)
+        .answers(StatusCode::OK, "The vendor", Some(Schema::of::<Vendor>()))
+        .fails(&[StatusCode::FORBIDDEN]),
     ];
-    Function { name: "vendors", about: "The shops of the market.", routes }
+    Function {
+        name: "vendors",
+        about: "The shops of the market.",
+        routes,
+    }
 }

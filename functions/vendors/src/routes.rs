@@ -15,15 +15,26 @@ const ATTEMPTS: usize = 8;
 
 fn show_one(document: &Document, selection: &Selection) -> Result<Vec<u8>, Problem> {
     let viewed = view(document);
-    if selection.is_plain() { Ok(viewed) } else { selection.apply(&viewed, |_| ()) }
+    if selection.is_plain() {
+        Ok(viewed)
+    } else {
+        selection.apply(&viewed, |_| ())
+    }
 }
 
 pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
     let paging = Paging::read(&params, INDEX)?;
-    let query = Query { after: paging.after.clone(), ..Query::index(INDEX, paging.limit) };
+    let query = Query {
+        after: paging.after.clone(),
+        ..Query::index(INDEX, paging.limit)
+    };
     let page = platform.documents.query(&query).await?;
-    let items = page.items.iter().map(|item| show_one(&item.document, &selection)).collect::<Result<Vec<_>, _>>()?;
+    let items = page
+        .items
+        .iter()
+        .map(|item| show_one(&item.document, &selection))
+        .collect::<Result<Vec<_>, _>>()?;
     let next = page.next.map(|sort| paging.cursor(&sort));
     Ok(viewer.answer(page_of(&items, next.as_deref())))
 }
@@ -40,7 +51,10 @@ pub(crate) async fn show(
 }
 
 async fn find(platform: &State, id: &str) -> Result<Document, Problem> {
-    VENDOR.find(&*platform.documents, id).await?.ok_or_else(|| Problem::not_found("vendor"))
+    VENDOR
+        .find(&*platform.documents, id)
+        .await?
+        .ok_or_else(|| Problem::not_found("vendor"))
 }
 
 pub(crate) async fn create(
@@ -65,7 +79,10 @@ pub(crate) async fn create(
         Change::claim(VENDOR.name_key(&vendor.slug), &vendor.id),
         Change::create(VENDOR.key(&vendor.id), body, vendor.entries()),
     ];
-    match once.commit(changes, shown.created(format!("/v1/vendors/{}", vendor.id))).await {
+    match once
+        .commit(changes, shown.created(format!("/v1/vendors/{}", vendor.id)))
+        .await
+    {
         Err(CommitError::Conflict(0)) => Err(taken()),
         result => Ok(result?),
     }
@@ -95,7 +112,13 @@ pub(crate) async fn edit(
         };
         let (body, shown) = written(&new, document.version + 1)?;
         let key = VENDOR.key(&old.id);
-        let mut changes = vec![Change::replace(key, document.version, body, &old.entries(), new.entries())];
+        let mut changes = vec![Change::replace(
+            key,
+            document.version,
+            body,
+            &old.entries(),
+            new.entries(),
+        )];
         changes.extend(souk_http::rename(VENDOR, &old.slug, &new.slug, &old.id));
         match platform.documents.commit(Commit::new(changes)).await {
             Ok(()) => return Ok(shown),

@@ -7,7 +7,16 @@ use souk_core::{Entry, Timestamp};
 /// The index of all vendors, by slug.
 pub(crate) const INDEX: &str = "vendors";
 /// The fields that `fields=` may name.
-pub(crate) const FIELDS: &[&str] = &["id", "slug", "name", "description", "owner", "created_at", "updated_at", "version"];
+pub(crate) const FIELDS: &[&str] = &[
+    "id",
+    "slug",
+    "name",
+    "description",
+    "owner",
+    "created_at",
+    "updated_at",
+    "version",
+];
 
 /// A vendor, as it is stored and shown (shown with its `version`).
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -59,7 +68,11 @@ pub struct NewVendor {
 impl Vendor {
     /// What a patch is applied to.
     pub(crate) fn writable(&self) -> NewVendor {
-        NewVendor { name: self.name.clone(), slug: Some(self.slug.clone()), description: self.description.clone() }
+        NewVendor {
+            name: self.name.clone(),
+            slug: Some(self.slug.clone()),
+            description: self.description.clone(),
+        }
     }
 
     /// Where it stands in indexes.

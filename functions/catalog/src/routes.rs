@@ -69,7 +69,8 @@ async fn ground(platform: &Platform, new: &NewProduct, principal: &Principal) ->
         .ok_or_else(|| unknown("category"))?;
     let category: Category = document.parse()?;
     if category.closing {
-        return Err(unknown("category"));
+        let detail = "this category is being removed; try again in a moment";
+        return Err(Problem::conflict("category_closing", detail).field("category", detail));
     }
     let faults = category.faults(&new.attributes);
     if !faults.is_empty() {

@@ -1,6 +1,5 @@
 //! The HTTP server: hyper in front of the app, until it is told to stop.
 
-use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -124,7 +123,8 @@ async fn serve_all(app: Arc<App>, mut arriving: UnboundedReceiver<std::net::TcpS
     }
 }
 
-async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// An error ends the connection: for a client that does not send the body that it promised.
+async fn answer(app: Arc<App>, request: Request<Incoming>) -> std::io::Result<Response<Full<Bytes>>> {
     let (parts, mut body) = request.into_parts();
     let declared = parts
         .headers
@@ -145,7 +145,7 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Fu
                 discard(&mut body).await;
                 None
             }
-            None => Some(Bytes::new()),
+            None => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     };
     let response = app.handle(Request::from_parts(parts, body)).await;

@@ -9,7 +9,7 @@ use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Platform, Problem};
+use crate::{FieldError, Platform, Problem};
 
 /// The body of a request, collected by the host and put into the request's extensions by the app.
 #[derive(Clone, Debug, Default)]
@@ -72,25 +72,68 @@ fn checked<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result
     if !value.is_object() {
         return Err(Problem::invalid().field("", "must be a JSON object"));
     }
-    let value: T = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let why = error.inner().to_string();
-        // An unknown or missing field is named in the message alone.
-        let named = why.split('`').nth(1).filter(|_| why.contains("field `"));
-        let field = match (path.as_str(), named) {
-            (".", Some(name)) => name.to_owned(),
-            (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
-            (".", None) => String::new(),
-            (path, _) => path.to_owned(),
-        };
-        Problem::invalid().field(field, why)
-    })?;
-    value.validate().map_err(|report| {
-        report.iter().fold(Problem::invalid(), |problem, (path, error)| {
-            problem.field(path.to_string(), error.message())
-        })
-    })?;
-    Ok(value)
+    let mut value = value;
+    let mut errors: Vec<FieldError> = Vec::new();
+    // serde stops at the first field that does not fit. It is noted and left out, so that the others are looked at too.
+    let read: T = loop {
+        match serde_path_to_error::deserialize(&value) {
+            Ok(read) => break read,
+            Err(error) => {
+                let fault = misfit(&error);
+                let removed = value
+                    .as_object_mut()
+                    .and_then(|map| map.remove(top(&fault.field)))
+                    .is_some();
+                errors.push(fault);
+                if !removed {
+                    return Err(refused(errors));
+                }
+            }
+        }
+    };
+    if let Err(report) = read.validate() {
+        for (path, error) in report.iter() {
+            let field = path.to_string();
+            if !errors.iter().any(|known| top(&known.field) == top(&field)) {
+                errors.push(FieldError {
+                    field,
+                    detail: error.message().to_owned(),
+                });
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(read)
+    } else {
+        Err(refused(errors))
+    }
+}
+
+fn refused(errors: Vec<FieldError>) -> Problem {
+    Problem {
+        errors,
+        ..Problem::invalid()
+    }
+}
+
+/// The field of the body that a path such as `price.amount` or `tags[2]` begins with.
+fn top(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or(path)
+}
+
+/// Which field does not fit, and why.
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let path = error.path().to_string();
+    let detail = error.inner().to_string();
+    // An unknown or missing field is named in the message alone.
+    let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
+    let field = match (path.as_str(), named) {
+        (".", Some(name)) => name.to_owned(),
+        (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+        (".", None) => String::new(),
+        (path, _) => path.to_owned(),
+    };
+    FieldError { field, detail }
 }
 
 #[cfg(test)]
@@ -114,6 +157,10 @@ mod tests {
         note: Option<String>,
     }
 
+    fn set(names: &[&str]) -> std::collections::BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     fn faults(json: &str) -> Vec<String> {
         let result = syntax(json.as_bytes()).and_then(checked::<Sample>);
         result.unwrap_err().errors.into_iter().map(|e| e.field).collect()
@@ -128,6 +175,11 @@ mod tests {
         assert_eq!(faults(r#"{"name": 7}"#), ["name"]);
         assert_eq!(faults(r#"{"name": "a", "tags": ["a", 1]}"#), ["tags[1]"]);
         assert_eq!(faults(r#"{"name": "a", "color": "red"}"#), ["color"]);
+        let all = r#"{"name": 7, "count": -1, "tags": [1], "color": "red", "note": true}"#;
+        assert_eq!(
+            faults(all).into_iter().collect::<std::collections::BTreeSet<_>>(),
+            set(&["name", "count", "tags[0]", "color", "note"])
+        );
         assert_eq!(faults("[]"), [""]);
     }
 

@@ -70,7 +70,6 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         query.check()?;
-        let (lower, upper) = query.bounds();
         let (name, sort, from) = match &query.source {
             Source::Index(name) => (
                 name,
@@ -79,27 +78,32 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             ),
             Source::Partition(pk) => (pk, "d.sk", "documents d WHERE d.pk"),
         };
+        // One bound on each side. Of two on one side SQLite seeks by one and reads on to the other, so that the cost of a
+        // page would grow with how deep it is.
+        let (prefix, end) = query.bounds();
+        let (mut at_least, mut lower, mut upper) = (">=", prefix, end.as_deref());
+        if let Some(after) = query.after.as_deref() {
+            if query.descending {
+                upper = Some(upper.map_or(after, |end| end.min(after)));
+            } else if after >= lower {
+                (at_least, lower) = (">", after);
+            }
+        }
         // A blob sorts after every text, so x'' stands for "no end".
-        let (order, beyond) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
-        let after = if query.after.is_some() {
-            format!(" AND {sort} {beyond} ?6")
-        } else {
-            String::new()
-        };
+        let order = if query.descending { "DESC" } else { "ASC" };
         let sql = format!(
-            "SELECT {sort}, {COLUMNS} FROM {from} = ?1 AND {sort} >= ?2 AND {sort} < coalesce(?3, x''){after} \
+            "SELECT {sort}, {COLUMNS} FROM {from} = ?1 AND {sort} {at_least} ?2 AND {sort} < coalesce(?3, x'') \
              AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
         );
         // One more than asked for tells whether anything follows.
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
-        let mut args = vec![
+        let args = vec![
             name.as_str().into(),
             lower.into(),
-            upper.into(),
+            upper.map_or(Value::Null, Value::from),
             self.now(),
             limit.into(),
         ];
-        args.extend(query.after.as_deref().map(Value::from));
         let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
         let mut page = Page {
             items: Vec::with_capacity(rows.len()),

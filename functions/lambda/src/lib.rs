@@ -8,13 +8,12 @@ pub mod event;
 use std::env;
 use std::sync::Arc;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
+use serde_json::Value;
 use souk_aws::{DynamoDocuments, SystemClock, SystemRandom};
 use souk_core::{Clock, Random};
 use souk_http::{App, Function, Keys, PasswordCost, Platform, Settings};
 use tracing_subscriber::EnvFilter;
-
-use crate::event::{Answer, Event};
 
 /// Serves `function` until the Lambda service ends the process.
 pub async fn run(function: Function) -> Result<(), Error> {
@@ -26,7 +25,10 @@ pub async fn run(function: Function) -> Result<(), Error> {
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
     let app = &App::new(Arc::new(platform()?), [function]);
-    let answer = async |event: LambdaEvent<Event>| Ok::<_, Error>(Answer::from(app.handle(event.payload.into()).await));
+    let answer = async |event: LambdaEvent<Value>| {
+        let request = event::request(event.payload)?;
+        Ok::<_, Error>(event::answer(app.handle(request).await).await?)
+    };
     lambda_runtime::run(service_fn(answer)).await
 }
 

@@ -1,6 +1,6 @@
 //! The catalogue, as a Lambda.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+async fn main() -> Result<(), lambda_http::Error> {
     souk_lambda::run(souk_catalog::function()).await
 }

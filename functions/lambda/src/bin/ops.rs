@@ -1,6 +1,6 @@
 //! Health and documentation, as a Lambda.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+async fn main() -> Result<(), lambda_http::Error> {
     souk_lambda::run(souk_ops::function()).await
 }

@@ -31,7 +31,7 @@ struct Head {
     attributes: Map<String, Value>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Filter {
     category: Option<String>,
     author: Option<String>,
@@ -77,6 +77,10 @@ impl Filter {
             .flatten()
             .count();
         let list = match self {
+            // What is not public is its author's: no other list of it may show so much as a cursor.
+            Filter {
+                author: Some(author), ..
+            } if !status.is_public() => List::Author(author),
             Filter {
                 vendor: Some(vendor), ..
             } => List::Vendor(vendor),
@@ -181,7 +185,7 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
     let mut filter = Filter::read(&params, &platform).await?;
     permit(status, &mut filter, &viewer)?;
     let (index, more_filters) = filter.index(status);
-    let paging = Paging::read(&params, &format!("{index} {sort:?}"))?;
+    let paging = Paging::read(&params, &format!("{index} {sort:?} {filter:?}"))?;
 
     let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
     let mut query = Query {
@@ -280,7 +284,8 @@ fn kind(name: &str) -> Kind {
 
 /// What others may see of it. Of an account that is its public fields alone.
 fn open(name: &str, document: &Document) -> Result<Value, Problem> {
-    let mut map: Map<String, Value> = document.parse()?;
+    let mut map: Map<String, Value> =
+        serde_json::from_slice(&view(document)).map_err(|e| Problem::internal(e.to_string()))?;
     if name == "author" {
         map.retain(|field, _| ["id", "username", "name", "bio", "avatar", "created_at"].contains(&field.as_str()));
     }

@@ -46,7 +46,8 @@ pub struct Product {
     /// `prd_…`
     #[schema(pattern = "^prd_[0-9a-f]{32}$")]
     pub id: String,
-    /// Where it is in its life. Second, so that [`status_of`] finds it without reading on.
+    // Second, so that `status_of` finds it without reading on.
+    /// Where it is in its life.
     pub status: Status,
     /// Unique; made from the title once, and stays.
     pub slug: String,

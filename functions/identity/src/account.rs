@@ -131,7 +131,13 @@ fn is_email<C>(email: &str, _: &C) -> garde::Result {
     }
 }
 
+/// Names that would speak for the market.
+const RESERVED: [&str; 5] = ["admin", "importer", "moderator", "souk", "system"];
+
 fn is_username<C>(name: &str, _: &C) -> garde::Result {
+    if RESERVED.contains(&name) {
+        return Err(garde::Error::new("is reserved"));
+    }
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = (3..=30).contains(&name.len())
         && name.starts_with(plain)
@@ -178,7 +184,7 @@ pub(crate) fn email_key(email: &str) -> Key {
 }
 
 /// Finds an account by its email address.
-pub(crate) async fn by_email(platform: &Platform, email: &str) -> Result<Option<Document>, Problem> {
+pub async fn by_email(platform: &Platform, email: &str) -> Result<Option<Document>, Problem> {
     #[derive(Deserialize)]
     struct Claim {
         id: String,

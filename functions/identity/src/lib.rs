@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use souk_core::Role;
 use souk_http::{Access, Function, Param, Route, Schema};
 
-pub use account::{Account, Me, NewAccount, Profile, grant, sign_up};
+pub use account::{Account, Me, NewAccount, Profile, by_email, grant, sign_up};
 
 /// The function's rows.
 #[must_use]

@@ -26,7 +26,14 @@ pub(crate) fn open(dir: &Path) -> Result<Arc<Platform>, String> {
 
 /// The keys of this folder, made at the first start; one per line, the signing one first.
 pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
-    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let mut folder = fs::DirBuilder::new();
+    // It holds keys and password hashes.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder
+        .recursive(true)
+        .create(dir)
+        .map_err(|e| format!("{}: {e}", dir.display()))?;
     let path = dir.join("keys");
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut seeds = match fs::read_to_string(&path) {

@@ -1,13 +1,14 @@
 //! Products in and out as NDJSON: one JSON object per line.
 //!
-//! A line is known by its vendor and SKU, or, without them, by the slug of its title. What is there already and the same
-//! is left alone; what differs is rewritten; so an import can be interrupted and run again, and run twice changes
-//! nothing. Categories and vendors are made on the way, each line is one commit, and a bad line is left out and named.
+//! A line is known by its vendor and SKU, or by its slug, or, without either, by its vendor and title among what was
+//! imported. What is there already and the same is left alone; what differs is rewritten; so an import can be interrupted
+//! and run again, and run twice changes nothing. Categories (with the attributes that their lines have) and vendors are
+//! made on the way, each line is one commit, and a bad line is left out and named.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,12 +16,12 @@ use futures_util::{StreamExt as _, stream};
 use garde::Validate as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use souk_catalog::category::Category;
+use souk_catalog::category::{Attribute, AttributeType, Category};
 use souk_catalog::product::{ItemCondition, List, Location, NewProduct, Origin, Product, Sort, Status, sku_key};
 use souk_catalog::routes::{creation, unique_slug};
 use souk_core::documents::{MAX_LIMIT, get_one};
 use souk_core::kind::{ACCOUNT, CATEGORY, PRODUCT, VENDOR, resolve};
-use souk_core::{Change, Commit, Condition, Document, Kind, Money, Query, StoreError};
+use souk_core::{Change, Commit, Condition, Document, Key, Kind, Money, Query, StoreError};
 use souk_http::{Platform, Problem, check};
 use souk_vendors::Vendor;
 
@@ -32,6 +33,8 @@ const AT_ONCE: usize = 64;
 const ATTEMPTS: usize = 5;
 /// Whom imported products belong to.
 const IMPORTER: &str = "importer";
+/// Where it is kept which product a line without SKU and slug is.
+const IMPORTED: &str = "imported";
 
 /// One line. All but the first few may be left out.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -39,6 +42,9 @@ const IMPORTER: &str = "importer";
 struct Line {
     #[serde(default)]
     sku: Option<String>,
+    /// Of a product that is there; a new one gets it if it is free.
+    #[serde(default)]
+    slug: Option<String>,
     title: String,
     #[serde(default)]
     description: String,
@@ -95,6 +101,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// A line that is fit to be written.
+struct Ready {
+    new: NewProduct,
+    status: Status,
+    slug: Option<String>,
+    /// The claim that says which product it is.
+    identity: Key,
+}
+
 enum Outcome {
     Added,
     Changed,
@@ -117,25 +132,41 @@ fn explain(problem: &Problem) -> String {
 /// Reads the file and writes what it says.
 pub(crate) async fn import(platform: &Platform, path: &Path) -> Result<Report, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    let lines: Vec<String> = BufReader::new(File::open(path).map_err(failed)?)
-        .lines()
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let lines: Vec<Result<Line, String>> = bytes.split(|byte| *byte == b'\n').map(parse).collect();
     let bar = data::bar(lines.len() as u64);
     let mut report = Report::default();
     let mut importer = Importer {
         platform,
         owner: importer(platform).await?,
         names: HashMap::new(),
+        attributes: attributes(&lines),
     };
+    let mut seen: HashMap<Key, usize> = HashMap::new();
     let mut ready = Vec::with_capacity(lines.len());
-    for (number, text) in (1..).zip(&lines) {
-        if text.trim().is_empty() {
-            bar.inc(1);
-            continue;
-        }
-        match importer.prepare(text).await {
-            Ok(prepared) => ready.push((number, prepared)),
+    for (number, line) in (1..).zip(lines) {
+        let line = match line {
+            Ok(line) => line,
+            Err(why) => {
+                bar.inc(1);
+                if !why.is_empty() {
+                    report.bad.push((number, why));
+                }
+                continue;
+            }
+        };
+        match importer.prepare(line).await {
+            Ok(prepared) => match seen.insert(prepared.identity.clone(), number) {
+                None => ready.push((number, prepared)),
+                Some(first) => {
+                    seen.insert(prepared.identity, first);
+                    bar.inc(1);
+                    report
+                        .bad
+                        .push((number, format!("is the same product as line {first}")));
+                }
+            },
             Err(problem) if problem.status.is_server_error() => return Err(explain(&problem)),
             Err(problem) => {
                 bar.inc(1);
@@ -146,8 +177,8 @@ pub(crate) async fn import(platform: &Platform, path: &Path) -> Result<Report, S
     let importer = &importer;
     let done = AtomicU64::new(0);
     let mut outcomes = stream::iter(ready)
-        .map(async |(number, (new, status))| {
-            let outcome = importer.write(new, status).await;
+        .map(async |(number, line)| {
+            let outcome = importer.write(line).await;
             bar.inc(1);
             done.fetch_add(1, Ordering::Relaxed);
             (number, outcome)
@@ -166,6 +197,32 @@ pub(crate) async fn import(platform: &Platform, path: &Path) -> Result<Report, S
     bar.finish_and_clear();
     report.bad.sort();
     Ok(report)
+}
+
+/// A line, or what is wrong with it; nothing is wrong with an empty one, and there is nothing in it.
+fn parse(bytes: &[u8]) -> Result<Line, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("is not UTF-8: {e}"))?;
+    if text.trim().is_empty() {
+        return Err(String::new());
+    }
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+/// The attributes that the lines of each category have, by the category's slug.
+fn attributes(lines: &[Result<Line, String>]) -> HashMap<String, BTreeMap<String, AttributeType>> {
+    let mut found: HashMap<String, BTreeMap<String, AttributeType>> = HashMap::new();
+    for line in lines.iter().flatten() {
+        let known = found.entry(check::slugify(&line.category, "")).or_default();
+        for (name, value) in &line.attributes {
+            let r#type = match value {
+                Value::Bool(_) => AttributeType::Boolean,
+                Value::Number(_) => AttributeType::Number,
+                _ => AttributeType::Text,
+            };
+            known.entry(name.clone()).or_insert(r#type);
+        }
+    }
+    found
 }
 
 /// The account that imported products belong to; nobody can sign in as it.
@@ -197,18 +254,18 @@ struct Importer<'a> {
     owner: String,
     /// Categories and vendors met so far: (kind, slug) to id.
     names: HashMap<(&'static str, String), String>,
+    /// For the categories that are made on the way.
+    attributes: HashMap<String, BTreeMap<String, AttributeType>>,
 }
 
 impl Importer<'_> {
     /// Checks a line, and makes sure that its category and vendor are there. Lines come one by one here.
-    async fn prepare(&mut self, text: &str) -> Result<(NewProduct, Status), Problem> {
-        let line: Line =
-            serde_json::from_str(text).map_err(|e| Problem::bad_request("").field("line", e.to_string()))?;
+    async fn prepare(&mut self, line: Line) -> Result<Ready, Problem> {
         let mut new = NewProduct {
             title: line.title,
             description: line.description,
-            category: check::slugify(&line.category, "category"),
-            vendor: line.vendor.as_deref().map(|vendor| check::slugify(vendor, "vendor")),
+            category: check::slugify(&line.category, ""),
+            vendor: line.vendor.as_deref().map(|vendor| check::slugify(vendor, "")),
             sku: line.sku,
             price: Some(Money {
                 amount: line.price_minor,
@@ -231,7 +288,24 @@ impl Importer<'_> {
         if let (Some(slug), Some(name)) = (&new.vendor, &line.vendor) {
             new.vendor = Some(self.named(VENDOR, &slug.clone(), name).await?);
         }
-        Ok((new, line.status))
+        let identity = match (&new.vendor, &new.sku, &line.slug) {
+            (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
+            (_, _, Some(slug)) => PRODUCT.name_key(slug),
+            (vendor, _, None) => Key::new(
+                IMPORTED,
+                format!("{}/{}", vendor.as_deref().unwrap_or(""), new.title.trim()),
+            ),
+        };
+        let slug = line.slug;
+        if slug.as_ref().is_some_and(|slug| check::slug(slug, &()).is_err()) {
+            return Err(Problem::invalid().field("slug", "must be lower-case letters and digits with single hyphens"));
+        }
+        Ok(Ready {
+            new,
+            status: line.status,
+            slug,
+            identity,
+        })
     }
 
     /// The id of the category or vendor of this slug, which is made if there is none.
@@ -262,7 +336,9 @@ impl Importer<'_> {
     fn make(&self, kind: Kind, id: &str, slug: &str, name: &str) -> Result<(String, Vec<souk_core::Entry>), Problem> {
         let now = self.platform.now();
         let failed = |e: serde_json::Error| Problem::internal(e.to_string());
-        let (id, slug, name) = (id.to_owned(), slug.to_owned(), name.chars().take(80).collect());
+        let field = kind.name;
+        check::line::<()>(1, 80)(&name.to_owned(), &()).map_err(|e| Problem::invalid().field(field, e.message()))?;
+        let (id, slug, name) = (id.to_owned(), slug.to_owned(), name.trim().to_owned());
         if kind == VENDOR {
             let vendor = Vendor {
                 id,
@@ -276,6 +352,25 @@ impl Importer<'_> {
             };
             return Ok((serde_json::to_string(&vendor).map_err(failed)?, vendor.entries()));
         }
+        let attribute = |(name, r#type): (&String, &AttributeType)| Attribute {
+            name: name.clone(),
+            label: None,
+            r#type: *r#type,
+            required: false,
+            filterable: true,
+            choices: Vec::new(),
+        };
+        let attributes: Vec<_> = self
+            .attributes
+            .get(&slug)
+            .into_iter()
+            .flatten()
+            .map(attribute)
+            .take(30)
+            .collect();
+        if attributes.iter().any(|attribute| attribute.validate().is_err()) {
+            return Err(Problem::invalid().field("attributes", "have names that no attribute can have"));
+        }
         let category = Category {
             id,
             slug,
@@ -284,7 +379,7 @@ impl Importer<'_> {
             icon: None,
             colour: None,
             parent: None,
-            attributes: Vec::new(),
+            attributes,
             created_at: now,
             updated_at: now,
             closing: false,
@@ -294,26 +389,29 @@ impl Importer<'_> {
     }
 
     /// The product that a line stands for, if there is one.
-    async fn existing(&self, new: &NewProduct) -> Result<Option<Document>, Problem> {
-        let store = &*self.platform.documents;
-        let Some((vendor, sku)) = new.vendor.as_ref().zip(new.sku.as_ref()) else {
-            return Ok(PRODUCT.find(store, &check::slugify(&new.title, "product")).await?);
-        };
+    async fn existing(&self, identity: &Key) -> Result<Option<Document>, Problem> {
         #[derive(Deserialize)]
         struct Claim {
             id: String,
         }
-        match get_one(store, sku_key(vendor, sku)).await? {
+        let store = &*self.platform.documents;
+        match get_one(store, identity.clone()).await? {
             Some(claim) => Ok(get_one(store, PRODUCT.key(&claim.parse::<Claim>()?.id)).await?),
             None => Ok(None),
         }
     }
 
     /// Writes one line.
-    async fn write(&self, new: NewProduct, status: Status) -> Result<Outcome, Problem> {
+    async fn write(&self, line: Ready) -> Result<Outcome, Problem> {
+        let Ready {
+            new,
+            status,
+            slug,
+            identity,
+        } = line;
         let store = &*self.platform.documents;
         let category_key = CATEGORY.key(&new.category);
-        let mut slug = check::slugify(&new.title, "product");
+        let mut slug = slug.unwrap_or_else(|| check::slugify(&new.title, "product"));
         for _ in 0..ATTEMPTS {
             let document = get_one(store, category_key.clone())
                 .await?
@@ -330,7 +428,7 @@ impl Importer<'_> {
             };
             let now = self.platform.now();
             let (category, vendor) = (new.category.clone(), new.vendor.clone());
-            let (mut changes, outcome) = match self.existing(&new).await? {
+            let (mut changes, outcome) = match self.existing(&identity).await? {
                 Some(document) => {
                     let old: Product = document.parse()?;
                     let fresh = old.rewritten(new.clone(), category, vendor, old.updated_at);
@@ -367,7 +465,20 @@ impl Importer<'_> {
                     } else {
                         product.moved(status, now)
                     };
-                    (creation(&product)?.0, Outcome::Added)
+                    let mut changes = creation(&product)?.0;
+                    if identity.pk == IMPORTED {
+                        changes.push(Change::Put {
+                            key: identity.clone(),
+                            body: json!({ "id": product.id }).to_string(),
+                            counters: Vec::new(),
+                            expires_at: None,
+                            // The product that it named before may have been removed.
+                            condition: Condition::Any,
+                            entries: Vec::new(),
+                            stale: Vec::new(),
+                        });
+                    }
+                    (changes, Outcome::Added)
                 }
             };
             changes.push(require);
@@ -429,6 +540,7 @@ async fn line(platform: &Platform, product: Product, names: &mut HashMap<String,
     };
     Ok(Line {
         sku: product.sku,
+        slug: Some(product.slug),
         title: product.title,
         description: product.description,
         category,

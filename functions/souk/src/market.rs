@@ -15,7 +15,6 @@ use serde_json::json;
 use souk_catalog::category::{Attribute, AttributeType, Category};
 use souk_catalog::product::{ItemCondition, NewProduct, Origin, Product, Status};
 use souk_catalog::routes::creation;
-use souk_core::documents::get_one;
 use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR};
 use souk_core::{Change, Commit, Money, Role, StoreError, Timestamp};
 use souk_http::{Keys, Platform, check};
@@ -431,22 +430,23 @@ pub(crate) async fn demo(platform: &Arc<Platform>, dir: &Path) -> Result<Login, 
             password
         }
     };
-    let name = ACCOUNT.name_key("demo");
-    if get_one(&*platform.documents, name)
+    let found = souk_identity::by_email(platform, &email)
         .await
-        .map_err(|e| e.to_string())?
-        .is_none()
-    {
+        .map_err(|problem| problem.detail)?;
+    if found.is_none() {
         seed(platform, DEMO_PRODUCTS, 1, ProgressBar::hidden()).await?;
-        let new = NewAccount {
-            email: email.clone(),
-            username: "demo".into(),
-            password: password.clone(),
-            name: Some("Demo".into()),
-        };
-        souk_identity::sign_up(platform, new)
-            .await
-            .map_err(|problem| problem.detail)?;
+        // Somebody may have taken the first name in a market that was opened without the demo.
+        for username in ["demo", "demo-2", "demo-3"] {
+            let new = NewAccount {
+                email: email.clone(),
+                username: username.into(),
+                password: password.clone(),
+                name: Some("Demo".into()),
+            };
+            if souk_identity::sign_up(platform, new).await.is_ok() {
+                break;
+            }
+        }
         souk_identity::grant(platform, &email, Role::Admin)
             .await
             .map_err(|problem| problem.detail)?;

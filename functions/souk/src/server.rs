@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -141,10 +141,11 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> std::io::Result<Re
     } else {
         match deadline(PATIENCE, Limited::new(&mut body, MAX_BODY).collect()).await {
             Some(Ok(collected)) => Some(collected.to_bytes()),
-            Some(Err(_)) => {
+            Some(Err(error)) if error.is::<LengthLimitError>() => {
                 discard(&mut body).await;
                 None
             }
+            Some(Err(error)) => return Err(std::io::Error::other(error)),
             None => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     };

@@ -58,7 +58,9 @@ impl App {
         let trace = Trace::of(&parts.headers, clock, &*self.platform.random);
         let method = parts.method.clone();
         let credential = carries_credential(&parts.headers);
-        let etags = parts.headers.get(header::IF_NONE_MATCH).cloned();
+        // On a write it would be a condition on the write; here it only ever saves a transfer.
+        let reads = matches!(method, Method::GET | Method::HEAD);
+        let etags = parts.headers.get(header::IF_NONE_MATCH).filter(|_| reads).cloned();
         let origin = self.allowed_origin(&parts.headers);
         let uri = parts.uri.clone();
 
@@ -136,6 +138,10 @@ impl App {
         let shared = parts.extensions.get::<Shared>().is_some() && !credential;
         headers.insert(header::CACHE_CONTROL, cache_control(cache, shared, credential));
         headers.insert(header::VARY, HeaderValue::from_static("origin, authorization, cookie"));
+        // Also for a 304: a browser takes its headers over for the page that it has.
+        let page = headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
         if let (Some(sent), Some(own)) = (etags, headers.get(header::ETAG))
             && parts.status == StatusCode::OK
             && matches(sent, own)
@@ -149,9 +155,6 @@ impl App {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
-        let page = headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
         for (name, value) in SECURITY {
             headers.insert(name, HeaderValue::from_static(value));
         }

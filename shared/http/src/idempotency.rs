@@ -2,8 +2,9 @@
 //!
 //! The answer is kept in the same commit as the effect, so there is no moment at which the effect exists and the record
 //! does not, nor the reverse, and no "in progress" that a crash could leave behind. Of two that run at once one commits;
-//! the other's commit fails on the record and it answers what the first one did. The key belongs to the account (or to
-//! all anonymous callers) and to the path; the same key with another body is refused with 422. Only successes are kept.
+//! the other's commit fails on the record and it answers what the first one did. The key belongs to the account and to
+//! the path; the same key with another body is refused with 422. Callers without an account cannot be told apart, so for
+//! them another body is another request. Only successes are kept.
 
 use std::sync::Arc;
 
@@ -147,20 +148,18 @@ impl FromRequestParts<Arc<Platform>> for Once {
                 "must be 1 to 255 printable ASCII characters",
             ));
         }
-        let scope = parts
-            .extensions
-            .get::<Member>()
-            .map_or("", |member| member.0.account.as_str());
         let body = parts
             .extensions
             .get::<Payload>()
             .map(|payload| payload.0.clone())
             .unwrap_or_default();
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
+        let member = parts.extensions.get::<Member>();
+        let scope = member.map_or(fingerprint.as_str(), |member| member.0.account.as_str());
         let name = platform
             .keys
             .digest(format!("{scope}\n{}\n{text}", parts.uri.path()).as_bytes());
-        let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
         Ok(Self {
             platform: platform.clone(),
             record: Some((Key::of("idempotency", &name), fingerprint)),

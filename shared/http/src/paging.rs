@@ -17,14 +17,13 @@ pub struct Paging {
     pub limit: usize,
     /// Go on behind this sort key.
     pub after: Option<String>,
-    scope: u64,
+    scope: String,
 }
 
 impl Paging {
     /// Reads `limit` and `cursor`. `scope` is what the list is of (its filters and order): a cursor made for another
     /// list is refused, not misread.
     pub fn read(params: &Params, scope: &str) -> Result<Self, Problem> {
-        let scope = xxhash_rust::xxh3::xxh3_64(scope.as_bytes());
         let limit = match params.get("limit") {
             None => 20,
             Some(text) => text
@@ -41,24 +40,29 @@ impl Paging {
         Ok(Self {
             limit,
             after: after.transpose()?,
-            scope,
+            scope: scope.to_owned(),
         })
     }
 
     /// The cursor to go on behind `sort`.
     #[must_use]
     pub fn cursor(&self, sort: &str) -> String {
-        URL_SAFE_NO_PAD.encode([&self.scope.to_be_bytes(), sort.as_bytes()].concat())
+        URL_SAFE_NO_PAD.encode([&tag(&self.scope, sort.as_bytes()), sort.as_bytes()].concat())
     }
 }
 
-fn decode(cursor: &str, scope: u64) -> Option<String> {
+/// Ties a position to its list, and shows a cursor that was cut or changed by accident. It keeps no secret.
+fn tag(scope: &str, sort: &[u8]) -> [u8; 8] {
+    xxhash_rust::xxh3::xxh3_64_with_seed(sort, xxhash_rust::xxh3::xxh3_64(scope.as_bytes())).to_be_bytes()
+}
+
+fn decode(cursor: &str, scope: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()
         .filter(|bytes| bytes.len() <= MAX_KEY)?;
-    let (tag, sort) = bytes.split_at_checked(8)?;
-    (tag == scope.to_be_bytes())
+    let (sent, sort) = bytes.split_at_checked(8)?;
+    (sent == tag(scope, sort))
         .then(|| String::from_utf8(sort.to_vec()).ok())
         .flatten()
 }

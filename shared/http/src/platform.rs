@@ -93,8 +93,17 @@ impl Settings {
 fn origin(text: &str) -> Result<(), &'static str> {
     let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
     match (uri.scheme_str(), uri.host(), uri.path()) {
-        (Some("http" | "https"), Some(_), "/") if !text.ends_with('/') => Ok(()),
-        _ => Err("must be http(s)://host[:port] and no more"),
+        (Some(scheme @ ("http" | "https")), Some(host), "/")
+            if !host.is_empty()
+                && uri
+                    .authority()
+                    .is_some_and(|authority| text == format!("{scheme}://{authority}").to_lowercase())
+                && !text.contains(['@', '*'])
+                && uri.port().is_none_or(|port| port.as_str().parse::<u16>().is_ok()) =>
+        {
+            Ok(())
+        }
+        _ => Err("must be http(s)://host[:port] in lower case and no more"),
     }
 }
 
@@ -122,7 +131,11 @@ mod tests {
         for (name, value) in [
             ("SOUK_PUBLIC_URL", "souk.example"),
             ("SOUK_PUBLIC_URL", "https://souk.example/base"),
+            ("SOUK_PUBLIC_URL", "http://a?x"),
+            ("SOUK_PUBLIC_URL", "http://a:99999"),
+            ("SOUK_PUBLIC_URL", "http://user:pw@h"),
             ("SOUK_CORS_ORIGINS", "https://a.example,*"),
+            ("SOUK_CORS_ORIGINS", "https://A.example"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use rusqlite::config::DbConfig;
@@ -30,7 +31,20 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 pub struct SqliteDriver {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
-    writer: SyncSender<(Vec<Statement>, Reply)>,
+    /// `None` when it is closing.
+    writer: Option<SyncSender<(Vec<Statement>, Reply)>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The last connection to close moves the log into the database, so that the file alone is the whole market.
+impl Drop for SqliteDriver {
+    fn drop(&mut self) {
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.writer = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl SqliteDriver {
@@ -41,14 +55,15 @@ impl SqliteDriver {
         configure(&connection).map_err(failed)?;
         migrate(&mut connection).map_err(failed)?;
         let (writer, waiting) = sync_channel(WAITING);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || write_all(&connection, &waiting))
             .map_err(|e| e.to_string())?;
         Ok(Self {
             path: path.to_owned(),
             readers: Mutex::default(),
-            writer,
+            writer: Some(writer),
+            thread: Some(thread),
         })
     }
 
@@ -78,7 +93,9 @@ impl SqlDriver for SqliteDriver {
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
         let (reply, answer) = oneshot::channel();
-        match self.writer.try_send((batch, reply)) {
+        let stopped = || Err(SqlError::Failed("the writer has stopped".into()));
+        let Some(writer) = &self.writer else { return stopped() };
+        match writer.try_send((batch, reply)) {
             Ok(()) => answer
                 .await
                 .unwrap_or_else(|_| Err(SqlError::Failed("the writer has stopped".into()))),

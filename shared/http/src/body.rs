@@ -91,10 +91,11 @@ fn checked<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result
             }
         }
     };
+    let misfits: Vec<String> = errors.iter().map(|error| top(&error.field).to_owned()).collect();
     if let Err(report) = read.validate() {
         for (path, error) in report.iter() {
             let field = path.to_string();
-            if !errors.iter().any(|known| top(&known.field) == top(&field)) {
+            if !misfits.iter().any(|misfit| misfit == top(&field)) {
                 errors.push(FieldError {
                     field,
                     detail: error.message().to_owned(),

@@ -99,7 +99,8 @@ fn origin(text: &str) -> Result<(), &'static str> {
                     .authority()
                     .is_some_and(|authority| text == format!("{scheme}://{authority}").to_lowercase())
                 && !text.contains(['@', '*'])
-                && uri.port().is_none_or(|port| port.as_str().parse::<u16>().is_ok()) =>
+                && (uri.port_u16().is_some()
+                    || uri.authority().is_some_and(|authority| authority.as_str() == host)) =>
         {
             Ok(())
         }

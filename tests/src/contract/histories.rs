@@ -5,7 +5,7 @@
 //! the model when the step is reached. `SOUK_TEST_HISTORIES` says how many (1,000 unless told); a failing one is
 //! shortened before it is shown.
 //!
-//! [`WIDTH`] histories are told at a time, each under names of its own, because a server answers many callers in little
+//! `WIDTH` histories are told at a time, each under names of its own, because a server answers many callers in little
 //! more time than one. They share a clock, so they take each step together and the clock moves between steps only.
 
 use std::collections::HashSet;

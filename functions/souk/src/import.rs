@@ -1,4 +1,4 @@
-//! Products in and out as NDJSON: one JSON object per line.
+//! Products in as NDJSON: one JSON object per line.
 //!
 //! A line is known by its vendor and SKU, or by its slug, or, without either, by its vendor and title among what was
 //! imported. What is there already and the same is left alone; what differs is rewritten; so an import can be interrupted
@@ -7,8 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,11 +15,11 @@ use garde::Validate as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use souk_catalog::category::{Attribute, AttributeType, Category};
-use souk_catalog::product::{ItemCondition, List, Location, NewProduct, Origin, Product, Sort, Status, sku_key};
+use souk_catalog::product::{ItemCondition, Location, NewProduct, Origin, Product, Status, sku_key};
 use souk_catalog::routes::{creation, unique_slug};
-use souk_core::documents::{MAX_LIMIT, get_one};
+use souk_core::documents::get_one;
 use souk_core::kind::{ACCOUNT, CATEGORY, PRODUCT, VENDOR, resolve};
-use souk_core::{Change, Commit, Condition, Document, Key, Kind, Money, Query, StoreError};
+use souk_core::{Change, Commit, Condition, Document, Key, Kind, Money, StoreError};
 use souk_http::{Platform, Problem, check};
 use souk_vendors::Vendor;
 
@@ -39,38 +37,38 @@ const IMPORTED: &str = "imported";
 /// One line. All but the first few may be left out.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+pub(crate) struct Line {
     #[serde(default)]
-    sku: Option<String>,
+    pub(crate) sku: Option<String>,
     /// Of a product that is there; a new one gets it if it is free.
     #[serde(default)]
-    slug: Option<String>,
-    title: String,
+    pub(crate) slug: Option<String>,
+    pub(crate) title: String,
     #[serde(default)]
-    description: String,
+    pub(crate) description: String,
     /// The name of the category.
-    category: String,
+    pub(crate) category: String,
     /// The name of the vendor.
     #[serde(default)]
-    vendor: Option<String>,
+    pub(crate) vendor: Option<String>,
     #[serde(default)]
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     #[serde(default)]
-    url: Option<String>,
-    price_minor: i64,
-    currency: String,
+    pub(crate) url: Option<String>,
+    pub(crate) price_minor: i64,
+    pub(crate) currency: String,
     #[serde(default)]
-    condition: ItemCondition,
+    pub(crate) condition: ItemCondition,
     #[serde(default)]
-    cover: Option<String>,
+    pub(crate) cover: Option<String>,
     #[serde(default)]
-    gallery: Vec<String>,
+    pub(crate) gallery: Vec<String>,
     #[serde(default)]
-    attributes: Map<String, Value>,
+    pub(crate) attributes: Map<String, Value>,
     #[serde(default)]
-    location: Option<Location>,
+    pub(crate) location: Option<Location>,
     #[serde(default = "published")]
-    status: Status,
+    pub(crate) status: Status,
 }
 
 fn published() -> Status {
@@ -117,7 +115,7 @@ enum Outcome {
 }
 
 /// What is wrong, in one line that names the fields.
-fn explain(problem: &Problem) -> String {
+pub(crate) fn explain(problem: &Problem) -> String {
     if problem.errors.is_empty() {
         return problem.cause.clone().unwrap_or_else(|| problem.detail.clone());
     }
@@ -491,91 +489,4 @@ impl Importer<'_> {
         }
         Err(StoreError::Conflict(0).into())
     }
-}
-
-/// Writes every product to `path` or the standard output; says how many.
-pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u64, String> {
-    let failed = |e: std::io::Error| e.to_string();
-    let mut out: Box<dyn Write> = match path {
-        Some(path) => Box::new(BufWriter::new(
-            File::create(path).map_err(|e| format!("{}: {e}", path.display()))?,
-        )),
-        None => Box::new(BufWriter::new(std::io::stdout())),
-    };
-    let mut names: HashMap<String, String> = HashMap::new();
-    let bar = data::bar(0);
-    let mut count = 0;
-    for status in Status::ALL {
-        let mut query = Query {
-            prefix: Sort::Newest.prefix().to_owned(),
-            ..Query::index(List::All.index(status), MAX_LIMIT)
-        };
-        loop {
-            let page = platform.documents.query(&query).await.map_err(|e| e.to_string())?;
-            for item in &page.items {
-                let product: Product = item.document.parse().map_err(|e| e.to_string())?;
-                let line = line(platform, product, &mut names)
-                    .await
-                    .map_err(|problem| explain(&problem))?;
-                serde_json::to_writer(&mut out, &line).map_err(|e| e.to_string())?;
-                out.write_all(b"\n").map_err(failed)?;
-                count += 1;
-            }
-            bar.inc_length(page.items.len() as u64);
-            bar.inc(page.items.len() as u64);
-            let Some(next) = page.next else { break };
-            query.after = Some(next);
-        }
-    }
-    bar.finish_and_clear();
-    out.flush().map_err(failed)?;
-    Ok(count)
-}
-
-async fn line(platform: &Platform, product: Product, names: &mut HashMap<String, String>) -> Result<Line, Problem> {
-    let category = name(platform, CATEGORY, &product.category, names).await?;
-    let vendor = match &product.vendor {
-        Some(id) => Some(name(platform, VENDOR, id, names).await?),
-        None => None,
-    };
-    Ok(Line {
-        sku: product.sku,
-        slug: Some(product.slug),
-        title: product.title,
-        description: product.description,
-        category,
-        vendor,
-        tags: product.tags,
-        url: product.url,
-        price_minor: product.price.amount,
-        currency: product.price.currency,
-        condition: product.condition,
-        cover: product.cover,
-        gallery: product.gallery,
-        attributes: product.attributes,
-        location: product.location,
-        status: product.status,
-    })
-}
-
-async fn name(
-    platform: &Platform,
-    kind: Kind,
-    id: &str,
-    names: &mut HashMap<String, String>,
-) -> Result<String, Problem> {
-    #[derive(Deserialize)]
-    struct Named {
-        slug: String,
-    }
-    if let Some(name) = names.get(id) {
-        return Ok(name.clone());
-    }
-    let document = get_one(&*platform.documents, kind.key(id)).await?;
-    // The slug makes itself again; a name may not.
-    let name = document.map_or(Ok(id.to_owned()), |document| {
-        document.parse::<Named>().map(|named| named.slug)
-    })?;
-    names.insert(id.to_owned(), name.clone());
-    Ok(name)
 }

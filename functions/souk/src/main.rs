@@ -1,6 +1,7 @@
 //! The local host: every function in one binary, with everything embedded. `souk --help` says the rest.
 
 mod data;
+mod export;
 mod import;
 mod log;
 mod market;
@@ -134,7 +135,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             }
         }
         Command::Export { output, data } => {
-            let count = import::export(&*data::open(&data.dir)?, output.as_deref()).await?;
+            let count = export::export(&*data::open(&data.dir)?, output.as_deref()).await?;
             writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
         }
         Command::Keys { generate: true, .. } => out(souk_http::Keys::generate(&souk_local::SystemRandom)),

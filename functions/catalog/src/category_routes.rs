@@ -140,7 +140,7 @@ pub(crate) async fn create(
         ];
         changes.extend(conditions);
         match once
-            .commit(changes, shown.created(format!("/v1/categories/{id}")))
+            .commit(changes, Vec::new(), shown.created(format!("/v1/categories/{id}")))
             .await
         {
             Err(CommitError::Conflict(0)) => return Err(taken()),

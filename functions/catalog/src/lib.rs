@@ -30,11 +30,7 @@ pub fn function() -> Function {
     let mut routes = categories();
     routes.extend(products());
     routes.extend(lifecycle());
-    Function {
-        name: "catalog",
-        about: "Categories and products.",
-        routes,
-    }
+    Function::new("catalog", "Categories and products.", routes)
 }
 
 fn categories() -> Vec<Route> {

@@ -3,6 +3,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use souk_core::fact::{self, ProductFact};
 use souk_core::{Document, Entry, Key, Money, StoreError, Timestamp};
 use souk_http::check;
 
@@ -175,6 +176,17 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
+    /// The event that says that a product has come to be this.
+    #[must_use]
+    pub fn event(self) -> &'static str {
+        match self {
+            Status::Draft => fact::PRODUCT_DRAFTED,
+            Status::Published => fact::PRODUCT_PUBLISHED,
+            Status::Sold => fact::PRODUCT_SOLD,
+            Status::Archived => fact::PRODUCT_ARCHIVED,
+        }
+    }
+
     /// Whether everyone may see it.
     #[must_use]
     pub fn is_public(self) -> bool {
@@ -303,6 +315,21 @@ pub struct Origin {
 }
 
 impl Product {
+    /// What an event says of it, at `version`.
+    #[must_use]
+    pub fn fact(&self, version: u64) -> ProductFact {
+        ProductFact {
+            product: self.id.clone(),
+            version,
+            status: self.status.name().to_owned(),
+            slug: self.slug.clone(),
+            title: self.title.clone(),
+            category: self.category.clone(),
+            author: self.author.clone(),
+            vendor: self.vendor.clone(),
+        }
+    }
+
     /// A draft of `new`, whose category and vendor have been looked up.
     #[must_use]
     pub fn draft(new: NewProduct, category: String, vendor: Option<String>, origin: Origin) -> Self {

@@ -3,7 +3,7 @@
 use axum::extract::Path;
 use souk_core::access::VendorAccess;
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
-use souk_core::{Change, Commit, Condition, Document, Principal, StoreError, id};
+use souk_core::{Change, Condition, Document, Principal, StoreError, fact, id};
 use souk_http::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Platform, Problem, State, Viewer, check,
     written,
@@ -127,7 +127,11 @@ pub(crate) async fn create(
         let (changes, shown) = creation(&product)?;
         let claims = changes.len();
         let changes = [changes, conditions].concat();
-        match once.commit(changes, shown.created(format!("/v1/products/{id}"))).await {
+        let events = vec![once.event(fact::PRODUCT_CREATED, &product.fact(1))?];
+        match once
+            .commit(changes, events, shown.created(format!("/v1/products/{id}")))
+            .await
+        {
             // Another one has this slug: add what no other is likely to have.
             Err(CommitError::Conflict(SLUG_CLAIM)) => slug = unique_slug(&platform, &new.title),
             Err(CommitError::Conflict(SKU_CLAIM)) if product.sku.is_some() => return Err(sku_taken()),
@@ -192,6 +196,7 @@ pub(crate) async fn edit(
     Member(principal): Member,
     Path(id): Path<String>,
     precondition: IfMatch,
+    once: Once,
     patch: MergePatch,
 ) -> Result<Answer, Problem> {
     for _ in 0..ATTEMPTS {
@@ -212,12 +217,12 @@ pub(crate) async fn edit(
         }
         let own = changes.len();
         changes.extend(conditions);
-        match platform.documents.commit(Commit::new(changes)).await {
-            Ok(()) => return Ok(shown),
-            Err(StoreError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
-            Err(StoreError::Conflict(1)) if own > 1 && new.sku.is_some() => return Err(sku_taken()),
-            Err(StoreError::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
+        let events = vec![once.event(fact::PRODUCT_UPDATED, &new.fact(document.version + 1))?];
+        match once.commit(changes, events, shown).await {
+            Err(CommitError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
+            Err(CommitError::Conflict(1)) if own > 1 && new.sku.is_some() => return Err(sku_taken()),
+            Err(CommitError::Conflict(_)) => {}
+            result => return Ok(result?),
         }
     }
     Err(StoreError::Conflict(0).into())
@@ -244,6 +249,7 @@ pub(crate) async fn delete(
     Member(principal): Member,
     Path(id): Path<String>,
     precondition: IfMatch,
+    once: Once,
 ) -> Result<Answer, Problem> {
     for _ in 0..ATTEMPTS {
         let (document, product) = find_own(&platform, &id, &principal).await?;
@@ -263,11 +269,11 @@ pub(crate) async fn delete(
             give_back,
         ];
         changes.extend(sku_give_back(&product));
-        match platform.documents.commit(Commit::new(changes)).await {
-            Ok(()) => return Ok(Answer::no_content()),
-            Err(StoreError::Conflict(_)) if precondition.is_given() => return Err(IfMatch::failed()),
-            Err(StoreError::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
+        let events = vec![once.event(fact::PRODUCT_DELETED, &product.fact(document.version))?];
+        match once.commit(changes, events, Answer::no_content()).await {
+            Err(CommitError::Conflict(_)) if precondition.is_given() => return Err(IfMatch::failed()),
+            Err(CommitError::Conflict(_)) => {}
+            result => return Ok(result?),
         }
     }
     Err(StoreError::Conflict(0).into())
@@ -291,7 +297,8 @@ async fn advance(
         }
         let new = old.moved(next, platform.now());
         let (changes, shown) = rewrite(&document, &old, &new)?;
-        match once.commit(changes, shown).await {
+        let events = vec![once.event(next.event(), &new.fact(document.version + 1))?];
+        match once.commit(changes, events, shown).await {
             Err(CommitError::Conflict(_)) if precondition.is_given() => return Err(IfMatch::failed()),
             Err(CommitError::Conflict(_)) => {}
             result => return Ok(result?),

@@ -67,9 +67,5 @@ pub fn function() -> Function {
             .cached(300, 3600)
             .answers(StatusCode::OK, "The keys", Some(Schema::of::<routes::JwkSet>())),
     ];
-    Function {
-        name: "identity",
-        about: "Accounts and sessions.",
-        routes,
-    }
+    Function::new("identity", "Accounts and sessions.", routes)
 }

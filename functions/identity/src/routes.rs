@@ -41,7 +41,7 @@ pub(crate) async fn sign_up(platform: State, once: Once, Json(new): Json<NewAcco
     let (account, changes) = account::prepare(&platform, new)?;
     let path = format!("/v1/accounts/{}", account.profile.id);
     let answer = Answer::json(&account.me(1))?.version(1).created(path);
-    match once.commit(changes, answer).await {
+    match once.commit(changes, Vec::new(), answer).await {
         Err(CommitError::Conflict(EMAIL_CLAIM)) => Err(account::taken("email")),
         Err(CommitError::Conflict(USERNAME_CLAIM)) => Err(account::taken("username")),
         result => Ok(result?),
@@ -105,13 +105,13 @@ pub(crate) async fn sign_in(platform: State, once: Once, Json(sent): Json<Creden
         let body = account::body(&account)?;
         changes.push(Change::replace(document.key, document.version, body, &[], Vec::new()));
     }
-    Ok(once.commit(changes, answer).await?)
+    Ok(once.commit(changes, Vec::new(), answer).await?)
 }
 
 pub(crate) async fn refresh(platform: State, once: Once, Json(sent): Json<Refresh>) -> Result<Answer, Problem> {
     let reused = || Problem::unauthorized("this refresh token was used before: its session has ended, sign in again");
     match session::refresh(&platform, &sent.refresh_token).await? {
-        Refreshed::Go(change, answer) => match once.commit(vec![change], answer).await {
+        Refreshed::Go(change, answer) => match once.commit(vec![change], Vec::new(), answer).await {
             // Somebody else used it between our read and our write.
             Err(CommitError::Conflict(_)) => Err(reused()),
             result => Ok(result?),

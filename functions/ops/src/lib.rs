@@ -58,11 +58,7 @@ pub fn function() -> Function {
             .cached(300, 3600)
             .answers(StatusCode::OK, "A file of the page", None)
     }));
-    Function {
-        name: "ops",
-        about: "Health and documentation.",
-        routes,
-    }
+    Function::new("ops", "Health and documentation.", routes)
 }
 
 async fn healthz() -> Result<Answer, Problem> {

@@ -6,22 +6,61 @@ use std::path::Path;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use souk_http::{Keys, PasswordCost, Platform, Settings};
-use souk_local::{SystemClock, SystemRandom};
+use souk_catalog::product::{Product, Status};
+use souk_core::event::Cause;
+use souk_core::{Event, StoreError, fact};
+use souk_http::{Keys, PasswordCost, Platform, Ports, Settings};
+use souk_local::{SqliteQueue, SystemClock, SystemRandom};
+
+use crate::functions;
+
+/// A data folder, opened.
+pub(crate) struct Market {
+    pub(crate) platform: Arc<Platform>,
+    /// The queue that the platform sends to, for whoever consumes it.
+    pub(crate) queue: Arc<SqliteQueue>,
+}
 
 /// The platform over this folder, which is made if it is not there.
-pub(crate) fn open(dir: &Path) -> Result<Arc<Platform>, String> {
+pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let keys = keys(dir, false)?;
     let clock = Arc::new(SystemClock);
     let settings = Settings::from_lookup(|name| std::env::var(name).ok(), PasswordCost::SERVER)?;
-    let documents = Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?);
-    Ok(Arc::new(Platform {
-        documents,
+    let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
+    let ports = Ports {
+        documents: Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?),
+        queue: queue.clone(),
+        outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
         clock,
         random: Arc::new(SystemRandom),
-        keys,
-        settings,
-    }))
+    };
+    let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
+    Ok(Market {
+        platform: Arc::new(Platform::new(ports, keys, settings, subscriptions)),
+        queue,
+    })
+}
+
+/// What has happened to a product that was written here and not by a request, at `version`; `before` is its status
+/// until then, `None` for a new one.
+pub(crate) fn news(
+    platform: &Platform,
+    product: &Product,
+    version: u64,
+    before: Option<Status>,
+) -> Result<Vec<Event>, StoreError> {
+    let mut names = vec![match before {
+        None => fact::PRODUCT_CREATED,
+        Some(_) => fact::PRODUCT_UPDATED,
+    }];
+    if before.unwrap_or(Status::Draft) != product.status {
+        names.push(product.status.event());
+    }
+    let (fact, cause) = (product.fact(version), Cause::default());
+    names
+        .into_iter()
+        .map(|name| Event::new(name, &fact, &cause, &*platform.clock, &*platform.random))
+        .collect()
 }
 
 /// The keys of this folder, made at the first start; one per line, the signing one first.

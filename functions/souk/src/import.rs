@@ -426,7 +426,7 @@ impl Importer<'_> {
             };
             let now = self.platform.now();
             let (category, vendor) = (new.category.clone(), new.vendor.clone());
-            let (mut changes, outcome) = match self.existing(&identity).await? {
+            let (mut changes, events, outcome) = match self.existing(&identity).await? {
                 Some(document) => {
                     let old: Product = document.parse()?;
                     let fresh = old.rewritten(new.clone(), category, vendor, old.updated_at);
@@ -444,8 +444,10 @@ impl Importer<'_> {
                     };
                     let body = serde_json::to_string(&fresh).map_err(|e| Problem::internal(e.to_string()))?;
                     let (before, after) = (old.entries(), fresh.entries());
+                    let events = data::news(self.platform, &fresh, document.version + 1, Some(old.status))?;
                     (
                         vec![Change::replace(document.key, document.version, body, &before, after)],
+                        events,
                         Outcome::Changed,
                     )
                 }
@@ -464,6 +466,7 @@ impl Importer<'_> {
                         product.moved(status, now)
                     };
                     let mut changes = creation(&product)?.0;
+                    let events = data::news(self.platform, &product, 1, None)?;
                     if identity.pk == IMPORTED {
                         changes.push(Change::Put {
                             key: identity.clone(),
@@ -476,11 +479,11 @@ impl Importer<'_> {
                             stale: Vec::new(),
                         });
                     }
-                    (changes, Outcome::Added)
+                    (changes, events, Outcome::Added)
                 }
             };
             changes.push(require);
-            match store.commit(Commit::new(changes)).await {
+            match self.platform.commit(changes, events, Vec::new()).await {
                 Ok(()) => return Ok(outcome),
                 // A slug that is taken, or a race: look again.
                 Err(StoreError::Conflict(_)) => slug = unique_slug(self.platform, &new.title),

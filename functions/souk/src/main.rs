@@ -3,6 +3,7 @@
 mod data;
 mod export;
 mod import;
+mod jobs;
 mod log;
 mod market;
 mod server;
@@ -118,15 +119,18 @@ async fn run(cli: Cli) -> Result<(), String> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => server::serve(serve.listen, &serve.data.dir, !serve.no_demo).await,
         Command::Seed { products, seed, data } => {
-            let platform = data::open(&data.dir)?;
-            let added = market::seed(&platform, products, seed, data::bar(u64::from(products))).await?;
+            let market = data::open(&data.dir)?;
+            let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
+            jobs::finish(&market).await?;
             out(format!(
                 "{added} products added, {} were there already",
                 u64::from(products) - added
             ))
         }
         Command::Import { file, data } => {
-            let report = import::import(&*data::open(&data.dir)?, &file).await?;
+            let market = data::open(&data.dir)?;
+            let report = import::import(&market.platform, &file).await?;
+            jobs::finish(&market).await?;
             out(report.to_string())?;
             if report.bad.is_empty() {
                 Ok(())
@@ -135,7 +139,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             }
         }
         Command::Export { output, data } => {
-            let count = export::export(&*data::open(&data.dir)?, output.as_deref()).await?;
+            let count = export::export(&data::open(&data.dir)?.platform, output.as_deref()).await?;
             writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
         }
         Command::Keys { generate: true, .. } => out(souk_http::Keys::generate(&souk_local::SystemRandom)),
@@ -146,7 +150,7 @@ async fn run(cli: Cli) -> Result<(), String> {
                 .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
         }
         Command::Grant { email, role, data } => {
-            let found = souk_identity::grant(&*data::open(&data.dir)?, &email, role)
+            let found = souk_identity::grant(&data::open(&data.dir)?.platform, &email, role)
                 .await
                 .map_err(|e| e.detail)?;
             if found {
@@ -163,11 +167,14 @@ async fn run(cli: Cli) -> Result<(), String> {
 }
 
 /// Every function there is.
-fn functions() -> [souk_http::Function; 4] {
+fn functions() -> [souk_http::Function; 7] {
     [
         souk_catalog::function(),
+        souk_community::function(),
         souk_vendors::function(),
         souk_identity::function(),
+        souk_jobs::function(),
+        souk_webhooks::function(),
         souk_ops::function(),
     ]
 }

@@ -16,7 +16,7 @@ use souk_catalog::category::{Attribute, AttributeType, Category};
 use souk_catalog::product::{ItemCondition, NewProduct, Origin, Product, Status};
 use souk_catalog::routes::creation;
 use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR};
-use souk_core::{Change, Commit, Money, Role, StoreError, Timestamp};
+use souk_core::{Change, Event, Money, Role, StoreError, Timestamp};
 use souk_http::{Keys, Platform, check};
 use souk_identity::NewAccount;
 use souk_local::SystemRandom;
@@ -380,13 +380,15 @@ fn product(stage: &Stage, seed: u64, n: u32) -> Product {
 pub(crate) async fn seed(platform: &Platform, count: u32, seed: u64, bar: ProgressBar) -> Result<u64, String> {
     let (stage, commits) = stage()?;
     for changes in commits {
-        add(platform, changes).await?;
+        add(platform, changes, Vec::new()).await?;
     }
     let added = AtomicU64::new(0);
     let mut writes = stream::iter(0..count)
         .map(async |n| {
-            let (changes, _) = creation(&product(&stage, seed, n)).map_err(|problem| problem.detail)?;
-            if add(platform, changes).await? {
+            let product = product(&stage, seed, n);
+            let (changes, _) = creation(&product).map_err(|problem| problem.detail)?;
+            let events = data::news(platform, &product, 1, None).map_err(|e| e.to_string())?;
+            if add(platform, changes, events).await? {
                 added.fetch_add(1, Ordering::Relaxed);
             }
             bar.inc(1);
@@ -402,8 +404,8 @@ pub(crate) async fn seed(platform: &Platform, count: u32, seed: u64, bar: Progre
 }
 
 /// Commits what makes a thing; `false` if it is there already.
-async fn add(platform: &Platform, changes: Vec<Change>) -> Result<bool, String> {
-    match platform.documents.commit(Commit::new(changes)).await {
+async fn add(platform: &Platform, changes: Vec<Change>, events: Vec<Event>) -> Result<bool, String> {
+    match platform.commit(changes, events, Vec::new()).await {
         Ok(()) => Ok(true),
         Err(StoreError::Conflict(_)) => Ok(false),
         Err(error) => Err(error.to_string()),

@@ -18,8 +18,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use souk_http::{App, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::jobs::Consumers;
 use crate::{data, functions, log, market};
 
 /// How long a client may take to send its headers, and its body.
@@ -32,16 +34,18 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let log = log::start()?;
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let platform = data::open(dir)?;
+    let data::Market { platform, queue } = data::open(dir)?;
     let login = if demo {
         Some(market::demo(&platform, dir).await?)
     } else {
         None
     };
-    let app = Arc::new(App::new(platform, functions()));
+    let app = Arc::new(App::new(platform.clone(), functions()));
+    let consumers = Consumers::start(app.clone(), platform, queue)?;
+    let news = consumers.news();
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers = (0..threads)
-        .map(|_| Worker::start(app.clone()))
+        .map(|_| Worker::start(app.clone(), news.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
@@ -73,6 +77,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         // It logs what it could not wait for by itself.
         let _ = thread.join();
     }
+    consumers.stop();
     log.flush();
     Ok(())
 }
@@ -86,13 +91,13 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(app: Arc<App>) -> Result<Self, String> {
+    fn start(app: Arc<App>, news: Arc<Notify>) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| e.to_string())?;
         let (connections, arriving) = unbounded_channel();
-        let run = move || runtime.block_on(serve_all(app, arriving));
+        let run = move || runtime.block_on(serve_all(app, news, arriving));
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(run)
@@ -101,15 +106,15 @@ impl Worker {
     }
 }
 
-async fn serve_all(app: Arc<App>, mut arriving: UnboundedReceiver<std::net::TcpStream>) {
+async fn serve_all(app: Arc<App>, news: Arc<Notify>, mut arriving: UnboundedReceiver<std::net::TcpStream>) {
     let graceful = GracefulShutdown::new();
     while let Some(stream) = arriving.recv().await {
         let _ = stream.set_nodelay(true);
         let Ok(stream) = TcpStream::from_std(stream) else {
             continue;
         };
-        let app = app.clone();
-        let service = hyper::service::service_fn(move |request| answer(app.clone(), request));
+        let (app, news) = (app.clone(), news.clone());
+        let service = hyper::service::service_fn(move |request| answer(app.clone(), news.clone(), request));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
@@ -124,7 +129,11 @@ async fn serve_all(app: Arc<App>, mut arriving: UnboundedReceiver<std::net::TcpS
 }
 
 /// An error ends the connection: for a client that does not send the body that it promised.
-async fn answer(app: Arc<App>, request: Request<Incoming>) -> std::io::Result<Response<Full<Bytes>>> {
+async fn answer(
+    app: Arc<App>,
+    news: Arc<Notify>,
+    request: Request<Incoming>,
+) -> std::io::Result<Response<Full<Bytes>>> {
     let (parts, mut body) = request.into_parts();
     let declared = parts
         .headers
@@ -150,6 +159,9 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> std::io::Result<Re
         }
     };
     let response = app.handle(Request::from_parts(parts, body)).await;
+    if app.has_news() {
+        news.notify_one();
+    }
     Ok(response.map(Full::new))
 }
 

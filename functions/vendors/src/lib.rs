@@ -46,9 +46,5 @@ pub fn function() -> Function {
         .answers(StatusCode::OK, "The vendor", Some(Schema::of::<Vendor>()))
         .fails(&[StatusCode::FORBIDDEN]),
     ];
-    Function {
-        name: "vendors",
-        about: "The shops of the market.",
-        routes,
-    }
+    Function::new("vendors", "The shops of the market.", routes)
 }

@@ -80,7 +80,7 @@ pub(crate) async fn create(
         Change::create(VENDOR.key(&vendor.id), body, vendor.entries()),
     ];
     match once
-        .commit(changes, shown.created(format!("/v1/vendors/{}", vendor.id)))
+        .commit(changes, Vec::new(), shown.created(format!("/v1/vendors/{}", vendor.id)))
         .await
     {
         Err(CommitError::Conflict(0)) => Err(taken()),

@@ -6,14 +6,21 @@
 pub mod access;
 pub mod clock;
 pub mod documents;
+pub mod event;
+pub mod fact;
 pub mod id;
 pub mod kind;
 pub mod money;
+pub mod outbound;
+pub mod queue;
 pub mod random;
 
 pub use access::{Principal, Role};
 pub use clock::{Clock, Timestamp};
 pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
+pub use event::Event;
 pub use kind::Kind;
 pub use money::Money;
+pub use outbound::Outbound;
+pub use queue::{Lane, Message, Queue};
 pub use random::Random;

@@ -1,5 +1,6 @@
 //! The whole path of a request, once, for every host.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,13 +10,16 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
+use souk_core::queue::{Delivery, Outcome};
 use tower::Service as _;
 
 use crate::answer::Shared;
 use crate::body::Payload;
 use crate::route::{Cache, Policy};
-use crate::trace::Trace;
+use crate::trace::{Parent, Trace};
 use crate::viewer::carries_credential;
+use crate::work::schedule::Schedule;
+use crate::work::{self, Job};
 use crate::{Function, Platform, Problem};
 
 /// How long a URL and how large all headers together may be, in bytes.
@@ -26,6 +30,8 @@ const MAX_HEADERS: usize = 8 * 1024;
 pub struct App {
     router: Router,
     platform: Arc<Platform>,
+    jobs: HashMap<&'static str, Job>,
+    schedules: Vec<Schedule>,
 }
 
 impl App {
@@ -33,8 +39,13 @@ impl App {
     #[must_use]
     pub fn new(platform: Arc<Platform>, functions: impl IntoIterator<Item = Function>) -> Self {
         let mut router = Router::new();
-        for route in functions.into_iter().flat_map(|function| function.routes) {
-            router = router.route(route.path, route.service(&platform));
+        let (mut jobs, mut schedules) = (HashMap::new(), Vec::new());
+        for function in functions {
+            for route in function.routes {
+                router = router.route(route.path, route.service(&platform));
+            }
+            jobs.extend(function.jobs.into_iter().map(|job| (job.name, job)));
+            schedules.extend(function.schedules);
         }
         let router = router
             .fallback(async || Problem::not_found("path"))
@@ -46,7 +57,43 @@ impl App {
                 )
             })
             .with_state(platform.clone());
-        Self { router, platform }
+        Self {
+            router,
+            platform,
+            jobs,
+            schedules,
+        }
+    }
+
+    /// Whether a request has left something for [`relay`](Self::relay) to do.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.platform.has_pending()
+    }
+
+    /// Hands to the queue what the requests so far have committed for it. What fails is the sweeper's.
+    pub async fn relay(&self) {
+        if let Err(error) = self.platform.relay().await {
+            tracing::warn!(%error, "events stay in the outbox");
+        }
+    }
+
+    /// Does what the queue has delivered and says what to tell it of each.
+    pub async fn work(&self, deliveries: Vec<Delivery>) -> Vec<Outcome> {
+        let outcomes = work::work(&self.platform, &self.jobs, deliveries).await;
+        self.relay().await;
+        outcomes
+    }
+
+    /// Keeps as dead letters what the queue's own dead-letter queue has delivered.
+    pub async fn bury(&self, deliveries: Vec<Delivery>) -> Vec<Outcome> {
+        work::bury(&self.platform, deliveries).await
+    }
+
+    /// Runs the schedules that are due. To be called every minute.
+    pub async fn tick(&self) {
+        work::tick(&self.platform, &self.schedules).await;
+        self.relay().await;
     }
 
     /// Answers one request. A host passes `None` for a body larger than [`MAX_BODY`](crate::MAX_BODY), which it need not
@@ -71,6 +118,9 @@ impl App {
         } else {
             if let Some(payload) = payload.filter(|payload| !payload.is_empty()) {
                 parts.extensions.insert(Payload(payload));
+            }
+            if !reads {
+                parts.extensions.insert(Parent(trace.parent()));
             }
             let request = Request::from_parts(parts, Body::empty());
             // Routers never fail.

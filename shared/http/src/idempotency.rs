@@ -9,23 +9,27 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use http::Method;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
-use souk_core::{Change, Commit, Condition, Key, StoreError, clock};
+use souk_core::event::{Cause, Fact};
+use souk_core::{Change, Condition, Event, Key, Message, StoreError, clock};
 
 use crate::body::Payload;
+use crate::trace::Parent;
 use crate::viewer::Member;
 use crate::{Answer, Platform, Problem};
 
 /// How long a repeat is recognised.
 const KEEP_SECONDS: i64 = 24 * 3600;
 
-/// The one commit of a request that writes: the change, and the answer for whoever asks again.
+/// The one commit of a request that writes: the change, its events, and for a POST the answer for whoever asks again.
 #[derive(Clone)]
 pub struct Once {
     platform: Arc<Platform>,
     record: Option<(Key, String)>,
+    cause: Cause,
 }
 
 /// Why a commit did not happen.
@@ -56,9 +60,37 @@ struct Record {
 }
 
 impl Once {
-    /// Commits `changes` and keeps `answer` with them; the answer is then the client's, be it this one or, if a twin
-    /// of this request was faster, the twin's.
-    pub async fn commit(&self, mut changes: Vec<Change>, answer: Answer) -> Result<Answer, CommitError> {
+    /// The event of type `name` that says `fact`, due to this request.
+    pub fn event<F: Fact>(&self, name: &str, fact: &F) -> Result<Event, StoreError> {
+        let platform = &self.platform;
+        Event::new(name, fact, &self.cause, &*platform.clock, &*platform.random)
+    }
+
+    /// Who and what this request is, for messages that it sends.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// Commits `changes` with their `events` and keeps `answer` with them; the answer is then the client's, be it this
+    /// one or, if a twin of this request was faster, the twin's.
+    pub async fn commit(
+        &self,
+        changes: Vec<Change>,
+        events: Vec<Event>,
+        answer: Answer,
+    ) -> Result<Answer, CommitError> {
+        self.commit_all(changes, events, Vec::new(), answer).await
+    }
+
+    /// [`commit`](Self::commit), with work that follows.
+    pub async fn commit_all(
+        &self,
+        mut changes: Vec<Change>,
+        events: Vec<Event>,
+        messages: Vec<Message>,
+        answer: Answer,
+    ) -> Result<Answer, CommitError> {
         let own = changes.len();
         if let Some((key, fingerprint)) = &self.record {
             let body = self.keep(fingerprint, &answer).map_err(CommitError::Problem)?;
@@ -72,7 +104,7 @@ impl Once {
                 stale: Vec::new(),
             });
         }
-        match self.platform.documents.commit(Commit::new(changes)).await {
+        match self.platform.commit(changes, events, messages).await {
             Ok(()) => Ok(answer),
             Err(StoreError::Conflict(step)) => match self.replay().await.map_err(CommitError::Problem)? {
                 Some(first) => Ok(first),
@@ -134,12 +166,19 @@ impl FromRequestParts<Arc<Platform>> for Once {
         if let Some(once) = parts.extensions.get::<Once>() {
             return Ok(once.clone());
         }
-        let none = Self {
-            platform: platform.clone(),
-            record: None,
+        let member = parts.extensions.get::<Member>();
+        let cause = Cause {
+            actor: member.map(|member| member.0.account.clone()),
+            trace: parts.extensions.get::<Parent>().map(|parent| parent.0.clone()),
         };
-        let Some(header) = parts.headers.get("idempotency-key") else {
-            return Ok(none);
+        // Every other method may be repeated by nature.
+        let header = parts.headers.get("idempotency-key");
+        let Some(header) = header.filter(|_| parts.method == Method::POST) else {
+            return Ok(Self {
+                platform: platform.clone(),
+                record: None,
+                cause,
+            });
         };
         let text = header.to_str().unwrap_or_default().trim().trim_matches('"');
         if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
@@ -155,7 +194,6 @@ impl FromRequestParts<Arc<Platform>> for Once {
             .unwrap_or_default();
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
-        let member = parts.extensions.get::<Member>();
         let scope = member.map_or(fingerprint.as_str(), |member| member.0.account.as_str());
         let name = platform
             .keys
@@ -163,6 +201,7 @@ impl FromRequestParts<Arc<Platform>> for Once {
         Ok(Self {
             platform: platform.clone(),
             record: Some((Key::of("idempotency", &name), fingerprint)),
+            cause,
         })
     }
 }

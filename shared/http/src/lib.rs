@@ -27,6 +27,7 @@ mod route;
 mod trace;
 mod view;
 mod viewer;
+pub mod work;
 
 pub use answer::Answer;
 pub use app::App;
@@ -35,7 +36,7 @@ pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
 pub use openapi::{document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};
-pub use platform::{PasswordCost, Platform, Settings};
+pub use platform::{PasswordCost, Platform, Ports, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};
 pub use route::{Access, Cache, Function, Param, Params, Route, Schema};

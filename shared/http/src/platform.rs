@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, Random, Timestamp};
+use souk_core::{Clock, Documents, Outbound, Queue, Random, Timestamp};
 
 use crate::Keys;
+use crate::work::{Outbox, Subscription};
 
 /// The ports behind every handler. Hosts build one; functions only ever see this.
 pub struct Platform {
     /// Versioned documents.
     pub documents: Arc<dyn Documents>,
+    /// Lanes of messages.
+    pub queue: Arc<dyn Queue>,
+    /// Calls to others.
+    pub outbound: Arc<dyn Outbound>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -18,9 +23,49 @@ pub struct Platform {
     pub keys: Keys,
     /// What the operator set.
     pub settings: Settings,
+    /// Which jobs get which events; the same on every instance, whatever functions it serves.
+    pub subscriptions: Vec<Subscription>,
+    pub(crate) outbox: Outbox,
+}
+
+/// The ports that a host fills in.
+pub struct Ports {
+    /// Versioned documents.
+    pub documents: Arc<dyn Documents>,
+    /// Lanes of messages.
+    pub queue: Arc<dyn Queue>,
+    /// Calls to others.
+    pub outbound: Arc<dyn Outbound>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
 }
 
 impl Platform {
+    /// The platform over these ports.
+    #[must_use]
+    pub fn new(ports: Ports, keys: Keys, settings: Settings, subscriptions: Vec<Subscription>) -> Self {
+        let Ports {
+            documents,
+            queue,
+            outbound,
+            clock,
+            random,
+        } = ports;
+        Self {
+            documents,
+            queue,
+            outbound,
+            clock,
+            random,
+            keys,
+            settings,
+            subscriptions,
+            outbox: Outbox::default(),
+        }
+    }
+
     /// The present moment to the millisecond, as documents keep it.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -60,6 +105,11 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// `SOUK_FIRST_ADMIN`: the account with this email address becomes admin when it signs in.
     pub first_admin: Option<String>,
+    /// `SOUK_BACKLOG`: how many messages may wait before the lane `low` is shed; 100,000 unless set.
+    pub backlog: u64,
+    /// `SOUK_OUTBOUND_ALLOW`: the `host:port`s, separated by commas, that calls to others may go to although they are
+    /// private or speak plain HTTP. For development and for receivers in one's own network.
+    pub outbound_allow: Vec<String>,
     /// The host's choice, not the operator's.
     pub password_cost: PasswordCost,
 }
@@ -70,21 +120,35 @@ impl Settings {
         let get = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let public_url = get("SOUK_PUBLIC_URL").unwrap_or_else(|| "http://127.0.0.1:8787".into());
         origin(public_url.trim_end_matches('/')).map_err(|why| format!("SOUK_PUBLIC_URL: {why}"))?;
-        let listed = get("SOUK_CORS_ORIGINS").unwrap_or_default();
-        let cors_origins: Vec<String> = listed
-            .split(',')
-            .map(str::trim)
-            .filter(|o| !o.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let list = |name: &str| -> Vec<String> {
+            let listed = get(name).unwrap_or_default();
+            let parts = listed.split(',').map(str::trim).filter(|part| !part.is_empty());
+            parts.map(str::to_owned).collect()
+        };
+        let cors_origins = list("SOUK_CORS_ORIGINS");
+        let outbound_allow = list("SOUK_OUTBOUND_ALLOW");
+        for entry in &outbound_allow {
+            let has_port = entry
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            if !has_port {
+                return Err(format!("SOUK_OUTBOUND_ALLOW: {entry}: must be host:port"));
+            }
+        }
         for entry in &cors_origins {
             origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: {entry}: {why}"))?;
         }
         let first_admin = get("SOUK_FIRST_ADMIN").map(|email| email.to_lowercase());
+        let backlog = match get("SOUK_BACKLOG") {
+            None => 100_000,
+            Some(text) => text.parse().map_err(|_| "SOUK_BACKLOG: must be a whole number")?,
+        };
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
             first_admin,
+            backlog,
+            outbound_allow,
             password_cost,
         })
     }

@@ -17,6 +17,8 @@ use utoipa::openapi::RefOr;
 
 use crate::body::Payload;
 use crate::idempotency::Once;
+use crate::work::schedule::Schedule;
+use crate::work::{Job, Subscription};
 use crate::{FieldError, Platform, Problem, viewer};
 
 /// A function: a vertical slice of the API, deployed on its own or with others.
@@ -27,6 +29,27 @@ pub struct Function {
     pub about: &'static str,
     /// Its rows.
     pub routes: Vec<Route>,
+    /// What it does when a message asks for it.
+    pub jobs: Vec<Job>,
+    /// Which events its jobs want.
+    pub subscriptions: &'static [Subscription],
+    /// What it does when the clock asks for it.
+    pub schedules: Vec<Schedule>,
+}
+
+impl Function {
+    /// A function with routes and no jobs.
+    #[must_use]
+    pub fn new(name: &'static str, about: &'static str, routes: Vec<Route>) -> Self {
+        Self {
+            name,
+            about,
+            routes,
+            jobs: Vec::new(),
+            subscriptions: &[],
+            schedules: Vec::new(),
+        }
+    }
 }
 
 /// Who may call a route.

@@ -13,7 +13,17 @@ pub(crate) struct Trace {
     sampled: bool,
 }
 
+/// The `traceparent` of what this request causes; in the extensions of every request that may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent(pub(crate) String);
+
 impl Trace {
+    /// What names this request as the parent of what it causes.
+    pub(crate) fn parent(&self) -> String {
+        let flags = if self.sampled { "01" } else { "00" };
+        format!("00-{}-{}-{flags}", self.trace_id, self.span_id)
+    }
+
     /// Goes on with the caller's trace or begins a new one.
     pub(crate) fn of(headers: &HeaderMap, clock: &dyn Clock, source: &dyn Random) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -36,8 +46,7 @@ impl Trace {
 
     /// The headers that tell the client.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let flags = if self.sampled { "01" } else { "00" };
-        let parent = format!("00-{}-{}-{flags}", self.trace_id, self.span_id);
+        let parent = self.parent();
         for (name, value) in [("x-request-id", &self.request_id), ("traceparent", &parent)] {
             HeaderValue::from_str(value)
                 .ok()

@@ -1,5 +1,6 @@
-//! Adapters for the local host: documents in an SQLite file, and the system's own clock and randomness.
+//! Adapters for the local host: documents and queues in SQLite files, and the system's own clock and randomness.
 
+mod queue;
 mod sqlite;
 mod system;
 
@@ -7,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use souk_core::Clock;
-use souk_sql::SqlDocuments;
+use souk_sql::{MIGRATIONS, SqlDocuments};
 
+pub use queue::SqliteQueue;
 pub use sqlite::SqliteDriver;
 pub use system::{SystemClock, SystemRandom};
 
@@ -17,5 +19,5 @@ pub type SqliteDocuments = SqlDocuments<SqliteDriver>;
 
 /// Opens, creates or migrates the database at `path`.
 pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteDocuments, String> {
-    Ok(SqlDocuments::new(SqliteDriver::open(path)?, clock))
+    Ok(SqlDocuments::new(SqliteDriver::open(path, MIGRATIONS)?, clock))
 }

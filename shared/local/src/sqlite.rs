@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
-use souk_sql::{MIGRATIONS, SqlDriver, SqlError, Statement, Value};
+use souk_sql::{SqlDriver, SqlError, Statement, Value};
 use tokio::sync::oneshot;
 
 /// How many batches one transaction takes at most.
@@ -48,12 +48,12 @@ impl Drop for SqliteDriver {
 }
 
 impl SqliteDriver {
-    /// Opens the file, creates it if there is none, and brings its schema up to date.
-    pub fn open(path: &Path) -> Result<Self, String> {
+    /// Opens the file, creates it if there is none, and applies the migrations (name, SQL) that it has not had.
+    pub fn open(path: &Path, migrations: &[(&str, &str)]) -> Result<Self, String> {
         let failed = |e: rusqlite::Error| format!("{}: {e}", path.display());
         let mut connection = Connection::open(path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
-        migrate(&mut connection).map_err(failed)?;
+        migrate(&mut connection, migrations).map_err(failed)?;
         let (writer, waiting) = sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -116,10 +116,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Applies the migrations that the file has not had; `user_version` counts them.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let done: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    for (number, (_, sql)) in (1_u32..).zip(MIGRATIONS) {
+    for (number, (_, sql)) in (1_u32..).zip(migrations) {
         if number > done {
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "user_version", number)?;

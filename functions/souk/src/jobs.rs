@@ -1,0 +1,159 @@
+//! The consuming side of the local host: one thread that relays events, works off the lanes and runs the schedules.
+//!
+//! Each lane has a consumer of its own, so a lane full of slow work holds up no other. Their shares of the thread follow
+//! from the size of their batches.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use souk_core::Lane;
+use souk_core::queue::{Outcome, QueueError};
+use souk_http::{App, Platform};
+use souk_local::SqliteQueue;
+use tokio::sync::{Notify, watch};
+
+use crate::data::Market;
+use crate::functions;
+
+/// How long a batch may take before its messages are delivered again.
+const LEASE_SECONDS: u32 = 300;
+/// How often a lane is looked at when nothing was sent to it: for what is delayed, and for what another process sends.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often schedules are looked at.
+const TICK: Duration = Duration::from_secs(60);
+
+/// How many messages of a lane are taken at a time.
+fn batch(lane: Lane) -> usize {
+    match lane {
+        Lane::High | Lane::Default => 100,
+        Lane::Notifications => 50,
+        Lane::Low => 40,
+    }
+}
+
+/// The thread.
+pub(crate) struct Consumers {
+    news: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Consumers {
+    /// Starts it; what a crash has left behind comes first.
+    pub(crate) fn start(app: Arc<App>, platform: Arc<Platform>, queue: Arc<SqliteQueue>) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let news = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(false);
+        let noticed = news.clone();
+        let run = move || runtime.block_on(consume_all(&app, &platform, &queue, &noticed, &stopped));
+        let thread = std::thread::Builder::new()
+            .name("jobs".into())
+            .spawn(run)
+            .map_err(|e| e.to_string())?;
+        Ok(Self { news, stop, thread })
+    }
+
+    /// To be notified when a request has left something to relay.
+    pub(crate) fn news(&self) -> Arc<Notify> {
+        self.news.clone()
+    }
+
+    /// Ends it after what is under way.
+    pub(crate) fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.thread.join();
+    }
+}
+
+async fn consume_all(
+    app: &App,
+    platform: &Arc<Platform>,
+    queue: &SqliteQueue,
+    news: &Notify,
+    stop: &watch::Receiver<bool>,
+) {
+    if let Err(error) = queue.release().await {
+        tracing::error!(%error, "the queue does not answer");
+    }
+    if let Err(error) = platform.sweep(0).await {
+        tracing::error!(%error, "the outbox could not be swept");
+    }
+    let relay = async {
+        let mut stop = stop.clone();
+        while !*stop.borrow() {
+            tokio::select! {
+                () = news.notified() => app.relay().await,
+                _ = stop.changed() => app.relay().await,
+            }
+        }
+    };
+    let ticks = async {
+        let mut stop = stop.clone();
+        while !*stop.borrow() {
+            app.tick().await;
+            tokio::select! {
+                () = pause(TICK) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    };
+    let [high, default, notifications, low] = Lane::ALL.map(|lane| consume(app, queue, lane, stop.clone()));
+    tokio::join!(relay, ticks, high, default, notifications, low);
+}
+
+/// Works off one lane.
+async fn consume(app: &App, queue: &SqliteQueue, lane: Lane, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match work_once(app, queue, lane).await {
+            Ok(0) => {
+                tokio::select! {
+                    () = queue.news(lane) => {}
+                    () = pause(LOOK) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, lane = lane.name(), "the queue does not answer");
+                pause(LOOK).await;
+            }
+        }
+    }
+}
+
+/// Takes one batch and works it off; says how many messages that was.
+async fn work_once(app: &App, queue: &SqliteQueue, lane: Lane) -> Result<usize, QueueError> {
+    let leased = queue.receive(lane, batch(lane), LEASE_SECONDS).await?;
+    if leased.is_empty() {
+        return Ok(0);
+    }
+    let deliveries = leased.iter().map(|leased| leased.delivery.clone()).collect();
+    let outcomes = app.work(deliveries).await;
+    let settled: Vec<(_, Outcome)> = leased.into_iter().zip(outcomes).collect();
+    queue.settle(&settled).await?;
+    Ok(settled.len())
+}
+
+/// Works off all that is due now, after a command that has changed the market without a server.
+pub(crate) async fn finish(market: &Market) -> Result<(), String> {
+    let app = App::new(market.platform.clone(), functions());
+    market.platform.sweep(0).await.map_err(|e| e.to_string())?;
+    loop {
+        let mut done = 0;
+        for lane in Lane::ALL {
+            done += work_once(&app, &market.queue, lane).await.map_err(|e| e.to_string())?;
+        }
+        if done == 0 {
+            return Ok(());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the local host owns its timers")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

@@ -1,0 +1,102 @@
+//! Events: what has happened, as typed, versioned facts that other slices and other programs act on.
+//!
+//! A slice commits its events with the change that they tell of, so there is no change without its event and no event
+//! without its change. Every event arrives at least once, possibly late and out of order; its `id` tells repeats apart.
+//! An event is never edited. A fact whose shape changes gets a new version, and [`Fact::upgrade`] keeps the old ones
+//! readable.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Clock, Random, StoreError, Timestamp, id};
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Event {
+    /// `evt_…`; the same in every copy.
+    #[schema(pattern = "^evt_[0-9a-f]{32}$")]
+    pub id: String,
+    /// What has happened, such as `product.published`.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// The version of the shape of `data`.
+    #[schema(minimum = 1)]
+    pub version: u32,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Timestamp,
+    /// The account that did it; `null` for what the market does by itself.
+    pub actor: Option<String>,
+    /// The `traceparent` of the request that caused it.
+    pub trace: Option<String>,
+    /// The fact; its schema is in the catalogue of events.
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
+
+/// The shape of the `data` of some types of events.
+pub trait Fact: Serialize + DeserializeOwned + utoipa::PartialSchema {
+    /// The types that have this shape, and what each of them says.
+    const TYPES: &'static [(&'static str, &'static str)];
+    /// The version of the shape: one more whenever an old reader could not read the new one.
+    const VERSION: u32 = 1;
+
+    /// Brings the data of an older version to the present shape; `None` for a version that never was.
+    #[must_use]
+    fn upgrade(_version: u32, _data: Value) -> Option<Value> {
+        None
+    }
+}
+
+/// Where an event comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Cause {
+    /// The account behind it.
+    pub actor: Option<String>,
+    /// The `traceparent` of the request.
+    pub trace: Option<String>,
+}
+
+impl Event {
+    /// The event of type `name` that says `fact`.
+    pub fn new<F: Fact>(
+        name: &str,
+        fact: &F,
+        cause: &Cause,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, StoreError> {
+        let refused = |why: String| StoreError::Refused(format!("event {name}: {why}"));
+        if !F::TYPES.iter().any(|(known, _)| *known == name) {
+            return Err(refused("not a type of this fact".into()));
+        }
+        let now = clock.now();
+        Ok(Self {
+            id: id::new("evt", clock, random),
+            name: name.to_owned(),
+            version: F::VERSION,
+            time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+            actor: cause.actor.clone(),
+            trace: cause.trace.clone(),
+            data: serde_json::to_value(fact).map_err(|e| refused(e.to_string()))?,
+        })
+    }
+
+    /// The fact that it says, `None` if it is of another shape. Old versions are upgraded.
+    pub fn read<F: Fact>(&self) -> Result<Option<F>, StoreError> {
+        if !F::TYPES.iter().any(|(known, _)| *known == self.name) {
+            return Ok(None);
+        }
+        let damaged = |why: String| StoreError::Corrupt(format!("event {}: {why}", self.id));
+        let data = if self.version == F::VERSION {
+            self.data.clone()
+        } else {
+            F::upgrade(self.version, self.data.clone())
+                .ok_or_else(|| damaged(format!("{} has no version {}", self.name, self.version)))?
+        };
+        serde_json::from_value(data)
+            .map(Some)
+            .map_err(|e| damaged(e.to_string()))
+    }
+}

@@ -1,0 +1,78 @@
+//! What each lane has done, by minute, for a day: counters that every consumer adds to.
+
+use std::collections::BTreeMap;
+
+use souk_core::{Change, Commit, Condition, Key, Lane, Query, StoreError, clock};
+
+use crate::Platform;
+
+/// How long a minute's counts are kept.
+const KEEP_SECONDS: i64 = 24 * 3600;
+
+/// What is counted: `done`, `retried`, `dead`, `expired` (not worth doing any more), `shed` (the backlog was full).
+pub const COUNTED: [&str; 5] = ["done", "retried", "dead", "expired", "shed"];
+
+fn partition(lane: Lane) -> String {
+    format!("lane-counts/{}", lane.name())
+}
+
+/// Adds to the counts of this minute. They are for the eye: a failure is logged and forgotten.
+pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static str, usize)]) {
+    let minute = platform.now().as_second().div_euclid(60);
+    let counts: Vec<_> = counts.iter().filter(|(_, n)| *n > 0).collect();
+    if counts.is_empty() {
+        return;
+    }
+    let key = |what: &str| Key::new(partition(lane), format!("{minute:012}/{what}"));
+    let add = || {
+        let adds = counts.iter().map(|(what, n)| Change::Add {
+            key: key(what),
+            counter: "n".into(),
+            delta: i64::try_from(*n).unwrap_or(i64::MAX),
+        });
+        platform.documents.commit(Commit::new(adds.collect()))
+    };
+    let mut result = add().await;
+    if let Err(StoreError::Conflict(_)) = result {
+        // The first of this minute makes the place for all of them; another may be faster.
+        for what in COUNTED {
+            let place = Change::Put {
+                key: key(what),
+                body: "{}".into(),
+                counters: vec!["n".into()],
+                expires_at: Some(clock::after(platform.now(), KEEP_SECONDS)),
+                condition: Condition::Absent,
+                entries: Vec::new(),
+                stale: Vec::new(),
+            };
+            let _ = platform.documents.commit(Commit::new(vec![place])).await;
+        }
+        result = add().await;
+    }
+    if let Err(error) = result {
+        tracing::warn!(%error, lane = lane.name(), "the lane's counts are incomplete");
+    }
+}
+
+/// The counts of the last `minutes` minutes together, by what was counted.
+pub async fn recent(platform: &Platform, lane: Lane, minutes: i64) -> Result<BTreeMap<String, u64>, StoreError> {
+    let now = platform.now().as_second().div_euclid(60);
+    let mut query = Query::partition(partition(lane), 100);
+    query.after = Some(format!("{:012}~", now.saturating_sub(minutes)));
+    let mut sums: BTreeMap<String, u64> = COUNTED.iter().map(|what| ((*what).to_owned(), 0)).collect();
+    loop {
+        let page = platform.documents.query(&query).await?;
+        for item in page.items {
+            let n: BTreeMap<String, i64> = serde_json::from_str(&item.document.counters).unwrap_or_default();
+            let what = item.sort.split_once('/').map_or("", |(_, what)| what);
+            let n = n.get("n").and_then(|n| u64::try_from(*n).ok()).unwrap_or(0);
+            if let Some(sum) = sums.get_mut(what) {
+                *sum = sum.saturating_add(n);
+            }
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(sums),
+        }
+    }
+}

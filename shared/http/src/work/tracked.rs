@@ -1,0 +1,111 @@
+//! Jobs that a client asked for and can ask about: a 202 with the address of a job document, `/v1/jobs/{id}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use souk_core::{Change, Condition, Key, Lane, Message, StoreError, Timestamp, clock};
+
+use crate::Platform;
+
+/// How long a job can be asked about.
+const KEEP_SECONDS: i64 = 7 * 24 * 3600;
+
+/// How a job is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// Not begun, or to be tried again.
+    Queued,
+    /// Done.
+    Done,
+    /// Given up.
+    Failed,
+}
+
+/// A job that someone waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Tracked {
+    /// `job_…`
+    #[schema(pattern = "^job_[0-9a-f]{32}$")]
+    pub id: String,
+    /// What is to be done.
+    pub job: String,
+    /// The account that asked; it and admins may look.
+    pub owner: String,
+    /// How it is going.
+    pub status: Progress,
+    /// What it came to, when it is done.
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<Value>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its status last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+/// Where it is.
+#[must_use]
+pub fn key(id: &str) -> Key {
+    Key::of("job", id)
+}
+
+fn put(platform: &Platform, job: &Tracked, condition: Condition) -> Result<Change, StoreError> {
+    Ok(Change::Put {
+        key: key(&job.id),
+        body: serde_json::to_string(job).map_err(|e| StoreError::Refused(e.to_string()))?,
+        counters: Vec::new(),
+        expires_at: Some(clock::after(platform.now(), KEEP_SECONDS)),
+        condition,
+        entries: Vec::new(),
+        stale: Vec::new(),
+    })
+}
+
+/// A job for `owner`: the message to send, the document to commit with it, and what to show.
+pub fn start(
+    platform: &Platform,
+    job: &str,
+    lane: Lane,
+    body: Value,
+    owner: &str,
+    trace: Option<String>,
+) -> Result<(Message, Change, Tracked), StoreError> {
+    let mut message = platform.message(job, lane, body, trace);
+    message.tracked = true;
+    let tracked = Tracked {
+        id: message.id.clone(),
+        job: job.to_owned(),
+        owner: owner.to_owned(),
+        status: Progress::Queued,
+        result: None,
+        error: None,
+        created_at: message.created_at,
+        updated_at: message.created_at,
+    };
+    let change = put(platform, &tracked, Condition::Absent)?;
+    Ok((message, change, tracked))
+}
+
+/// The change that notes how it ended; `None` if nobody can ask any more.
+pub(super) async fn end(
+    platform: &Platform,
+    message: &Message,
+    ended: Result<Option<Value>, String>,
+) -> Result<Option<Change>, StoreError> {
+    if !message.tracked {
+        return Ok(None);
+    }
+    let Some(document) = souk_core::documents::get_one(&*platform.documents, key(&message.id)).await? else {
+        return Ok(None);
+    };
+    let mut job: Tracked = document.parse()?;
+    job.updated_at = platform.now();
+    (job.status, job.result, job.error) = match ended {
+        Ok(result) => (Progress::Done, result, None),
+        Err(error) => (Progress::Failed, None, Some(error)),
+    };
+    put(platform, &job, Condition::Any).map(Some)
+}

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::log_line::Lines;
+
 /// How long lines wait for company.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -39,7 +41,7 @@ pub(crate) fn start() -> Result<Log, String> {
         .name("log".into())
         .spawn(move || write_all(&shared))
         .map_err(|e| e.to_string())?;
-    let format = tracing_subscriber::fmt().json().flatten_event(true).with_target(false);
+    let format = tracing_subscriber::fmt().event_format(Lines);
     format
         .with_env_filter(filter)
         .with_writer(log.clone())

@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod jobs;
 mod log;
+mod log_line;
 mod market;
 mod server;
 

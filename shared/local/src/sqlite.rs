@@ -7,10 +7,18 @@
 //!
 //! **Reads** run on the calling thread, on a connection from a small pool: they take microseconds from the page cache,
 //! less than handing them to another thread would. In WAL mode readers and the writer do not wait for each other.
+//!
+//! To begin and end a read transaction takes SQLite two file locks under a mutex of the whole process, more than all the
+//! rest of a small read. So a connection keeps its transaction open, and the next read goes on in it if nobody has
+//! committed since: then the beginning of the WAL index (`-shm`), which every commit of any process rewrites before it
+//! is acknowledged, is as it was. After each commit the writer ends the transactions of idle connections, so that none
+//! keeps the log from being moved into the database.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -30,16 +38,53 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 /// A database file.
 pub struct SqliteDriver {
     path: PathBuf,
-    readers: Mutex<Vec<Connection>>,
+    /// The WAL index.
+    index: File,
+    readers: Readers,
     /// `None` when it is closing.
     writer: Option<SyncSender<(Vec<Statement>, Reply)>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The idle ones.
+type Readers = Arc<Mutex<Vec<Reader>>>;
+
+/// A connection that reads.
+struct Reader {
+    connection: Connection,
+    /// The header of the WAL index before its open transaction began.
+    seen: Option<Header>,
+}
+
+/// The first of the two copies: counters, salts and checksums that no two commits have in common.
+type Header = [u8; 48];
+
+impl Reader {
+    /// Sees to an open transaction that sees all that was committed when `now` was read.
+    fn go_on(&mut self, now: Option<Header>) -> rusqlite::Result<()> {
+        if now.is_some() && self.seen == now {
+            return Ok(());
+        }
+        self.end()?;
+        if now.is_some() {
+            self.connection.prepare_cached("BEGIN")?.execute([])?;
+            self.seen = now;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> rusqlite::Result<()> {
+        if self.seen.take().is_some() {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+}
+
 /// The last connection to close moves the log into the database, so that the file alone is the whole market.
 impl Drop for SqliteDriver {
     fn drop(&mut self) {
-        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.readers).clear();
         self.writer = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -54,40 +99,54 @@ impl SqliteDriver {
         let mut connection = Connection::open(path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         migrate(&mut connection, migrations).map_err(failed)?;
+        let mut index = path.to_owned().into_os_string();
+        index.push("-shm");
+        let index = File::open(index).map_err(|e| format!("{}-shm: {e}", path.display()))?;
         let (writer, waiting) = sync_channel(WAITING);
+        let readers = Readers::default();
+        let idle = readers.clone();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || write_all(&connection, &waiting))
+            .spawn(move || write_all(&connection, &waiting, &idle))
             .map_err(|e| e.to_string())?;
         Ok(Self {
             path: path.to_owned(),
-            readers: Mutex::default(),
+            index,
+            readers,
             writer: Some(writer),
             thread: Some(thread),
         })
     }
 
-    fn reader(&self) -> rusqlite::Result<Connection> {
-        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(connection) = pooled {
-            return Ok(connection);
+    fn reader(&self) -> rusqlite::Result<Reader> {
+        if let Some(reader) = lock(&self.readers).pop() {
+            return Ok(reader);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         configure(&connection)?;
-        Ok(connection)
+        Ok(Reader { connection, seen: None })
     }
+
+    /// The header of the WAL index; `None` if it cannot be read, and then no transaction outlives its read.
+    fn header(&self) -> Option<Header> {
+        let mut header = [0; 48];
+        self.index.read_exact_at(&mut header, 0).ok().map(|()| header)
+    }
+}
+
+fn lock(readers: &Readers) -> MutexGuard<'_, Vec<Reader>> {
+    readers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        let connection = self.reader().map_err(failed)?;
-        let rows = rows(&connection, &statement).map_err(failed)?;
-        self.readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        let mut reader = self.reader().map_err(failed)?;
+        // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
+        reader.go_on(self.header()).map_err(failed)?;
+        let rows = rows(&reader.connection, &statement).map_err(failed)?;
+        lock(&self.readers).push(reader);
         Ok(rows)
     }
 
@@ -132,7 +191,8 @@ fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<
     let mut prepared = connection.prepare_cached(&statement.sql)?;
     let columns = prepared.column_count();
     let mut rows = prepared.query(params_from_iter(statement.args.iter().map(Argument)))?;
-    let mut out = Vec::new();
+    // A page of a list and the row that tells of more; a larger one grows.
+    let mut out = Vec::with_capacity(24);
     while let Some(row) = rows.next()? {
         let mut values = Vec::with_capacity(columns);
         for column in 0..columns {
@@ -149,7 +209,7 @@ fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<
 }
 
 /// The writer's life: until every driver that could send to it is gone.
-fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)>) {
+fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)>, idle: &Readers) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(GROUP - 1));
@@ -159,6 +219,8 @@ fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)
             let _ = connection.execute_batch("ROLLBACK");
             vec![Err(failed(error)); batches.len()]
         });
+        // One that fails to end its transaction is of no more use.
+        lock(idle).retain_mut(|reader| reader.end().is_ok());
         for (reply, result) in replies.into_iter().zip(results) {
             // Whoever asked may be gone; what was written stays written.
             let _ = reply.send(result);
@@ -204,5 +266,61 @@ impl ToSql for Argument<'_> {
             Value::Integer(number) => ValueRef::Integer(*number),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[(&str, &str)] = &[("0001.sql", "CREATE TABLE t (n INTEGER)")];
+
+    async fn add(driver: &SqliteDriver) {
+        driver
+            .write(vec![Statement::new("INSERT INTO t SELECT count(*) FROM t", Vec::new())])
+            .await
+            .unwrap();
+    }
+
+    async fn count(driver: &SqliteDriver) -> i64 {
+        match driver
+            .read(Statement::new("SELECT count(*) FROM t", Vec::new()))
+            .await
+            .unwrap()[0][0]
+        {
+            Value::Integer(n) => n,
+            _ => -1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_sees_every_commit_whoever_made_it() {
+        let dir = std::env::temp_dir().join(format!("souk-local-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("t.db");
+        // Like two processes: nothing is shared between them but the files.
+        let (one, other) = (
+            SqliteDriver::open(&path, TABLE).unwrap(),
+            SqliteDriver::open(&path, TABLE).unwrap(),
+        );
+        for n in 0..200 {
+            assert_eq!(
+                (count(&one).await, count(&one).await),
+                (n, n),
+                "an open transaction is used again"
+            );
+            add(if n % 3 == 0 { &one } else { &other }).await;
+            assert_eq!((count(&one).await, count(&other).await), (n + 1, n + 1));
+        }
+        // What is idle after a commit keeps no log from being moved into the database.
+        drop(other);
+        add(&one).await;
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = Connection::open(&path)
+            .unwrap()
+            .query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        assert_eq!(busy.unwrap(), 0);
+        drop(one);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -30,7 +30,8 @@ impl<D: SqlDriver> SqlDocuments<D> {
     }
 }
 
-const COLUMNS: &str = "d.pk, d.sk, d.version, d.body, d.counters, d.expires_at";
+/// What [`document`] reads behind the key.
+const COLUMNS: &str = "d.version, d.body, d.counters, d.expires_at";
 
 #[async_trait]
 impl<D: SqlDriver> Documents for SqlDocuments<D> {
@@ -39,17 +40,19 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
         if let [key] = keys {
-            let sql = "SELECT d.pk, d.sk, d.version, d.body, d.counters, d.expires_at FROM documents d \
+            let sql = "SELECT d.version, d.body, d.counters, d.expires_at FROM documents d \
                        WHERE d.pk = ?1 AND d.sk = ?2 AND (d.expires_at IS NULL OR d.expires_at > ?3)";
             let args = vec![key.pk.as_str().into(), key.sk.as_str().into(), self.now()];
             let row = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?.pop();
-            return Ok(vec![row.map(|row| document(&mut row.into_iter())).transpose()?]);
+            return Ok(vec![
+                row.map(|row| document(key.clone(), &mut row.into_iter())).transpose()?,
+            ]);
         }
         let mut found = vec![None; keys.len()];
         if keys.is_empty() {
             return Ok(found);
         }
-        let sql = "SELECT k.key, d.pk, d.sk, d.version, d.body, d.counters, d.expires_at \
+        let sql = "SELECT k.key, d.version, d.body, d.counters, d.expires_at \
                    FROM json_each(?1) k CROSS JOIN documents d ON d.pk = k.value ->> 0 AND d.sk = k.value ->> 1 \
                    WHERE d.expires_at IS NULL OR d.expires_at > ?2";
         let list = pairs(keys.iter().map(|key| (&key.pk, &key.sk)));
@@ -61,8 +64,8 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         {
             let mut row = row.into_iter();
             let place = usize::try_from(integer(&mut row)?).unwrap_or(usize::MAX);
-            if let Some(slot) = found.get_mut(place) {
-                *slot = Some(document(&mut row)?);
+            if let (Some(slot), Some(key)) = (found.get_mut(place), keys.get(place)) {
+                *slot = Some(document(key.clone(), &mut row)?);
             }
         }
         Ok(found)
@@ -70,13 +73,14 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         query.check()?;
-        let (name, sort, from) = match &query.source {
+        let (name, sort, key, from) = match &query.source {
             Source::Index(name) => (
                 name,
                 "e.sort",
+                ", d.pk, d.sk",
                 "entries e CROSS JOIN documents d ON d.id = e.document WHERE e.name",
             ),
-            Source::Partition(pk) => (pk, "d.sk", "documents d WHERE d.pk"),
+            Source::Partition(pk) => (pk, "d.sk", "", "documents d WHERE d.pk"),
         };
         // One bound on each side. Of two on one side SQLite seeks by one and reads on to the other, so that the cost of a
         // page would grow with how deep it is.
@@ -92,7 +96,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         // A blob sorts after every text, so x'' stands for "no end".
         let order = if query.descending { "DESC" } else { "ASC" };
         let sql = format!(
-            "SELECT {sort}, {COLUMNS} FROM {from} = ?1 AND {sort} {at_least} ?2 AND {sort} < coalesce(?3, x'') \
+            "SELECT {sort}{key}, {COLUMNS} FROM {from} = ?1 AND {sort} {at_least} ?2 AND {sort} < coalesce(?3, x'') \
              AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
         );
         // One more than asked for tells whether anything follows.
@@ -115,10 +119,13 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
                 break;
             }
             let mut row = row.into_iter();
-            page.items.push(Item {
-                sort: text(&mut row)?,
-                document: document(&mut row)?,
-            });
+            let sort = text(&mut row)?;
+            let key = match &query.source {
+                Source::Index(_) => Key::new(text(&mut row)?, text(&mut row)?),
+                Source::Partition(pk) => Key::new(pk.as_str(), sort.as_str()),
+            };
+            let document = document(key, &mut row)?;
+            page.items.push(Item { sort, document });
         }
         Ok(page)
     }
@@ -282,11 +289,8 @@ fn failed(error: SqlError) -> StoreError {
     }
 }
 
-fn document(row: &mut impl Iterator<Item = Value>) -> Result<Document, StoreError> {
-    let key = Key {
-        pk: text(row)?,
-        sk: text(row)?,
-    };
+/// The document at `key`, from the rest of a row.
+fn document(key: Key, row: &mut impl Iterator<Item = Value>) -> Result<Document, StoreError> {
     let version = u64::try_from(integer(row)?).unwrap_or(0);
     let (body, counters) = (text(row)?, text(row)?);
     let expires_at = match row.next() {

@@ -190,6 +190,10 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
             messages: more,
             result,
         } = (job.run)(platform.clone(), todo.clone()).await?;
+        // Nothing done needs no mark: to find again that there is nothing to do is cheaper.
+        if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
+            return Ok(());
+        }
         for message in &todo {
             changes.push(Change::Put {
                 key: mark(&message.id),

@@ -101,7 +101,6 @@ pub fn run(
 
 /// Opens an adapter, or says aloud what it lacks.
 pub async fn open(make: impl AsyncFnOnce(Arc<TestClock>) -> Made) -> Option<Bench> {
-    static SAID: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let clock = Arc::new(TestClock::default());
     match make(clock.clone()).await {
         Made::Ready(store, keep) => Some(Bench {
@@ -111,21 +110,27 @@ pub async fn open(make: impl AsyncFnOnce(Arc<TestClock>) -> Made) -> Option<Benc
             _keep: Some(keep),
         }),
         Made::Missing(set) => {
-            assert!(
-                std::env::var("SOUK_TEST_ALL").is_err(),
-                "SOUK_TEST_ALL is set, but something is missing: {set}"
-            );
-            if SAID.lock().unwrap().insert(set) {
-                // Not by `eprintln!`, which the test harness shows for failed tests only.
-                let _ = writeln!(std::io::stderr(), "skipped: {set}");
-            }
+            missing(set);
             None
         }
     }
 }
 
+/// Says once that something cannot be tested here, or fails for it where all is to be tested.
+pub(super) fn missing(set: &'static str) {
+    static SAID: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    assert!(
+        std::env::var("SOUK_TEST_ALL").is_err(),
+        "SOUK_TEST_ALL is set, but something is missing: {set}"
+    );
+    if SAID.lock().unwrap().insert(set) {
+        // Not by `eprintln!`, which the test harness shows for failed tests only.
+        let _ = writeln!(std::io::stderr(), "skipped: {set}");
+    }
+}
+
 /// A name that nothing else has, in this run or another.
-fn unique() -> String {
+pub(super) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!(
         "{:016x}",

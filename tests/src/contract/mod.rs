@@ -9,6 +9,7 @@ pub mod bench;
 pub mod cases;
 pub mod histories;
 pub mod model;
+pub mod queue;
 pub mod remote;
 mod steps;
 

@@ -99,6 +99,14 @@ impl Answer {
         self
     }
 
+    /// Turns it into a 202: work that goes on, and the path at which to ask how.
+    #[must_use]
+    pub fn accepted(mut self, location: String) -> Self {
+        self.status = StatusCode::ACCEPTED.as_u16();
+        self.location = Some(location);
+        self
+    }
+
     /// Turns it into a 503, for a readiness report.
     #[must_use]
     pub fn not_ready(mut self) -> Self {

@@ -242,6 +242,9 @@ fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
     if status == StatusCode::CREATED && !route.path.starts_with("/v1/sessions") {
         headers.insert("location".into(), text("Where the new one is."));
     }
+    if status == StatusCode::ACCEPTED {
+        headers.insert("location".into(), text("Where to ask how it goes."));
+    }
     headers
 }
 

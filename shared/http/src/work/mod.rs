@@ -59,6 +59,8 @@ pub struct Effects {
     pub messages: Vec<Message>,
     /// For a tracked job: what it came to.
     pub result: Option<Value>,
+    /// For a tracked job: it is not done yet, one of `messages` is its [`next`](tracked::next) part.
+    pub unfinished: bool,
 }
 
 /// Why a job did not get done.

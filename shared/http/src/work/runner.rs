@@ -189,6 +189,7 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
             events,
             messages: more,
             result,
+            unfinished,
         } = (job.run)(platform.clone(), todo.clone()).await?;
         // Nothing done needs no mark: to find again that there is nothing to do is cheaper.
         if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
@@ -204,7 +205,9 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
                 entries: Vec::new(),
                 stale: Vec::new(),
             });
-            changes.extend(tracked::end(platform, message, Ok(result.clone())).await?);
+            if !unfinished {
+                changes.extend(tracked::end(platform, message, Ok(result.clone())).await?);
+            }
         }
         match platform.commit(changes, events, more).await {
             Err(StoreError::Conflict(_)) => {}

@@ -89,6 +89,17 @@ pub fn start(
     Ok((message, change, tracked))
 }
 
+/// The message for the next part of a tracked job, to be sent by the part that `message` was for.
+#[must_use]
+pub fn next(platform: &Platform, message: &Message, body: Value) -> Message {
+    let (id, part) = message.id.split_once('.').unwrap_or((&message.id, "1"));
+    let part = part.parse::<u32>().unwrap_or(1).saturating_add(1);
+    let mut next = platform.message(&message.job, message.lane, body, message.trace.clone());
+    next.id = format!("{id}.{part}");
+    next.tracked = message.tracked;
+    next
+}
+
 /// The change that notes how it ended; `None` if nobody can ask any more.
 pub(super) async fn end(
     platform: &Platform,
@@ -98,7 +109,9 @@ pub(super) async fn end(
     if !message.tracked {
         return Ok(None);
     }
-    let Some(document) = souk_core::documents::get_one(&*platform.documents, key(&message.id)).await? else {
+    // Its parts have numbers behind its id.
+    let id = message.id.split('.').next().unwrap_or(&message.id);
+    let Some(document) = souk_core::documents::get_one(&*platform.documents, key(id)).await? else {
         return Ok(None);
     };
     let mut job: Tracked = document.parse()?;

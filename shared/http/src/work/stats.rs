@@ -34,8 +34,8 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
     };
     let mut result = add().await;
     if let Err(StoreError::Conflict(_)) = result {
-        // The first of this minute makes the place for all of them; another may be faster.
-        for what in COUNTED {
+        // The first of this minute makes the place; another may be faster.
+        for (what, _) in &counts {
             let place = Change::Put {
                 key: key(what),
                 body: "{}".into(),
@@ -54,20 +54,30 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
     }
 }
 
-/// The counts of the last `minutes` minutes together, by what was counted.
-pub async fn recent(platform: &Platform, lane: Lane, minutes: i64) -> Result<BTreeMap<String, u64>, StoreError> {
+/// The counts of the last so many minutes together, by what was counted, for each of several spans.
+pub async fn recent<const N: usize>(
+    platform: &Platform,
+    lane: Lane,
+    minutes: [i64; N],
+) -> Result<[BTreeMap<String, u64>; N], StoreError> {
     let now = platform.now().as_second().div_euclid(60);
+    let longest = minutes.into_iter().max().unwrap_or(0);
     let mut query = Query::partition(partition(lane), 100);
-    query.after = Some(format!("{:012}~", now.saturating_sub(minutes)));
-    let mut sums: BTreeMap<String, u64> = COUNTED.iter().map(|what| ((*what).to_owned(), 0)).collect();
+    query.after = Some(format!("{:012}~", now.saturating_sub(longest)));
+    let mut sums = minutes.map(|_| COUNTED.iter().map(|what| ((*what).to_owned(), 0)).collect());
     loop {
         let page = platform.documents.query(&query).await?;
         for item in page.items {
             let n: BTreeMap<String, i64> = serde_json::from_str(&item.document.counters).unwrap_or_default();
-            let what = item.sort.split_once('/').map_or("", |(_, what)| what);
+            let (minute, what) = item.sort.split_once('/').unwrap_or_default();
             let n = n.get("n").and_then(|n| u64::try_from(*n).ok()).unwrap_or(0);
-            if let Some(sum) = sums.get_mut(what) {
-                *sum = sum.saturating_add(n);
+            let age = now.saturating_sub(minute.parse().unwrap_or(0));
+            let spans = sums.iter_mut().zip(minutes).filter(|(_, span)| age < *span);
+            for (sums, _) in spans {
+                let sums: &mut BTreeMap<String, u64> = sums;
+                if let Some(sum) = sums.get_mut(what) {
+                    *sum = sum.saturating_add(n);
+                }
             }
         }
         match page.next {

@@ -100,3 +100,54 @@ impl Event {
             .map_err(|e| damaged(e.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// As it is now: it was a number once.
+    #[derive(Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+    struct Bell {
+        tones: Vec<String>,
+    }
+
+    impl Fact for Bell {
+        const TYPES: &'static [(&'static str, &'static str)] = &[("bell.rung", "A bell was rung.")];
+        const VERSION: u32 = 2;
+
+        fn upgrade(version: u32, data: Value) -> Option<Value> {
+            (version == 1).then(|| json!({ "tones": [data["tone"].to_string()] }))
+        }
+    }
+
+    fn event(name: &str, version: u32, data: Value) -> Event {
+        let stored = json!({
+            "id": "evt_0194bbd7e6007abc8def0123456789ab", "type": name, "version": version,
+            "time": "2025-01-31T12:00:00Z", "actor": "acc_1", "trace": null, "data": data,
+        });
+        let read: Event = serde_json::from_value(stored.clone()).unwrap();
+        // What is stored stays as it is.
+        assert_eq!(serde_json::to_value(&read).unwrap(), stored);
+        read
+    }
+
+    #[test]
+    fn old_versions_stay_readable() {
+        let bell = |tones: &[&str]| Bell {
+            tones: tones.iter().map(|&tone| tone.to_owned()).collect(),
+        };
+        let now = event("bell.rung", 2, json!({ "tones": ["c", "e"] }));
+        assert_eq!(now.read::<Bell>().unwrap(), Some(bell(&["c", "e"])));
+        let old = event("bell.rung", 1, json!({ "tone": 440 }));
+        assert_eq!(old.read::<Bell>().unwrap(), Some(bell(&["440"])));
+        let other = event("door.opened", 1, json!({}));
+        assert_eq!(other.read::<Bell>().unwrap(), None);
+        for never in [
+            event("bell.rung", 3, json!({})),
+            event("bell.rung", 2, json!({ "tone": 440 })),
+        ] {
+            assert!(matches!(never.read::<Bell>(), Err(StoreError::Corrupt(_))));
+        }
+    }
+}

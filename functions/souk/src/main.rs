@@ -7,6 +7,7 @@ mod jobs;
 mod log;
 mod log_line;
 mod market;
+mod operator;
 mod server;
 
 use std::io::Write as _;
@@ -100,6 +101,21 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Show the lanes of background work and their dead letters, replay or discard these
+    Jobs {
+        #[arg(value_enum, default_value = "show")]
+        action: operator::Action,
+        /// high, default, notifications or low; all of them if not given
+        #[arg(value_parser = operator::lane)]
+        lane: Option<souk_core::Lane>,
+        /// The id of a dead letter; all of them if not given
+        id: Option<String>,
+        /// Show it again every second, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Print the OpenAPI description of the API
     Openapi,
 }
@@ -160,6 +176,13 @@ async fn run(cli: Cli) -> Result<(), String> {
                 Err(format!("no account has {email}"))
             }
         }
+        Command::Jobs {
+            action,
+            lane,
+            id,
+            watch,
+            data,
+        } => operator::run(&data::open(&data.dir)?, action, lane, id.as_deref(), watch).await,
         Command::Openapi => {
             let document = souk_http::openapi(&functions(), env!("CARGO_PKG_VERSION"));
             out(serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?)

@@ -1,0 +1,381 @@
+//! What costs an attempt and what does not, what is put off, shed, swept up and given up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use souk_core::queue::{Delivery, Outcome};
+use souk_core::{Change, Clock as _, Commit, Key, Lane, Message, Timestamp};
+use souk_http::work::dead::DeadLetter;
+use souk_http::work::schedule::{Runs, Schedule};
+use souk_http::work::{Effects, Job, JobError, stats};
+use souk_http::{Function, Platform};
+
+use crate::world::{Process, World};
+use crate::{counted, fragile, jobs, message, number, place, seed};
+
+fn recent(world: &World, process: &Process, lane: Lane) -> BTreeMap<String, u64> {
+    let [sums] = world.run(stats::recent(&process.platform, lane, [60])).unwrap();
+    sums.into_iter().filter(|(_, n)| *n > 0).collect()
+}
+
+fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect()
+}
+
+#[test]
+fn a_store_out_of_reach_costs_no_attempt() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::new(true));
+    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    for n in 0..30 {
+        world.queue.put(message(&process, "test.sound", Lane::Default, n));
+    }
+    world.store.is_down.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        world.work(&process, Lane::Default, -1).unwrap();
+        world.clock.advance(21_000);
+    }
+    {
+        let rows = world.queue.rows.lock().unwrap();
+        assert_eq!(rows.len(), 30);
+        assert!(rows.iter().all(|row| row.message.attempts.is_empty()));
+    }
+    world.store.is_down.store(false, Ordering::SeqCst);
+    world.drain(&process);
+    assert_eq!(world.partition("effects").len(), 30);
+}
+
+/// The queue may be out of reach when a failed message is to be sent again: it stays where it is.
+#[test]
+fn a_queue_out_of_reach_keeps_what_failed() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::default());
+    let process = world.start(vec![jobs(vec![fragile("test.poison", &fixed, false)])]);
+    world.queue.put(message(&process, "test.poison", Lane::High, 1));
+    world.queue.is_down.store(true, Ordering::SeqCst);
+    world.work(&process, Lane::High, -1).unwrap();
+    assert_eq!(world.queue.rows.lock().unwrap().len(), 1);
+    world.queue.is_down.store(false, Ordering::SeqCst);
+    fixed.store(true, Ordering::SeqCst);
+    world.drain(&process);
+    assert_eq!(world.partition("effects").len(), 1);
+}
+
+#[test]
+fn one_bad_message_does_not_keep_its_batch() {
+    let world = World::new(seed());
+    let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = sizes.clone();
+    let fold = Job::fold("test.fold", "", 40, move |_: Arc<Platform>, messages: Vec<Message>| {
+        seen.lock().unwrap().push(messages.len());
+        async move {
+            if messages.iter().any(|message| number(message) == 7) {
+                return Err(JobError::Fatal("seven".into()));
+            }
+            let keys = messages.iter().map(|message| Key::new("effects", message.id.as_str()));
+            Ok(Effects {
+                changes: keys.map(place).collect(),
+                ..Effects::default()
+            })
+        }
+    });
+    let process = world.start(vec![jobs(vec![fold])]);
+    for n in 0..20 {
+        world.queue.put(message(&process, "test.fold", Lane::Default, n));
+    }
+    world.drain(&process);
+    let effects = world.partition("effects");
+    assert_eq!(effects.len(), 19);
+    assert!(effects.iter().all(|effect| effect.version == 1));
+    let letters = world.partition("dead/default");
+    assert_eq!(letters.len(), 1);
+    let letter: DeadLetter = letters[0].parse().unwrap();
+    assert_eq!((letter.error.as_str(), letter.attempts.len()), ("seven", 1));
+    let mut sizes = sizes.lock().unwrap().clone();
+    assert_eq!(sizes.remove(0), 20);
+    assert_eq!(sizes, [1; 20]);
+    let done = counts(&[("done", 19), ("dead", 1)]);
+    assert_eq!(recent(&world, &process, Lane::Default), done);
+}
+
+#[test]
+fn what_comes_too_late_or_too_early_is_not_done() {
+    let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
+    let process = world.start(vec![jobs(vec![counted(&calls)])]);
+    let mut late = message(&process, "test.counted", Lane::Notifications, 1);
+    late.expires_at = Some(world.now());
+    let mut early = message(&process, "test.counted", Lane::Notifications, 2);
+    // Later than any queue can wait.
+    let due = world.clock.ahead(2 * 3_600_000);
+    early.not_before = Some(due);
+    world.run(process.platform.send(vec![late, early])).unwrap();
+    let mut hops = 0;
+    while calls.load(Ordering::SeqCst) == 0 {
+        assert!(hops < 20 && world.now() <= due);
+        world.work(&process, Lane::Notifications, -1).unwrap();
+        let next = world.queue.rows.lock().unwrap().first().map(|row| row.due);
+        if let Some(next) = next {
+            world.clock.advance(next - world.now().as_millisecond());
+        }
+        hops += 1;
+    }
+    assert!(world.clock.now() >= due, "it came too early");
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    let [sums] = world
+        .run(stats::recent(&process.platform, Lane::Notifications, [24 * 60]))
+        .unwrap();
+    assert_eq!((sums["expired"], sums["done"]), (1, 1));
+}
+
+#[test]
+fn a_full_backlog_sheds_low_alone() {
+    let mut world = World::new(seed());
+    world.backlog = 50;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let process = world.start(vec![jobs(vec![counted(&calls)])]);
+    let all = |n: usize| {
+        Lane::ALL
+            .map(|lane| message(&process, "test.counted", lane, n))
+            .to_vec()
+    };
+    for n in 0..100 {
+        world.commit(&process, &all(n));
+        world.run(process.app.relay());
+        world.clock.advance(1_000);
+    }
+    let waiting = |lane: Lane| {
+        world
+            .queue
+            .rows
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|row| row.message.lane == lane)
+            .count()
+    };
+    for lane in [Lane::High, Lane::Default, Lane::Notifications] {
+        assert_eq!(waiting(lane), 100);
+    }
+    let low = waiting(Lane::Low);
+    assert!((10..=20).contains(&low), "{low}");
+    assert_eq!(recent(&world, &process, Lane::Low)["shed"], 100 - low as u64);
+    // When the backlog is gone, all are served again.
+    world.drain(&process);
+    world.clock.advance(10_000);
+    world.commit(&process, &all(100));
+    world.run(process.app.relay());
+    assert_eq!(waiting(Lane::Low), 1);
+}
+
+#[test]
+fn what_ends_its_consumers_is_given_up() {
+    let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
+    let process = world.start(vec![jobs(vec![counted(&calls)])]);
+    let deadly = message(&process, "test.counted", Lane::High, 1);
+    let nobodys = message(&process, "test.unheard-of", Lane::High, 2);
+    let deliveries = vec![
+        Delivery {
+            message: deadly.clone(),
+            deliveries: 11,
+        },
+        Delivery {
+            message: nobodys.clone(),
+            deliveries: 1,
+        },
+    ];
+    assert_eq!(world.run(process.app.work(deliveries)), [Outcome::Done; 2]);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    // What the queue itself gave up comes through a lane of its own.
+    let given_up = message(&process, "test.counted", Lane::Low, 3);
+    let delivery = Delivery {
+        message: given_up,
+        deliveries: 1,
+    };
+    assert_eq!(world.run(process.app.bury(vec![delivery])), [Outcome::Done]);
+    let errors = |lane: &str| -> Vec<String> {
+        let letters = world.partition(&format!("dead/{lane}"));
+        letters
+            .iter()
+            .map(|letter| letter.parse::<DeadLetter>().unwrap().error)
+            .collect()
+    };
+    assert_eq!(errors("high").len(), 2);
+    assert!(errors("high").iter().any(|error| error.contains("consumers ended")));
+    assert!(errors("high").iter().any(|error| error.contains("no such job")));
+    assert!(errors("low")[0].contains("the queue gave it up"));
+}
+
+#[test]
+fn what_a_crash_left_is_sent_by_the_sweeper_and_twice_does_no_harm() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::new(true));
+    let start = || world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let dead = start();
+    let messages: Vec<Message> = (0..120)
+        .map(|n| message(&dead, "test.sound", Lane::Default, n))
+        .collect();
+    for message in &messages {
+        world.commit(&dead, std::slice::from_ref(message));
+    }
+    drop(dead);
+    let process = start();
+    // What is new may be under way.
+    assert_eq!(world.run(process.platform.sweep(30_000)).unwrap(), 0);
+    world.clock.advance(30_000);
+    assert_eq!(world.run(process.platform.sweep(30_000)).unwrap(), 120);
+    assert_eq!(world.outbox(), 0);
+    // Somebody else thought that he should send them too.
+    world.commit(&process, &messages);
+    world.run(process.app.relay());
+    assert_eq!(world.queue.rows.lock().unwrap().len(), 240);
+    world.drain(&process);
+    let effects = world.partition("effects");
+    assert_eq!(effects.len(), 120);
+    assert!(effects.iter().all(|effect| effect.version == 1));
+}
+
+/// A queue that does not answer costs no write; all is delivered when it does.
+#[test]
+fn a_dead_queue_fails_no_write() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::new(true));
+    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    world.queue.is_down.store(true, Ordering::SeqCst);
+    for n in 0..500 {
+        world.commit(&process, &[message(&process, "test.sound", Lane::Default, n)]);
+        world.run(process.app.relay());
+        world.clock.advance(240);
+    }
+    assert_eq!((world.outbox(), process.app.has_news()), (500, false));
+    world.run(process.app.tick());
+    assert_eq!(world.outbox(), 500);
+    world.queue.is_down.store(false, Ordering::SeqCst);
+    world.clock.advance(60_000);
+    world.run(process.app.tick());
+    assert_eq!(world.outbox(), 0);
+    world.drain(&process);
+    assert_eq!(world.partition("effects").len(), 500);
+    // The operator sees both runs.
+    let runs: Runs = world.partition("schedules")[0].parse().unwrap();
+    assert!(runs.runs[0].outcome.as_deref() == Some("500 commits") && runs.runs[1].error.is_some());
+}
+
+/// What cannot be read stays, and keeps no other.
+#[test]
+fn a_damaged_record_keeps_no_other() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::new(true));
+    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    for shard in 0..8 {
+        let damaged = Change::create(Key::new(format!("outbox/{shard}"), "out_0"), "{}".into(), Vec::new());
+        world
+            .run(process.platform.documents.commit(Commit::new(vec![damaged])))
+            .unwrap();
+    }
+    let messages: Vec<Message> = (0..100)
+        .map(|n| message(&process, "test.sound", Lane::Default, n))
+        .collect();
+    for message in &messages {
+        world.commit(&process, std::slice::from_ref(message));
+    }
+    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    assert_eq!(world.run(process.platform.sweep(0)).unwrap(), 100);
+    assert_eq!(world.outbox(), 8);
+}
+
+#[test]
+fn a_schedule_is_run_by_one_of_many() {
+    let (world, runs) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
+    let start = || {
+        let runs = runs.clone();
+        let schedule = Schedule::new("test.hourly", "", 3600, move |platform: Arc<Platform>| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async move {
+                platform.documents.ping().await?;
+                Ok("ran".to_owned())
+            }
+        });
+        let mut function = Function::new("test", "", Vec::new());
+        function.schedules = vec![schedule];
+        world.start(vec![function])
+    };
+    let processes: Vec<Process> = (0..20).map(|_| start()).collect();
+    let began = world.now();
+    for minute in 0..(3 * 60) {
+        world.run(join_all(processes.iter().map(|process| process.app.tick())));
+        assert_eq!(runs.load(Ordering::SeqCst), 1 + minute / 60);
+        world.clock.advance(60_000);
+    }
+    let found = world.partition("schedules");
+    let found: Vec<Runs> = found.iter().map(|document| document.parse().unwrap()).collect();
+    let hourly = found.iter().find(|runs| runs.name == "test.hourly").unwrap();
+    let starts: Vec<Timestamp> = hourly.runs.iter().rev().map(|run| run.started_at).collect();
+    assert_eq!(starts.len(), 3);
+    assert_eq!(starts[0], began);
+    assert!(
+        hourly
+            .runs
+            .iter()
+            .all(|run| run.outcome.as_deref() == Some("ran") && run.duration_ms.is_some())
+    );
+}
+
+/// An instance that dies in a run does not end the schedule.
+#[test]
+fn a_run_that_was_cut_off_is_followed_by_another() {
+    let (world, runs) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
+    let start = || {
+        let runs = runs.clone();
+        let schedule = Schedule::new("test.often", "", 60, move |platform: Arc<Platform>| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async move {
+                platform.documents.ping().await?;
+                Ok(String::new())
+            }
+        });
+        let mut function = Function::new("test", "", Vec::new());
+        function.schedules = vec![schedule];
+        world.start(vec![function])
+    };
+    // Killed somewhere in its schedules: the sweeper is one of them.
+    let mut moments = 1;
+    while runs.load(Ordering::SeqCst) == 0 {
+        assert!(world.run_for(moments, start().app.tick()).is_none());
+        moments += 1;
+        world.clock.advance(400_000);
+    }
+    let process = start();
+    world.clock.advance(400_000);
+    world.run(process.app.tick());
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_message_says_what_it_says_for_ever() {
+    // What waited in a queue or rested before an update is read after it.
+    let message = json!({
+        "id": "evt_1.community.count", "job": "community.count", "lane": "default", "body": { "n": 1 },
+        "created_at": "2025-01-31T12:00:00Z",
+    });
+    let read: Message = serde_json::from_value(message.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), message);
+    let whole = json!({
+        "id": "job_1", "job": "jobs.replay", "lane": "high", "body": {}, "trace": crate::TRACE,
+        "created_at": "2025-01-31T12:00:00Z", "not_before": "2025-01-31T12:00:01Z",
+        "expires_at": "2025-02-01T00:00:00Z", "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }],
+        "tracked": true,
+    });
+    let read: Message = serde_json::from_value(whole.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), whole);
+
+    let letter = json!({
+        "id": "job_1", "lane": "high", "job": "jobs.replay", "error": "no",
+        "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }], "trace": null,
+        "died_at": "2025-01-31T12:00:02Z", "message": whole,
+    });
+    let read: DeadLetter = serde_json::from_value(letter.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), letter);
+}

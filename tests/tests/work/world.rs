@@ -1,0 +1,411 @@
+//! A market in memory: a store, a queue and a clock that do what a test says, and a consumer that it can kill.
+//!
+//! Nothing here waits or runs at the same time as anything else: futures are polled by hand, so that a run is the same each
+//! time it is given the same seed. Every operation of the store and the queue has two moments at which its process may die:
+//! before it has happened, and after, before it is known.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fastrand::Rng;
+use http::{Method, Request};
+use serde_json::{Value, json};
+use souk_core::outbound::{Call, OutboundError, Reply};
+use souk_core::queue::{Backlog, Delivery, Outcome, QueueError, check};
+use souk_core::{
+    Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, StoreError, Timestamp,
+};
+use souk_http::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_tests::contract::{Model, TestClock};
+
+/// How many messages a consumer takes at a time.
+pub(crate) const BATCH: usize = 100;
+const ADMIN: &str = "keeper@work.test";
+const PASSWORD: &str = "wind every clock";
+
+/// Until when the process lives: so many moments, for ever if negative.
+#[derive(Default)]
+struct Life(AtomicI64);
+
+impl Life {
+    /// A moment; the last one never ends.
+    async fn moment(&self) {
+        let mut first = true;
+        std::future::poll_fn(|context| {
+            if self.0.load(Ordering::SeqCst) == 0 {
+                return Poll::Pending;
+            }
+            if first {
+                first = false;
+                // Others have their turn.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let left = self.0.load(Ordering::SeqCst);
+            self.0.store((left - 1).max(-1), Ordering::SeqCst);
+            if left == 1 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+}
+
+/// The reference store, out of reach when told so.
+pub(crate) struct Store {
+    model: Model,
+    life: Arc<Life>,
+    pub(crate) is_down: AtomicBool,
+}
+
+impl Store {
+    async fn step<T>(&self, act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.life.moment().await;
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("told so".into()));
+        }
+        let result = act.await;
+        self.life.moment().await;
+        result
+    }
+}
+
+#[async_trait]
+impl Documents for Store {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        self.step(self.model.get(keys)).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.step(self.model.query(query)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.step(self.model.commit(commit)).await
+    }
+}
+
+/// A message in its lane.
+pub(crate) struct Row {
+    pub(crate) message: Message,
+    pub(crate) due: i64,
+    pub(crate) deliveries: u32,
+}
+
+/// A queue in memory, out of reach when told so.
+pub(crate) struct Lanes {
+    clock: Arc<TestClock>,
+    life: Arc<Life>,
+    pub(crate) rows: Mutex<Vec<Row>>,
+    pub(crate) is_down: AtomicBool,
+}
+
+impl Lanes {
+    /// Puts a message there as it is, due now.
+    pub(crate) fn put(&self, message: Message) {
+        self.rows.lock().unwrap().push(Row {
+            message,
+            due: self.clock.ahead(0).as_millisecond(),
+            deliveries: 0,
+        });
+    }
+
+    /// Takes up to so many that are due, in the order in which they stand.
+    fn take(&self, lane: Lane, limit: usize) -> Vec<Row> {
+        let now = self.clock.ahead(0).as_millisecond();
+        let mut taken = Vec::new();
+        let mut rows = self.rows.lock().unwrap();
+        let mut rest = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            if row.message.lane == lane && row.due <= now && taken.len() < limit {
+                taken.push(row);
+            } else {
+                rest.push(row);
+            }
+        }
+        *rows = rest;
+        taken
+    }
+}
+
+#[async_trait]
+impl Queue for Lanes {
+    async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
+        check(messages)?;
+        self.life.moment().await;
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(QueueError::Unavailable("told so".into()));
+        }
+        let now = self.clock.ahead(0);
+        for message in messages {
+            self.rows.lock().unwrap().push(Row {
+                due: now.as_millisecond() + message.delay_seconds(now) * 1000,
+                message: message.clone(),
+                deliveries: 0,
+            });
+        }
+        self.life.moment().await;
+        Ok(())
+    }
+
+    async fn backlog(&self, lane: Lane) -> Result<Backlog, QueueError> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(QueueError::Unavailable("told so".into()));
+        }
+        let now = self.clock.ahead(0).as_millisecond();
+        let rows = self.rows.lock().unwrap();
+        let ready = rows
+            .iter()
+            .filter(|row| row.message.lane == lane && row.due <= now)
+            .count();
+        Ok(Backlog {
+            ready: Some(u64::try_from(ready).unwrap()),
+            ..Backlog::default()
+        })
+    }
+}
+
+struct Seeded(Mutex<Rng>);
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.lock().unwrap().fill(bytes);
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Outbound for Nobody {
+    async fn call(&self, _: Call) -> Result<Reply, OutboundError> {
+        Err(OutboundError::Failed("there is nobody".into()))
+    }
+}
+
+/// What outlives every process.
+pub(crate) struct World {
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) queue: Arc<Lanes>,
+    random: Arc<Seeded>,
+    life: Arc<Life>,
+    keys: String,
+    pub(crate) backlog: u64,
+}
+
+/// A process of it.
+pub(crate) struct Process {
+    pub(crate) app: App,
+    pub(crate) platform: Arc<Platform>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (clock, life) = (Arc::new(TestClock::default()), Arc::new(Life(AtomicI64::new(-1))));
+        let random = Arc::new(Seeded(Mutex::new(Rng::with_seed(seed))));
+        Self {
+            store: Arc::new(Store {
+                model: Model::new(clock.clone()),
+                life: life.clone(),
+                is_down: AtomicBool::default(),
+            }),
+            queue: Arc::new(Lanes {
+                clock: clock.clone(),
+                life: life.clone(),
+                rows: Mutex::default(),
+                is_down: AtomicBool::default(),
+            }),
+            keys: Keys::generate(&*random),
+            backlog: 100_000,
+            clock,
+            random,
+            life,
+        }
+    }
+
+    /// A process that serves these functions, beside those that every test has.
+    pub(crate) fn start(&self, functions: Vec<Function>) -> Process {
+        let mut all = vec![souk_identity::function(), souk_jobs::function()];
+        all.extend(functions);
+        let ports = Ports {
+            documents: self.store.clone(),
+            queue: self.queue.clone(),
+            outbound: Arc::new(Nobody),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
+        let lookup = |name: &str| match name {
+            "SOUK_FIRST_ADMIN" => Some(ADMIN.to_owned()),
+            "SOUK_BACKLOG" => Some(self.backlog.to_string()),
+            _ => None,
+        };
+        let cost = PasswordCost { memory: 64, passes: 1 };
+        let settings = Settings::from_lookup(lookup, cost).unwrap();
+        let subscriptions = all
+            .iter()
+            .flat_map(|function| function.subscriptions)
+            .copied()
+            .collect();
+        let keys = Keys::parse(&self.keys).unwrap();
+        let platform = Arc::new(Platform::new(ports, keys, settings, subscriptions));
+        Process {
+            app: App::new(platform.clone(), all),
+            platform,
+        }
+    }
+
+    /// Runs something to its end.
+    pub(crate) fn run<T>(&self, task: impl Future<Output = T>) -> T {
+        self.run_for(-1, task).unwrap()
+    }
+
+    /// Runs something until its process is killed after so many moments.
+    pub(crate) fn run_for<T>(&self, moments: i64, task: impl Future<Output = T>) -> Option<T> {
+        self.life.0.store(moments, Ordering::SeqCst);
+        let mut task = pin!(task);
+        let mut context = Context::from_waker(Waker::noop());
+        let result = loop {
+            match task.as_mut().poll(&mut context) {
+                Poll::Ready(result) => break Some(result),
+                Poll::Pending if self.life.0.load(Ordering::SeqCst) == 0 => break None,
+                Poll::Pending => {}
+            }
+        };
+        self.life.0.store(-1, Ordering::SeqCst);
+        result
+    }
+
+    /// Lets a process work off one batch of a lane; says how many messages that was. If it is killed after so many
+    /// moments they come again.
+    pub(crate) fn work(&self, process: &Process, lane: Lane, moments: i64) -> Result<usize, Killed> {
+        let mut rows = self.queue.take(lane, BATCH);
+        for row in &mut rows {
+            row.deliveries += 1;
+        }
+        let deliveries = rows.iter().map(|row| Delivery {
+            message: row.message.clone(),
+            deliveries: row.deliveries,
+        });
+        let Some(outcomes) = self.run_for(moments, process.app.work(deliveries.collect())) else {
+            self.queue.rows.lock().unwrap().extend(rows);
+            return Err(Killed);
+        };
+        let (count, now) = (rows.len(), self.clock.ahead(0).as_millisecond());
+        assert_eq!(outcomes.len(), count);
+        for (mut row, outcome) in rows.into_iter().zip(outcomes) {
+            if let Outcome::Again(seconds) = outcome {
+                row.due = now + i64::from(seconds) * 1000;
+                self.queue.rows.lock().unwrap().push(row);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Works off everything, whenever it is due.
+    pub(crate) fn drain(&self, process: &Process) {
+        loop {
+            let done: usize = Lane::ALL
+                .iter()
+                .map(|lane| self.work(process, *lane, -1).unwrap())
+                .sum();
+            let next = self.queue.rows.lock().unwrap().iter().map(|row| row.due).min();
+            match next {
+                None => return,
+                Some(due) if done == 0 => self.clock.advance((due - self.clock.ahead(0).as_millisecond()).max(1)),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Commits messages as a handler would, some at a time.
+    pub(crate) fn commit(&self, process: &Process, messages: &[Message]) {
+        for some in messages.chunks(50) {
+            self.run(process.platform.commit(Vec::new(), Vec::new(), some.to_vec()))
+                .unwrap();
+        }
+    }
+
+    /// All documents of a partition.
+    pub(crate) fn partition(&self, name: &str) -> Vec<Document> {
+        let (mut all, mut query) = (Vec::new(), Query::partition(name, 100));
+        loop {
+            let page = self.run(self.store.query(&query)).unwrap();
+            all.extend(page.items.into_iter().map(|item| item.document));
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return all,
+            }
+        }
+    }
+
+    /// How many commits wait in the outbox.
+    pub(crate) fn outbox(&self) -> usize {
+        (0..8)
+            .map(|shard| self.partition(&format!("outbox/{shard}")).len())
+            .sum()
+    }
+
+    /// The counter `n` of a document, 0 where there is none.
+    pub(crate) fn counter(&self, key: &Key) -> i64 {
+        let found = self.run(self.store.get(std::slice::from_ref(key))).unwrap().remove(0);
+        let counters: Value = found.map_or(Value::Null, |document| {
+            serde_json::from_str(&document.counters).unwrap()
+        });
+        counters["n"].as_i64().unwrap_or(0)
+    }
+
+    /// A request; its status and what it says.
+    pub(crate) fn call(
+        &self,
+        process: &Process,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json");
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let answer = self.run(process.app.handle(request.body(Some(body)).unwrap()));
+        let json = serde_json::from_slice(answer.body()).unwrap_or_default();
+        (answer.status().as_u16(), json)
+    }
+
+    /// The access token of somebody new.
+    pub(crate) fn member(&self, process: &Process, name: &str) -> String {
+        let email = format!("{name}@work.test");
+        let new = json!({ "email": email, "username": name, "password": PASSWORD });
+        assert_eq!(self.call(process, "", Method::POST, "/v1/accounts", Some(new)).0, 201);
+        self.sign_in(process, name)
+    }
+
+    /// A fresh access token of somebody who has signed up.
+    pub(crate) fn sign_in(&self, process: &Process, name: &str) -> String {
+        let who = json!({ "username": name, "password": PASSWORD });
+        let (status, tokens) = self.call(process, "", Method::POST, "/v1/sessions", Some(who));
+        assert_eq!(status, 201);
+        tokens["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The access token of the operator.
+    pub(crate) fn admin(&self, process: &Process) -> String {
+        self.member(process, ADMIN.split('@').next().unwrap())
+    }
+
+    /// The moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.ahead(0)
+    }
+}
+
+/// The process ended before it was done.
+#[derive(Debug)]
+pub(crate) struct Killed;

@@ -157,3 +157,76 @@ pub(crate) async fn finish(market: &Market) -> Result<(), String> {
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use souk_core::documents::get_one;
+    use souk_core::{Key, Message};
+    use souk_http::Function;
+    use souk_http::work::{Effects, Job};
+
+    use super::*;
+    use crate::data;
+
+    /// A job that looks at the store and counts how often it was done.
+    fn counting(name: &'static str, done: &Arc<AtomicUsize>) -> Job {
+        let done = done.clone();
+        Job::each(name, "", move |platform: Arc<Platform>, _: Message| {
+            let done = done.clone();
+            async move {
+                get_one(&*platform.documents, Key::of("ping", "ping")).await?;
+                done.fetch_add(1, Ordering::SeqCst);
+                Ok(Effects::default())
+            }
+        })
+    }
+
+    /// A thousand that wait in `low` hold up one in `high` by no more than a batch.
+    #[tokio::test]
+    async fn a_full_lane_holds_up_no_other() {
+        let folder = std::env::temp_dir().join(format!("souk-lanes-{}", std::process::id()));
+        let Market { platform, queue } = data::open(&folder).unwrap();
+        let (low, high) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let app = App::new(
+            platform.clone(),
+            [Function {
+                jobs: vec![counting("test.low", &low), counting("test.high", &high)],
+                ..Function::new("test", "", Vec::new())
+            }],
+        );
+        let message = |job, lane| platform.message(job, lane, serde_json::json!({}), None);
+        for _ in 0..10 {
+            let some: Vec<Message> = (0..100).map(|_| message("test.low", Lane::Low)).collect();
+            platform.send(some).await.unwrap();
+        }
+        let (stop, stopped) = watch::channel(false);
+        let news = Notify::new();
+        let ask = async {
+            let mut passed = Vec::new();
+            for turn in 1..=20 {
+                // Somewhere in the middle of things.
+                let begun = low.load(Ordering::SeqCst);
+                while low.load(Ordering::SeqCst) < begun + 17 {
+                    tokio::task::yield_now().await;
+                }
+                let before = low.load(Ordering::SeqCst);
+                platform.send(vec![message("test.high", Lane::High)]).await.unwrap();
+                while high.load(Ordering::SeqCst) < turn {
+                    tokio::task::yield_now().await;
+                }
+                passed.push(low.load(Ordering::SeqCst) - before);
+            }
+            let _ = stop.send(true);
+            passed
+        };
+        let ((), passed) = tokio::join!(consume_all(&app, &platform, &queue, &news, &stopped), ask);
+        println!("messages of low that were done before one of high: {passed:?}");
+        assert!(low.load(Ordering::SeqCst) < 1000, "nothing was waiting any more");
+        let most = passed.into_iter().max().unwrap();
+        assert!(most <= batch(Lane::Low), "{most} were done first");
+        drop((app, platform, queue));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

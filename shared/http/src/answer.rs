@@ -99,7 +99,7 @@ impl Answer {
         self
     }
 
-    /// Turns it into a 202: work that goes on, and the path at which to ask how.
+    /// Turns it into a 202: it is under way, and this path tells how it goes.
     #[must_use]
     pub fn accepted(mut self, location: String) -> Self {
         self.status = StatusCode::ACCEPTED.as_u16();

@@ -24,11 +24,14 @@ use std::env;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::Value;
-use souk_core::Documents;
-use souk_http::{App, Keys, PasswordCost, Platform, Settings};
+use souk_core::outbound::{Call, OutboundError, Reply};
+use souk_core::queue::{Backlog, QueueError};
+use souk_core::{Documents, Lane, Message, Outbound, Queue};
+use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
 use souk_local::{SystemClock, SystemRandom};
 
 /// How many products the small market has.
@@ -39,6 +42,27 @@ const AT_MOST: f64 = 1.3;
 /// What a request took of its store, by the name of what was counted.
 type Cost = BTreeMap<&'static str, f64>;
 
+/// Where nothing ever goes in this test.
+struct Nowhere;
+
+#[async_trait]
+impl Queue for Nowhere {
+    async fn send(&self, _: &[Message]) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn backlog(&self, _: Lane) -> Result<Backlog, QueueError> {
+        Ok(Backlog::default())
+    }
+}
+
+#[async_trait]
+impl Outbound for Nowhere {
+    async fn call(&self, _: Call) -> Result<Reply, OutboundError> {
+        Err(OutboundError::Failed("there is nobody".into()))
+    }
+}
+
 /// The catalogue over some store.
 struct Catalogue {
     app: App,
@@ -47,13 +71,16 @@ struct Catalogue {
 impl Catalogue {
     fn new(documents: Arc<dyn Documents>) -> Self {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
-        let platform = Platform {
+        let ports = Ports {
             documents,
+            queue: Arc::new(Nowhere),
+            outbound: Arc::new(Nowhere),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
-            keys: Keys::parse(&Keys::generate(&SystemRandom)).unwrap(),
-            settings,
         };
+        let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
+        // Nobody subscribes to anything: what is read is all that counts.
+        let platform = Platform::new(ports, keys, settings, Vec::new());
         Self {
             app: App::new(Arc::new(platform), [souk_catalog::function()]),
         }

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 use souk_local::{SqliteDriver, SystemClock};
-use souk_sql::{SqlDocuments, SqlDriver, SqlError, Statement, Value};
+use souk_sql::{MIGRATIONS, SqlDocuments, SqlDriver, SqlError, Statement, Value};
 
 use crate::{Cost, prove};
 
@@ -27,7 +27,7 @@ struct Counting {
 
 impl Counting {
     fn open(path: &Path, counts: Arc<Counts>) -> Self {
-        let driver = SqliteDriver::open(path).unwrap();
+        let driver = SqliteDriver::open(path, MIGRATIONS).unwrap();
         let connection = Connection::open(path).unwrap();
         // As the driver does, so that the plan is the same.
         connection

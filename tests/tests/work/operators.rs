@@ -201,7 +201,7 @@ fn every_event_is_in_the_log_once() {
     let began = world.now();
     let event = |n: usize| {
         let (clock, random, cause) = (&*process.platform.clock, &*process.platform.random, Cause::default());
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             let fact = UpvoteFact {
                 product: format!("prd_{n}"),
                 account: "acc_1".into(),

@@ -3,12 +3,21 @@
 //! An adapter makes one attempt, within a deadline. It connects to public addresses only (checked when it connects, after
 //! the name was resolved), follows no redirects and reads a bounded answer. Retries and circuit breakers are above it, in
 //! `souk_http::outbound`.
+//!
+//! **Whom we call.** [`target`] reads a URL, before it is stored and again before it is called; [`is_public`] judges each
+//! address that its name resolves to. The grammar is a narrow one on purpose: what it lets through, every parser of URLs
+//! reads alike, so that no other one (that of `fetch`, say) finds another host in it. Numbers that only some take for
+//! addresses (`0x7f.1`, `2130706433`), escapes and other alphabets in the host, user names and fragments are refused.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 /// How much of an answer is read, in bytes; the rest is left unread and `truncated` says so.
 pub const MAX_REPLY: usize = 16 * 1024;
+/// How long a URL may be that we call, in bytes.
+pub const MAX_URL: usize = 2_000;
 
 /// A request to another system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,4 +69,190 @@ pub enum OutboundError {
 pub trait Outbound: Send + Sync {
     /// Makes one call.
     async fn call(&self, call: Call) -> Result<Reply, OutboundError>;
+}
+
+/// Where a URL leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name or address, in lower case; an IPv6 address in its brackets.
+    pub host: String,
+    /// The address, if the host is one.
+    pub address: Option<IpAddr>,
+    /// The port, also if the URL leaves it to the scheme.
+    pub port: u16,
+    /// Whether it is called by TLS.
+    pub https: bool,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+    /// Whether the operator allows this very host and port: then its addresses are not looked at.
+    pub trusted: bool,
+}
+
+/// Reads a URL that is to be called; refuses it, saying why, unless it is `https` to a public name or address, or `http`
+/// or `https` to one of the `host:port`s in `allow`.
+pub fn target(url: &str, allow: &[String]) -> Result<Target, OutboundError> {
+    read(url, allow).map_err(|why| OutboundError::Refused(why.to_owned()))
+}
+
+fn read(url: &str, allow: &[String]) -> Result<Target, &'static str> {
+    const MARKS: &[u8] = b"-._~:/?[]@!$&'()*+,;=%";
+    if url.len() > MAX_URL {
+        return Err("a URL is at most 2000 characters");
+    }
+    if !url.bytes().all(|b| b.is_ascii_alphanumeric() || MARKS.contains(&b)) {
+        return Err("a URL is plain ASCII without spaces and fragment; write other characters as %XX, names as xn--");
+    }
+    let (scheme, rest) = url.split_once("://").ok_or("must begin with https://")?;
+    let https = scheme.eq_ignore_ascii_case("https");
+    if !https && !scheme.eq_ignore_ascii_case("http") {
+        return Err("must begin with https://");
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).ok_or("has no host")?;
+    if authority.contains('@') {
+        return Err("must not have a user name or password");
+    }
+    let authority = authority.to_ascii_lowercase();
+    // The `]` of an IPv6 address ends the host, elsewhere the first colon does.
+    let end = authority
+        .find(']')
+        .map_or_else(|| authority.find(':'), |end| Some(end + 1));
+    let (host, port) = authority
+        .split_at_checked(end.unwrap_or(authority.len()))
+        .ok_or("has no host")?;
+    let port = match port {
+        "" if https => 443,
+        "" => 80,
+        port => read_port(port).ok_or("the port must be a number from 1 to 65535")?,
+    };
+    let address = read_address(host)?;
+    if address.is_none() {
+        check_name(host)?;
+    }
+    let place = format!("{host}:{port}");
+    let trusted = allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&place));
+    if !trusted {
+        match address {
+            _ if !https => return Err("must begin with https://"),
+            Some(address) if !is_public(address) => return Err("the address is not a public one"),
+            None if is_local(host) => return Err("the host is not a public one"),
+            _ => {}
+        }
+    }
+    Ok(Target {
+        address,
+        port,
+        https,
+        path: if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        },
+        trusted,
+        host: host.to_owned(),
+    })
+}
+
+/// `:8080`
+fn read_port(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(':')?;
+    let plain = digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|port| plain && *port > 0)
+}
+
+/// The address, if the host is one. What ends in something like a number is an address or refused, never a name.
+fn read_address(host: &str) -> Result<Option<IpAddr>, &'static str> {
+    if let Some(inner) = host.strip_prefix('[') {
+        let address = inner.strip_suffix(']').and_then(|inner| inner.parse().ok());
+        return address
+            .map(|ip| Some(IpAddr::V6(ip)))
+            .ok_or("the host is not an IPv6 address");
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    if last.starts_with(|c: char| c.is_ascii_digit()) {
+        let address = host.parse().map(|ip| Some(IpAddr::V4(ip)));
+        return address.map_err(|_| "write an IPv4 address as four decimal numbers");
+    }
+    Ok(None)
+}
+
+/// Labels of letters, digits and inner hyphens.
+fn check_name(host: &str) -> Result<(), &'static str> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            // Also keeps out `xn--localhost-`, which some take for `localhost`.
+            && !label.ends_with('-')
+    };
+    if host.len() <= 253 && host.split('.').all(is_label) {
+        Ok(())
+    } else {
+        Err("the host is not a name")
+    }
+}
+
+/// Names that only have a meaning inside of some network.
+fn is_local(name: &str) -> bool {
+    const LOCAL: [&str; 12] = [
+        "alt",
+        "arpa",
+        "corp",
+        "home",
+        "internal",
+        "intranet",
+        "invalid",
+        "lan",
+        "local",
+        "localdomain",
+        "localhost",
+        "private",
+    ];
+    name.rsplit_once('.').is_none_or(|(_, last)| LOCAL.contains(&last))
+}
+
+/// What is not on the public internet, or is somebody's own machinery (IANA's special-purpose registry).
+const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, unspecified
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's metadata
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, metadata
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocols, Oracle's metadata
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 31, 196, 0), 24),  // AS112
+    (Ipv4Addr::new(192, 52, 193, 0), 24),  // AMT
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 3),      // multicast, reserved, broadcast
+];
+/// Likewise, within the global unicast addresses `2000::/3`; nothing outside of those is public, but NAT64.
+const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocols, Teredo, ORCHID, benchmarks
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
+];
+
+/// Whether an address is one of the public internet. Those that wrap an IPv4 address are not (mapped, compatible, 6to4,
+/// Teredo), but for NAT64 around a public one, by which networks without IPv4 reach the rest.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+    const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+    let in_v4 = |ip: Ipv4Addr, net: Ipv4Addr, bits: u32| (ip.to_bits() ^ net.to_bits()).leading_zeros() >= bits;
+    let in_v6 = |ip: Ipv6Addr, net: Ipv6Addr, bits: u32| (ip.to_bits() ^ net.to_bits()).leading_zeros() >= bits;
+    match ip {
+        IpAddr::V4(ip) => !SPECIAL_V4.iter().any(|(net, bits)| in_v4(ip, *net, *bits)),
+        IpAddr::V6(ip) if in_v6(ip, NAT64, 96) => {
+            let [.., a, b, c, d] = ip.octets();
+            is_public(Ipv4Addr::new(a, b, c, d).into())
+        }
+        IpAddr::V6(ip) => in_v6(ip, GLOBAL, 3) && !SPECIAL_V6.iter().any(|(net, bits)| in_v6(ip, *net, *bits)),
+    }
 }

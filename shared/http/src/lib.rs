@@ -19,6 +19,7 @@ pub mod check;
 mod idempotency;
 mod keys;
 mod openapi;
+pub mod outbound;
 mod paging;
 mod platform;
 mod precondition;

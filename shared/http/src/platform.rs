@@ -5,6 +5,7 @@ use std::sync::Arc;
 use souk_core::{Clock, Documents, Outbound, Queue, Random, Timestamp};
 
 use crate::Keys;
+use crate::outbound::{Dependency, Guarded};
 use crate::work::{Outbox, Subscription};
 
 /// The ports behind every handler. Hosts build one; functions only ever see this.
@@ -13,8 +14,8 @@ pub struct Platform {
     pub documents: Arc<dyn Documents>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
-    /// Calls to others.
-    pub outbound: Arc<dyn Outbound>,
+    /// Calls to others, behind circuit breakers.
+    pub outbound: Guarded,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -56,7 +57,7 @@ impl Platform {
         Self {
             documents,
             queue,
-            outbound,
+            outbound: Guarded::new(outbound, clock.clone(), settings.outbound_allow.clone()),
             clock,
             random,
             keys,
@@ -64,6 +65,12 @@ impl Platform {
             subscriptions,
             outbox: Outbox::default(),
         }
+    }
+
+    /// The systems that this instance has called lately, and how their circuits stand.
+    #[must_use]
+    pub fn dependencies(&self) -> Vec<Dependency> {
+        self.outbound.dependencies()
     }
 
     /// The present moment to the millisecond, as documents keep it.

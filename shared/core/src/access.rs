@@ -49,6 +49,12 @@ impl Principal {
     pub fn may_edit(&self, owner: &str) -> bool {
         self.account == owner || self.role >= Role::Moderator
     }
+
+    /// Whether they may see and steer the market as a whole.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role >= Role::Admin
+    }
 }
 
 /// What the HTTP kit reads of an account document to decide; the identity function owns the rest of it.

@@ -181,8 +181,12 @@ pub struct WebhookFact {
 
 /// `webhook.disabled`
 pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
+/// `webhook.test`
+pub const WEBHOOK_TEST: &str = "webhook.test";
 
 impl Fact for WebhookFact {
-    const TYPES: &'static [(&'static str, &'static str)] =
-        &[(WEBHOOK_DISABLED, "A webhook that failed for too long was switched off.")];
+    const TYPES: &'static [(&'static str, &'static str)] = &[
+        (WEBHOOK_DISABLED, "A webhook that failed for too long was switched off."),
+        (WEBHOOK_TEST, "Someone tries a webhook; goes to that webhook alone."),
+    ];
 }

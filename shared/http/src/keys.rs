@@ -150,7 +150,7 @@ impl Keys {
     }
 
     /// Encrypts what must not be readable in the store.
-    pub(crate) fn seal(&self, plain: &[u8], source: &dyn Random) -> Option<String> {
+    pub fn seal(&self, plain: &[u8], source: &dyn Random) -> Option<String> {
         let nonce = random::bytes::<12>(source);
         let cipher = ChaCha20Poly1305::new(&self.0.first()?.sealing.into());
         let sealed = cipher.encrypt(Nonce::from_slice(&nonce), plain).ok()?;
@@ -162,7 +162,8 @@ impl Keys {
     }
 
     /// Decrypts it again, with whichever key sealed it.
-    pub(crate) fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_once('.')?;
         let nonce: [u8; 12] = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;

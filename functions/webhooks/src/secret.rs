@@ -1,0 +1,128 @@
+//! Secrets and signatures, as Standard Webhooks has them: <https://www.standardwebhooks.com>.
+//!
+//! A secret is shown when it is made and never again; the store has it sealed (`webhook-secret/{id}`). For a day after a
+//! rotation both secrets sign, so that a receiver can change over without missing anything.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use souk_core::{Key, Random, Timestamp, clock, random};
+use souk_http::{Keys, Problem};
+
+/// How long the old secret signs along, in seconds.
+pub(crate) const OVERLAP_SECONDS: i64 = 24 * 3600;
+
+/// The secrets of a webhook, sealed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Secrets {
+    current: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<Previous>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Previous {
+    secret: String,
+    until: Timestamp,
+}
+
+impl Secrets {
+    pub(crate) fn key(webhook: &str) -> Key {
+        Key::of("webhook-secret", webhook)
+    }
+
+    /// A new one, and the text of it for its owner.
+    pub(crate) fn generate(keys: &Keys, source: &dyn Random) -> Result<(Self, String), Problem> {
+        let secret: [u8; 32] = random::bytes(source);
+        let current = keys
+            .seal(&secret, source)
+            .ok_or_else(|| Problem::internal("a secret could not be sealed"))?;
+        let shown = format!("whsec_{}", STANDARD.encode(secret));
+        Ok((
+            Self {
+                current,
+                previous: None,
+            },
+            shown,
+        ))
+    }
+
+    /// These with `next` in front, and until when the old one signs along.
+    pub(crate) fn rotate(self, next: Self, now: Timestamp) -> (Self, Timestamp) {
+        let until = clock::after(now, OVERLAP_SECONDS);
+        let previous = Previous {
+            secret: self.current,
+            until,
+        };
+        let rotated = Self {
+            current: next.current,
+            previous: Some(previous),
+        };
+        (rotated, until)
+    }
+
+    /// The value of `webhook-signature`: one signature for each secret that is valid now. `None` if the current one
+    /// cannot be opened any more, because the key that sealed it is gone.
+    pub(crate) fn sign(&self, keys: &Keys, id: &str, now: Timestamp, body: &str) -> Option<String> {
+        let content = format!("{id}.{}.{body}", now.as_second());
+        let mut signatures = signature(&keys.open(&self.current)?, &content)?;
+        let previous = self.previous.as_ref().filter(|previous| now < previous.until);
+        if let Some(old) = previous.and_then(|previous| signature(&keys.open(&previous.secret)?, &content)) {
+            signatures.push(' ');
+            signatures.push_str(&old);
+        }
+        Some(signatures)
+    }
+}
+
+fn signature(secret: &[u8], content: &str) -> Option<String> {
+    let mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).ok()?;
+    let digest = mac.chain_update(content).finalize().into_bytes();
+    Some(format!("v1,{}", STANDARD.encode(digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Count(std::sync::atomic::AtomicU8);
+    impl Random for Count {
+        fn fill(&self, bytes: &mut [u8]) {
+            for byte in bytes {
+                *byte = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The example of the specification's reference libraries.
+    #[test]
+    fn signatures_are_those_of_standard_webhooks() {
+        let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let content = r#"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{"test": 2432232314}"#;
+        let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        assert_eq!(signature(&secret, content).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_old_secret_signs_along_for_a_day() {
+        let source = Count(0.into());
+        let keys = Keys::parse(&Keys::generate(&source)).unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let (first, shown) = Secrets::generate(&keys, &source).unwrap();
+        assert!(shown.starts_with("whsec_") && !first.current.contains(&shown));
+        let (second, _) = Secrets::generate(&keys, &source).unwrap();
+        let sign = |secrets: &Secrets, at| secrets.sign(&keys, "dlv_1", at, "{}").unwrap();
+        let (rotated, until) = first.clone().rotate(second.clone(), now);
+        assert_eq!(until, clock::after(now, 86_400));
+        let before = clock::after(now, 86_399);
+        assert_eq!(
+            sign(&rotated, before),
+            format!("{} {}", sign(&second, before), sign(&first, before))
+        );
+        assert_eq!(sign(&rotated, until), sign(&second, until));
+        let others = Keys::parse(&Keys::generate(&source)).unwrap();
+        assert_eq!(rotated.sign(&others, "dlv_1", now, "{}"), None);
+    }
+}

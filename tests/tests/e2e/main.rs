@@ -21,10 +21,12 @@ mod listing;
 mod operations;
 mod paging;
 mod products;
+mod receiver;
 mod sessions;
 mod tokens;
 mod vendors;
 mod visibility;
+mod webhooks;
 mod writing;
 
 use serde_json::Value;

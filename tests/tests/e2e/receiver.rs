@@ -1,0 +1,129 @@
+//! A server that receives webhooks, one for all tests, at `SOUK_TEST_RECEIVER` (`127.0.0.1:PORT`); the host under test has
+//! the same in `SOUK_OUTBOUND_ALLOW`. Each path is a receiver of its own, which behaves as its first part says.
+
+use std::collections::HashMap;
+use std::env;
+use std::io::Write as _;
+use std::sync::{LazyLock, Mutex, Once};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use souk_tests::client::unique;
+use standardwebhooks::Webhook;
+
+/// Longer than the market waits.
+const TOO_LONG: Duration = Duration::from_secs(12);
+
+/// What arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// What it was answered; 0 for not in time.
+    pub(crate) status: u16,
+}
+
+impl Seen {
+    /// Whether the reference library finds this secret's signature on it.
+    pub(crate) fn is_signed_by(&self, secret: &str) -> bool {
+        let webhook = Webhook::new(secret).unwrap();
+        webhook.verify(self.body.as_bytes(), &self.headers).is_ok()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+static SEEN: LazyLock<Mutex<HashMap<String, Vec<Seen>>>> = LazyLock::new(Mutex::default);
+
+/// One receiver.
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    path: String,
+}
+
+impl Receiver {
+    /// A new one: `ok` answers 204, `fail` 500, `once` 500 to the first request, `gone` 410, `away` redirects, `dead`
+    /// never answers, and `flaky` lets one request of ten wait too long and answers one of ten with 500.
+    /// `None`, said aloud, if the host cannot reach us.
+    pub(crate) fn new(behaviour: &str) -> Option<Self> {
+        static SERVER: Once = Once::new();
+        let Ok(address) = env::var("SOUK_TEST_RECEIVER") else {
+            assert!(
+                env::var("SOUK_TEST_ALL").is_err(),
+                "set SOUK_TEST_RECEIVER to what the host has in SOUK_OUTBOUND_ALLOW"
+            );
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: set SOUK_TEST_RECEIVER to what the host may call"
+            );
+            return None;
+        };
+        SERVER.call_once(|| serve(&address));
+        let path = format!("{behaviour}/{}", unique("r"));
+        Some(Self {
+            url: format!("http://{address}/{path}"),
+            path,
+        })
+    }
+
+    /// What has arrived so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        SEEN.lock().unwrap().get(&self.path).cloned().unwrap_or_default()
+    }
+}
+
+/// On a thread of its own, for it outlives the test that comes first.
+fn serve(address: &str) {
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let app = Router::new().route("/{behaviour}/{name}", post(receive));
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
+}
+
+async fn receive(
+    Path((behaviour, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+    let path = format!("{behaviour}/{name}");
+    let status = {
+        let mut seen = SEEN.lock().unwrap();
+        let seen = seen.entry(path).or_default();
+        // Every receiver begins at another place, and no two requests in a row fail.
+        let turn = name.bytes().map(usize::from).sum::<usize>() + 3 * seen.len();
+        let status = match (behaviour.as_str(), turn % 10) {
+            ("dead", _) | ("flaky", 0) => 0,
+            ("fail", _) | ("flaky", 1) => 500,
+            ("once", _) if seen.is_empty() => 500,
+            ("gone", _) => 410,
+            ("away", _) => 302,
+            _ => 204,
+        };
+        seen.push(Seen { headers, body, status });
+        status
+    };
+    if status == 0 {
+        tokio::time::sleep(TOO_LONG).await;
+    }
+    let status = StatusCode::from_u16(status.max(200)).unwrap();
+    (status, [("location", "/ok/elsewhere")], "an answer")
+}

@@ -1,0 +1,515 @@
+//! Webhooks: events reach whom they concern, signed, again and again until they are answered for.
+
+#[path = "../../../shared/core/tests/hostile/mod.rs"]
+mod hostile;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use souk_tests::client::{Client, market, unique};
+
+use crate::receiver::{Receiver, Seen};
+use crate::{path_of, text};
+
+/// How long what is under way may take, on the slowest host.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks again and again until there is an answer.
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A webhook to this receiver, with `more` of its fields, as its owner first sees it: with its secret.
+async fn webhook(owner: &Client, receiver: &Receiver, events: &[&str], more: Value) -> Value {
+    let mut new = json!({ "url": receiver.url, "events": events });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        new[name] = value.clone();
+    }
+    owner.add("/v1/webhooks", new).await
+}
+
+fn of(webhook: &Value, rest: &str) -> String {
+    format!("/v1/webhooks/{}{rest}", text(webhook, "id"))
+}
+
+/// The deliveries of a webhook, once `number` of them stand so.
+async fn deliveries(owner: &Client, webhook: &Value, status: &str, number: usize) -> Vec<Value> {
+    let what = format!("{number} {status} of {}", webhook["url"]);
+    eventually(&what, async || {
+        let mut log = owner.all(&of(webhook, "/deliveries")).await;
+        log.retain(|delivery| delivery["status"] == status);
+        (log.len() >= number).then_some(log)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_event_arrives_signed_and_the_log_has_it() {
+    let Some(market) = market() else { return };
+    let Some(receiver) = Receiver::new("ok") else { return };
+    let owner = market.member().await;
+    let more = json!({ "description": "Mine" });
+    let created = webhook(&owner, &receiver, &["product.*"], more).await;
+    let secret = text(&created, "secret");
+    assert!(secret.starts_with("whsec_"));
+    let shown = owner.get(&of(&created, "")).await.expect(200).json;
+    let mut expected = created.clone();
+    expected.as_object_mut().unwrap().remove("secret");
+    assert_eq!(shown, expected);
+    assert_eq!(
+        shown,
+        json!({
+            "id": created["id"], "owner": owner.id(), "scope": "account", "vendor": null, "url": receiver.url,
+            "events": ["product.*"], "description": "Mine", "enabled": true, "disabled_reason": null,
+            "created_at": created["created_at"], "updated_at": created["created_at"], "version": 1,
+        })
+    );
+    assert_eq!(owner.all("/v1/webhooks").await, [shown]);
+
+    let category = market.category(json!([])).await;
+    let draft = owner.draft(&category, json!({})).await;
+    let log = deliveries(&owner, &created, "delivered", 1).await;
+    let [seen] = &receiver.seen()[..] else {
+        panic!("{:?}", receiver.seen())
+    };
+    assert!(seen.is_signed_by(secret));
+    assert_eq!(seen.header("content-type"), "application/json");
+    let payload = seen.json();
+    assert_eq!(
+        (&payload["type"], &payload["actor"]),
+        (&json!("product.created"), &json!(owner.id()))
+    );
+    assert_eq!(
+        (&payload["data"]["product"], &payload["version"]),
+        (&draft["id"], &json!(1))
+    );
+
+    let [delivery] = &log[..] else { panic!("{log:?}") };
+    assert_eq!(
+        (text(delivery, "id"), &delivery["payload"]),
+        (seen.header("webhook-id"), &payload)
+    );
+    assert_eq!(
+        (&delivery["type"], &delivery["event"]),
+        (&payload["type"], &payload["id"])
+    );
+    let attempt = &delivery["attempts"][0];
+    assert_eq!(
+        (&attempt["response"]["status"], &attempt["error"]),
+        (&json!(204), &Value::Null)
+    );
+    let sent = &attempt["request"];
+    assert_eq!(
+        (&sent["url"], text(&sent["headers"], "webhook-signature")),
+        (&json!(receiver.url), seen.header("webhook-signature"))
+    );
+    let path = of(&created, &format!("/deliveries/{}", text(delivery, "id")));
+    assert_eq!(owner.get(&path).await.expect(200).json, *delivery);
+
+    // What it does not ask for does not come; what it asks for later does.
+    owner
+        .patch(&of(&created, ""), json!({ "events": ["product.published"] }))
+        .await
+        .expect(200);
+    owner
+        .patch(&path_of(&draft), json!({ "title": unique("Other") }))
+        .await
+        .expect(200);
+    owner.act(&format!("{}/publish", path_of(&draft))).await.expect(200);
+    let log = deliveries(&owner, &created, "delivered", 2).await;
+    let types: Vec<&str> = log.iter().map(|delivery| text(delivery, "type")).collect();
+    assert_eq!(types, ["product.published", "product.created"]);
+    owner.delete(&of(&created, "")).await.expect(204);
+    owner.get(&of(&created, "")).await.expect(404);
+    assert!(owner.all("/v1/webhooks").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_is_made_again_with_the_same_id() {
+    let Some(market) = market() else { return };
+    let (Some(once), Some(away)) = (Receiver::new("once"), Receiver::new("away")) else {
+        return;
+    };
+    let owner = market.member().await;
+    let (once_hook, away_hook) = (
+        webhook(&owner, &once, &["product.sold"], json!({})).await,
+        webhook(&owner, &away, &["*"], json!({})).await,
+    );
+    for hook in [&once_hook, &away_hook] {
+        let reply = owner.act(&of(hook, "/test")).await.expect(202);
+        assert_eq!(
+            (&reply["status"], &reply["type"]),
+            (&json!("pending"), &json!("webhook.test"))
+        );
+        assert_eq!(
+            reply.header("location"),
+            of(hook, &format!("/deliveries/{}", reply.text("id")))
+        );
+    }
+    let log = deliveries(&owner, &once_hook, "delivered", 1).await;
+    let attempts = log[0]["attempts"].as_array().unwrap();
+    let statuses: Vec<_> = attempts.iter().map(|attempt| &attempt["response"]["status"]).collect();
+    assert_eq!(statuses, [&json!(500), &json!(204)]);
+    assert_eq!(attempts[0]["response"]["body"], "an answer");
+    let seen = once.seen();
+    assert_eq!(
+        seen.iter()
+            .map(|seen| seen.header("webhook-id"))
+            .collect::<BTreeSet<_>>()
+            .len(),
+        1
+    );
+    assert!(seen.len() == 2 && seen.iter().all(|seen| seen.is_signed_by(text(&once_hook, "secret"))));
+    // A redirect is no answer, and is not followed.
+    let log = deliveries(&owner, &away_hook, "pending", 1).await;
+    let attempt = eventually("an attempt", async || {
+        let delivery = owner
+            .get(&of(&away_hook, &format!("/deliveries/{}", text(&log[0], "id"))))
+            .await
+            .json;
+        delivery["attempts"]
+            .get(0)
+            .map(|attempt| (attempt.clone(), delivery["next_attempt_at"].clone()))
+    });
+    let (attempt, next) = attempt.await;
+    assert_eq!(attempt["response"]["status"], 302);
+    assert!(next.is_string());
+}
+
+#[tokio::test]
+async fn both_secrets_sign_after_a_rotation() {
+    let Some(market) = market() else { return };
+    let Some(receiver) = Receiver::new("ok") else { return };
+    let owner = market.member().await;
+    let hook = webhook(&owner, &receiver, &["product.sold"], json!({})).await;
+    let rotated = owner.act(&of(&hook, "/rotate")).key("once").await.expect(200);
+    assert!(text(&hook, "secret") != rotated.text("secret") && rotated["previous_until"].is_string());
+    // Asked again, it is the same rotation.
+    let again = owner.act(&of(&hook, "/rotate")).key("once").await.expect(200);
+    assert_eq!(again["secret"], rotated["secret"]);
+    owner.act(&of(&hook, "/test")).await.expect(202);
+    deliveries(&owner, &hook, "delivered", 1).await;
+    let seen = &receiver.seen()[0];
+    assert!(seen.is_signed_by(text(&hook, "secret")) && seen.is_signed_by(rotated.text("secret")));
+    assert_eq!(seen.header("webhook-signature").split(' ').count(), 2);
+    assert!(!seen.is_signed_by("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+}
+
+#[tokio::test]
+async fn events_go_to_those_whom_they_concern() {
+    let Some(market) = market() else { return };
+    let receivers = [(); 4].map(|()| Receiver::new("ok"));
+    let [Some(author), Some(shop), Some(voter), Some(all)] = receivers else {
+        return;
+    };
+    let (seller, stranger, admin) = (market.member().await, market.member().await, market.admin().await);
+    let vendor = seller.add("/v1/vendors", json!({ "name": unique("Shop") })).await;
+    let types = ["product.published", "upvote.added"];
+    let of_author = webhook(&seller, &author, &types, json!({})).await;
+    let of_shop = webhook(&seller, &shop, &types, json!({ "vendor": vendor["slug"] })).await;
+    let of_voter = webhook(&stranger, &voter, &types, json!({})).await;
+    let of_all = webhook(&admin, &all, &types, json!({ "scope": "market" })).await;
+    assert_eq!(
+        (&of_shop["vendor"], &of_shop["scope"]),
+        (&vendor["id"], &json!("vendor"))
+    );
+
+    let category = market.category(json!([])).await;
+    let sold_there = seller.published(&category, json!({ "vendor": vendor["id"] })).await;
+    let elsewhere = seller.published(&category, json!({})).await;
+    let vote = stranger.call(reqwest::Method::PUT, &format!("{}/upvote", path_of(&sold_there)));
+    vote.await.expect(204);
+    let (first, second, vote) = (
+        ("product.published", text(&sold_there, "id")),
+        ("product.published", text(&elsewhere, "id")),
+        ("upvote.added", text(&sold_there, "id")),
+    );
+    for (owner, hook, receiver, expected) in [
+        (&seller, &of_author, &author, vec![first, second, vote]),
+        (&seller, &of_shop, &shop, vec![first, vote]),
+        (&stranger, &of_voter, &voter, vec![vote]),
+    ] {
+        deliveries(owner, hook, "delivered", expected.len()).await;
+        let seen: BTreeSet<_> = receiver.seen().iter().map(|seen| about(seen)).collect();
+        let expected = expected
+            .into_iter()
+            .map(|(name, product)| (name.to_owned(), product.to_owned()));
+        assert_eq!(seen, expected.collect(), "{}", hook["scope"]);
+    }
+    eventually("everything", async || {
+        let seen: BTreeSet<_> = all.seen().iter().map(|seen| about(seen)).collect();
+        let wanted = [first, second, vote].map(|(name, product)| (name.to_owned(), product.to_owned()));
+        wanted.iter().all(|event| seen.contains(event)).then_some(())
+    })
+    .await;
+    // It would get the events of all other tests as well.
+    admin.delete(&of(&of_all, "")).await.expect(204);
+}
+
+fn about(seen: &Seen) -> (String, String) {
+    let payload = seen.json();
+    (
+        text(&payload, "type").to_owned(),
+        text(&payload["data"], "product").to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_switched_off_with_notice() {
+    let Some(market) = market() else { return };
+    let (Some(gone), Some(notices)) = (Receiver::new("gone"), Receiver::new("ok")) else {
+        return;
+    };
+    let owner = market.member().await;
+    let hook = webhook(&owner, &gone, &["product.sold"], json!({})).await;
+    let notice = webhook(&owner, &notices, &["webhook.disabled"], json!({})).await;
+    owner.act(&of(&hook, "/test")).await.expect(202);
+    let failed = deliveries(&owner, &hook, "failed", 1).await;
+    assert_eq!(failed[0]["attempts"][0]["response"]["status"], 410);
+    let off = owner.get(&of(&hook, "")).await.expect(200);
+    assert_eq!(off["enabled"], json!(false));
+    assert!(off.text("disabled_reason").contains("410"));
+    deliveries(&owner, &notice, "delivered", 1).await;
+    assert_eq!(notices.seen()[0].json()["data"]["webhook"], hook["id"]);
+
+    let range = json!({ "from": hook["created_at"], "to": "2999-01-01T00:00:00Z" });
+    let delivery = of(&hook, &format!("/deliveries/{}/replay", text(&failed[0], "id")));
+    for call in [
+        owner.act(&of(&hook, "/test")),
+        owner.act(&delivery),
+        owner.post(&of(&hook, "/replay"), range),
+    ] {
+        assert_eq!(call.await.expect(409)["code"], "webhook_disabled");
+    }
+    let on = owner
+        .patch(&of(&hook, ""), json!({ "enabled": true }))
+        .await
+        .expect(200);
+    assert_eq!((&on["enabled"], &on["disabled_reason"]), (&json!(true), &Value::Null));
+    owner.act(&of(&hook, "/test")).await.expect(202);
+    deliveries(&owner, &hook, "failed", 2).await;
+}
+
+#[tokio::test]
+async fn deliveries_are_replayed_one_by_one_or_by_time() {
+    let Some(market) = market() else { return };
+    let Some(receiver) = Receiver::new("ok") else { return };
+    let owner = market.member().await;
+    let hook = webhook(&owner, &receiver, &["product.sold"], json!({})).await;
+    for _ in 0..3 {
+        owner.act(&of(&hook, "/test")).await.expect(202);
+    }
+    let log = deliveries(&owner, &hook, "delivered", 3).await;
+    let times = async |number: usize| {
+        eventually("a replay", async || {
+            let log = deliveries(&owner, &hook, "delivered", 3).await;
+            let rounds: Vec<u64> = log.iter().map(|delivery| delivery["round"].as_u64().unwrap()).collect();
+            (receiver.seen().len() == number).then_some(rounds)
+        })
+        .await
+    };
+    let path = of(&hook, &format!("/deliveries/{}/replay", text(&log[0], "id")));
+    let replayed = owner.act(&path).key("once").await.expect(202);
+    assert_eq!((&replayed["round"], &replayed["id"]), (&json!(2), &log[0]["id"]));
+    assert_eq!(owner.act(&path).key("once").await.expect(202)["round"], json!(2));
+    assert_eq!(times(4).await, [2, 1, 1]);
+
+    // From the second to the end, and the log's newest is first.
+    let range = json!({ "from": log[1]["created_at"], "to": "2999-01-01T00:00:00Z" });
+    let job = owner.post(&of(&hook, "/replay"), range).await.expect(202);
+    assert_eq!(job.header("location"), format!("/v1/jobs/{}", job.text("id")));
+    assert_eq!(times(6).await, [3, 2, 1]);
+    // To the second, exclusive; and of those that failed there are none.
+    let until = json!({ "from": log[2]["created_at"], "to": log[1]["created_at"] });
+    owner.post(&of(&hook, "/replay"), until.clone()).await.expect(202);
+    assert_eq!(times(7).await, [3, 2, 2]);
+    let ids: BTreeSet<_> = receiver
+        .seen()
+        .iter()
+        .map(|seen| seen.header("webhook-id").to_owned())
+        .collect();
+    assert_eq!(ids.len(), 3);
+    for (body, field) in [
+        (json!({ "from": until["to"], "to": until["from"] }), "to"),
+        (json!({ "from": "yesterday", "to": until["to"] }), "from"),
+        (
+            json!({ "from": until["from"], "to": until["to"], "status": "lost" }),
+            "status",
+        ),
+    ] {
+        owner.post(&of(&hook, "/replay"), body).await.names(422, &[field]);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_its_owners_and_valid() {
+    let Some(market) = market() else { return };
+    let (owner, stranger, admin) = (market.member().await, market.member().await, market.admin().await);
+    let new = json!({ "url": "https://hooks.souk.example/in", "events": ["*"] });
+    let hook = owner.add("/v1/webhooks", new.clone()).await;
+    let vendor = stranger.add("/v1/vendors", json!({ "name": unique("Shop") })).await;
+    for path in ["", "/deliveries", "/deliveries/dlv_0123456789abcdef0123456789abcdef"] {
+        stranger.get(&of(&hook, path)).await.expect(404);
+        market.anonymous().get(&of(&hook, path)).await.expect(401);
+    }
+    for path in [
+        "/test",
+        "/rotate",
+        "/deliveries/dlv_0123456789abcdef0123456789abcdef/replay",
+    ] {
+        stranger.act(&of(&hook, path)).await.expect(404);
+    }
+    stranger
+        .patch(&of(&hook, ""), json!({ "enabled": false }))
+        .await
+        .expect(404);
+    stranger.delete(&of(&hook, "")).await.expect(404);
+    stranger.get("/v1/webhooks?scope=market").await.expect(403);
+    owner
+        .get(&format!("/v1/webhooks?vendor={}", text(&vendor, "id")))
+        .await
+        .names(400, &["vendor"]);
+    admin.get("/v1/webhooks?scope=market").await.expect(200);
+
+    let with = |more: Value| {
+        let mut new = new.clone();
+        for (name, value) in more.as_object().unwrap() {
+            new[name] = value.clone();
+        }
+        new
+    };
+    for (status, body, fields) in [
+        (422, json!({}), vec!["url", "events"]),
+        (422, with(json!({ "events": [] })), vec!["events"]),
+        (
+            422,
+            with(json!({ "events": ["product.*", "orders.*"] })),
+            vec!["events[1]"],
+        ),
+        (
+            422,
+            with(json!({ "colour": "red", "description": "x".repeat(501) })),
+            vec!["colour", "description"],
+        ),
+        (422, with(json!({ "vendor": "nobody-s" })), vec!["vendor"]),
+        (
+            422,
+            with(json!({ "vendor": vendor["id"], "scope": "account" })),
+            vec!["scope"],
+        ),
+        (422, with(json!({ "scope": "vendor" })), vec!["scope"]),
+        (403, with(json!({ "vendor": vendor["id"] })), vec!["vendor"]),
+        (403, with(json!({ "scope": "market" })), vec!["scope"]),
+    ] {
+        owner.post("/v1/webhooks", body).await.names(status, &fields);
+    }
+    let path = of(&hook, "");
+    owner
+        .patch(&path, json!({ "scope": "market" }))
+        .await
+        .names(422, &["scope"]);
+    owner
+        .patch(&path, json!({ "url": "https://127.0.0.1/" }))
+        .await
+        .names(422, &["url"]);
+    owner
+        .patch(&path, json!({ "description": "x" }))
+        .header("if-match", "\"v7-0\"")
+        .await
+        .expect(412);
+    for _ in 1..10 {
+        owner.post("/v1/webhooks", new.clone()).await.expect(201);
+    }
+    assert_eq!(
+        owner.post("/v1/webhooks", new).await.expect(409)["code"],
+        "too_many_webhooks"
+    );
+    assert_eq!(owner.all("/v1/webhooks").await.len(), 10);
+    let page = owner.get("/v1/webhooks?limit=4").await.expect(200);
+    let rest = owner
+        .get(&format!("/v1/webhooks?limit=9&cursor={}", page.text("next_cursor")))
+        .await
+        .expect(200);
+    assert_eq!(
+        (page.items().len(), rest.items().len(), &rest["next_cursor"]),
+        (4, 6, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn hostile_urls_are_refused_when_they_are_written() {
+    let Some(market) = market() else { return };
+    let owner = market.member().await;
+    let urls = hostile::urls(8080);
+    assert!(urls.len() >= 200);
+    for url in urls {
+        let new = json!({ "url": url, "events": ["*"] });
+        owner.post("/v1/webhooks", new).await.names(422, &["url"]);
+    }
+}
+
+/// 100 receivers that time out and fail, and one among them that is dead: every event arrives, or the log says why not.
+#[tokio::test]
+async fn flaky_receivers_get_everything_in_the_end() {
+    let Some(market) = market() else { return };
+    let category = market.category(json!([])).await;
+    let mut hooks = Vec::new();
+    for account in 0..10 {
+        let owner = market.member().await;
+        for number in 0..10 {
+            let dead = account == 0 && number == 0;
+            let Some(receiver) = Receiver::new(if dead { "dead" } else { "flaky" }) else {
+                return;
+            };
+            let hook = webhook(&owner, &receiver, &["product.*"], json!({})).await;
+            hooks.push((owner.clone(), hook, receiver, dead));
+        }
+        owner.draft(&category, json!({})).await;
+        owner.published(&category, json!({})).await;
+    }
+    let (mut arrived, mut attempts, mut late) = (0, 0, 0);
+    for (owner, hook, receiver, dead) in &hooks {
+        if !dead {
+            deliveries(owner, hook, "delivered", 3).await;
+        }
+        let log = eventually("attempts", async || {
+            let log = owner.all(&of(hook, "/deliveries")).await;
+            let begun = log.iter().all(|delivery| delivery["attempts"] != json!([]));
+            (log.len() == 3 && begun).then_some(log)
+        });
+        for delivery in log.await {
+            let seen = receiver.seen();
+            let seen: Vec<_> = seen
+                .iter()
+                .filter(|seen| seen.header("webhook-id") == text(&delivery, "id"))
+                .collect();
+            assert!(seen.iter().all(|seen| seen.is_signed_by(text(hook, "secret"))));
+            let tried = delivery["attempts"].as_array().unwrap();
+            attempts += tried.len();
+            late += tried
+                .iter()
+                .filter(|attempt| attempt["error"] == "no answer in time")
+                .count();
+            if *dead {
+                assert_eq!(
+                    (&delivery["status"], &tried[0]["error"]),
+                    (&json!("pending"), &json!("no answer in time"))
+                );
+            } else {
+                assert!(seen.iter().any(|seen| seen.status == 204), "{delivery}");
+                arrived += 1;
+            }
+        }
+    }
+    println!("{arrived} of 297 arrived, {attempts} attempts, {late} of them timed out");
+    assert_eq!(arrived, 297);
+    assert!(attempts >= 300 + arrived / 10);
+}

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use souk_http::{App, MAX_BODY};
+use souk_http::{App, ClientAddress, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -113,8 +113,12 @@ async fn serve_all(app: Arc<App>, news: Arc<Notify>, mut arriving: UnboundedRece
         let Ok(stream) = TcpStream::from_std(stream) else {
             continue;
         };
+        let client = ClientAddress(stream.peer_addr().map_or_else(|_| String::new(), |peer| peer.ip().to_string()));
         let (app, news) = (app.clone(), news.clone());
-        let service = hyper::service::service_fn(move |request| answer(app.clone(), news.clone(), request));
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(client.clone());
+            answer(app.clone(), news.clone(), request)
+        });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)

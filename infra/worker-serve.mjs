@@ -1,6 +1,7 @@
 // node infra/worker-serve.mjs PORT STATE: serves build/worker on 127.0.0.1 as `wrangler.toml` says, on the same workerd
 // as `wrangler dev` but without its proxy, which costs two more hops, and without its watch, which builds once more.
-// SOUK_CORS_ORIGINS, SOUK_FIRST_ADMIN, SOUK_LOG and SOUK_SIGNING_KEY of the environment take the place of the files'.
+// The variables SOUK_* below of the environment take the place of the files'. The queues live in memory: what waits in
+// them ends with the server. The cron fires at the start and every SOUK_TICK_SECONDS (60).
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,7 +13,15 @@ const { Miniflare } = require("miniflare");
 const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
-const settings = ["SOUK_CORS_ORIGINS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_SIGNING_KEY"].filter((name) => name in process.env);
+const settings = [
+    "SOUK_BACKLOG", "SOUK_CORS_ORIGINS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_SIGNING_KEY",
+].filter((name) => name in process.env);
+// Calls to others connect to public addresses, and to those that are allowed by name.
+const networks = (process.env.SOUK_OUTBOUND_ALLOW ?? "").split(",").filter(Boolean).map((entry) => {
+    const host = entry.trim().replace(/:\d+$/, "");
+    if (/^[\d.]+$/.test(host)) return `${host}/32`;
+    return host.startsWith("[") ? `${host.slice(1, -1)}/128` : "private";
+});
 const root = resolve("build/worker");
 const server = new Miniflare({
     ...workerOptions,
@@ -21,6 +30,7 @@ const server = new Miniflare({
         SOUK_PUBLIC_URL: `http://127.0.0.1:${port}`,
         ...Object.fromEntries(settings.map((name) => [name, process.env[name]])),
     },
+    outboundService: { network: { allow: ["public", ...networks], tlsOptions: { trustBrowserCas: true } } },
     host: "127.0.0.1",
     port: Number(port),
     d1Persist: join(resolve(state), "v3/d1"),
@@ -33,6 +43,14 @@ const server = new Miniflare({
 });
 await server.ready;
 console.log(`ready: http://127.0.0.1:${port}`);
+
+const worker = await server.getWorker();
+const tick = () => worker.scheduled({ cron: "* * * * *" }).catch((error) => console.error("the cron failed:", error));
+const ticks = setInterval(tick, 1000 * Number(process.env.SOUK_TICK_SECONDS ?? 60));
 for (const signal of ["SIGTERM", "SIGINT"]) {
-    process.once(signal, () => server.dispose().then(() => process.exit(0)));
+    process.once(signal, () => {
+        clearInterval(ticks);
+        server.dispose().then(() => process.exit(0));
+    });
 }
+await tick();

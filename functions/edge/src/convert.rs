@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
-use souk_http::MAX_BODY;
+use souk_http::{ClientAddress, MAX_BODY};
 use worker::{Error, Headers, Request, Response, ResponseBuilder, Result};
 
 /// A URL beyond this is cut off, and still far beyond what is accepted; `Uri` refuses those of 64 KB.
@@ -29,6 +29,13 @@ pub(crate) async fn request(request: &mut Request) -> Result<http::Request<Optio
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
             out.headers_mut().append(name, value);
         }
+    }
+    // The platform sets it and lets no client do so.
+    if let Some(address) = out.headers().get("cf-connecting-ip")
+        && let Ok(address) = address.to_str()
+    {
+        let address = ClientAddress(address.to_owned());
+        out.extensions_mut().insert(address);
     }
     if has_body {
         let length = out.headers().get(header::CONTENT_LENGTH);

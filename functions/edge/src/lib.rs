@@ -1,10 +1,15 @@
-//! The Worker: the router that every host shares, over D1, behind one `fetch`.
+//! The Worker: the router that every host shares, over D1 and Queues, behind `fetch`, `queue` and `scheduled`.
 //!
-//! The platform and the router are built once per isolate, by its first request. Bodies are collected on both ways: a
+//! The platform and the router are built once per isolate, by its first event. Bodies are collected on both ways: a
 //! stream between JavaScript and Wasm costs more than all the routing.
+//!
+//! What a request leaves for the queue is handed over after its response (`waitUntil`), by whichever request gets to it
+//! first: the list in between is plain data, and each call belongs to the event that makes it. If the isolate ends before,
+//! the sweeper finds it in the outbox.
 #![cfg(target_arch = "wasm32")]
 
 mod console;
+mod consumer;
 mod convert;
 mod recovery;
 #[cfg(feature = "testing")]
@@ -12,23 +17,50 @@ mod testing;
 
 use std::sync::{Arc, OnceLock};
 
-use souk_cloudflare::{SystemClock, SystemRandom};
-use souk_core::{Clock, Random};
-use souk_http::{App, Keys, PasswordCost, Platform, Settings};
-use worker::{Context, Env, Request, Response, Result, event};
+use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom};
+use souk_http::work::Subscription;
+use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::worker_sys::{Context as RawContext, MessageBatch};
+use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 static APP: OnceLock<Option<App>> = OnceLock::new();
 
+fn app(env: &Env) -> Option<&'static App> {
+    APP.get_or_init(|| start(env)).as_ref()
+}
+
 #[event(fetch)]
-async fn fetch(mut request: Request, env: Env, _context: Context) -> Result<Response> {
-    let app = APP.get_or_init(|| start(&env));
+async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
+    let app = app(&env);
     #[cfg(feature = "testing")]
     if let Some(response) = testing::serve(&mut request, &env).await {
         return response;
     }
-    match app {
-        Some(app) => convert::response(app.handle(convert::request(&mut request).await?).await),
-        None => Response::error("This Worker is not configured; its log says what is missing.", 500),
+    let Some(app) = app else {
+        return Response::error("This Worker is not configured; its log says what is missing.", 500);
+    };
+    let response = app.handle(convert::request(&mut request).await?).await;
+    if app.has_news() {
+        context.wait_until(app.relay());
+    }
+    convert::response(response)
+}
+
+/// The `queue` handler. Not by `#[event(queue)]`, whose messages do not say how often they were delivered.
+#[wasm_bindgen(
+    wasm_bindgen = worker::wasm_bindgen,
+    wasm_bindgen_futures = worker::wasm_bindgen_futures,
+    js_sys = worker::js_sys
+)]
+pub async fn queue(batch: MessageBatch, env: Env, _context: RawContext) {
+    consumer::consume(app(&env), &batch).await;
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    if let Some(app) = app(&env) {
+        app.tick().await;
     }
 }
 
@@ -41,8 +73,12 @@ fn start(env: &Env) -> Option<App> {
         souk_identity::function(),
         souk_vendors::function(),
         souk_ops::function(),
+        souk_community::function(),
+        souk_jobs::function(),
+        souk_webhooks::function(),
     ];
-    match platform(env) {
+    let subscriptions = functions.iter().flat_map(|f| f.subscriptions).copied().collect();
+    match platform(env, subscriptions) {
         Ok(platform) => Some(App::new(Arc::new(platform), functions)),
         Err(why) => {
             tracing::error!(why, "the Worker is not configured");
@@ -52,18 +88,20 @@ fn start(env: &Env) -> Option<App> {
 }
 
 /// The ports and settings, from the bindings, variables and secrets that `wrangler.toml` names.
-fn platform(env: &Env) -> std::result::Result<Platform, String> {
+fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<Platform, String> {
     // A secret is read like a variable.
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let database = env.d1("DB").map_err(|why| format!("DB: {why}"))?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
-    Ok(Platform {
+    let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
+    let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
+    let clock = Arc::new(SystemClock);
+    let ports = Ports {
         documents: Arc::new(souk_cloudflare::open(database, clock.clone())),
+        queue: Arc::new(CloudflareQueue::open(env)?),
+        outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
         clock,
-        random,
-        keys: Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?,
-        settings: Settings::from_lookup(lookup, PasswordCost::WORKER)?,
-    })
+        random: Arc::new(SystemRandom),
+    };
+    Ok(Platform::new(ports, keys, settings, subscriptions))
 }

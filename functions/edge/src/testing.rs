@@ -1,18 +1,33 @@
-//! Routes for the tests alone (feature `testing`): the store over HTTP, so that its contract is checked on the D1 of a
-//! real workerd, and two ways to crash, to see that the next request is served.
+//! Routes for the tests alone (feature `testing`): the ports over HTTP, so that their contracts are checked on a real
+//! workerd, and two ways to crash, to see that the next request is served.
 //!
-//! `POST /__test/documents/get|query|commit` takes the argument of that method as JSON and answers with its `Result` as
-//! JSON. The header `x-test-now` (milliseconds since 1970) sets the clock for the call. `GET /__test/panic` panics,
-//! `GET /__test/trap` traps, `GET /__test/wait` waits a little, so as to be in flight.
+//! `POST /__test/documents/get|query|commit`, `/__test/queue/send|backlog` and `/__test/outbound/call` take the argument of
+//! that method as JSON and answer with its `Result` as JSON. The header `x-test-now` (milliseconds since 1970) sets the
+//! clock of the documents for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` waits a
+//! little, so as to be in flight.
+//!
+//! Messages for the job `test` are worked by the script in them (see `souk_tests::contract::queue`), which here may also say
+//! `trap`. `POST /__test/queue/seen` answers with those that were delivered since the last call, of the lane it is given.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_cloudflare::SystemClock;
-use souk_core::{Clock, Commit, Documents, Key, Query, Timestamp};
-use worker::{Delay, Env, Request, Response, Result};
+use souk_cloudflare::{CloudflareQueue, Delivered, FetchOutbound, SystemClock};
+use souk_core::outbound::Call;
+use souk_core::queue::{Delivery, Outcome};
+use souk_core::{Clock, Commit, Documents, Key, Lane, Message, Outbound as _, Query, Queue as _, Timestamp};
+use worker::{Delay, Env, Error, Request, Response, Result};
+
+/// What was delivered, with the queue that it came from.
+static SEEN: Mutex<Vec<(String, Seen)>> = Mutex::new(Vec::new());
+
+#[derive(Serialize)]
+struct Seen {
+    delivery: Delivery,
+    at: i64,
+}
 
 struct Fixed(Timestamp);
 
@@ -34,7 +49,7 @@ pub(crate) async fn serve(request: &mut Request, env: &Env) -> Option<Result<Res
             Delay::from(Duration::from_millis(300)).await;
             Response::ok("waited")
         }
-        _ => documents(what, request, env).await,
+        _ => port(what, request, env).await,
     })
 }
 
@@ -43,19 +58,61 @@ fn panic(why: &str) -> ! {
     panic!("{why}")
 }
 
-async fn documents(what: &str, request: &mut Request, env: &Env) -> Result<Response> {
+async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> {
     let clock: Arc<dyn Clock> = match request.headers().get("x-test-now")?.and_then(|now| now.parse().ok()) {
         Some(now) => Arc::new(Fixed(Timestamp::from_millisecond(now).unwrap_or_default())),
         None => Arc::new(SystemClock),
     };
     let store = souk_cloudflare::open(env.d1("DB")?, clock);
+    let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
     match what {
         "documents/get" => answer(&store.get(&parse::<Vec<Key>>(&body)?).await),
         "documents/query" => answer(&store.query(&parse::<Query>(&body)?).await),
         "documents/commit" => answer(&store.commit(parse::<Commit>(&body)?).await),
+        "queue/send" => answer(&queue.send(&parse::<Vec<Message>>(&body)?).await),
+        "queue/backlog" => answer(&queue.backlog(parse::<Lane>(&body)?).await),
+        "queue/seen" => {
+            let name = format!("souk-{}", parse::<Lane>(&body)?.name());
+            let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+            let (given, kept) = std::mem::take(&mut *seen)
+                .into_iter()
+                .partition(|(queue, _)| *queue == name);
+            *seen = kept;
+            let given: Vec<(String, Seen)> = given;
+            answer(&given.into_iter().map(|(_, seen)| seen).collect::<Vec<_>>())
+        }
+        "outbound/call" => {
+            let allow = env.var("SOUK_OUTBOUND_ALLOW").map(|list| list.to_string());
+            let allow = allow.unwrap_or_default().split(',').map(str::to_owned).collect();
+            answer(&FetchOutbound::new(allow).call(parse::<Call>(&body)?).await)
+        }
         _ => Response::error("no such test", 404),
     }
+}
+
+/// Does with a test's message as its script says; `false` for any other message.
+pub(crate) fn act(queue: &str, message: &Delivered, delivery: &Delivery) -> bool {
+    if delivery.message.job != "test" {
+        return false;
+    }
+    let seen = Seen {
+        delivery: delivery.clone(),
+        at: SystemClock.now().as_millisecond(),
+    };
+    let mut all = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push((queue.to_owned(), seen));
+    let script = delivery.message.body.get("script").and_then(|script| script.as_array());
+    let turn = usize::try_from(delivery.deliveries).unwrap_or(1).saturating_sub(1);
+    let word = script.and_then(|script| script.get(turn).or(script.last())?.as_str());
+    match word {
+        Some("again") => message.settle(Outcome::Again(1)),
+        // To be silent is to have done it: this is how a single message fails here.
+        Some("die") => message.abandon(),
+        Some("trap") => core::arch::wasm32::unreachable(),
+        _ => message.settle(Outcome::Done),
+    }
+    true
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T> {

@@ -113,7 +113,11 @@ async fn serve_all(app: Arc<App>, news: Arc<Notify>, mut arriving: UnboundedRece
         let Ok(stream) = TcpStream::from_std(stream) else {
             continue;
         };
-        let client = ClientAddress(stream.peer_addr().map_or_else(|_| String::new(), |peer| peer.ip().to_string()));
+        let client = ClientAddress(
+            stream
+                .peer_addr()
+                .map_or_else(|_| String::new(), |peer| peer.ip().to_string()),
+        );
         let (app, news) = (app.clone(), news.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(client.clone());

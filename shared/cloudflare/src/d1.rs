@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{Either, select};
 use souk_core::Clock;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, Statement, Value};
 use worker::js_sys::{Array, Error as JsError};
 use worker::send::SendFuture;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::{D1Database, D1PreparedStatement, Delay, Error};
+use worker::{D1Database, D1PreparedStatement, Error};
+
+use crate::time::in_time;
 
 /// How long D1 may take for one call; its own limit is 30 s, longer than any client waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +60,7 @@ impl SqlDriver for D1Driver {
         SendFuture::new(async {
             let prepared = self.prepare(&statement)?;
             // `raw` answers with arrays in the order of the columns: half the size of objects, and names may repeat.
-            let rows = in_time(prepared.raw_js_value()).await?;
+            let rows = answer(prepared.raw_js_value()).await?;
             let values = |row: JsValue| row.unchecked_into::<Array>().iter().map(|v| from_js(&v)).collect();
             Ok(rows.into_iter().map(values).collect())
         })
@@ -72,16 +73,16 @@ impl SqlDriver for D1Driver {
                 .iter()
                 .map(|statement| self.prepare(statement))
                 .collect::<Result<_, _>>()?;
-            in_time(self.database.batch(prepared)).await.map(drop)
+            answer(self.database.batch(prepared)).await.map(drop)
         })
         .await
     }
 }
 
-async fn in_time<T>(call: impl Future<Output = worker::Result<T>>) -> Result<T, SqlError> {
-    match select(Box::pin(call), Delay::from(PATIENCE)).await {
-        Either::Left((result, _)) => result.map_err(failed),
-        Either::Right(_) => Err(SqlError::Failed("D1 took too long".into())),
+async fn answer<T>(call: impl Future<Output = worker::Result<T>>) -> Result<T, SqlError> {
+    match in_time(PATIENCE, call).await {
+        Some(result) => result.map_err(failed),
+        None => Err(SqlError::Failed("D1 took too long".into())),
     }
 }
 

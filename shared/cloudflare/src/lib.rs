@@ -1,11 +1,20 @@
-//! Adapters for Cloudflare Workers: documents in D1, and the isolate's own clock and randomness.
+//! Adapters for Cloudflare Workers: documents in D1, lanes in Queues, calls to others by `fetch`, and the isolate's own
+//! clock and randomness.
 //!
 //! An isolate has one thread, so what JavaScript hands out is not `Send`; the ports are. The adapters hide that behind
 //! `worker::send`, and nothing outside this crate knows of it. Natively the crate is empty.
+//!
+//! **Bindings outlive requests.** They may be kept and used by whatever event comes next; a call under way belongs to its
+//! event, and ends with it. So nothing here keeps a call from one event to another.
 #![cfg(target_arch = "wasm32")]
 
 mod d1;
+mod outbound;
+mod queue;
 mod system;
+mod time;
 
 pub use d1::{D1Documents, D1Driver, open};
+pub use outbound::FetchOutbound;
+pub use queue::{CloudflareQueue, Delivered, delivered};
 pub use system::{SystemClock, SystemRandom};

@@ -1,0 +1,176 @@
+//! The `Queue` port over Cloudflare Queues, one per lane, and the consuming side of what they deliver.
+//!
+//! **Sending.** A message goes as a string of JSON, which every tool can show. One `send` becomes a few `sendBatch`es, each
+//! whole or not at all; if one fails, those before it stand, as the port allows.
+//!
+//! **Consuming.** The platform pushes a batch to the Worker's `queue` handler. What the handler neither acknowledges nor
+//! gives back counts as acknowledged when it ends well, so every message must be settled. When it does not end well
+//! (the isolate died) the whole batch comes again, and each message counts one delivery more. After `max_retries` of those
+//! (`wrangler.toml`) a message moves to its lane's dead-letter queue.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use souk_core::queue::{Backlog, Delivery, MAX_SEND, Outcome, QueueError, check};
+use souk_core::{Clock as _, Lane, Message, Queue};
+use worker::js_sys::futures::JsFuture;
+use worker::js_sys::{Date, Function, Object, Promise, Reflect};
+use worker::send::SendFuture;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{Env, QueueContentType, RawMessageBuilder, SendMessage, worker_sys};
+
+use crate::SystemClock;
+use crate::time::in_time;
+
+/// How long a queue may take for one call.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How large a batch may be, in bytes: 256 KB, less a little.
+const MAX_BATCH: usize = 250_000;
+/// What the platform adds to a message, in bytes: "up to about 100".
+const OVERHEAD: usize = 128;
+
+/// The lanes as bindings.
+pub struct CloudflareQueue {
+    lanes: [worker::Queue; Lane::ALL.len()],
+}
+
+impl CloudflareQueue {
+    /// The lanes behind the bindings `QUEUE_HIGH`, `QUEUE_DEFAULT`, `QUEUE_NOTIFICATIONS` and `QUEUE_LOW`.
+    pub fn open(env: &Env) -> Result<Self, String> {
+        let bind = |name: &str| env.queue(name).map_err(|why| format!("{name}: {why}"));
+        Ok(Self {
+            lanes: [
+                bind("QUEUE_HIGH")?,
+                bind("QUEUE_DEFAULT")?,
+                bind("QUEUE_NOTIFICATIONS")?,
+                bind("QUEUE_LOW")?,
+            ],
+        })
+    }
+
+    fn lane(&self, lane: Lane) -> &worker::Queue {
+        let [high, default, notifications, low] = &self.lanes;
+        match lane {
+            Lane::High => high,
+            Lane::Default => default,
+            Lane::Notifications => notifications,
+            Lane::Low => low,
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for CloudflareQueue {
+    async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
+        let texts = check(messages)?;
+        let now = SystemClock.now();
+        SendFuture::new(async {
+            for lane in Lane::ALL {
+                let (mut batch, mut bytes) = (Vec::new(), 0);
+                for (message, text) in messages.iter().zip(&texts).filter(|(message, _)| message.lane == lane) {
+                    let size = text.len() + OVERHEAD;
+                    if bytes + size > MAX_BATCH || batch.len() == MAX_SEND {
+                        self.send_batch(lane, std::mem::take(&mut batch)).await?;
+                        bytes = 0;
+                    }
+                    bytes += size;
+                    let delay = u32::try_from(message.delay_seconds(now)).unwrap_or(0);
+                    let raw = RawMessageBuilder::new(JsValue::from_str(text)).delay_seconds(delay);
+                    batch.push(raw.build_with_content_type(QueueContentType::Text));
+                }
+                if !batch.is_empty() {
+                    self.send_batch(lane, batch).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// What the platform reckons: it may lag behind by seconds, and does not tell what waits for its time.
+    async fn backlog(&self, lane: Lane) -> Result<Backlog, QueueError> {
+        SendFuture::new(async {
+            let metrics = answer(lane, metrics(self.lane(lane))).await?;
+            let ready = number(&metrics, "backlogCount").map(|count| count as u64);
+            let oldest = Reflect::get(&metrics, &"oldestMessageTimestamp".into()).unwrap_or_default();
+            let age = oldest.dyn_ref::<Date>().map(|sent| Date::now() - sent.get_time());
+            Ok(Backlog {
+                ready,
+                delayed: None,
+                oldest_seconds: age
+                    .filter(|_| ready.is_some_and(|ready| ready > 0))
+                    .map(|ms| (ms / 1000.0) as u64),
+            })
+        })
+        .await
+    }
+}
+
+impl CloudflareQueue {
+    async fn send_batch(&self, lane: Lane, batch: Vec<SendMessage<JsValue>>) -> Result<(), QueueError> {
+        answer(lane, self.lane(lane).send_raw_batch(batch)).await
+    }
+}
+
+/// `Queue.metrics()`, which the worker crate leaves out.
+async fn metrics(queue: &worker::Queue) -> worker::Result<JsValue> {
+    let queue: &JsValue = queue.as_ref();
+    let method: Function = Reflect::get(queue, &"metrics".into())?.dyn_into()?;
+    let promise: Promise = method.call0(queue)?.dyn_into()?;
+    Ok(JsFuture::from(promise).await?)
+}
+
+async fn answer<T>(lane: Lane, call: impl Future<Output = worker::Result<T>>) -> Result<T, QueueError> {
+    let failed = |why: String| QueueError::Unavailable(format!("{}: {why}", lane.name()));
+    match in_time(PATIENCE, call).await {
+        Some(result) => result.map_err(|error| failed(error.to_string())),
+        None => Err(failed("no answer in time".into())),
+    }
+}
+
+fn number(object: &JsValue, name: &str) -> Option<f64> {
+    Reflect::get(object, &name.into()).ok()?.as_f64()
+}
+
+/// A message that a queue has delivered, and waits to hear of.
+pub struct Delivered(worker_sys::Message);
+
+/// The messages of a batch. Each must be settled: one that is not is taken for done.
+#[must_use]
+pub fn delivered(batch: &worker_sys::MessageBatch) -> Vec<Delivered> {
+    // The getters of the platform's own objects do not throw.
+    let messages = batch.messages().unwrap_or_default();
+    messages
+        .iter()
+        .map(|message| Delivered(message.unchecked_into()))
+        .collect()
+}
+
+impl Delivered {
+    /// What is delivered; an error if it is none of our messages.
+    pub fn read(&self) -> Result<Delivery, String> {
+        let body = self.0.body().ok().and_then(|body| body.as_string());
+        let message = serde_json::from_str(&body.ok_or("not a string")?).map_err(|why| why.to_string())?;
+        // The worker crate leaves it out; the first delivery is number 1.
+        let deliveries = number(self.0.as_ref(), "attempts").map_or(1, |attempts| attempts as u32);
+        Ok(Delivery { message, deliveries })
+    }
+
+    /// Tells the queue what came of it.
+    pub fn settle(&self, outcome: Outcome) {
+        // Neither throws while the handler runs.
+        let _ = match outcome {
+            Outcome::Done => self.0.ack(),
+            Outcome::Again(seconds) => {
+                let options = Object::new();
+                let _ = Reflect::set(&options, &"delaySeconds".into(), &seconds.into());
+                self.0.retry(options.into())
+            }
+        };
+    }
+
+    /// Gives it back as if its consumer had died: to come again after the queue's own `retry_delay`.
+    pub fn abandon(&self) {
+        let _ = self.0.retry(JsValue::UNDEFINED);
+    }
+}

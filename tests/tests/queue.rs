@@ -12,9 +12,11 @@ use async_trait::async_trait;
 use souk_core::{Lane, Queue};
 use souk_local::{SqliteQueue, SystemClock};
 use souk_tests::contract::queue::{Made, QueueBench, Seen, act, now};
+use souk_tests::contract::queue_worker::WorkerBench;
 use souk_tests::queue_contract;
 
 queue_contract!(sqlite, make_sqlite);
+queue_contract!(worker, make_worker);
 
 struct Sqlite {
     queue: SqliteQueue,
@@ -47,5 +49,12 @@ impl QueueBench for Sqlite {
         }
         self.queue.settle(&settled).await.unwrap();
         seen
+    }
+}
+
+async fn make_worker() -> Made {
+    match std::env::var("SOUK_TEST_D1") {
+        Ok(address) => Made::Ready(Box::new(WorkerBench::new(address))),
+        Err(_) => Made::Missing("Cloudflare Queues: set SOUK_TEST_D1 to the address of a test Worker"),
     }
 }

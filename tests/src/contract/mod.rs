@@ -10,6 +10,7 @@ pub mod cases;
 pub mod histories;
 pub mod model;
 pub mod queue;
+pub mod queue_worker;
 pub mod remote;
 mod steps;
 

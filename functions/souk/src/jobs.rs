@@ -1,12 +1,13 @@
 //! The consuming side of the local host: one thread that relays events, works off the lanes and runs the schedules.
 //!
-//! Each lane has a consumer of its own, so a lane full of slow work holds up no other. Their shares of the thread follow
+//! Each lane has consumers of its own, so a lane full of slow work holds up no other. Their shares of the thread follow
 //! from the size of their batches.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use souk_core::Lane;
 use souk_core::queue::{Outcome, QueueError};
 use souk_http::{App, Platform};
@@ -23,11 +24,20 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often schedules are looked at.
 const TICK: Duration = Duration::from_secs(60);
 
+/// How many consumers a lane has. Those who call others wait for answers most of the time, and should not wait for each
+/// other's.
+fn consumers(lane: Lane) -> usize {
+    match lane {
+        Lane::Notifications => 8,
+        Lane::High | Lane::Default | Lane::Low => 1,
+    }
+}
+
 /// How many messages of a lane are taken at a time.
 fn batch(lane: Lane) -> usize {
     match lane {
         Lane::High | Lane::Default => 100,
-        Lane::Notifications => 50,
+        Lane::Notifications => 8,
         Lane::Low => 40,
     }
 }
@@ -101,8 +111,11 @@ async fn consume_all(
             }
         }
     };
-    let [high, default, notifications, low] = Lane::ALL.map(|lane| consume(app, queue, lane, stop.clone()));
-    tokio::join!(relay, ticks, high, default, notifications, low);
+    let lanes = Lane::ALL
+        .into_iter()
+        .flat_map(|lane| std::iter::repeat_n(lane, consumers(lane)));
+    let consumers = join_all(lanes.map(|lane| consume(app, queue, lane, stop.clone())));
+    tokio::join!(relay, ticks, consumers);
 }
 
 /// Works off one lane.

@@ -24,24 +24,25 @@ const ATTEMPTS: usize = 8;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewReplay {
     /// Those made from then on ...
-    #[garde(skip)]
-    #[schema(value_type = String, format = DateTime)]
-    from: Timestamp,
+    #[garde(required)]
+    #[serde(default)]
+    #[schema(value_type = String, format = DateTime, required = true)]
+    from: Option<Timestamp>,
     /// ... and before then.
-    #[garde(custom(|to: &Timestamp, _: &()| after(*to, self.from)))]
-    #[schema(value_type = String, format = DateTime)]
-    to: Timestamp,
+    #[garde(required, custom(|to: &Option<Timestamp>, _: &()| after(*to, self.from)))]
+    #[serde(default)]
+    #[schema(value_type = String, format = DateTime, required = true)]
+    to: Option<Timestamp>,
     /// Only those that stand so: `delivered` or `failed`. Both, if it is not given; what is pending needs no replay.
     #[garde(skip)]
     #[serde(default)]
     status: Option<Status>,
 }
 
-fn after(to: Timestamp, from: Timestamp) -> garde::Result {
-    if to > from {
-        Ok(())
-    } else {
-        Err(garde::Error::new("must be later than from"))
+fn after(to: Option<Timestamp>, from: Option<Timestamp>) -> garde::Result {
+    match (to, from) {
+        (Some(to), Some(from)) if to <= from => Err(garde::Error::new("must be later than from")),
+        _ => Ok(()),
     }
 }
 
@@ -154,10 +155,13 @@ pub(crate) async fn replay_range(
 ) -> Result<Answer, Problem> {
     let (_, webhook) = find(&platform, &principal, &id).await?;
     enabled(&webhook)?;
+    let (Some(from), Some(to)) = (new.from, new.to) else {
+        return Err(Problem::invalid());
+    };
     let range = Range {
         webhook: webhook.id,
-        from: new.from,
-        to: new.to,
+        from,
+        to,
         status: new.status,
     };
     let body = serde_json::to_value(&range).map_err(|e| Problem::internal(e.to_string()))?;

@@ -28,10 +28,10 @@ pub(crate) const JOB: &str = "webhooks.deliver";
 pub(crate) const SCHEDULE: [u32; 8] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200];
 /// How long an attempt may take, in milliseconds.
 pub(crate) const TIMEOUT_MS: u32 = 10_000;
-/// How soon a delivery comes back to a circuit that is open, in milliseconds: an eighth of its age within these bounds,
-/// so that many that wait for long are not a load by waiting.
+/// How soon a delivery comes back to a circuit that is open, in milliseconds: when it has waited a quarter longer than it
+/// has already, within these bounds, so that many that wait for long are not a load by waiting.
 const SOONEST_MS: i64 = 15_000;
-const LATEST_MS: i64 = 600_000;
+const LATEST_MS: i64 = 3_600_000;
 
 pub(crate) async fn deliver(platform: Arc<Platform>, message: Message) -> Result<Effects, JobError> {
     let step: Step = serde_json::from_value(message.body.clone()).map_err(|e| JobError::Fatal(e.to_string()))?;
@@ -79,7 +79,7 @@ pub(crate) async fn deliver(platform: Arc<Platform>, message: Message) -> Result
     let result = platform.outbound.call_as(&webhook.id, call).await;
     if result == Err(OutboundError::Open) {
         let age = at.as_millisecond().saturating_sub(delivery.updated_at.as_millisecond());
-        let wait = spread((age / 8).clamp(SOONEST_MS, LATEST_MS), &platform);
+        let wait = spread((age / 4).clamp(SOONEST_MS, LATEST_MS), &platform);
         return postpone(&platform, &step, false, wait, &message);
     }
     let now = platform.now();

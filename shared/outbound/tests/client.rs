@@ -1,5 +1,11 @@
 //! The client against servers that behave and servers that do not.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "this is a test, on a real machine"
+)]
+
 #[path = "../../core/tests/hostile/mod.rs"]
 mod hostile;
 

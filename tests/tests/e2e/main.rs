@@ -26,6 +26,7 @@ mod sessions;
 mod tokens;
 mod vendors;
 mod visibility;
+mod webhook_rules;
 mod webhooks;
 mod writing;
 

@@ -1,6 +1,8 @@
 //! A server that receives webhooks, one for all tests, at `SOUK_TEST_RECEIVER` (`127.0.0.1:PORT`); the host under test has
 //! the same in `SOUK_OUTBOUND_ALLOW`. Each path is a receiver of its own, which behaves as its first part says.
 
+#![expect(clippy::disallowed_methods, reason = "tests run on a real machine")]
+
 use std::collections::HashMap;
 use std::env;
 use std::io::Write as _;

@@ -10,8 +10,9 @@
 
 pub mod category;
 mod category_routes;
-mod listing;
+pub mod listing;
 pub mod product;
+pub mod rank;
 pub mod routes;
 
 use http::{Method, StatusCode};
@@ -83,7 +84,8 @@ fn categories() -> Vec<Route> {
     ]
 }
 
-const INCLUDE: Param = Param {
+/// `include` of what shows products.
+pub const INCLUDE: Param = Param {
     name: "include",
     about: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
     schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
@@ -105,8 +107,9 @@ fn products() -> Vec<Route> {
         },
         Param {
             name: "sort",
-            about: "Newest first, cheapest first or dearest first.",
-            schema: r#"{"type":"string","enum":["newest","price","-price"],"default":"newest"}"#,
+            about: "Newest, cheapest, dearest, most voted for, or most voted for of late first. The last two are for what \
+                    everyone sees, and follow the votes a moment later.",
+            schema: r#"{"type":"string","enum":["newest","price","-price","popular","trending"],"default":"newest"}"#,
         },
         Param::text(
             "attr.*",

@@ -2,20 +2,24 @@
 //!
 //! The most telling filter picks the index, so one filter is one query. Further filters are applied to what the index
 //! gives, a bounded number of documents per request: a page may then be short and still have a `next_cursor`.
+//!
+//! `popular` and `trending` read an index of [ranks](crate::rank), and then the products that these name in one batched
+//! get. A rank may be a moment behind its product, so here every filter is applied again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT, get_one};
-use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR, resolve};
-use souk_core::{Document, Kind, Query, Role};
+use souk_core::kind::{ACCOUNT, CATEGORY, PRODUCT, VENDOR, resolve};
+use souk_core::{Document, Item, Kind, Query, Role};
 use souk_http::{
-    Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, list_documents, view,
+    Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, list_documents, profile, view,
 };
 
 use crate::category::Category;
 use crate::product::{FIELDS, List, MAX_TAG, Sort, Status, normal_tag, status_of};
+use crate::rank;
 
 /// How many full pages of an index one combined list reads at most.
 const ROUNDS: usize = 4;
@@ -70,8 +74,8 @@ impl Filter {
         Ok(filter)
     }
 
-    /// The index to read, and how many filters it leaves to be applied.
-    fn index(&self, status: Status) -> (String, bool) {
+    /// The index to read, and whether it leaves filters to be applied.
+    fn index(&self, status: Status, sort: Sort) -> (String, bool) {
         let given = [&self.category, &self.author, &self.vendor, &self.tag]
             .into_iter()
             .flatten()
@@ -88,7 +92,7 @@ impl Filter {
                 author: Some(author), ..
             } => List::Author(author),
             // Only what is public is listed by tag.
-            Filter { tag: Some(tag), .. } if status.is_public() => List::Tag(tag),
+            Filter { tag: Some(tag), .. } if status.is_public() && !sort.is_ranked() => List::Tag(tag),
             Filter {
                 category: Some(category),
                 ..
@@ -96,7 +100,12 @@ impl Filter {
             _ => List::All,
         };
         let used = usize::from(!matches!(list, List::All));
-        (list.index(status), given > used || !self.attributes.is_empty())
+        let index = if sort.is_ranked() {
+            list.ranked(status)
+        } else {
+            list.index(status)
+        };
+        (index, given > used || !self.attributes.is_empty())
     }
 
     fn admits(&self, document: &Document) -> Result<bool, Problem> {
@@ -179,12 +188,18 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
         None | Some("newest") => Sort::Newest,
         Some("price") => Sort::Cheapest,
         Some("-price") => Sort::Dearest,
-        Some(_) => return Err(bad("sort", "newest, price, -price")),
+        Some("popular") => Sort::Popular,
+        Some("trending") => Sort::Trending,
+        Some(_) => return Err(bad("sort", "newest, price, -price, popular, trending")),
     };
+    if sort.is_ranked() && !status.is_public() {
+        let detail = "popular and trending are for published and sold products";
+        return Err(Problem::bad_parameter("sort", detail));
+    }
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
     let mut filter = Filter::read(&params, &platform).await?;
     permit(status, &mut filter, &viewer)?;
-    let (index, more_filters) = filter.index(status);
+    let (index, more_filters) = filter.index(status, sort);
     let paging = Paging::read(&params, &format!("{index} {sort:?} {filter:?}"))?;
 
     let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
@@ -194,20 +209,22 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
         after: paging.after.clone(),
         ..Query::index(index, if more_filters { MAX_LIMIT } else { paging.limit })
     };
+    let filtered = more_filters || sort.is_ranked();
     let mut next = None;
     for _ in 0..ROUNDS {
         let page = platform.documents.query(&query).await?;
         next = page.next;
         let count = page.items.len();
-        for (n, item) in page.items.into_iter().enumerate() {
+        for (n, (place, document)) in products(&platform, sort, page.items).await?.into_iter().enumerate() {
+            let Some(document) = document else { continue };
             // A store may read a document a moment after the index; by then it may be in another status.
-            if status_of(&item.document)? != status || (more_filters && !filter.admits(&item.document)?) {
+            if status_of(&document)? != status || (filtered && !filter.admits(&document)?) {
                 continue;
             }
-            documents.push(item.document);
+            documents.push(document);
             if documents.len() == paging.limit {
                 // What follows on this page is for the next one.
-                next = if n + 1 < count { Some(item.sort) } else { next };
+                next = if n + 1 < count { Some(place) } else { next };
                 break;
             }
         }
@@ -225,8 +242,25 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
     Ok(viewer.answer(answer))
 }
 
+/// The products that a page of an index names, each with its place there; `None` for one that is gone.
+async fn products(
+    platform: &Platform,
+    sort: Sort,
+    items: Vec<Item>,
+) -> Result<Vec<(String, Option<Document>)>, Problem> {
+    if !sort.is_ranked() {
+        return Ok(items.into_iter().map(|item| (item.sort, Some(item.document))).collect());
+    }
+    let keys: Vec<_> = items
+        .iter()
+        .map(|item| PRODUCT.key(rank::product_at(&item.sort)))
+        .collect();
+    let found = platform.documents.get(&keys).await?;
+    Ok(items.into_iter().map(|item| item.sort).zip(found).collect())
+}
+
 /// Products as clients see them, with what `include` opens out: one batched get for all of them.
-pub(crate) async fn show_all(
+pub async fn show_all(
     platform: &Platform,
     documents: &[Document],
     selection: &Selection,
@@ -284,15 +318,13 @@ fn kind(name: &str) -> Kind {
 
 /// What others may see of it. Of an account that is its public fields alone.
 fn open(name: &str, document: &Document) -> Result<Value, Problem> {
-    let mut map: Map<String, Value> =
-        serde_json::from_slice(&view(document)).map_err(|e| Problem::internal(e.to_string()))?;
     if name == "author" {
-        map.retain(|field, _| ["id", "username", "name", "bio", "avatar", "created_at"].contains(&field.as_str()));
+        return profile(document).map(Value::Object);
     }
-    Ok(Value::Object(map))
+    serde_json::from_slice(&view(document)).map_err(|e| Problem::internal(e.to_string()))
 }
 
 /// `include` and `fields` of one product.
-pub(crate) fn selection(params: &Params) -> Result<Selection, Problem> {
+pub fn selection(params: &Params) -> Result<Selection, Problem> {
     Selection::read(params, FIELDS, INCLUDES)
 }

@@ -111,7 +111,8 @@ pub struct Product {
     pub version: u64,
 }
 
-fn id_or_object() -> utoipa::openapi::Schema {
+/// The schema of an id that `include` may open out.
+pub fn id_or_object() -> utoipa::openapi::Schema {
     use utoipa::openapi::schema::{OneOfBuilder, Type};
     use utoipa::openapi::{ObjectBuilder, Schema};
     let one = |kind: Type| Schema::Object(ObjectBuilder::new().schema_type(kind).build());
@@ -459,7 +460,7 @@ impl Product {
 
 /// The status of a stored product. It stands right behind the id, whose length is known, so a list need not read all of
 /// its products to make sure of it; a body in another order is read whole.
-pub(crate) fn status_of(document: &Document) -> Result<Status, StoreError> {
+pub fn status_of(document: &Document) -> Result<Status, StoreError> {
     const ID: usize = "{\"id\":\"prd_00000000000000000000000000000000".len();
     let status = document
         .body
@@ -510,13 +511,23 @@ impl List<'_> {
     /// The name of the index.
     #[must_use]
     pub fn index(self, status: Status) -> String {
+        self.under("products", status)
+    }
+
+    /// The name of the index of [ranks](crate::rank), which has none by tag.
+    #[must_use]
+    pub fn ranked(self, status: Status) -> String {
+        self.under("ranked", status)
+    }
+
+    fn under(self, root: &str, status: Status) -> String {
         let status = status.name();
         match self {
-            List::All => format!("products/{status}"),
-            List::Category(id) => format!("products/{status}/category/{id}"),
-            List::Author(id) => format!("products/{status}/author/{id}"),
-            List::Vendor(id) => format!("products/{status}/vendor/{id}"),
-            List::Tag(tag) => format!("products/{status}/tag/{tag}"),
+            List::All => format!("{root}/{status}"),
+            List::Category(id) => format!("{root}/{status}/category/{id}"),
+            List::Author(id) => format!("{root}/{status}/author/{id}"),
+            List::Vendor(id) => format!("{root}/{status}/vendor/{id}"),
+            List::Tag(tag) => format!("{root}/{status}/tag/{tag}"),
         }
     }
 }
@@ -537,6 +548,10 @@ pub enum Sort {
     Cheapest,
     /// The highest price first.
     Dearest,
+    /// The most votes first.
+    Popular,
+    /// The most votes of late first.
+    Trending,
 }
 
 impl Sort {
@@ -544,9 +559,15 @@ impl Sort {
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
-            Sort::Newest => "t/",
-            Sort::Cheapest | Sort::Dearest => "p/",
+            Sort::Newest | Sort::Trending => "t/",
+            Sort::Cheapest | Sort::Dearest | Sort::Popular => "p/",
         }
+    }
+
+    /// Whether it is the order of [ranks](crate::rank).
+    #[must_use]
+    pub fn is_ranked(self) -> bool {
+        matches!(self, Sort::Popular | Sort::Trending)
     }
 
     /// Whether the index is read from its end.

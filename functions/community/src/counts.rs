@@ -1,36 +1,108 @@
-//! The counts of products: votes folded by a job, many in one write.
+//! The counts of products: votes and comments folded by a job each, many in one write, and handed on to the ranks, one
+//! message per product.
+//!
+//! Adding neither conflicts nor depends on the order, so the counts are right when the last message is done. Two jobs,
+//! because a commit changes a document once, and a batch may have votes and comments of one product.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use souk_core::fact::{UPVOTE_ADDED, UpvoteFact};
+use souk_core::event::Fact;
+use souk_core::fact::{COMMENT_CREATED, COMMENT_DELETED, CommentFact, UPVOTE_ADDED, UpvoteFact};
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Message};
 use souk_http::Platform;
-use souk_http::work::{Effects, JobError, event_of};
+use souk_http::work::{Effects, JobError, cause_of, event_of};
 
-/// The job's name.
-pub(crate) const JOB: &str = "community.count";
+use crate::rank::{self, Heat};
+use crate::task::Task;
 
-pub(crate) async fn fold(platform: Arc<Platform>, messages: Vec<Message>) -> Result<Effects, JobError> {
-    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
-    for message in &messages {
+/// The job that counts votes.
+pub(crate) const UPVOTES: &str = "community.upvotes";
+/// The job that counts comments.
+pub(crate) const COMMENTS: &str = "community.comments";
+/// How many messages go into one commit: each is a mark and perhaps a product's count.
+pub(crate) const BATCH: usize = 40;
+/// What a comment weighs in `trending`, in votes.
+const COMMENT_POINTS: f64 = 0.5;
+
+/// What an event adds to a product.
+struct Delta {
+    product: String,
+    count: i64,
+    heat: Heat,
+}
+
+#[derive(Default)]
+struct Sum {
+    count: i64,
+    heat: Heat,
+}
+
+pub(crate) async fn upvotes(platform: Arc<Platform>, messages: Vec<Message>) -> Result<Effects, JobError> {
+    fold(&platform, &messages, "upvote_count", |name, fact: UpvoteFact| {
+        let sign: i8 = if name == UPVOTE_ADDED { 1 } else { -1 };
+        Delta {
+            product: fact.product,
+            count: sign.into(),
+            heat: Heat::of(sign.into(), fact.cast_at),
+        }
+    })
+    .await
+}
+
+pub(crate) async fn comments(platform: Arc<Platform>, messages: Vec<Message>) -> Result<Effects, JobError> {
+    fold(&platform, &messages, "comment_count", |name, fact: CommentFact| {
+        let sign: i8 = match name {
+            COMMENT_CREATED => 1,
+            COMMENT_DELETED => -1,
+            _ => 0,
+        };
+        Delta {
+            product: fact.product,
+            count: sign.into(),
+            heat: Heat::of(COMMENT_POINTS * f64::from(sign), fact.created_at),
+        }
+    })
+    .await
+}
+
+async fn fold<F: Fact>(
+    platform: &Platform,
+    messages: &[Message],
+    counter: &str,
+    delta: impl Fn(&str, F) -> Delta,
+) -> Result<Effects, JobError> {
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    for message in messages {
         let event = event_of(message)?;
-        if let Some(fact) = event.read::<UpvoteFact>()? {
-            *sums.entry(fact.product).or_default() += if event.name == UPVOTE_ADDED { 1 } else { -1 };
+        if let Some(fact) = event.read::<F>()? {
+            let Delta { product, count, heat } = delta(&event.name, fact);
+            let sum = sums.entry(product).or_default();
+            sum.count += count;
+            sum.heat = sum.heat.and(heat);
         }
     }
-    let sums: Vec<(String, i64)> = sums.into_iter().filter(|(_, sum)| *sum != 0).collect();
-    let keys: Vec<_> = sums.iter().map(|(product, _)| PRODUCT.key(product)).collect();
+    let trace = messages.first().and_then(|message| cause_of(message).trace);
+    let keys: Vec<_> = sums.keys().map(|product| PRODUCT.key(product)).collect();
     let mut effects = Effects::default();
-    for (found, (_, delta)) in platform.documents.get(&keys).await?.into_iter().zip(sums) {
+    for (found, (product, sum)) in platform.documents.get(&keys).await?.into_iter().zip(sums) {
         // One that was removed has no count.
-        if let Some(document) = found {
+        let Some(document) = found else { continue };
+        if sum.count != 0 {
             effects.changes.push(Change::Add {
                 key: document.key,
-                counter: "upvote_count".into(),
-                delta,
+                counter: counter.to_owned(),
+                delta: sum.count,
             });
+        }
+        if sum.count != 0 || !sum.heat.is_none() {
+            let warm = rank::Warm {
+                product,
+                heat: sum.heat,
+            };
+            let message = Task::message(platform, rank::JOB, &warm, trace.clone());
+            effects.messages.push(message);
         }
     }
     Ok(effects)

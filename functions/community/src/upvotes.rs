@@ -1,42 +1,34 @@
-//! Upvotes: one document per account and product, `upvotes/{product}` + account.
+//! Upvotes: one document per account and product, `upvotes/{product}` + account. It is the vote; the product's count and
+//! rank follow from the events that are committed with it.
 
 use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::fact::{UPVOTE_ADDED, UPVOTE_REMOVED, UpvoteFact};
-use souk_core::kind::PRODUCT;
-use souk_core::{Change, Condition, Document, Key, Timestamp};
-use souk_http::{Answer, CommitError, Member, Once, Platform, Problem, State};
+use souk_core::{Change, Condition, Key, StoreError, Timestamp};
+use souk_http::{Answer, CommitError, Member, Once, Problem, State};
 
-/// How often a write that lost a race is tried anew.
-const ATTEMPTS: usize = 8;
+use crate::{ATTEMPTS, product};
 
 #[derive(Serialize, Deserialize)]
 struct Vote {
     cast_at: Timestamp,
 }
 
-/// What votes look at in a product; the catalogue owns the rest.
-#[derive(Deserialize)]
-struct Product {
-    id: String,
-    status: String,
+/// Whether my vote stands.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Upvoted {
+    /// Whether it does.
+    upvoted: bool,
+}
+
+/// The partition of a product's votes.
+pub(crate) fn partition(product: &str) -> String {
+    format!("upvotes/{product}")
 }
 
 fn key(product: &str, account: &str) -> Key {
-    Key::new(format!("upvotes/{product}"), account)
-}
-
-/// The id of a product that everyone can see.
-pub(crate) async fn public_product(platform: &Platform, id: &str) -> Result<(String, Document), Problem> {
-    let none = || Problem::not_found("product");
-    let document = PRODUCT.find(&*platform.documents, id).await?.ok_or_else(none)?;
-    let product: Product = document.parse()?;
-    if product.status == "published" || product.status == "sold" {
-        Ok((product.id, document))
-    } else {
-        Err(none())
-    }
+    Key::new(partition(product), account)
 }
 
 pub(crate) async fn add(
@@ -45,23 +37,39 @@ pub(crate) async fn add(
     Path(id): Path<String>,
     once: Once,
 ) -> Result<Answer, Problem> {
-    let (product, _) = public_product(&platform, &id).await?;
+    let product = product::public(&platform, &id).await?.id;
     let vote = Vote {
         cast_at: platform.now(),
     };
     let body = serde_json::to_string(&vote).map_err(|e| Problem::internal(e.to_string()))?;
+    let change = Change::create(key(&product, &principal.account), body, Vec::new());
     let fact = UpvoteFact {
-        product: product.clone(),
-        account: principal.account.clone(),
+        product,
+        account: principal.account,
         cast_at: vote.cast_at,
     };
     let events = vec![once.event(UPVOTE_ADDED, &fact)?];
-    let change = Change::create(key(&product, &principal.account), body, Vec::new());
     match once.commit(vec![change], events, Answer::no_content()).await {
         // It stands already.
         Err(CommitError::Conflict(_)) => Ok(Answer::no_content()),
         result => Ok(result?),
     }
+}
+
+pub(crate) async fn show(
+    platform: State,
+    Member(principal): Member,
+    Path(id): Path<String>,
+) -> Result<Answer, Problem> {
+    let product = product::any(&platform, &id).await?;
+    let vote = get_one(&*platform.documents, key(&product.id, &principal.account)).await?;
+    // Who voted knows of the product, also if it was archived since.
+    if vote.is_none() && !product.status.is_public() {
+        return Err(Problem::not_found("product"));
+    }
+    Answer::json(&Upvoted {
+        upvoted: vote.is_some(),
+    })
 }
 
 pub(crate) async fn remove(
@@ -70,13 +78,15 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     once: Once,
 ) -> Result<Answer, Problem> {
-    // Also of a product that was archived since.
-    let found = PRODUCT.find(&*platform.documents, &id).await?;
-    let product: Product = found.ok_or_else(|| Problem::not_found("product"))?.parse()?;
+    let product = product::any(&platform, &id).await?;
     let key = key(&product.id, &principal.account);
     for _ in 0..ATTEMPTS {
         let Some(document) = get_one(&*platform.documents, key.clone()).await? else {
-            return Ok(Answer::no_content());
+            return if product.status.is_public() {
+                Ok(Answer::no_content())
+            } else {
+                Err(Problem::not_found("product"))
+            };
         };
         let vote: Vote = document.parse()?;
         let fact = UpvoteFact {
@@ -95,5 +105,5 @@ pub(crate) async fn remove(
             result => return Ok(result?),
         }
     }
-    Err(souk_core::StoreError::Conflict(0).into())
+    Err(StoreError::Conflict(0).into())
 }

@@ -18,6 +18,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -28,6 +29,9 @@ pub use reply::Reply;
 const PATIENCE: usize = 20;
 /// How long the admin's access token is used: well below the ten minutes that it lives.
 const FRESH: Duration = Duration::from_secs(300);
+
+/// How long what happens in the background may take.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The market under test.
 #[derive(Clone)]
@@ -66,6 +70,20 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{:016x}", RandomState::new().build_hasher().finish())
 }
 
+/// What `look` finds, as soon as it does: for what happens in the background. Panics with what it says if it never does.
+pub async fn eventually<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    let mut wait = Duration::from_millis(20);
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(why) => assert!(begin.elapsed() < DEADLINE, "this has not become what it should: {why}"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+}
+
 impl Market {
     /// Somebody who has not signed in.
     #[must_use]
@@ -88,6 +106,31 @@ impl Market {
         let mut client = self.sign_in(&email, new["password"].as_str().unwrap()).await;
         client.me = me;
         client
+    }
+
+    /// So many members whom all tests share, for what anybody may do: each new account costs a password hash.
+    pub async fn members(&self, count: usize) -> Vec<Client> {
+        static MEMBERS: tokio::sync::Mutex<Vec<(Instant, Client)>> = tokio::sync::Mutex::const_new(Vec::new());
+        let mut members = MEMBERS.lock().await;
+        let known = std::mem::take(&mut *members).into_iter().map(Some);
+        let fresh = known.chain(std::iter::repeat(None)).take(count.max(members.len()));
+        let fresh = fresh.map(async |known| match known {
+            Some((since, member)) if since.elapsed() < FRESH => (since, member),
+            Some((_, member)) => {
+                let since = Instant::now();
+                let email = member.me["email"].as_str().unwrap();
+                let me = member.me.clone();
+                let again = self.sign_in(email, &member.password).await;
+                (since, Client { me, ..again })
+            }
+            None => (Instant::now(), self.member().await),
+        });
+        *members = stream::iter(fresh).buffered(8).collect().await;
+        let own = members.iter().take(count).map(|(_, member)| Client {
+            market: self.clone(),
+            ..member.clone()
+        });
+        own.collect()
     }
 
     /// A new session of an account.
@@ -237,6 +280,18 @@ impl Client {
             .await
             .expect(200)
             .json
+    }
+
+    /// What is at `path` as soon as `done` says so of it: for what happens in the background. Panics if it never does.
+    pub async fn until(&self, path: &str, done: impl Fn(&Value) -> bool) -> Value {
+        eventually(async || {
+            let found = self.get(path).patient().await.expect(200);
+            let is_done = done(&found.json);
+            is_done
+                .then_some(found.json)
+                .ok_or(format!("{path}: {:.2000}", found.body))
+        })
+        .await
     }
 
     /// Everything in a list, page by page, until there is no next cursor.

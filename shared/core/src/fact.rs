@@ -100,6 +100,9 @@ pub struct CommentFact {
     pub author: String,
     /// The comment that it replies to.
     pub parent: Option<String>,
+    /// When it was written, also for one that is edited or taken back.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
 }
 
 /// `comment.created`

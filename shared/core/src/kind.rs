@@ -30,6 +30,11 @@ pub const CATEGORY: Kind = Kind {
     name: "category",
     prefix: "cat",
 };
+/// Comments; they have no names.
+pub const COMMENT: Kind = Kind {
+    name: "comment",
+    prefix: "cmt",
+};
 /// Products, by slug.
 pub const PRODUCT: Kind = Kind {
     name: "product",

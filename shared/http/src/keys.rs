@@ -145,7 +145,8 @@ impl Keys {
     }
 
     /// A keyed digest: cannot be guessed by whoever reads the store, the same for the same input.
-    pub(crate) fn digest(&self, input: &[u8]) -> String {
+    #[must_use]
+    pub fn digest(&self, input: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(self.0.first().map(|pair| mac(&pair.sealing, input)).unwrap_or_default())
     }
 

@@ -43,7 +43,7 @@ pub use platform::{PasswordCost, Platform, Ports, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};
 pub use route::{Access, Cache, Function, Param, Params, Route, Schema};
-pub use view::{Selection, beside, rename, view, written};
+pub use view::{Selection, beside, profile, rename, view, written};
 pub use viewer::{Anonymous, Member, Viewer};
 
 /// The state behind every handler.

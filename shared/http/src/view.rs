@@ -35,6 +35,15 @@ pub(crate) fn view_into(document: &Document, out: &mut Vec<u8>) {
     let _ = write!(out, "\"version\":{}}}", document.version);
 }
 
+/// An account as others see it, for `include=author`.
+pub fn profile(account: &Document) -> Result<Map<String, Value>, Problem> {
+    const PUBLIC: [&str; 6] = ["id", "username", "name", "bio", "avatar", "created_at"];
+    let mut map: Map<String, Value> =
+        serde_json::from_str(&account.body).map_err(|e| Problem::internal(e.to_string()))?;
+    map.retain(|field, _| PUBLIC.contains(&field.as_str()));
+    Ok(map)
+}
+
 /// For `skip_serializing_if`: such fields (counters, the version) are kept beside the body, and [`view`] puts them back.
 pub fn beside<T>(_: &T) -> bool {
     true

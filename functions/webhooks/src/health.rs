@@ -131,7 +131,9 @@ pub(crate) async fn switch_off(platform: &Platform, id: &str, reason: String, ca
         match platform.commit(vec![change], vec![event], Vec::new()).await {
             Err(StoreError::Conflict(_)) => {}
             result => {
-                tracing::warn!(webhook = id, reason, "webhook switched off");
+                if result.is_ok() {
+                    tracing::warn!(webhook = id, reason, "webhook switched off");
+                }
                 return result;
             }
         }

@@ -8,6 +8,8 @@ mod log;
 mod log_line;
 mod market;
 mod operator;
+#[cfg(feature = "testing")]
+mod power_loss;
 mod server;
 
 use std::io::Write as _;
@@ -122,6 +124,8 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    #[cfg(feature = "testing")]
+    power_loss::arm();
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

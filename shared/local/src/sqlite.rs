@@ -171,7 +171,13 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;",
-    )
+    )?;
+    // So that the crash test can show what less than `FULL` would lose.
+    #[cfg(feature = "testing")]
+    if let Ok(level) = std::env::var("SOUK_TEST_SYNCHRONOUS") {
+        connection.pragma_update(None, "synchronous", level)?;
+    }
+    Ok(())
 }
 
 /// Applies the migrations that the file has not had; `user_version` counts them.

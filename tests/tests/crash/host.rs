@@ -21,10 +21,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on this data and waits until it is ready.
-    pub(crate) async fn start(binary: &Path, data: &Path) -> Self {
+    /// Starts it on this data and waits until it is ready. With `synchronous` its files lose what it does not sync.
+    pub(crate) async fn start(binary: &Path, data: &Path, synchronous: Option<&str>) -> Self {
         let said = data.with_extension("log");
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        if let Some(level) = synchronous {
+            command
+                .env("SOUK_TEST_POWER_LOSS", "1")
+                .env("SOUK_TEST_SYNCHRONOUS", level);
+        }
+        let child = command
             .args(["serve", "--no-demo", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("SOUK_FIRST_ADMIN", ADMIN)
@@ -59,10 +65,28 @@ impl Server {
         }
     }
 
+    /// Its resident memory, in megabytes; where the system tells.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+    }
+
     /// Ends it without a warning.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it as an operator would; all that it has is in its files then.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Anonymous calls.

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod authorization;
+mod background;
 mod browsers;
 mod caching;
 mod categories;

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -24,8 +25,10 @@ import uuid
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SCENARIOS = ("get", "list", "create", "mixed")
-WRITES = ("create", "mixed")
+SCENARIOS = ("get", "list", "create", "mixed", "upvote", "comment", "jobs")
+WRITES = ("create", "mixed", "upvote", "comment")
+# How many messages one run of `jobs` works off.
+MESSAGES = 20_000
 BODY = {
     "title": "Bench lamp {n}",
     "description": "Hand-beaten brass with a linen shade, made to be created again and again. " * 3,
@@ -101,12 +104,18 @@ class Target:
         self.api, self.headers, self.create = Api(url), list(headers), create or "/v1/products"
         self.get, self.lists = get or "/v1/products/{id}", lists or ["/v1/products?limit=20"]
         self.ids, self.body = ids, body
-        self.reads = None
+        self.reads = self.found = None
+
+    def known(self):
+        """The ids of products to draw from, looked up once."""
+        if self.found is None:
+            self.found = self.api.ids(self.ids)
+        return self.found
 
     def plan(self, scenario):
         """Writes the file for load.lua. Reads are looked up once, a token for each file: it lives for minutes only."""
         if self.reads is None:
-            ids = self.api.ids(self.ids) if "{id}" in self.get + "".join(self.lists) else ()
+            ids = self.known() if "{id}" in self.get + "".join(self.lists) else ()
             self.reads = {
                 "get": expand(self.get, ids),
                 "list": [path for text in self.lists for path in expand(text, ids)],
@@ -117,6 +126,12 @@ class Target:
             if self.body is None:
                 self.body = json.dumps(BODY).replace("{category}", self.api.category())
             lines += [("create", self.create), ("body", self.body), ("create-header", "Content-Type: application/json")]
+            if scenario in ("upvote", "comment"):
+                paths = expand("/v1/products/{id}", self.known())
+                lines += [("vote", f"{path}/upvote") for path in paths]
+                lines += [("comment", f"{path}/comments") for path in paths]
+            if scenario == "comment":
+                lines.append(("body", json.dumps({"body": "Is the shade linen, and does it ship to Lisbon? {n}"})))
             if self.login:
                 lines.append(("create-header", f"Authorization: Bearer {self.api.sign_in(self.login)}"))
         # Such a file is readable by its owner alone, as a token must be.
@@ -144,19 +159,77 @@ class Target:
         now, requests, elapsed = os.times(), max(1, r["requests"]), r["seconds"]
         client = now.children_user + now.children_system - own.children_user - own.children_system
         spent = machine.cpu_seconds(self.pid) - server if self.pid else None
+        other = machine.busy_seconds() - busy - client - spent if self.pid else None
+        whole = spent
+        if self.pid and scenario in WRITES:  # what follows from the requests is part of their cost
+            machine.wait_for_quiet(lambda: machine.cpu_seconds(self.pid), 120)
+            whole = machine.cpu_seconds(self.pid) - server
         return {
             "rps": r["requests"] / elapsed,
             "p50_ms": r["p50_ms"],
             "p99_ms": r["p99_ms"],
-            "cpu_us": spent / requests * 1e6 if self.pid else None,
+            "cpu_us": whole / requests * 1e6 if self.pid else None,
             "server_cores": spent / elapsed if self.pid else None,
             "client_cores": client / elapsed,
-            "other_cores": max(0.0, machine.busy_seconds() - busy - client - spent) / elapsed if self.pid else None,
+            "other_cores": max(0.0, other) / elapsed if self.pid else None,
             "rss_mb": machine.rss_mb(self.pid) if self.pid else None,
             "bytes": r["bytes"] / requests,
             "requests": r["requests"],
             "errors": r["refused"] + r["broken"] + r["timed_out"],
         }
+
+
+    def work(self, data):
+        """One run of `jobs`: messages as votes make them, put into the queue of the local host's folder, until all are
+        done. A message is what a request is elsewhere."""
+        queue = sqlite3.connect(f"{data}/queue.db", timeout=30)
+        count = "SELECT count(*) FROM messages"
+        machine.wait_for_quiet(lambda: machine.cpu_seconds(self.pid), 30)
+        with queue:
+            queue.executemany("INSERT INTO messages (lane, due, message) VALUES ('default', ?, ?)", votes(self.known()))
+        # The server looks twice a second for what other processes send.
+        while queue.execute(count).fetchone()[0] >= MESSAGES:
+            time.sleep(0.001)
+        began, server, busy = time.monotonic(), machine.cpu_seconds(self.pid), machine.busy_seconds()
+        left = done = queue.execute(count).fetchone()[0]
+        while left:
+            time.sleep(0.02)
+            left = queue.execute(count).fetchone()[0]
+            if time.monotonic() - began > 300:
+                sys.exit(f"{left} messages are still there after five minutes")
+        elapsed, spent = time.monotonic() - began, machine.cpu_seconds(self.pid) - server
+        return {
+            "rps": done / elapsed,
+            "p50_ms": None,
+            "p99_ms": None,
+            "cpu_us": spent / done * 1e6,
+            "server_cores": spent / elapsed,
+            "client_cores": None,
+            "other_cores": max(0.0, machine.busy_seconds() - busy - spent) / elapsed,
+            "rss_mb": machine.rss_mb(self.pid),
+            "bytes": None,
+            "requests": done,
+            "errors": 0,
+        }
+
+
+def votes(products):
+    """Messages of `upvote.added`, for both jobs that get it, as rows of the queue: by turns for all products."""
+    now = time.time()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    for n in range(MESSAGES // 2):
+        event = {
+            "id": f"evt_{int(now * 1000):012x}{uuid.uuid4().hex[:20]}",
+            "type": "upvote.added",
+            "version": 1,
+            "time": at,
+            "actor": None,
+            "trace": None,
+            "data": {"product": products[n % len(products)], "account": f"acc_{n:032x}", "cast_at": at},
+        }
+        for job in ("community.count", "jobs.log"):
+            message = {"id": f"{event['id']}.{job}", "job": job, "lane": "default", "body": event, "created_at": at}
+            yield int(now * 1000), json.dumps(message)
 
 
 def summary(runs):
@@ -227,7 +300,7 @@ def add_load_options(parser, runs, scenarios, connections):
 
 
 def limit_of(options, scenario):
-    writes = {"create": options.limit_writes, "mixed": options.limit_writes * 10}
+    writes = {"create": options.limit_writes, "comment": options.limit_writes, "mixed": options.limit_writes * 10}
     return min(options.limit, writes.get(scenario, options.limit))
 
 
@@ -242,7 +315,8 @@ def main():
     parser.add_argument(
         "--pid", type=int, help="of the server on this machine: adds CPU and memory of its process tree"
     )
-    parser.add_argument("--login", metavar="NAME:PASSWORD", help="who creates; needed by create and mixed")
+    parser.add_argument("--login", metavar="NAME:PASSWORD", help="who creates, votes and comments")
+    parser.add_argument("--data", metavar="DIR", help="the local host's folder; needed by jobs")
     parser.add_argument("--ids", type=int, default=20_000, help="how many products `get` draws from")
     parser.add_argument("--get", metavar="PATH", help="default /v1/products/{id}; {1..20000} makes a range")
     parser.add_argument(
@@ -251,15 +325,21 @@ def main():
     parser.add_argument("--create", metavar="PATH", help="default /v1/products")
     parser.add_argument("--body", help="of a creation, with {n} for a number of its own")
     parser.add_argument("--header", action="append", default=[], help="sent with every request")
-    add_load_options(parser, runs=3, scenarios=list(SCENARIOS), connections=[16, 64])
+    add_load_options(parser, runs=3, scenarios=["get", "list", "create", "mixed"], connections=[16, 64])
     options = parser.parse_args()
     need_wrk()
     if not options.login and not options.header and set(options.scenarios) & set(WRITES):
-        parser.error("create and mixed need --login NAME:PASSWORD (or --scenarios get,list)")
+        parser.error(f"{', '.join(WRITES)} need --login NAME:PASSWORD (or --scenarios get,list)")
+    if "jobs" in options.scenarios and not (options.data and options.pid):
+        parser.error("jobs needs --data DIR and --pid of the local host")
     o = options
     target = Target("server", o.url, o.pid, o.get, o.list, o.create, o.body, o.header, o.login, o.ids)
     rows = []
     for scenario in options.scenarios:
+        if scenario == "jobs":
+            runs = [target.work(options.data) for _ in range(options.runs)]
+            rows.append({"scenario": scenario, "connections": None, **summary(runs), "runs": runs})
+            continue
         for connections in options.connections:
             limit = limit_of(options, scenario)
             if options.warmup:

@@ -2,12 +2,15 @@
 --
 -- Arguments: SCENARIO PLAN SEED LIMIT. PLAN is a file of `kind<TAB>text` lines that bench.py wrote: `get` and `list`
 -- give a path each, `header` a header of every request, `create` the path, `create-header` a header and `body` the text
--- of creations, in which {n} stands for a number of its own per request. LIMIT requests end the run early.
+-- of creations, in which {n} stands for a number of its own per request. `vote` and `comment` are paths to vote and to
+-- comment at. LIMIT requests end the run early.
 
 local ffi = require("ffi")
 ffi.cdef("int kill(int, int); int getpid(void);")
 
 local reads = { get = {}, list = {} }
+local places = { vote = {}, comment = {} }
+local first = 0
 local common, creation = {}, { path = nil, headers = {}, body = "" }
 local scenario, seed, limit, sent = "get", "0", math.huge, 0
 
@@ -20,6 +23,7 @@ function init(args)
     elseif kind == "create-header" then creation.headers[name] = value
     elseif kind == "create" then creation.path = text
     elseif kind == "body" then creation.body = text
+    elseif places[kind] then table.insert(places[kind], text)
     else table.insert(reads[kind], text) end
   end
   -- Formatted once: what is left per request is a random number and a table look-up.
@@ -27,6 +31,7 @@ function init(args)
     for i, path in ipairs(paths) do paths[i] = wrk.format("GET", path, common) end
   end
   math.randomseed(tonumber(seed, 16))
+  first = math.random(1000000)
 end
 
 local function read(kind)
@@ -39,11 +44,29 @@ local function create()
   return wrk.format("POST", creation.path, creation.headers, (creation.body:gsub("{n}", seed .. " " .. sent)))
 end
 
+-- Casts a vote for one product, then takes back the one cast many votes ago: by then it was answered.
+local LAG = 500
+local function vote()
+  local turn = math.floor(sent / 2)
+  local method = sent % 2 == 0 and "PUT" or "DELETE"
+  if method == "DELETE" then turn = turn - LAG end
+  local path = places.vote[(first + turn) % #places.vote + 1]
+  return wrk.format(method, path, creation.headers)
+end
+
+local function comment()
+  creation.path = places.comment[math.random(#places.comment)]
+  return create()
+end
+
+local other = { create = create, upvote = vote, comment = comment }
+
 function request()
   sent = sent + 1
   -- wrk knows no limit but time; an interrupt makes it stop now and still report.
   if sent >= limit then ffi.C.kill(ffi.C.getpid(), 2) end
-  if scenario ~= "mixed" then return scenario == "create" and create() or read(scenario) end
+  if other[scenario] then return other[scenario]() end
+  if scenario ~= "mixed" then return read(scenario) end
   local draw = math.random(100)
   if draw <= 50 then return read("list") elseif draw <= 90 then return read("get") else return create() end
 end

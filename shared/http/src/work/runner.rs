@@ -169,6 +169,12 @@ fn mark(id: &str) -> Key {
     Key::of("inbox", id)
 }
 
+/// Whether its effects are committed. If that cannot be found out, they are not.
+async fn is_done(platform: &Platform, message: &Message) -> bool {
+    let found = souk_core::documents::get_one(&*platform.documents, mark(&message.id)).await;
+    found.is_ok_and(|mark| mark.is_some())
+}
+
 /// Runs the job for those of `messages` that it has not been done for, and commits what came of it with their marks.
 async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Result<(), JobError> {
     for _ in 0..RACES {
@@ -235,6 +241,8 @@ async fn settle(
             return (send_again(platform, message).await, None);
         }
         Fate::Failed(error) => error,
+        // It may have ended with its batch, after it was done.
+        Fate::Lethal if is_done(platform, &message).await => return (Outcome::Done, Some("done")),
         Fate::Lethal => JobError::Fatal("its consumers ended before they had done it, again and again".into()),
         Fate::Unknown => JobError::Fatal("there is no such job".into()),
     };

@@ -40,7 +40,7 @@ async fn make_dynamodb(clock: Arc<TestClock>) -> Made {
     use souk_aws::{DynamoDocuments, Settings, SystemRandom};
     let open = async |address| {
         let store = DynamoDocuments::new(
-            Settings::emulator(address),
+            &Settings::emulator(address),
             "souk-contract",
             clock,
             Arc::new(SystemRandom),

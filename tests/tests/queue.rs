@@ -17,6 +17,7 @@ use souk_tests::queue_contract;
 
 queue_contract!(sqlite, make_sqlite);
 queue_contract!(worker, make_worker);
+queue_contract!(sqs, make_sqs);
 
 struct Sqlite {
     queue: SqliteQueue,
@@ -57,4 +58,19 @@ async fn make_worker() -> Made {
         Ok(address) => Made::Ready(Box::new(WorkerBench::new(address))),
         Err(_) => Made::Missing("Cloudflare Queues: set SOUK_TEST_D1 to the address of a test Worker"),
     }
+}
+
+#[cfg(feature = "dynamodb")]
+async fn make_sqs() -> Made {
+    match std::env::var("SOUK_TEST_SQS") {
+        Ok(address) => Made::Ready(Box::new(
+            souk_tests::contract::queue_sqs::SqsBench::create(address).await,
+        )),
+        Err(_) => Made::Missing("SQS: set SOUK_TEST_SQS to the address of an emulator"),
+    }
+}
+
+#[cfg(not(feature = "dynamodb"))]
+async fn make_sqs() -> Made {
+    Made::Missing("SQS: use --features dynamodb")
 }

@@ -8,14 +8,14 @@ use std::convert::Infallible;
 use std::mem;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::{LambdaRequest, RequestOrigin};
 use lambda_http::{Body, IntoResponse as _, TransformResponse};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
-use souk_http::MAX_BODY;
+use souk_http::{ClientAddress, MAX_BODY};
 
 /// What a query, and what a path cannot hold as it is. Escapes stay escapes.
 const QUERY: &AsciiSet = &CONTROLS
@@ -32,8 +32,9 @@ const QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 const PATH: &AsciiSet = &QUERY.add(b'?');
 
-/// The request that a client sent, with no body if it is too large. Only what is no event at all fails.
-pub fn request(mut event: Value) -> serde_json::Result<Request<Option<Bytes>>> {
+/// The request that a client sent, with no body if it is too large. Only what is no event at all fails. `proxies` is how
+/// many of ours are in front of the API.
+pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<Option<Bytes>>> {
     if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
         let valid = |value: &Value| value.as_str().is_some_and(|value| HeaderValue::from_str(value).is_ok());
         headers.retain(|name, value| HeaderName::try_from(name).is_ok() && valid(value));
@@ -44,11 +45,14 @@ pub fn request(mut event: Value) -> serde_json::Result<Request<Option<Bytes>>> {
     let query = event.raw_query_string.take().unwrap_or_default();
     event.request_context.domain_name = None;
     event.request_context.stage = None;
+    let address = event.request_context.http.source_ip.take().unwrap_or_default();
     let headers = mem::take(&mut event.headers);
     let (mut parts, body) = lambda_http::Request::from(LambdaRequest::ApiGatewayV2(event)).into_parts();
     parts.uri = target(&path, &query);
     let cookies = mem::replace(&mut parts.headers, headers);
     parts.headers.extend(cookies);
+    let address = forwarded_for(&parts.headers, proxies).unwrap_or(address);
+    parts.extensions.insert(ClientAddress(address));
     let body = (body.len() <= MAX_BODY).then(|| Bytes::copy_from_slice(&body));
     Ok(Request::from_parts(parts, body))
 }
@@ -76,6 +80,13 @@ pub async fn answer(response: Response<Bytes>) -> Result<impl Serialize, Infalli
     TransformResponse::<Response<Body>, _>::Response(RequestOrigin::ApiGatewayV2, response.into_response()).await
 }
 
+/// The address that the outermost of so many proxies saw. Each of them, and the API, notes at the end of the header whom it
+/// talks to; what is before those is the client's own invention.
+fn forwarded_for(headers: &HeaderMap, proxies: usize) -> Option<String> {
+    let noted = headers.get("x-forwarded-for").filter(|_| proxies > 0)?.to_str().ok()?;
+    noted.rsplit(',').nth(proxies).map(|address| address.trim().to_owned())
+}
+
 /// The path, which API Gateway may have decoded, and the query as the client wrote it.
 fn target(path: &str, query: &str) -> Uri {
     let slash = if path.starts_with('/') { "" } else { "/" };
@@ -93,7 +104,7 @@ mod tests {
     use super::*;
 
     fn request(event: Value) -> Request<Option<Bytes>> {
-        super::request(event).unwrap()
+        super::request(event, 0).unwrap()
     }
 
     async fn answer(response: Response<Bytes>) -> Value {
@@ -154,6 +165,30 @@ mod tests {
     }
 
     #[test]
+    fn the_clients_address_is_what_we_saw_and_not_what_it_says() {
+        let address = |event: Value, proxies| {
+            let request = super::request(event, proxies).unwrap();
+            request.extensions().get::<ClientAddress>().unwrap().0.clone()
+        };
+        let mut event = event("/", "");
+        event["requestContext"]["http"]["sourceIp"] = "192.0.2.9".into();
+        for (header, proxies, expected) in [
+            ("6.6.6.6, 192.0.2.9", 0, "192.0.2.9"),
+            ("6.6.6.6, 2001:db8::1, 192.0.2.9", 1, "2001:db8::1"),
+            ("6.6.6.6,198.51.100.7,192.0.2.1,192.0.2.9", 2, "198.51.100.7"),
+            ("192.0.2.9", 1, "192.0.2.9"),
+            ("", 1, "192.0.2.9"),
+        ] {
+            event["headers"]["x-forwarded-for"] = header.into();
+            assert_eq!(address(event.clone(), proxies), expected);
+        }
+        assert_eq!(
+            address(json!({ "requestContext": { "http": { "method": "GET" } } }), 1),
+            ""
+        );
+    }
+
+    #[test]
     fn the_least_event_is_a_request_too() {
         let mut least = json!({ "rawPath": "", "requestContext": { "http": { "method": "GET" } } });
         let bare = json!({ "requestContext": { "http": { "method": "GET" } } });
@@ -176,8 +211,8 @@ mod tests {
             assert!(request.headers().is_empty());
             assert_eq!(request.body().as_deref(), Some(&b""[..]));
         }
-        assert!(super::request(json!({ "detail-type": "Scheduled Event" })).is_err());
-        assert!(super::request(Value::Null).is_err());
+        assert!(super::request(json!({ "detail-type": "Scheduled Event" }), 0).is_err());
+        assert!(super::request(Value::Null, 0).is_err());
     }
 
     #[test]
@@ -281,7 +316,7 @@ mod tests {
             ("é", false),
         ] {
             event["requestContext"]["http"]["method"] = method.into();
-            let request = super::request(event.clone());
+            let request = super::request(event.clone(), 0);
             assert_eq!(
                 request.ok().map(|request| request.method() == method),
                 arrives.then_some(true)

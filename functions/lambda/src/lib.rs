@@ -1,22 +1,83 @@
-//! The AWS host: builds the platform from the environment and answers API Gateway's events with one function.
+//! The AWS host: builds the platform from the environment, answers API Gateway's events with one function, and does the
+//! work in the background of all of them.
 //!
 //! Each function is a binary of its own (`src/bin`), so that it starts fast and may do no more than its own role in
-//! `template.yaml` allows. A Lambda answers one request at a time; more requests make more Lambdas.
+//! `template.yaml` allows. A Lambda answers one event at a time; more events make more Lambdas.
+//!
+//! **Requests.** A Lambda is frozen when it has answered, so what a request has committed is handed to the queue before
+//! that. If the queue does not answer in time the client is not kept waiting: the sweeper hands it over later.
+//!
+//! **Work** is done by one more binary, the worker: SQS invokes it with batches of messages, the clock every minute.
 
 pub mod event;
+mod queue_event;
 
 use std::env;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
-use souk_aws::{DynamoDocuments, SystemClock, SystemRandom};
-use souk_core::{Clock, Random};
-use souk_http::{App, Function, Keys, PasswordCost, Platform, Settings};
+use souk_aws::{DynamoDocuments, SqsQueue, SystemClock, SystemRandom};
+use souk_core::outbound::{Call, OutboundError, Reply};
+use souk_core::{Clock, Outbound};
+use souk_http::work::Subscription;
+use souk_http::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
 use tracing_subscriber::EnvFilter;
 
-/// Serves `function` until the Lambda service ends the process.
-pub async fn run(function: Function) -> Result<(), Error> {
+/// How long a client waits for the queue at most.
+const RELAY: Duration = Duration::from_millis(1500);
+/// How long nobody waits any more, in milliseconds, after one has waited in vain.
+const PAUSE: i64 = 10_000;
+
+/// Which jobs get which events. Data alone, so that no function's binary has the others' code in it.
+const SUBSCRIPTIONS: [&[Subscription]; 2] = [souk_community::SUBSCRIPTIONS, souk_webhooks::SUBSCRIPTIONS];
+
+/// Every function there is.
+fn functions() -> [Function; 7] {
+    [
+        souk_catalog::function(),
+        souk_community::function(),
+        souk_identity::function(),
+        souk_jobs::function(),
+        souk_ops::function(),
+        souk_vendors::function(),
+        souk_webhooks::function(),
+    ]
+}
+
+/// Serves the routes of `function` until the Lambda service ends the process.
+pub async fn serve(function: Function) -> Result<(), Error> {
+    log();
+    // `SOUK_PROXIES`: how many proxies of ours, such as CloudFront, are between the client and the API.
+    let proxies = match env::var("SOUK_PROXIES") {
+        Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
+        Err(_) => 0,
+    };
+    let Host { app, .. } = &host([function], |_| Arc::new(NoOutbound))?;
+    let relay = &Relay::default();
+    let answer = async |event: LambdaEvent<Value>| {
+        let request = event::request(event.payload, proxies)?;
+        let response = app.handle(request).await;
+        relay.run(app, &SystemClock).await;
+        Ok::<_, Error>(event::answer(response).await?)
+    };
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+/// Does the jobs and runs the schedules of all functions until the Lambda service ends the process.
+pub async fn work() -> Result<(), Error> {
+    log();
+    let Host { app, queue } = &host(functions(), |settings| {
+        Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
+    })?;
+    let answer = async |event: LambdaEvent<Value>| queue_event::answer(app, queue, event.payload).await;
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+fn log() {
     // The Lambda service takes lines of JSON as they are.
     tracing_subscriber::fmt()
         .json()
@@ -24,28 +85,128 @@ pub async fn run(function: Function) -> Result<(), Error> {
         .with_target(false)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
-    let app = &App::new(Arc::new(platform()?), [function]);
-    let answer = async |event: LambdaEvent<Value>| {
-        let request = event::request(event.payload)?;
-        Ok::<_, Error>(event::answer(app.handle(request).await).await?)
-    };
-    lambda_runtime::run(service_fn(answer)).await
 }
 
-/// The ports and settings, from the environment that `template.yaml` sets.
-fn platform() -> Result<Platform, String> {
+struct Host {
+    app: App,
+    queue: Arc<SqsQueue>,
+}
+
+/// The functions over the ports and settings, from the environment that `template.yaml` sets.
+fn host(
+    functions: impl IntoIterator<Item = Function>,
+    outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
+) -> Result<Host, String> {
     let required = |name: &str| env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    Ok(Platform {
-        documents: Arc::new(DynamoDocuments::connect(
+    let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
+    let aws = souk_aws::Settings::from_env()?;
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let queue = Arc::new(SqsQueue::new(
+        &aws,
+        required("SOUK_QUEUE_PREFIX")?,
+        clock.clone(),
+        random.clone(),
+    ));
+    let ports = Ports {
+        documents: Arc::new(DynamoDocuments::new(
+            &aws,
             required("SOUK_TABLE")?,
             clock.clone(),
             random.clone(),
-        )?),
+        )),
+        queue: queue.clone(),
+        outbound: outbound(&settings),
         clock,
         random,
-        keys: Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?,
-        settings: Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?,
+    };
+    let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
+    let platform = Arc::new(Platform::new(ports, keys, settings, SUBSCRIPTIONS.concat()));
+    Ok(Host {
+        app: App::new(platform, functions),
+        queue,
     })
+}
+
+/// Hands over what requests have committed, within bounds.
+#[derive(Default)]
+struct Relay {
+    /// Not before, in milliseconds since 1970.
+    paused_until: AtomicI64,
+}
+
+impl Relay {
+    #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
+    async fn run(&self, app: &App, clock: &dyn Clock) {
+        let now = || clock.now().as_millisecond();
+        if !app.has_news() || now() < self.paused_until.load(Ordering::Relaxed) {
+            return;
+        }
+        if tokio::time::timeout(RELAY, app.relay()).await.is_err() {
+            tracing::warn!("the queue does not answer in time");
+            self.paused_until.store(now().saturating_add(PAUSE), Ordering::Relaxed);
+        }
+    }
+}
+
+/// For those who call nobody: only jobs do.
+struct NoOutbound;
+
+#[async_trait]
+impl Outbound for NoOutbound {
+    async fn call(&self, _call: Call) -> Result<Reply, OutboundError> {
+        Err(OutboundError::Refused("only the worker calls others".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subscriptions_are_those_of_the_functions() {
+        let own = functions().map(|function| function.subscriptions).concat();
+        let listed = SUBSCRIPTIONS.concat();
+        assert!(own.iter().all(|subscription| listed.contains(subscription)), "{own:?}");
+        assert_eq!(own.len(), listed.len());
+    }
+
+    /// API Gateway takes the route that says a whole path, then the one whose beginning is the longest, then `$default`.
+    #[test]
+    fn every_route_of_the_template_leads_to_its_function() {
+        let template = include_str!("../../../template.yaml");
+        let between = |line: &'static str, before: &str, after: &str| -> Option<&'static str> {
+            line.split_once(before)?.1.split_once(after).map(|(text, _)| text)
+        };
+        let routes: Vec<_> = template
+            .lines()
+            .filter_map(|line| {
+                Some((
+                    between(line, "RouteKey: \"ANY ", "\"")?,
+                    between(line, "/${", "Integration}")?,
+                ))
+            })
+            .collect();
+        let matches = |route: &str, path: &str| match route.strip_suffix("{proxy+}") {
+            Some(start) => path.len() > start.len() && path.starts_with(start),
+            None => {
+                let (route, path) = (route.split('/'), path.split('/'));
+                route.clone().count() == path.clone().count()
+                    && route
+                        .zip(path)
+                        .all(|(name, value)| name.starts_with('{') || name == value)
+            }
+        };
+        for function in functions() {
+            let name = function.name;
+            let document = souk_http::openapi(&[function], "");
+            for path in document["paths"].as_object().unwrap().keys() {
+                let best = routes
+                    .iter()
+                    .filter(|(pattern, _)| matches(pattern, path))
+                    .max_by_key(|(pattern, _)| (!pattern.ends_with("{proxy+}"), pattern.len()));
+                let target = best.map_or("Ops", |(_, target)| target).to_lowercase();
+                assert_eq!(target, name, "{path}");
+            }
+        }
+    }
 }

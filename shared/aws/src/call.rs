@@ -51,12 +51,12 @@ pub(crate) async fn pause(random: &dyn Random, attempt: u32) {
 /// What the failure of any call means.
 pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Failure {
     match &error {
-        SdkError::TimeoutError(_) => Failure::Passing("DynamoDB did not answer in time".into()),
+        SdkError::TimeoutError(_) => Failure::Passing("no answer in time".into()),
         SdkError::DispatchFailure(why) => Failure::Passing(match why.as_connector_error() {
-            Some(why) => format!("DynamoDB cannot be reached: {why}"),
-            None => "DynamoDB cannot be reached".into(),
+            Some(why) => format!("out of reach: {why}"),
+            None => "out of reach".into(),
         }),
-        SdkError::ResponseError(_) => Failure::Passing("DynamoDB's answer makes no sense".into()),
+        SdkError::ResponseError(_) => Failure::Passing("the answer makes no sense".into()),
         SdkError::ServiceError(answer) => {
             let code = answer.err().code().unwrap_or("UnknownError");
             let why = describe(code, answer.err().message());
@@ -66,7 +66,10 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Fail
                 }
                 // A fault in what was deployed: to ask again does not help.
                 "ResourceNotFoundException"
+                | "AWS.SimpleQueueService.NonExistentQueue"
+                | "QueueDoesNotExist"
                 | "AccessDeniedException"
+                | "AccessDenied"
                 | "UnrecognizedClientException"
                 | "ExpiredTokenException"
                 | "InvalidSignatureException"

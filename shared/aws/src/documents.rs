@@ -37,18 +37,13 @@ pub struct DynamoDocuments {
 
 impl DynamoDocuments {
     /// Documents in `table`. Nothing is sent yet.
-    pub fn new(settings: Settings, table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+    pub fn new(settings: &Settings, table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
-            client: settings.client(),
+            client: settings.dynamodb(),
             table: table.into(),
             clock,
             random,
         }
-    }
-
-    /// Documents in `table`, where the environment says ([`Settings::from_env`]).
-    pub fn connect(table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, String> {
-        Ok(Self::new(Settings::from_env()?, table, clock, random))
     }
 
     /// Creates the table if there is none. For emulators: in the cloud, `template.yaml` declares it.

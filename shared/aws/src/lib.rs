@@ -1,14 +1,16 @@
-//! Adapters for AWS: documents in one DynamoDB table, and the machine's own clock and randomness.
+//! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, and the machine's own clock and randomness.
 //!
 //! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
 
 mod call;
 mod documents;
 mod item;
+mod queue;
 mod settings;
 mod system;
 mod transaction;
 
 pub use documents::DynamoDocuments;
+pub use queue::SqsQueue;
 pub use settings::Settings;
 pub use system::{SystemClock, SystemRandom};

@@ -1,20 +1,23 @@
-//! Where DynamoDB is and who we are to it, and the client made from that.
+//! Where DynamoDB and SQS are and who we are to them, and the clients made from that.
 
 use std::env;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::SdkConfig;
 
-/// How to reach DynamoDB. The Lambda service sets all of it as environment variables.
+/// How to reach AWS. The Lambda service sets all of it as environment variables.
+#[derive(Clone)]
 pub struct Settings {
     /// The AWS region, such as `eu-central-1`.
     pub region: String,
-    /// Another address than the region's own, for an emulator.
-    pub endpoint: Option<String>,
+    /// Another address of DynamoDB than the region's own, for an emulator.
+    pub dynamodb: Option<String>,
+    /// Likewise of SQS.
+    pub sqs: Option<String>,
     /// The access key.
     pub access_key_id: String,
     /// Its secret.
@@ -23,43 +26,60 @@ pub struct Settings {
     pub session_token: Option<String>,
     /// How long one attempt of a call may take, from connecting to the last byte. The SDK's default is for ever.
     pub timeout: Duration,
+    /// One for all clients: what it takes to start, it takes once.
+    http: SharedHttpClient,
 }
 
-/// DynamoDB answers in milliseconds: an attempt this late is lost, and five of them fit into a Lambda's 15 seconds.
+/// Both answer in milliseconds: an attempt this late is lost, and five of them fit into a Lambda's 15 seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Settings {
     /// From `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and, if there is one,
-    /// `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL`.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS` or `AWS_ENDPOINT_URL`.
     pub fn from_env() -> Result<Self, String> {
         let optional = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let required = |name: &str| optional(name).ok_or_else(|| format!("the environment variable {name} is missing"));
+        let endpoint = |name: &str| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
         Ok(Self {
             region: required("AWS_REGION")?,
-            endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| optional("AWS_ENDPOINT_URL")),
+            dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            sqs: endpoint("AWS_ENDPOINT_URL_SQS"),
             access_key_id: required("AWS_ACCESS_KEY_ID")?,
             secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
             session_token: optional("AWS_SESSION_TOKEN"),
             timeout: TIMEOUT,
+            http: http(),
         })
     }
 
     /// For an emulator at this address, which takes any credentials.
     pub fn emulator(endpoint: impl Into<String>) -> Self {
+        let endpoint = Some(endpoint.into());
         Self {
             region: "us-east-1".into(),
-            endpoint: Some(endpoint.into()),
+            dynamodb: endpoint.clone(),
+            sqs: endpoint,
             access_key_id: "emulator".into(),
             secret_access_key: "emulator".into(),
             session_token: None,
             timeout: TIMEOUT,
+            http: http(),
         }
     }
 
-    pub(crate) fn client(self) -> Client {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.common());
+        config.set_endpoint_url(self.dynamodb.clone());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::config::Builder::from(&self.common());
+        config.set_endpoint_url(self.sqs.clone());
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    fn common(&self) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.timeout / 2)
             .read_timeout(self.timeout)
@@ -67,24 +87,26 @@ impl Settings {
             .operation_timeout(self.timeout)
             .build();
         let credentials = Credentials::new(
-            self.access_key_id,
-            self.secret_access_key,
-            self.session_token,
+            self.access_key_id.clone(),
+            self.secret_access_key.clone(),
+            self.session_token.clone(),
             None,
             "environment",
         );
-        let config = Builder::new()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(self.region))
-            .credentials_provider(credentials)
-            .http_client(http)
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.http.clone())
             .timeout_config(timeouts)
             // Retried here instead (`call.rs`): the SDK doesn't repeat a transaction that met another.
-            .retry_config(RetryConfig::disabled());
-        let config = match self.endpoint {
-            Some(endpoint) => config.endpoint_url(endpoint),
-            None => config,
-        };
-        Client::from_conf(config.build())
+            .retry_config(RetryConfig::disabled())
+            .build()
     }
+}
+
+fn http() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }

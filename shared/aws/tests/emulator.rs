@@ -32,7 +32,7 @@ async fn start(table: &str) -> Option<(DynamoDocuments, Arc<Hand>)> {
         u64::from_le_bytes(souk_core::random::bytes(&SystemRandom))
     );
     let store = DynamoDocuments::new(
-        Settings::emulator(address),
+        &Settings::emulator(address),
         table,
         clock.clone(),
         Arc::new(SystemRandom),

@@ -1,93 +1,28 @@
 //! What becomes of the failures that no emulator produces: throttling, transactions that meet, answers that are late,
-//! lost or partial. A stub answers each request from a script and keeps what it was asked.
+//! lost or partial.
 
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
-    clippy::string_slice,
     reason = "this is a test, on a real machine"
 )]
 
-use std::sync::{Arc, Mutex};
+mod stub;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use souk_aws::{DynamoDocuments, Settings, SystemClock, SystemRandom};
 use souk_core::{Change, Commit, Documents, Entry, Key, Query, StoreError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use stub::{Answer, Asked, run};
 
-/// One answer of the stub.
-#[derive(Clone)]
-enum Answer {
-    Json(u16, Value),
-    /// Says nothing at all.
-    Silence,
-    /// Closes the connection.
-    HangUp,
-}
-
-type Asked = Arc<Mutex<Vec<Value>>>;
-
-/// A store over a stub that gives these answers in turn and repeats the last one, and the requests it has had.
+/// A store over a stub with this script.
 async fn store(script: Vec<Answer>) -> (DynamoDocuments, Asked) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut settings = Settings::emulator(format!("http://{}", listener.local_addr().unwrap()));
-    settings.timeout = Duration::from_millis(200);
-    let asked = Asked::default();
-    let seen = asked.clone();
-    tokio::task::spawn_local(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::task::spawn_local(serve(stream, script.clone(), seen.clone()));
-        }
-    });
-    let store = DynamoDocuments::new(settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
+    let (settings, asked) = stub::start(script).await;
+    let store = DynamoDocuments::new(&settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
     (store, asked)
-}
-
-async fn serve(mut stream: TcpStream, script: Vec<Answer>, asked: Asked) {
-    let mut read = Vec::new();
-    while let Some(body) = request(&mut stream, &mut read).await {
-        let answer = {
-            let mut asked = asked.lock().unwrap();
-            asked.push(body);
-            script[asked.len().min(script.len()) - 1].clone()
-        };
-        match answer {
-            Answer::Json(status, body) => {
-                let body = body.to_string();
-                let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
-                    body.len()
-                );
-                stream.write_all((head + &body).as_bytes()).await.unwrap();
-            }
-            Answer::Silence => tokio::time::sleep(Duration::from_secs(60)).await,
-            Answer::HangUp => return,
-        }
-    }
-}
-
-/// The body of the next request on this connection.
-async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Value> {
-    loop {
-        let text = String::from_utf8_lossy(read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_lowercase();
-            let length = head.split("content-length: ").nth(1).unwrap();
-            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
-            if body.len() >= length {
-                let value = serde_json::from_str(&body[..length]).unwrap();
-                read.drain(..head.len() + 4 + length);
-                return Some(value);
-            }
-        }
-        if stream.read_buf(read).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
 }
 
 fn fault(code: &str) -> Answer {
@@ -126,10 +61,6 @@ fn tokens(asked: &Asked) -> Vec<String> {
         .iter()
         .map(|body| body["ClientRequestToken"].as_str().unwrap().to_owned())
         .collect()
-}
-
-async fn run(test: impl Future<Output = ()>) {
-    tokio::task::LocalSet::new().run_until(test).await;
 }
 
 #[tokio::test]
@@ -195,7 +126,7 @@ async fn what_does_not_pass_is_unavailable_in_bounded_time() {
 async fn a_port_that_nobody_listens_on_is_unavailable() {
     run(async {
         let settings = Settings::emulator("http://127.0.0.1:1");
-        let store = DynamoDocuments::new(settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
+        let store = DynamoDocuments::new(&settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
         let failed = store.commit(commit()).await;
         assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     })

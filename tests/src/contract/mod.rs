@@ -11,6 +11,8 @@ pub mod histories;
 pub mod model;
 pub mod queue;
 pub mod queue_worker;
+#[cfg(feature = "dynamodb")]
+pub mod queue_sqs;
 pub mod remote;
 mod steps;
 

@@ -97,7 +97,7 @@ async fn reads_cost_the_same_at_any_size() {
     let open = |address: &str| {
         let settings = Settings::emulator(address);
         Arc::new(DynamoDocuments::new(
-            settings,
+            &settings,
             &table,
             Arc::new(SystemClock),
             Arc::new(SystemRandom),

@@ -33,7 +33,11 @@ const RELAY: Duration = Duration::from_millis(1500);
 const PAUSE: i64 = 10_000;
 
 /// Which jobs get which events. Data alone, so that no function's binary has the others' code in it.
-const SUBSCRIPTIONS: [&[Subscription]; 2] = [souk_community::SUBSCRIPTIONS, souk_webhooks::SUBSCRIPTIONS];
+const SUBSCRIPTIONS: [&[Subscription]; 3] = [
+    souk_community::SUBSCRIPTIONS,
+    souk_jobs::SUBSCRIPTIONS,
+    souk_webhooks::SUBSCRIPTIONS,
+];
 
 /// Every function there is.
 fn functions() -> [Function; 7] {

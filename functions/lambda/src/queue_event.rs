@@ -120,7 +120,7 @@ mod tests {
     use std::sync::Arc;
 
     use souk_core::documents::get_one;
-    use souk_core::{Key, Queue};
+    use souk_core::{Change, Key, Queue};
     use souk_http::work::{Effects, Job, JobError, dead};
     use souk_http::{Function, Keys, PasswordCost, Platform, Ports, Settings};
     use souk_local::{SqliteQueue, SystemClock, SystemRandom};
@@ -145,7 +145,10 @@ mod tests {
         let platform = Arc::new(Platform::new(ports, keys, settings, Vec::new()));
         let job = Job::each("test", "", async |_, message: Message| match message.body.as_str() {
             Some("poison") => Err(JobError::Fatal("it is poison".into())),
-            _ => Ok(Effects::default()),
+            _ => Ok(Effects {
+                changes: vec![Change::create(Key::of("done", &message.id), "{}".into(), Vec::new())],
+                ..Effects::default()
+            }),
         });
         let mut function = Function::new("test", "", Vec::new());
         function.jobs = vec![job];

@@ -10,9 +10,9 @@ pub mod cases;
 pub mod histories;
 pub mod model;
 pub mod queue;
-pub mod queue_worker;
 #[cfg(feature = "dynamodb")]
 pub mod queue_sqs;
+pub mod queue_worker;
 pub mod remote;
 mod steps;
 

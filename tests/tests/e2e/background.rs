@@ -1,5 +1,7 @@
 //! What operators see of the work in the background: events, lanes, dead letters, schedules, jobs.
 
+#![expect(clippy::disallowed_methods, reason = "tests run on a real machine")]
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

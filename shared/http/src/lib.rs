@@ -19,6 +19,7 @@ pub mod check;
 mod client;
 mod idempotency;
 mod keys;
+#[cfg(feature = "openapi")]
 mod openapi;
 pub mod outbound;
 mod paging;
@@ -37,6 +38,7 @@ pub use body::{Json, MergePatch};
 pub use client::ClientAddress;
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
+#[cfg(feature = "openapi")]
 pub use openapi::{document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};
 pub use platform::{PasswordCost, Platform, Ports, Settings};

@@ -2,6 +2,10 @@
 //!
 //! A row cannot be written without saying who may call it. Routing, authorization, parameter checks, body limits, cache
 //! policy and OpenAPI all read the same row, so none of them can disagree with another.
+#![cfg_attr(
+    not(feature = "openapi"),
+    expect(dead_code, reason = "some fields are only for the document")
+)]
 
 use std::sync::Arc;
 
@@ -13,6 +17,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use souk_core::Role;
+#[cfg(feature = "openapi")]
 use utoipa::openapi::RefOr;
 
 use crate::body::Payload;
@@ -125,6 +130,7 @@ impl Param {
 }
 
 /// Schemas by name, as `utoipa` collects them.
+#[cfg(feature = "openapi")]
 pub(crate) type Schemas = Vec<(String, RefOr<utoipa::openapi::Schema>)>;
 
 /// The JSON schema of a body.
@@ -132,6 +138,7 @@ pub(crate) type Schemas = Vec<(String, RefOr<utoipa::openapi::Schema>)>;
 pub struct Schema {
     pub(crate) name: String,
     pub(crate) shape: Shape,
+    #[cfg(feature = "openapi")]
     pub(crate) collect: fn(&mut Schemas),
 }
 
@@ -146,6 +153,7 @@ impl Schema {
     /// A `T`.
     #[must_use]
     pub fn of<T: utoipa::ToSchema>() -> Self {
+        #[cfg(feature = "openapi")]
         let collect = |schemas: &mut Schemas| {
             schemas.push((T::name().into_owned(), T::schema()));
             T::schemas(schemas);
@@ -153,6 +161,7 @@ impl Schema {
         Self {
             name: T::name().into_owned(),
             shape: Shape::One,
+            #[cfg(feature = "openapi")]
             collect,
         }
     }

@@ -131,16 +131,12 @@ fn place(id: &str, heat: Heat, rank: Option<Document>, product: Option<Document>
         let Some(version) = version else {
             return Ok(Vec::new());
         };
-        let delete = Change::Delete {
+        // A product that is gone never comes back.
+        return Ok(vec![Change::Delete {
             key: key(id),
             condition: Condition::Version(version),
             stale,
-        };
-        let gone = Change::Require {
-            key: PRODUCT.key(id),
-            condition: Condition::Absent,
-        };
-        return Ok(vec![delete, gone]);
+        }]);
     };
     let product: Product = document.parse()?;
     let before = before.unwrap_or_default();

@@ -1,19 +1,32 @@
 //! A market in this process whose queue is in the test's hands.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
+use futures_util::FutureExt as _;
+use futures_util::future::join;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use souk_core::access::session_key;
 use souk_core::kind::{ACCOUNT, CATEGORY};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
-use souk_core::{Change, Clock as _, Commit, Document, Lane, Message, Outbound, Query, Queue, Random};
+use souk_core::{
+    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
+    StoreError,
+};
 use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_local::SqliteDocuments;
 use souk_tests::contract::bench::TestClock;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long somebody waits for others who may not come.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// What was sent, until the test delivers it.
 #[derive(Default)]
@@ -41,6 +54,50 @@ impl Random for Dice {
     }
 }
 
+/// A store that, during [`World::at_once`], now and then lets others commit first: so that requests and jobs meet.
+struct Hesitant {
+    store: SqliteDocuments,
+    dice: Mutex<Rng>,
+    commits: watch::Sender<usize>,
+    crowded: Arc<AtomicBool>,
+}
+
+impl Hesitant {
+    async fn hesitate(&self) {
+        if !self.crowded.load(Ordering::Relaxed) {
+            return;
+        }
+        let others = {
+            let mut dice = self.dice.lock().unwrap();
+            if dice.u8(..3) == 0 { dice.usize(1..6) } else { 0 }
+        };
+        let mut commits = self.commits.subscribe();
+        let until = *commits.borrow() + others;
+        // They may have nothing to do any more.
+        let _ = timeout(PATIENCE, commits.wait_for(|count| *count >= until)).await;
+    }
+}
+
+#[async_trait]
+impl Documents for Hesitant {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        self.hesitate().await;
+        self.store.get(keys).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.hesitate().await;
+        self.store.query(query).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.hesitate().await;
+        let result = self.store.commit(commit).await;
+        self.commits.send_modify(|count| *count += 1);
+        result
+    }
+}
+
 /// No job of the community calls anybody.
 struct Nobody;
 
@@ -56,6 +113,7 @@ pub(crate) struct World {
     pub(crate) platform: Arc<Platform>,
     pub(crate) clock: Arc<TestClock>,
     queue: Arc<Held>,
+    crowded: Arc<AtomicBool>,
     /// Messages that will come once more.
     repeats: Mutex<Vec<Message>>,
     _directory: tempfile::TempDir,
@@ -68,8 +126,15 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let queue = Arc::new(Held::default());
         let random = Arc::new(Dice(Mutex::new(Rng::with_seed(seed))));
+        let documents = souk_local::open(&directory.path().join("souk.db"), clock.clone()).unwrap();
+        let crowded = Arc::new(AtomicBool::new(false));
         let ports = Ports {
-            documents: Arc::new(souk_local::open(&directory.path().join("souk.db"), clock.clone()).unwrap()),
+            documents: Arc::new(Hesitant {
+                store: documents,
+                dice: Mutex::new(Rng::with_seed(seed)),
+                commits: watch::Sender::new(0),
+                crowded: crowded.clone(),
+            }),
             queue: queue.clone(),
             outbound: Arc::new(Nobody),
             clock: clock.clone(),
@@ -85,6 +150,7 @@ impl World {
             platform,
             clock,
             queue,
+            crowded,
             repeats: Mutex::default(),
             _directory: directory,
         };
@@ -97,7 +163,7 @@ impl World {
         world
     }
 
-    async fn put(&self, key: souk_core::Key, body: &Value) {
+    async fn put(&self, key: Key, body: &Value) {
         let change = Change::create(key, body.to_string(), Vec::new());
         self.platform.documents.commit(Commit::new(vec![change])).await.unwrap();
     }
@@ -170,6 +236,13 @@ impl World {
         let outcomes = self.app.work(deliveries.collect()).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
         count
+    }
+
+    /// Does both at once, and has each wait for the other now and then.
+    pub(crate) async fn at_once(&self, one: impl Future, other: impl Future) {
+        self.crowded.store(true, Ordering::Relaxed);
+        let alone = || self.crowded.store(false, Ordering::Relaxed);
+        join(one.inspect(|_| alone()), other.inspect(|_| alone())).await;
     }
 
     /// Delivers until nothing is left, also what is for later.

@@ -21,7 +21,10 @@ async fn operations(market: &Market) -> Vec<Operation> {
         for (method, operation) in methods.as_object().unwrap() {
             all.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),
-                path: path.replace("{id}", "nobody-has-this").replace("{lane}", "low"),
+                path: path
+                    .replace("{id}", "nobody-has-this")
+                    .replace("{lane}", "low")
+                    .replace("{delivery}", "nobody-has-this"),
                 access: operation["x-access"].as_str().unwrap().to_owned(),
                 takes_body: operation.get("requestBody").is_some(),
             });

@@ -27,8 +27,9 @@ import machine
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENARIOS = ("get", "list", "create", "mixed", "upvote", "comment", "jobs")
 WRITES = ("create", "mixed", "upvote", "comment")
-# How many messages one run of `jobs` works off.
+# How many messages one run of `jobs` works off, and the jobs that get the event of a vote.
 MESSAGES = 20_000
+JOBS = ("community.upvotes", "jobs.log")
 BODY = {
     "title": "Bench lamp {n}",
     "description": "Hand-beaten brass with a linen shade, made to be created again and again. " * 3,
@@ -184,6 +185,9 @@ class Target:
         done. A message is what a request is elsewhere."""
         queue = sqlite3.connect(f"{data}/queue.db", timeout=30)
         count = "SELECT count(*) FROM messages"
+        store = sqlite3.connect(f"file:{data}/souk.db?mode=ro", uri=True)
+        dead = "SELECT count(*) FROM documents WHERE pk = 'dead/default'"
+        died = store.execute(dead).fetchone()[0]
         machine.wait_for_quiet(lambda: machine.cpu_seconds(self.pid), 30)
         with queue:
             queue.executemany("INSERT INTO messages (lane, due, message) VALUES ('default', ?, ?)", votes(self.known()))
@@ -209,15 +213,15 @@ class Target:
             "rss_mb": machine.rss_mb(self.pid),
             "bytes": None,
             "requests": done,
-            "errors": 0,
+            "errors": store.execute(dead).fetchone()[0] - died,
         }
 
 
 def votes(products):
-    """Messages of `upvote.added`, for both jobs that get it, as rows of the queue: by turns for all products."""
+    """Messages of `upvote.added`, for the jobs that get it, as rows of the queue: by turns for all products."""
     now = time.time()
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    for n in range(MESSAGES // 2):
+    for n in range(MESSAGES // len(JOBS)):
         event = {
             "id": f"evt_{int(now * 1000):012x}{uuid.uuid4().hex[:20]}",
             "type": "upvote.added",
@@ -227,7 +231,7 @@ def votes(products):
             "trace": None,
             "data": {"product": products[n % len(products)], "account": f"acc_{n:032x}", "cast_at": at},
         }
-        for job in ("community.count", "jobs.log"):
+        for job in JOBS:
             message = {"id": f"{event['id']}.{job}", "job": job, "lane": "default", "body": event, "created_at": at}
             yield int(now * 1000), json.dumps(message)
 

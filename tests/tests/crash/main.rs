@@ -25,6 +25,7 @@
     reason = "this is a test, on a real machine: a panic is how it fails"
 )]
 
+mod checks;
 mod host;
 mod ledger;
 mod outage;
@@ -39,23 +40,17 @@ use std::{env, fs};
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use futures_util::{StreamExt as _, stream};
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use host::{ADMIN, Api, Server};
+use checks::{check_all, check_list, check_lists, of_status};
+use host::{ADMIN, Server};
 use ledger::Ledger;
-use votes::{Known, Voter};
-use writer::{Creation, Tracked, Work, Writer};
+use votes::electorate;
+use writer::{Work, Writer};
 
 const WRITERS: usize = 16;
-const VOTERS: usize = 16;
-/// For how many products they vote.
-const CANDIDATES: usize = 8;
 /// Whose products they write.
 const AUTHORS: usize = 4;
-/// How many checks are under way at once.
-const AT_ONCE: usize = 16;
 /// The database: what it was, and what has been written since.
 const FILES: [&str; 2] = ["souk.db", "souk.db-wal"];
 const STATUSES: [&str; 4] = ["draft", "published", "sold", "archived"];
@@ -247,40 +242,6 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
     tally
 }
 
-/// Those who vote, and whom they vote for.
-async fn electorate(api: &Api, rng: &mut Rng, known: &mut BTreeSet<String>) -> Vec<Voter> {
-    let new = json!({ "name": "Candidates" });
-    let category = api.sign_in(ADMIN).await.add("/v1/categories", new).await;
-    let author = api.author("candidate".into()).await;
-    let mut votes = BTreeMap::new();
-    for n in 0..CANDIDATES {
-        let product = json!({
-            "title": format!("Candidate {n}"), "category": category["id"], "price": { "amount": 1, "currency": "EUR" },
-        });
-        let product = author.add("/v1/products", product).await;
-        let path = format!("/v1/products/{}/publish", id(&product));
-        author
-            .send(Method::POST, &path, None, None)
-            .await
-            .unwrap()
-            .expect(200)
-            .unwrap();
-        known.insert(id(&product));
-        votes.insert(id(&product), Known::default());
-    }
-    let mut voters = Vec::new();
-    for n in 0..VOTERS {
-        voters.push(Voter {
-            api: api.author(format!("voter-{n}")).await,
-            rng: rng.fork(),
-            votes: votes.clone(),
-            acknowledged: 0,
-            fault: None,
-        });
-    }
-    voters
-}
-
 fn id(shown: &Value) -> String {
     shown["id"].as_str().unwrap().to_owned()
 }
@@ -290,108 +251,6 @@ fn moment() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let millis = i64::try_from(now.as_millis()).unwrap() - 1_000;
     souk_core::Timestamp::from_millisecond(millis).unwrap().to_string()
-}
-
-/// Checks every product of a round and answers with those that live, by id.
-async fn check_all(api: &Api, work: Vec<Work>, lost: &mut Vec<String>) -> BTreeMap<String, Value> {
-    let (mut products, mut unanswered) = (Vec::new(), Vec::new());
-    for done in work {
-        products.extend(done.products);
-        unanswered.extend(done.unanswered);
-    }
-    let known = stream::iter(&products).map(async |product: &Tracked| {
-        let found = product.check(api).await;
-        found.map_err(|fault| format!("{} {fault}", product.first["id"]))
-    });
-    let unknown = stream::iter(&unanswered).map(async |creation: &Creation| {
-        let (_, shown) = creation
-            .again(api)
-            .await
-            .map_err(|fault| format!("{}: {fault}", creation.key))?;
-        let again = creation.again(api).await?;
-        if again == (true, shown.clone()) && shown["slug"] == creation.slug().as_str() {
-            return Ok(Some(shown));
-        }
-        Err(format!(
-            "{}: half of it was there, or it happens twice: {shown}, {again:?}",
-            creation.key
-        ))
-    });
-    let mut found: Vec<Result<Option<Value>, String>> = known.buffer_unordered(AT_ONCE).collect().await;
-    found.extend(unknown.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
-    let mut live = BTreeMap::new();
-    for result in found {
-        match result {
-            Ok(Some(shown)) => drop(live.insert(shown["id"].as_str().unwrap().to_owned(), shown)),
-            Ok(None) => {}
-            Err(fault) => lost.push(fault),
-        }
-    }
-    live
-}
-
-/// Checks every list that the products of a round can stand in.
-async fn check_lists(
-    api: &Api,
-    authors: &[Api],
-    category: &Value,
-    live: &BTreeMap<String, Value>,
-    faults: &mut Vec<String>,
-) {
-    for status in STATUSES {
-        let expected = of_status(live, status);
-        for author in authors {
-            let own: Vec<_> = expected
-                .iter()
-                .copied()
-                .filter(|product| product["author"] == author.id.as_str())
-                .collect();
-            for sort in ["newest", "price"] {
-                let query = format!("status={status}&author={}&sort={sort}", author.id);
-                faults.extend(check_list(&author.at(api), &query, &own).await.err());
-            }
-        }
-        if ["published", "sold"].contains(&status) {
-            let query = format!("status={status}&category={}", category["slug"].as_str().unwrap());
-            faults.extend(check_list(api, &query, &expected).await.err());
-        }
-    }
-}
-
-fn of_status<'a>(products: &'a BTreeMap<String, Value>, status: &str) -> Vec<&'a Value> {
-    products
-        .values()
-        .filter(|product| product["status"] == status)
-        .collect()
-}
-
-/// A list holds exactly these products, each once and as it is.
-async fn check_list(api: &Api, query: &str, expected: &[&Value]) -> Result<(), String> {
-    let mut listed = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/v1/products?{query}&limit=100{cursor}");
-        let mut page = api
-            .send(Method::GET, &path, None, None)
-            .await
-            .ok_or("no answer")?
-            .expect(200)?;
-        listed.append(page["items"].as_array_mut().unwrap());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    listed.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
-    if listed.iter().eq(expected.iter().copied()) {
-        return Ok(());
-    }
-    let ids =
-        |of: &mut dyn Iterator<Item = &Value>| of.map(|item| item["id"].to_string()).collect::<Vec<_>>().join(" ");
-    let (listed, expected) = (ids(&mut listed.iter()), ids(&mut expected.iter().copied()));
-    Err(format!(
-        "the list {query} is not what it should be: {listed} instead of {expected}"
-    ))
 }
 
 /// The binary that can lose what was not synced, if there is one.

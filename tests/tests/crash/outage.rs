@@ -11,7 +11,8 @@ use rusqlite::Connection;
 
 use crate::host::{ADMIN, Server};
 use crate::ledger::{self, Ledger};
-use crate::{binary, electorate, moment, number, say};
+use crate::votes::electorate;
+use crate::{binary, moment, number, say};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_queue_costs_no_write() {

@@ -1,12 +1,18 @@
 //! Voters: each casts and takes back votes of its own, so it knows which stand and how often each changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use fastrand::Rng;
 use reqwest::Method;
+use serde_json::json;
 
-use crate::host::Api;
+use crate::host::{ADMIN, Api};
+use crate::id;
+
+const VOTERS: usize = 16;
+/// For how many products they vote.
+const CANDIDATES: usize = 8;
 
 /// What a voter knows of its vote for one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,4 +80,38 @@ impl Voter {
         }
         self
     }
+}
+
+/// Those who vote, and whom they vote for.
+pub(crate) async fn electorate(api: &Api, rng: &mut Rng, known: &mut BTreeSet<String>) -> Vec<Voter> {
+    let new = json!({ "name": "Candidates" });
+    let category = api.sign_in(ADMIN).await.add("/v1/categories", new).await;
+    let author = api.author("candidate".into()).await;
+    let mut votes = BTreeMap::new();
+    for n in 0..CANDIDATES {
+        let product = json!({
+            "title": format!("Candidate {n}"), "category": category["id"], "price": { "amount": 1, "currency": "EUR" },
+        });
+        let product = author.add("/v1/products", product).await;
+        let path = format!("/v1/products/{}/publish", id(&product));
+        author
+            .send(Method::POST, &path, None, None)
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+        known.insert(id(&product));
+        votes.insert(id(&product), Known::default());
+    }
+    let mut voters = Vec::new();
+    for n in 0..VOTERS {
+        voters.push(Voter {
+            api: api.author(format!("voter-{n}")).await,
+            rng: rng.fork(),
+            votes: votes.clone(),
+            acknowledged: 0,
+            fault: None,
+        });
+    }
+    voters
 }

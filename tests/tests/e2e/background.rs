@@ -5,22 +5,22 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use souk_tests::client::{Client, market, unique};
+use souk_tests::client::{market, unique};
 
 use crate::text;
 
 /// How long an event may be under way: where the clock alone moves it, a sweeper comes every minute.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// What is at `path` as soon as it is as it should be.
-async fn until(client: &Client, path: &str, is_done: impl Fn(&Value) -> bool) -> Value {
+/// What `look` finds, as soon as it does.
+#[expect(clippy::disallowed_methods, reason = "this waits for a real host")]
+async fn eventually<T>(look: impl AsyncFn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
-        let found = client.get(path).await.expect(200).json;
-        if is_done(&found) {
+        if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < end, "{path} does not become what it should: {found}");
+        assert!(Instant::now() < end, "it does not become what it should");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -43,15 +43,7 @@ async fn what_has_happened_is_in_the_log() {
         own.cloned().collect()
     };
     let list = format!("/v1/events?type=product.*&after={}", text(&product, "created_at"));
-    let end = Instant::now() + PATIENCE;
-    let mut events = loop {
-        let events = own(&admin.all(&list).await);
-        if events.len() == 3 {
-            break events;
-        }
-        assert!(Instant::now() < end, "{events:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
+    let mut events = eventually(async || Some(own(&admin.all(&list).await)).filter(|events| events.len() == 3)).await;
     events.sort_by_key(|event| event["data"]["version"].as_u64());
     let types: Vec<&str> = events.iter().map(|event| text(event, "type")).collect();
     assert_eq!(types, ["product.created", "product.published", "product.updated"]);
@@ -115,7 +107,8 @@ async fn a_replay_is_a_job_that_can_be_asked_about() {
     let path = format!("/v1/jobs/{}", text(&job, "id"));
     assert_eq!(reply.header("location"), path);
     assert_eq!(ask().await.expect(202).json, job, "a repeat is the same job");
-    let done = until(&admin, &path, |job| job["status"] != "queued").await;
+    let ended = async || Some(admin.get(&path).await.expect(200).json).filter(|job| job["status"] != "queued");
+    let done = eventually(ended).await;
     assert_eq!(text(&done, "status"), "done");
     assert!(done["result"]["replayed"].is_u64());
     other.get(&path).await.expect(404);

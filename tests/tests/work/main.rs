@@ -1,9 +1,10 @@
 //! What the work in the background promises, on a market in memory with a clock, chance and faults of the test's own
-//! ([`world`]).
+//! ([`world`] and [`ports`]).
 //!
 //! - `proofs.rs`: effects once, however often a message comes and whenever its consumer dies; poison rests and is replayed.
 //! - `rules.rs`: what costs an attempt and what does not, what is put off, shed, swept up and given up.
 //! - `operators.rs`: what operators see and do through the API.
+//! - `formats.rs`: stored formats, pinned.
 //!
 //! `SOUK_TEST_SEED` is the seed.
 
@@ -13,7 +14,9 @@
     reason = "this is a test: a panic is how it fails"
 )]
 
+mod formats;
 mod operators;
+mod ports;
 mod proofs;
 mod rules;
 mod world;

@@ -2,7 +2,7 @@
 //!
 //! - `lanes.rs`: how much waits in each lane, and what it has done lately.
 //! - `letters.rs`: dead letters, read, replayed, discarded.
-//! - `progress.rs`: how a job is going that a client asked for; when schedules ran.
+//! - `progress.rs`: how a job is going that a client asked for; when schedules ran; circuits of those whom we call.
 //! - `log.rs`: every event of the last days, and which types of events there are.
 
 mod lanes;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use souk_core::{Event, Lane, Role};
+use souk_http::outbound::Dependency;
 use souk_http::work::dead::DeadLetter;
 use souk_http::work::schedule::{Runs, Schedule};
 use souk_http::work::tracked::Tracked;
@@ -128,6 +129,12 @@ fn other_routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/schedules", admin, progress::schedules)
             .about("What the clock has run", "The last runs of every schedule that ever ran, newest first.")
             .answers(StatusCode::OK, "All schedules", Some(Schema::list_of::<Runs>())),
+        Route::new(Method::GET, "/v1/dependencies", admin, progress::dependencies)
+            .about(
+                "How the systems are that we call",
+                "Those that the instance that answers has called lately, and whether their circuits are closed.",
+            )
+            .answers(StatusCode::OK, "All of them", Some(Schema::list_of::<Dependency>())),
         Route::new(
             Method::GET,
             "/v1/jobs/{id}",

@@ -1,4 +1,4 @@
-//! How jobs go that a client asked for, and when schedules ran.
+//! How jobs go that a client asked for, when schedules ran, and how the systems are that we call.
 
 use axum::extract::Path;
 use souk_core::documents::{MAX_LIMIT, get_one};
@@ -27,4 +27,8 @@ pub(crate) async fn schedules(platform: State) -> Result<Answer, Problem> {
     let items = page.items.iter().map(|item| item.document.parse::<Runs>());
     let items: Vec<Runs> = items.collect::<Result<_, _>>()?;
     Answer::json(&serde_json::json!({ "items": items, "next_cursor": null }))
+}
+
+pub(crate) async fn dependencies(platform: State) -> Result<Answer, Problem> {
+    Answer::json(&serde_json::json!({ "items": platform.dependencies(), "next_cursor": null }))
 }

@@ -13,7 +13,6 @@ use crate::text;
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What `look` finds, as soon as it does.
-#[expect(clippy::disallowed_methods, reason = "this waits for a real host")]
 async fn eventually<T>(look: impl AsyncFn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -94,6 +93,8 @@ async fn lanes_and_schedules_are_shown() {
     }
     let schedules = admin.get("/v1/schedules").await.expect(200).json;
     assert!(schedules["items"].is_array());
+    let dependencies = admin.get("/v1/dependencies").await.expect(200).json;
+    assert!(dependencies["items"].is_array());
 }
 
 #[tokio::test]

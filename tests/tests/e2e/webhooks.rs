@@ -12,7 +12,7 @@ use crate::receiver::Receiver;
 use crate::{path_of, text};
 
 /// How long what is under way may take, on the slowest host.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Asks again and again until there is an answer.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {

@@ -5,13 +5,15 @@
 //! queue keeps a message.
 //!
 //! **Failures.** A job's own failure costs an attempt and is tried later, as a new message with the history in it. A store
-//! that does not answer costs none. A message that was delivered many times and never answered for is one that ends
+//! that does not answer costs none. A panic is a failure like any other where it can be caught: on Wasm it ends the
+//! instance. A message that was delivered many times and never answered for is one that ends
 //! its consumers: it goes to the dead letters without being run.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use souk_core::queue::{Attempt, Delivery, Outcome};
 use souk_core::{Change, Condition, Key, Lane, Message, StoreError, clock};
 
@@ -169,6 +171,18 @@ fn mark(id: &str) -> Key {
     Key::of("inbox", id)
 }
 
+/// The job's result; a panic is one, too. Nothing of ours is left half changed by it: a job only says what it wants done.
+async fn caught(run: impl Future<Output = Result<Effects, JobError>>) -> Result<Effects, JobError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(JobError::Again(format!(
+            "the job panicked: {}",
+            text.unwrap_or_default()
+        )))
+    })
+}
+
 /// Whether its effects are committed. If that cannot be found out, they are not.
 async fn is_done(platform: &Platform, message: &Message) -> bool {
     let found = souk_core::documents::get_one(&*platform.documents, mark(&message.id)).await;
@@ -196,7 +210,7 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
             messages: more,
             result,
             unfinished,
-        } = (job.run)(platform.clone(), todo.clone()).await?;
+        } = caught((job.run)(platform.clone(), todo.clone())).await?;
         // Nothing done needs no mark: to find again that there is nothing to do is cheaper.
         if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
             return Ok(());

@@ -2,8 +2,8 @@
 //! follow from them.
 //!
 //! **What people do is the truth, counts and lists follow.** A vote, a comment, a follow is a commit of its own documents
-//! and an event. Jobs make of the events what lists read: counts beside the product ([`counts`]), its place in `popular`
-//! and `trending` ([`rank`]), entries in feeds ([`feed`]). Each module says what is one commit, and how it ends right when
+//! and an event. Jobs make of the events what lists read: counts beside the product (`counts`), its place in `popular`
+//! and `trending` (`rank`), entries in feeds (`feed`). Each module says what is one commit, and how it ends right when
 //! messages come late, twice and out of order.
 //!
 //! | key | what |

@@ -142,7 +142,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Seed { products, seed, data } => {
             let market = data::open(&data.dir)?;
             let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
-            jobs::finish(&market).await?;
+            jobs::finish(&market, data::spinner("working off what follows")).await?;
             out(format!(
                 "{added} products added, {} were there already",
                 u64::from(products) - added
@@ -151,7 +151,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Import { file, data } => {
             let market = data::open(&data.dir)?;
             let report = import::import(&market.platform, &file).await?;
-            jobs::finish(&market).await?;
+            jobs::finish(&market, data::spinner("working off what follows")).await?;
             out(report.to_string())?;
             if report.bad.is_empty() {
                 Ok(())

@@ -15,13 +15,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use indicatif::ProgressBar;
 use souk_http::{App, ClientAddress, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::jobs::Consumers;
+use crate::jobs::{self, Consumers};
 use crate::{data, functions, log, market};
 
 /// How long a client may take to send its headers, and its body.
@@ -31,15 +32,19 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves the market of `dir` until SIGINT or SIGTERM.
 pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
-    let log = log::start()?;
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let data::Market { platform, queue } = data::open(dir)?;
+    let market = data::open(dir)?;
     let login = if demo {
-        Some(market::demo(&platform, dir).await?)
+        let login = market::demo(&market.platform, dir).await?;
+        // Before there is a log, in which a newcomer would not find the greeting.
+        jobs::finish(&market, ProgressBar::hidden()).await?;
+        Some(login)
     } else {
         None
     };
+    let log = log::start()?;
+    let data::Market { platform, queue } = market;
     let app = Arc::new(App::new(platform.clone(), functions()));
     let consumers = Consumers::start(app.clone(), platform, queue)?;
     let news = consumers.news();

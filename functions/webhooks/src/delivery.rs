@@ -22,7 +22,10 @@ const MAX_ATTEMPTS: usize = 20;
 /// How much of an answer is kept: characters of the body, headers, characters of each.
 const MAX_EXCERPT: usize = 500;
 const MAX_HEADERS: usize = 20;
-const MAX_HEADER: usize = 200;
+const MAX_HEADER: usize = 100;
+/// How large all remembered attempts may be together as JSON, in bytes. Receivers decide what they answer, and must not
+/// thereby decide whether a delivery can be written.
+const MAX_LOG: usize = 40 * 1024;
 
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -137,7 +140,9 @@ pub struct Received {
 
 impl Received {
     pub(crate) fn new(reply: &Reply) -> Self {
-        let cut = |text: &str, max: usize| text.chars().take(max).collect::<String>();
+        // What would grow when it is written as JSON is not what anyone wants to read.
+        let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+        let cut = |text: &str, max: usize| text.chars().take(max).map(plain).collect::<String>();
         let headers = reply.headers.iter().take(MAX_HEADERS);
         Self {
             status: reply.status,
@@ -236,7 +241,16 @@ impl Delivery {
     /// Notes an attempt.
     pub(crate) fn note(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);
-        let surplus = self.attempts.len().saturating_sub(MAX_ATTEMPTS);
+        let size = |attempt: &Attempt| serde_json::to_string(attempt).map_or(MAX_LOG, |text| text.len());
+        let mut room = MAX_LOG;
+        let kept = self.attempts.iter().rev().take(MAX_ATTEMPTS).take_while(|attempt| {
+            let fits = room.checked_sub(size(attempt));
+            room = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        // The last one always: it fits by what is kept of an answer.
+        let kept = kept.count().max(1);
+        let surplus = self.attempts.len().saturating_sub(kept);
         self.attempts.drain(..surplus);
     }
 

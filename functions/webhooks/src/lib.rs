@@ -32,7 +32,8 @@ pub use webhook::{NewWebhook, Webhook};
 pub const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     event: "*",
     job: route::JOB,
-    lane: Lane::Notifications,
+    // Not the lane of the deliveries: no receiver, however slow, holds up the events of others.
+    lane: Lane::Default,
 }];
 
 /// What receivers need to know; `deliver` and `health` make it true.

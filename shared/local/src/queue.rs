@@ -90,23 +90,30 @@ impl SqliteQueue {
             .read(Statement::new(read, vec![lease.as_str().into()]))
             .await
             .map_err(failed)?;
-        rows.into_iter()
-            .map(|row| {
-                let mut row = row.into_iter();
-                let (Some(Value::Integer(row_id)), Some(Value::Text(text)), Some(Value::Integer(deliveries))) =
-                    (row.next(), row.next(), row.next())
-                else {
-                    return Err(QueueError::Unavailable("a damaged row".into()));
-                };
-                let message = serde_json::from_str(&text).map_err(|e| QueueError::Unavailable(e.to_string()))?;
-                let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
-                Ok(Leased {
-                    row: row_id,
+        let leased = rows.into_iter().filter_map(|row| {
+            let mut row = row.into_iter();
+            let (Some(Value::Integer(row)), Some(Value::Text(text)), Some(Value::Integer(deliveries))) =
+                (row.next(), row.next(), row.next())
+            else {
+                return None;
+            };
+            match serde_json::from_str(&text) {
+                Ok(message) => Some(Leased {
+                    row,
                     lease: lease.clone(),
-                    delivery: Delivery { message, deliveries },
-                })
-            })
-            .collect()
+                    delivery: Delivery {
+                        message,
+                        deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
+                    },
+                }),
+                // It comes again with each lease that ends, for somebody to look at, and keeps no other.
+                Err(error) => {
+                    tracing::error!(%error, row, "a message cannot be read");
+                    None
+                }
+            }
+        });
+        Ok(leased.collect())
     }
 
     /// Removes what is done and gives back the rest.

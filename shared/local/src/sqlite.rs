@@ -11,7 +11,7 @@
 //! To begin and end a read transaction takes SQLite two file locks under a mutex of the whole process, more than all the
 //! rest of a small read. So a connection keeps its transaction open, and the next read goes on in it if nobody has
 //! committed since: then the beginning of the WAL index (`-shm`), which every commit of any process rewrites before it
-//! is acknowledged, is as it was. After each commit the writer ends the transactions of idle connections, so that none
+//! is acknowledged, is as it was. It does so from the second read on that finds nothing new. After each commit the writer ends the transactions of idle connections, so that none
 //! keeps the log from being moved into the database.
 
 use std::fs::File;
@@ -54,6 +54,8 @@ struct Reader {
     connection: Connection,
     /// The header of the WAL index before its open transaction began.
     seen: Option<Header>,
+    /// The header at its last read.
+    last: Option<Header>,
 }
 
 /// The first of the two copies: counters, salts and checksums that no two commits have in common.
@@ -66,7 +68,9 @@ impl Reader {
             return Ok(());
         }
         self.end()?;
-        if now.is_some() {
+        // Only where nobody has committed since the last read: a reader of a busy market, such as a process that only
+        // looks on, would else keep the log from starting anew.
+        if now.is_some() && std::mem::replace(&mut self.last, now) == now {
             self.connection.prepare_cached("BEGIN")?.execute([])?;
             self.seen = now;
         }
@@ -125,7 +129,11 @@ impl SqliteDriver {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         configure(&connection)?;
-        Ok(Reader { connection, seen: None })
+        Ok(Reader {
+            connection,
+            seen: None,
+            last: None,
+        })
     }
 
     /// The header of the WAL index; `None` if it cannot be read, and then no transaction outlives its read.

@@ -213,7 +213,7 @@ impl Platform {
         for chunk in messages.chunks(MAX_SEND) {
             match self.queue.send(chunk).await {
                 // One that is too large must not keep the others; it can only be a job's own fault.
-                Err(QueueError::Refused(_)) if chunk.len() > 1 => {
+                Err(QueueError::Refused(_)) => {
                     for message in chunk {
                         if let Err(QueueError::Refused(why)) = self.queue.send(std::slice::from_ref(message)).await {
                             tracing::error!(

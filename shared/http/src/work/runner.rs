@@ -118,15 +118,20 @@ async fn run_chunk(
         .saturating_sub(began.as_microsecond());
     let trace_id = messages.first().and_then(trace_id);
     let first = messages.first().map(|message| message.id.as_str());
-    tracing::info!(
-        job = job.name,
-        messages = messages.len(),
-        message_id = first,
-        trace_id,
-        duration_us,
-        ok = result.is_ok(),
-        "job"
-    );
+    let (job_name, count) = (job.name, messages.len());
+    match &result {
+        Ok(()) => tracing::info!(
+            job = job_name,
+            messages = count,
+            message_id = first,
+            trace_id,
+            duration_us,
+            "job"
+        ),
+        Err(error) => {
+            tracing::warn!(job = job_name, messages = count, message_id = first, trace_id, duration_us, %error, "job failed");
+        }
+    }
     let alone = messages.len() == 1;
     let mut fates = Vec::with_capacity(messages.len());
     match result {
@@ -316,6 +321,10 @@ pub(crate) async fn bury(platform: &Platform, deliveries: Vec<Delivery>) -> Vec<
     let mut outcomes = Vec::with_capacity(deliveries.len());
     for Delivery { message, .. } in deliveries {
         let why = "the queue gave it up: its consumers ended before they had done it";
+        if is_done(platform, &message).await {
+            outcomes.push(Outcome::Done);
+            continue;
+        }
         outcomes.push(match rest(platform, &message, why).await {
             Ok(()) => Outcome::Done,
             Err(error) => {

@@ -30,6 +30,7 @@ const MAX_LOG: usize = 40 * 1024;
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DeliveryStatus)]
 pub enum Status {
     /// To be attempted, for the first time or again.
     Pending,
@@ -102,6 +103,7 @@ pub(crate) struct Payload<'a> {
 
 /// One call.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DeliveryAttempt)]
 pub struct Attempt {
     /// The round that it belongs to.
     pub round: u32,

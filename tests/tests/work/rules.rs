@@ -271,6 +271,26 @@ fn a_dead_queue_fails_no_write() {
     assert!(runs.runs[0].outcome.as_deref() == Some("500 commits") && runs.runs[1].error.is_some());
 }
 
+/// One that no queue takes is left out, and costs its neighbours nothing, whenever the queue goes away.
+#[test]
+fn a_message_that_is_refused_takes_no_other_with_it() {
+    let world = World::new(seed());
+    let fixed = Arc::new(AtomicBool::new(true));
+    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let mut large = message(&process, "test.sound", Lane::Default, 0);
+    large.body = serde_json::Value::String("x".repeat(70_000));
+    world.commit(&process, &[large, message(&process, "test.sound", Lane::Default, 1)]);
+    world.queue.is_down.store(true, Ordering::SeqCst);
+    world.run(process.app.relay());
+    assert_eq!(world.outbox(), 1);
+    world.queue.is_down.store(false, Ordering::SeqCst);
+    world.clock.advance(60_000);
+    world.run(process.app.tick());
+    assert_eq!(world.outbox(), 0);
+    world.drain(&process);
+    assert_eq!(world.partition("effects").len(), 1);
+}
+
 /// What cannot be read stays, and keeps no other.
 #[test]
 fn a_damaged_record_keeps_no_other() {

@@ -215,14 +215,16 @@ impl Platform {
                 // One that is too large must not keep the others; it can only be a job's own fault.
                 Err(QueueError::Refused(_)) => {
                     for message in chunk {
-                        if let Err(QueueError::Refused(why)) = self.queue.send(std::slice::from_ref(message)).await {
-                            tracing::error!(
+                        match self.queue.send(std::slice::from_ref(message)).await {
+                            Err(QueueError::Refused(why)) => tracing::error!(
                                 job = message.job,
                                 message_id = message.id,
                                 why,
                                 limit = MAX_MESSAGE,
                                 "message refused"
-                            );
+                            ),
+                            // All of them again, from the outbox.
+                            other => other?,
                         }
                     }
                 }

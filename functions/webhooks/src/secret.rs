@@ -1,7 +1,7 @@
 //! Secrets and signatures, as Standard Webhooks has them: <https://www.standardwebhooks.com>.
 //!
 //! A secret is shown when it is made and never again; the store has it sealed (`webhook-secret/{id}`). For a day after a
-//! rotation both secrets sign, so that a receiver can change over without missing anything.
+//! rotation the old secret signs along, so that a receiver can change over without missing anything.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,13 +13,16 @@ use souk_http::{Keys, Problem};
 
 /// How long the old secret signs along, in seconds.
 pub(crate) const OVERLAP_SECONDS: i64 = 24 * 3600;
+/// How many old secrets sign along at most.
+const MAX_PREVIOUS: usize = 5;
 
 /// The secrets of a webhook, sealed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Secrets {
     current: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    previous: Option<Previous>,
+    /// Those that still sign along, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    previous: Vec<Previous>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +46,7 @@ impl Secrets {
         Ok((
             Self {
                 current,
-                previous: None,
+                previous: Vec::new(),
             },
             shown,
         ))
@@ -56,9 +59,11 @@ impl Secrets {
             secret: self.current,
             until,
         };
+        // Each for the day that was promised; who rotates more often than that has few receivers to change over.
+        let valid = self.previous.into_iter().filter(|earlier| now < earlier.until);
         let rotated = Self {
             current: next.current,
-            previous: Some(previous),
+            previous: std::iter::once(previous).chain(valid).take(MAX_PREVIOUS).collect(),
         };
         (rotated, until)
     }
@@ -68,8 +73,8 @@ impl Secrets {
     pub(crate) fn sign(&self, keys: &Keys, id: &str, now: Timestamp, body: &str) -> Option<String> {
         let content = format!("{id}.{}.{body}", now.as_second());
         let mut signatures = signature(&keys.open(&self.current)?, &content)?;
-        let previous = self.previous.as_ref().filter(|previous| now < previous.until);
-        if let Some(old) = previous.and_then(|previous| signature(&keys.open(&previous.secret)?, &content)) {
+        let valid = self.previous.iter().filter(|previous| now < previous.until);
+        for old in valid.filter_map(|previous| signature(&keys.open(&previous.secret)?, &content)) {
             signatures.push(' ');
             signatures.push_str(&old);
         }
@@ -122,6 +127,15 @@ mod tests {
             format!("{} {}", sign(&second, before), sign(&first, before))
         );
         assert_eq!(sign(&rotated, until), sign(&second, until));
+        // A second rotation on the same day takes none of the first one's time.
+        let (third, _) = Secrets::generate(&keys, &source).unwrap();
+        let (again, _) = rotated.clone().rotate(third.clone(), before);
+        let all = [&third, &second, &first].map(|secrets| sign(secrets, before));
+        assert_eq!(sign(&again, before), all.join(" "));
+        assert_eq!(
+            sign(&again, until),
+            format!("{} {}", sign(&third, until), sign(&second, until))
+        );
         let others = Keys::parse(&Keys::generate(&source)).unwrap();
         assert_eq!(rotated.sign(&others, "dlv_1", now, "{}"), None);
     }

@@ -68,19 +68,26 @@ pub(crate) async fn show(
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
     let (document, comment) = find(&platform, &id).await?;
-    // Who may not see the product may not see what is said of it.
-    product::visible(&platform, &comment.product, &viewer)
-        .await
-        .map_err(|problem| {
-            if problem.status == http::StatusCode::NOT_FOUND {
-                none()
-            } else {
-                problem
-            }
-        })?;
+    visible(&platform, &comment, &viewer).await?;
     let version = document.version;
     let shown = show_all(&platform, &[document], &selection).await?.pop();
     Ok(viewer.answer(Answer::raw(shown.unwrap_or_default()).version(version)))
+}
+
+/// Refuses who may not see the product: they may not see what is said of it either.
+async fn visible(platform: &Platform, comment: &Comment, viewer: &Viewer) -> Result<(), Problem> {
+    match product::visible(platform, &comment.product, viewer).await {
+        Err(problem) if problem.status == http::StatusCode::NOT_FOUND => Err(none()),
+        found => found.map(drop),
+    }
+}
+
+/// What is said to those who may not change a comment: that they may not, or nothing of it if they may not see it.
+async fn refusal(platform: &Platform, comment: &Comment, viewer: &Viewer, why: &str) -> Problem {
+    match visible(platform, comment, viewer).await {
+        Ok(()) => Problem::forbidden(why),
+        Err(problem) => problem,
+    }
 }
 
 /// Comments as clients see them, with their authors if asked for: one batched get for all of them.
@@ -191,6 +198,7 @@ fn fact(comment: &Comment, author: &str) -> CommentFact {
 
 pub(crate) async fn edit(
     platform: State,
+    viewer: Viewer,
     Member(principal): Member,
     Path(id): Path<String>,
     precondition: IfMatch,
@@ -203,7 +211,7 @@ pub(crate) async fn edit(
             return Err(Problem::conflict("comment_deleted", "this comment was taken back"));
         };
         if !principal.may_edit(author) {
-            return Err(Problem::forbidden("only its author may change a comment"));
+            return Err(refusal(&platform, &old, &viewer, "only its author may change a comment").await);
         }
         precondition.check(document.version)?;
         let CommentText { body } = patch.apply(&CommentText { body: text.clone() })?;
@@ -227,6 +235,7 @@ pub(crate) async fn edit(
 
 pub(crate) async fn delete(
     platform: State,
+    viewer: Viewer,
     Member(principal): Member,
     Path(id): Path<String>,
     precondition: IfMatch,
@@ -239,7 +248,7 @@ pub(crate) async fn delete(
             return Ok(Answer::no_content());
         };
         if !principal.may_edit(author) {
-            return Err(Problem::forbidden("only its author may take a comment back"));
+            return Err(refusal(&platform, &old, &viewer, "only its author may take a comment back").await);
         }
         precondition.check(document.version)?;
         let new = old.tombstone();

@@ -219,6 +219,11 @@ mod tests {
     }
 
     #[test]
+    fn no_two_schemas_share_a_name() {
+        assert_eq!(souk_http::clashes(&functions()), std::collections::BTreeSet::new());
+    }
+
+    #[test]
     fn the_command_line_is_sound() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();

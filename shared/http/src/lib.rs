@@ -39,7 +39,7 @@ pub use client::ClientAddress;
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
 #[cfg(feature = "openapi")]
-pub use openapi::{document as openapi, patch_of};
+pub use openapi::{clashes, document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};
 pub use platform::{PasswordCost, Platform, Ports, Settings};
 pub use precondition::IfMatch;

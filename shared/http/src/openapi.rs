@@ -1,5 +1,7 @@
 //! OpenAPI 3.1, from the route table.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -7,6 +9,27 @@ use utoipa::openapi::RefOr;
 use crate::Function;
 use crate::problem::ProblemDocument;
 use crate::route::{Access, Cache, Param, Route, Schema, Schemas, Shape};
+
+/// The names that two different schemas of these functions have: only one of them would be in the document.
+#[must_use]
+pub fn clashes(functions: &[Function]) -> BTreeSet<String> {
+    let mut schemas: Schemas = Vec::new();
+    for route in functions.iter().flat_map(|function| &function.routes) {
+        let bodies = route.success.iter().filter_map(|(_, _, schema)| schema.as_ref());
+        bodies
+            .chain(&route.request)
+            .for_each(|schema| (schema.collect)(&mut schemas));
+    }
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    let mut clashes = BTreeSet::new();
+    for (name, schema) in schemas {
+        let schema = serde_json::to_value(schema).unwrap_or_default();
+        if known.entry(name.clone()).or_insert_with(|| schema.clone()) != &schema {
+            clashes.insert(name);
+        }
+    }
+    clashes
+}
 
 /// The description of an API made of these functions.
 #[must_use]

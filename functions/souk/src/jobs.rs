@@ -1,18 +1,19 @@
 //! The consuming side of the local host: one thread that relays events, works off the lanes and runs the schedules.
 //!
-//! Each lane has consumers of its own, so a lane full of slow work holds up no other. Their shares of the thread follow
-//! from the size of their batches.
+//! Each lane is consumed by itself, so a lane full of slow work holds up no other. Their shares of the thread follow from
+//! the size of their batches.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use indicatif::ProgressBar;
 use souk_core::Lane;
 use souk_core::queue::{Outcome, QueueError};
 use souk_http::{App, Platform};
-use souk_local::SqliteQueue;
+use souk_local::{Leased, SqliteQueue};
 use tokio::sync::{Notify, watch};
 
 use crate::data::Market;
@@ -25,20 +26,20 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often schedules are looked at.
 const TICK: Duration = Duration::from_secs(60);
 
-/// How many consumers a lane has. Those who call others wait for answers most of the time, and should not wait for each
-/// other's.
-fn consumers(lane: Lane) -> usize {
+/// How many batches of a lane are under way at once. Those who call others wait for answers most of the time, and none
+/// should wait for another's.
+fn at_once(lane: Lane) -> usize {
     match lane {
-        Lane::Notifications => 8,
+        Lane::Notifications => 64,
         Lane::High | Lane::Default | Lane::Low => 1,
     }
 }
 
-/// How many messages of a lane are taken at a time.
+/// How many messages of a lane are a batch.
 fn batch(lane: Lane) -> usize {
     match lane {
         Lane::High | Lane::Default => 100,
-        Lane::Notifications => 8,
+        Lane::Notifications => 1,
         Lane::Low => 40,
     }
 }
@@ -114,44 +115,64 @@ async fn consume_all(
             }
         }
     };
-    let lanes = Lane::ALL
-        .into_iter()
-        .flat_map(|lane| std::iter::repeat_n(lane, consumers(lane)));
-    let consumers = join_all(lanes.map(|lane| consume(app, queue, lane, stop.clone())));
+    let consumers = join_all(Lane::ALL.map(|lane| consume(app, queue, lane, stop.clone())));
     tokio::join!(relay, ticks, consumers);
 }
 
 /// Works off one lane.
 async fn consume(app: &App, queue: &SqliteQueue, lane: Lane, mut stop: watch::Receiver<bool>) {
+    let mut running = FuturesUnordered::new();
     while !*stop.borrow() {
-        match work_once(app, queue, lane).await {
-            Ok(0) => {
-                tokio::select! {
-                    () = queue.news(lane) => {}
-                    () = pause(LOOK) => {}
-                    _ = stop.changed() => {}
+        let free = at_once(lane).saturating_sub(running.len());
+        if free > 0 {
+            let found = queue.receive(lane, free * batch(lane), LEASE_SECONDS).await;
+            let mut leased = found
+                .unwrap_or_else(|error| not_there(&error, lane))
+                .into_iter()
+                .peekable();
+            if leased.peek().is_some() {
+                while leased.peek().is_some() {
+                    running.push(work_off(app, queue, leased.by_ref().take(batch(lane)).collect()));
                 }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(%error, lane = lane.name(), "the queue does not answer");
-                pause(LOOK).await;
+                continue;
             }
         }
+        let done = tokio::select! {
+            Some(done) = running.next() => done,
+            () = queue.news(lane), if free > 0 => Ok(()),
+            () = pause(LOOK), if free > 0 => Ok(()),
+            _ = stop.changed() => Ok(()),
+        };
+        done.unwrap_or_else(|error| not_there(&error, lane));
     }
+    while let Some(done) = running.next().await {
+        done.unwrap_or_else(|error| not_there(&error, lane));
+    }
+}
+
+/// A failure costs a look: what was taken comes back when its lease ends.
+fn not_there<T: Default>(error: &QueueError, lane: Lane) -> T {
+    tracing::error!(%error, lane = lane.name(), "the queue does not answer");
+    T::default()
 }
 
 /// Takes one batch and works it off; says how many messages that was.
 async fn work_once(app: &App, queue: &SqliteQueue, lane: Lane) -> Result<usize, QueueError> {
     let leased = queue.receive(lane, batch(lane), LEASE_SECONDS).await?;
+    let count = leased.len();
+    work_off(app, queue, leased).await?;
+    Ok(count)
+}
+
+/// Works off what was taken.
+async fn work_off(app: &App, queue: &SqliteQueue, leased: Vec<Leased>) -> Result<(), QueueError> {
     if leased.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let deliveries = leased.iter().map(|leased| leased.delivery.clone()).collect();
     let outcomes = app.work(deliveries).await;
     let settled: Vec<(_, Outcome)> = leased.into_iter().zip(outcomes).collect();
-    queue.settle(&settled).await?;
-    Ok(settled.len())
+    queue.settle(&settled).await
 }
 
 /// Works off what is due now, after a command that has changed the market without a server. What goes to others waits
@@ -183,7 +204,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use souk_core::documents::get_one;
-    use souk_core::{Key, Message};
+    use souk_core::{Key, Message, Queue as _};
     use souk_http::Function;
     use souk_http::work::{Effects, Job};
 
@@ -250,6 +271,49 @@ mod tests {
         // The batch that is under way, and the beginning of the next.
         let most = passed.into_iter().max().unwrap();
         assert!(most < 2 * batch(Lane::Low), "{most} were done first");
+        drop((app, platform, queue));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What waits for others without end leaves room for the rest, and is waited for at the end.
+    #[tokio::test]
+    async fn who_waits_holds_up_nobody() {
+        let folder = std::env::temp_dir().join(format!("souk-waits-{}", std::process::id()));
+        let Market { platform, queue } = data::open(&folder).unwrap();
+        let (gate, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let opened = gate.clone();
+        let slow = Job::each("test.slow", "", move |_: Arc<Platform>, _: Message| {
+            let gate = opened.clone();
+            async move {
+                drop(gate.acquire().await);
+                Ok(Effects::default())
+            }
+        });
+        let jobs = vec![slow, counting("test.fast", &done)];
+        let function = Function {
+            jobs,
+            ..Function::new("test", "", Vec::new())
+        };
+        let app = App::new(platform.clone(), [function]);
+        let message = |job| platform.message(job, Lane::Notifications, serde_json::json!({}), None);
+        let waiting = at_once(Lane::Notifications) - 1;
+        let messages = (0..waiting).map(|_| message("test.slow")).collect();
+        platform.send(messages).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let news = Notify::new();
+        let ask = async {
+            for turn in 1..=50 {
+                platform.send(vec![message("test.fast")]).await.unwrap();
+                while done.load(Ordering::SeqCst) < turn {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let _ = stop.send(true);
+            gate.add_permits(waiting);
+        };
+        tokio::join!(consume_all(&app, &platform, &queue, &news, &stopped), ask);
+        let left = queue.backlog(Lane::Notifications).await.unwrap();
+        assert_eq!((left.ready, left.delayed), (Some(0), Some(0)));
         drop((app, platform, queue));
         std::fs::remove_dir_all(folder).unwrap();
     }

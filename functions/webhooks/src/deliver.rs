@@ -6,7 +6,8 @@
 //! commit, the message comes again and so does the call: at least once, with the same `webhook-id`.
 //!
 //! Nobody is called, and no attempt is used up, while the webhook's circuit is open (`souk_http::outbound`: each
-//! webhook is a dependency of its own, so that those of one host are no concern of each other) or its rate is used up.
+//! webhook is a dependency of its own, so that those of one host are no concern of each other), its rate is used up, or as
+//! many calls as its owner may have at once are under way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) const TIMEOUT_MS: u32 = 10_000;
 /// How soon a delivery comes back to a circuit that is open, in milliseconds: when it has waited a quarter longer than it
 /// has already, within these bounds, so that many that wait for long are not a load by waiting.
 const SOONEST_MS: i64 = 15_000;
+/// The same where its owner's share of calls was under way.
+const SOONEST_BUSY_MS: i64 = 1_000;
 const LATEST_MS: i64 = 3_600_000;
 
 pub(crate) async fn deliver(platform: Arc<Platform>, message: Message) -> Result<Effects, JobError> {
@@ -76,10 +79,15 @@ pub(crate) async fn deliver(platform: Arc<Platform>, message: Message) -> Result
         url: call.url.clone(),
         headers: call.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
-    let result = platform.outbound.call_as(&webhook.id, call).await;
-    if result == Err(OutboundError::Open) {
+    let result = platform.outbound.call_for(&webhook.owner, &webhook.id, call).await;
+    let soonest = match result {
+        Err(OutboundError::Open) => Some(SOONEST_MS),
+        Err(OutboundError::Busy) => Some(SOONEST_BUSY_MS),
+        _ => None,
+    };
+    if let Some(soonest) = soonest {
         let age = at.as_millisecond().saturating_sub(delivery.updated_at.as_millisecond());
-        let wait = spread((age / 4).clamp(SOONEST_MS, LATEST_MS), &platform);
+        let wait = spread((age / 4).clamp(soonest, LATEST_MS), &platform);
         return postpone(&platform, &step, false, wait, &message);
     }
     let now = platform.now();

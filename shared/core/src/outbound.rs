@@ -62,6 +62,9 @@ pub enum OutboundError {
     /// Nobody was asked, because the last calls to this dependency failed.
     #[error("the circuit is open")]
     Open,
+    /// Nobody was asked, because as many calls as one may have under way at once are under way for the same party.
+    #[error("too many calls at once")]
+    Busy,
 }
 
 /// The port.

@@ -10,6 +10,9 @@
 //! retries are less than a tenth of all calls. This is the only layer that retries inside of a call; jobs have schedules
 //! of their own, and what they send by POST is tried once here.
 //!
+//! **Shares.** Whoever makes us call what is theirs ([`Guarded::call_for`]) has at most [`SHARE`] such calls under way at
+//! once, so that their receivers, however slow, leave room for those of others.
+//!
 //! The state is this instance's own and is lost with it: it protects, it does not count. It remembers
 //! [`MAX_DEPENDENCIES`] dependencies and forgets first what was not called for the longest time.
 
@@ -29,6 +32,8 @@ pub const REST_MS: i64 = 30_000;
 pub const MAX_REST_MS: i64 = 600_000;
 /// How many dependencies are remembered.
 pub const MAX_DEPENDENCIES: usize = 1_000;
+/// How many calls may be under way at once for one party.
+pub const SHARE: u32 = 8;
 /// What one retry costs; each call earns one.
 const RETRY_COST: u32 = 10;
 /// How much can be saved up: ten retries in a row.
@@ -45,6 +50,24 @@ pub struct Guarded {
 struct Memory {
     savings: u32,
     breakers: HashMap<String, Breaker>,
+    /// How many calls are under way for whom; nobody is in it with none.
+    under_way: HashMap<String, u32>,
+}
+
+/// A call under way for somebody, until it is dropped.
+struct Turn<'a> {
+    guarded: &'a Guarded,
+    party: &'a str,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut memory = self.guarded.memory();
+        match memory.under_way.get_mut(self.party) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(memory.under_way.remove(self.party)),
+        }
+    }
 }
 
 /// How a circuit stands.
@@ -135,6 +158,7 @@ impl Guarded {
             memory: Mutex::new(Memory {
                 savings: MAX_SAVINGS,
                 breakers: HashMap::new(),
+                under_way: HashMap::new(),
             }),
         }
     }
@@ -147,9 +171,23 @@ impl Guarded {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls a dependency by a name that is not its host: one of many receivers behind one host, say, whose failures are
-    /// no fault of the others.
-    pub async fn call_as(&self, name: &str, call: Call) -> Result<Reply, OutboundError> {
+    /// Calls a system of `party`'s, out of their share, as the dependency `name`: one of many receivers behind one host,
+    /// say, whose failures are no fault of the others.
+    pub async fn call_for(&self, party: &str, name: &str, call: Call) -> Result<Reply, OutboundError> {
+        let _turn = self.take_turn(party).ok_or(OutboundError::Busy)?;
+        self.call_as(name, call).await
+    }
+
+    fn take_turn<'a>(&'a self, party: &'a str) -> Option<Turn<'a>> {
+        let mut memory = self.memory();
+        let count = memory.under_way.entry(party.to_owned()).or_default();
+        (*count < SHARE).then(|| {
+            *count = count.saturating_add(1);
+            Turn { guarded: self, party }
+        })
+    }
+
+    async fn call_as(&self, name: &str, call: Call) -> Result<Reply, OutboundError> {
         // What is refused says nothing of the dependency, and gives the memory nothing to remember.
         target(&call.url, &self.allow)?;
         let (began, timeout) = (self.now(), i64::from(call.timeout_ms));
@@ -199,7 +237,7 @@ impl Guarded {
             Ok(reply) => reply.status < 500,
             Err(OutboundError::TimedOut | OutboundError::Failed(_)) => false,
             // Nobody was asked.
-            Err(OutboundError::Refused(_) | OutboundError::Open) => return,
+            Err(OutboundError::Refused(_) | OutboundError::Open | OutboundError::Busy) => return,
         };
         let now = self.now();
         let mut memory = self.memory();

@@ -200,3 +200,26 @@ fn the_memory_is_bounded() {
     assert!(all.iter().any(|dependency| dependency.name == "often.example:443"));
     assert!(!all.iter().any(|dependency| dependency.name == "h0.example:443"));
 }
+
+#[test]
+fn nobody_has_more_than_a_share_of_the_calls_at_once() {
+    let world = world(None);
+    let call = |party: &'static str| {
+        let mut call = Box::pin(world.guarded.call_for(party, party, call("POST", "a.example")));
+        let answer = (&mut call).now_or_never();
+        (call, answer)
+    };
+    let mut waiting: Vec<_> = (0..SHARE).map(|_| call("slow")).collect();
+    assert!(waiting.iter().all(|(_, answer)| answer.is_none()));
+    assert_eq!(call("slow").1, Some(Err(OutboundError::Busy)));
+    assert_eq!(call("other").1, None);
+    // A place is free again when a call has ended, or nobody waits for it any more.
+    waiting.pop();
+    world.say(status(204));
+    assert_eq!(call("slow").1, status(204));
+    world.say(None);
+    let last = call("slow");
+    assert_eq!((last.1, call("slow").1), (None, Some(Err(OutboundError::Busy))));
+    drop((last.0, waiting));
+    assert!(world.guarded.memory().under_way.is_empty());
+}

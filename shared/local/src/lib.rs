@@ -10,7 +10,7 @@ use std::sync::Arc;
 use souk_core::Clock;
 use souk_sql::{MIGRATIONS, SqlDocuments};
 
-pub use queue::SqliteQueue;
+pub use queue::{Leased, SqliteQueue};
 pub use sqlite::SqliteDriver;
 pub use system::{SystemClock, SystemRandom};
 

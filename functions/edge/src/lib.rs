@@ -99,6 +99,7 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     let ports = Ports {
         documents: Arc::new(souk_cloudflare::open(database, clock.clone())),
         queue: Arc::new(CloudflareQueue::open(env)?),
+        search: Arc::new(souk_core::search::NoSearch),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
         clock,
         random: Arc::new(SystemRandom),

@@ -119,6 +119,7 @@ fn host(
             random.clone(),
         )),
         queue: queue.clone(),
+        search: Arc::new(souk_core::search::NoSearch),
         outbound: outbound(&settings),
         clock,
         random,

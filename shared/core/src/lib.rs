@@ -14,6 +14,7 @@ pub mod money;
 pub mod outbound;
 pub mod queue;
 pub mod random;
+pub mod search;
 
 pub use access::{Principal, Role};
 pub use clock::{Clock, Timestamp};
@@ -24,3 +25,4 @@ pub use money::Money;
 pub use outbound::Outbound;
 pub use queue::{Lane, Message, Queue};
 pub use random::Random;
+pub use search::Search;

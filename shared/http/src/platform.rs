@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, Outbound, Queue, Random, Timestamp};
+use souk_core::{Clock, Documents, Outbound, Queue, Random, Search, Timestamp};
 
 use crate::Keys;
 use crate::outbound::{Dependency, Guarded};
@@ -14,6 +14,8 @@ pub struct Platform {
     pub documents: Arc<dyn Documents>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
+    /// The index that searches go to.
+    pub search: Arc<dyn Search>,
     /// Calls to others, behind circuit breakers.
     pub outbound: Guarded,
     /// The time.
@@ -35,6 +37,8 @@ pub struct Ports {
     pub documents: Arc<dyn Documents>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
+    /// The index that searches go to.
+    pub search: Arc<dyn Search>,
     /// Calls to others.
     pub outbound: Arc<dyn Outbound>,
     /// The time.
@@ -50,6 +54,7 @@ impl Platform {
         let Ports {
             documents,
             queue,
+            search,
             outbound,
             clock,
             random,
@@ -57,6 +62,7 @@ impl Platform {
         Self {
             documents,
             queue,
+            search,
             outbound: Guarded::new(outbound, clock.clone(), settings.outbound_allow.clone()),
             clock,
             random,

@@ -136,6 +136,7 @@ impl World {
                 crowded: crowded.clone(),
             }),
             queue: queue.clone(),
+            search: Arc::new(souk_core::search::NoSearch),
             outbound: Arc::new(Nobody),
             clock: clock.clone(),
             random: random.clone(),

@@ -73,6 +73,7 @@ impl World {
         let ports = Ports {
             documents: self.store.clone(),
             queue: self.queue.clone(),
+            search: Arc::new(souk_core::search::NoSearch),
             outbound: Arc::new(Nobody),
             clock: self.clock.clone(),
             random: self.random.clone(),

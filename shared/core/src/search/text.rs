@@ -1,9 +1,12 @@
 //! Words, the same for what is indexed, what is asked and what is highlighted, on every host.
 //!
-//! A word is a run of letters and digits, in lower case, without accents, in Latin letters, and without the endings of
-//! English plurals. Signs of scripts that write no spaces are words of their own.
+//! A word is a run of letters and digits, in lower case, without accents, and without the endings of English plurals.
+//! Greek and Cyrillic letters become Latin ones, all others stay. Signs of scripts that write no spaces are words of their
+//! own. (Tables that spell all of Unicode in Latin letters would be a sixth of the Worker.)
 
 use std::ops::Range;
+
+use unicode_normalization::char::decompose_canonical;
 
 /// How long a word may be, in bytes; the rest is cut off.
 pub const MAX_WORD: usize = 40;
@@ -11,7 +14,7 @@ pub const MAX_WORD: usize = 40;
 /// A word in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Lower-case ASCII letters and digits.
+    /// Letters and digits, folded.
     pub plain: String,
     /// `plain` without a plural's ending: what is indexed and looked up.
     pub stem: String,
@@ -40,7 +43,7 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
             if plain.is_empty() {
                 continue;
             }
-            plain.truncate(MAX_WORD);
+            plain.truncate(plain.floor_char_boundary(MAX_WORD));
             let stem = stem(&plain);
             let range = start..end;
             return Some(Word { plain, stem, range });
@@ -50,7 +53,7 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
 
 /// Whether a sign goes on with the word before it: marks that stand on a letter do, apostrophes do not.
 fn belongs(sign: char) -> bool {
-    (sign.is_alphanumeric() && !stands_alone(sign)) || ('\u{300}'..='\u{36f}').contains(&sign)
+    (sign.is_alphanumeric() && !stands_alone(sign)) || is_accent(sign)
 }
 
 /// Chinese and Japanese signs.
@@ -59,18 +62,68 @@ fn stands_alone(sign: char) -> bool {
         | '\u{20000}'..='\u{2ffff}')
 }
 
+fn is_accent(sign: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&sign)
+}
+
 fn fold(sign: char, out: &mut String) {
     if sign.is_ascii() {
         out.push(sign.to_ascii_lowercase());
         return;
     }
-    let latin = deunicode::deunicode_char(sign).unwrap_or("");
-    out.extend(
-        latin
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase()),
-    );
+    for lower in sign.to_lowercase() {
+        match lower {
+            // What letters with accents are made of.
+            '\u{80}'..'\u{2000}' => decompose_canonical(lower, |part| match latin(part) {
+                Some(text) => out.push_str(text),
+                None if is_accent(part) => {}
+                None => out.push(part),
+            }),
+            // The wide forms of ASCII.
+            '\u{ff10}'..='\u{ff5a}' => out.extend(char::from_u32(u32::from(lower) - 0xfee0)),
+            _ => out.push(lower),
+        }
+    }
+}
+
+/// Letters that are not Latin ones with accents, in Latin letters.
+fn latin(letter: char) -> Option<&'static str> {
+    const GREEK: [&str; 25] = [
+        "a", "v", "g", "d", "e", "z", "i", "th", "i", "k", "l", "m", "n", "x", "o", "p", "r", "s", "s", "t", "y", "f",
+        "ch", "ps", "o",
+    ];
+    const CYRILLIC: [&str; 32] = [
+        "a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s", "t", "u", "f", "kh",
+        "ts", "ch", "sh", "shch", "", "y", "", "e", "yu", "ya",
+    ];
+    let among = |table: &[&'static str], first: char| {
+        let place = u32::from(letter).checked_sub(u32::from(first))?;
+        table.get(usize::try_from(place).ok()?).copied()
+    };
+    Some(match letter {
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'đ' | 'ð' => "d",
+        'ħ' => "h",
+        'ı' => "i",
+        'ł' => "l",
+        'þ' => "th",
+        'є' => "ye",
+        'і' | 'ї' => "i",
+        'ј' => "j",
+        'ґ' => "g",
+        'ў' => "u",
+        'ђ' => "dj",
+        'љ' => "lj",
+        'њ' => "nj",
+        'ћ' => "c",
+        'џ' => "dz",
+        'α'..='ω' => return among(&GREEK, 'α'),
+        'а'..='я' => return among(&CYRILLIC, 'а'),
+        _ => return None,
+    })
 }
 
 /// Harman's S stemmer, with the plurals in `-es` that have one more syllable.
@@ -103,8 +156,10 @@ mod tests {
             ("Crème brûlée", &["creme", "brulee"]),
             ("cre\u{300}me", &["creme"]),
             ("Straße ŒUVRE Ærø", &["strasse", "oeuvre", "aero"]),
-            ("Москва", &["moskva"]),
-            ("上海 lamp灯", &["shang", "hai", "lamp", "deng"]),
+            ("Москва Київ Ёлка", &["moskva", "kiiv", "elka"]),
+            ("Αθήνα", &["athina"]),
+            ("ＡＢＣ１２", &["abc12"]),
+            ("上海 lamp灯 서울", &["上", "海", "lamp", "灯", "서울"]),
             (
                 "berries cities bus glass gateway’s ties pies",
                 &["berry", "city", "bus", "glass", "gateway", "s", "tie", "pie"],
@@ -118,5 +173,6 @@ mod tests {
         let found: Vec<&str> = words(text).filter_map(|word| text.get(word.range)).collect();
         assert_eq!(found, ["A", "Crème", "brûlée"]);
         assert_eq!(words(&"x".repeat(100)).next().unwrap().plain.len(), MAX_WORD);
+        assert_eq!(words(&"서".repeat(100)).next().unwrap().plain.len(), MAX_WORD - 1);
     }
 }

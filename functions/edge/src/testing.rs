@@ -1,9 +1,9 @@
 //! Routes for the tests alone (feature `testing`): the ports over HTTP, so that their contracts are checked on a real
 //! workerd, and two ways to crash, to see that the next request is served.
 //!
-//! `POST /__test/documents/get|query|commit`, `/__test/queue/send|backlog` and `/__test/outbound/call` take the argument of
+//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and `/__test/outbound/call` take the argument of
 //! that method as JSON and answer with its `Result` as JSON. The header `x-test-now` (milliseconds since 1970) sets the
-//! clock of the documents for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` waits a
+//! clock of documents and values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` waits a
 //! little, so as to be in flight.
 //!
 //! Messages for the job `test` are worked by the script in them (see `souk_tests::contract::queue`), which here may also say
@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_cloudflare::{CloudflareQueue, Delivered, FetchOutbound, SystemClock};
+use souk_cloudflare::{CloudflareQueue, Delivered, FetchOutbound, SystemClock, WorkersKv};
 use souk_core::outbound::Call;
 use souk_core::queue::{Delivery, Outcome};
-use souk_core::{Clock, Commit, Documents, Key, Lane, Message, Outbound as _, Query, Queue as _, Timestamp};
+use souk_core::{
+    Clock, Commit, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _, Timestamp,
+};
 use worker::{Delay, Env, Error, Request, Response, Result};
 
 /// What was delivered, with the queue that it came from.
@@ -63,13 +65,20 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
         Some(now) => Arc::new(Fixed(Timestamp::from_millisecond(now).unwrap_or_default())),
         None => Arc::new(SystemClock),
     };
-    let store = souk_cloudflare::open(env.d1("DB")?, clock);
+    let store = souk_cloudflare::open(env.d1("DB")?, clock.clone());
+    let values = WorkersKv::new(env.kv("VALUES")?, clock);
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
     match what {
         "documents/get" => answer(&store.get(&parse::<Vec<Key>>(&body)?).await),
         "documents/query" => answer(&store.query(&parse::<Query>(&body)?).await),
         "documents/commit" => answer(&store.commit(parse::<Commit>(&body)?).await),
+        "values/get" => answer(&values.get(&parse::<String>(&body)?).await),
+        "values/put" => {
+            let (key, value, expires_at) = parse::<(String, String, Timestamp)>(&body)?;
+            answer(&values.put(&key, &value, expires_at).await)
+        }
+        "values/delete" => answer(&values.delete(&parse::<String>(&body)?).await),
         "queue/send" => answer(&queue.send(&parse::<Vec<Message>>(&body)?).await),
         "queue/backlog" => answer(&queue.backlog(parse::<Lane>(&body)?).await),
         "queue/seen" => {

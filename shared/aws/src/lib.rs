@@ -5,12 +5,14 @@
 mod call;
 mod documents;
 mod item;
+mod key_value;
 mod queue;
 mod settings;
 mod system;
 mod transaction;
 
 pub use documents::DynamoDocuments;
+pub use key_value::DynamoKeyValue;
 pub use queue::SqsQueue;
 pub use settings::Settings;
 pub use system::{SystemClock, SystemRandom};

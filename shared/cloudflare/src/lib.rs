@@ -1,4 +1,4 @@
-//! Adapters for Cloudflare Workers: documents in D1, lanes in Queues, calls to others by `fetch`, and the isolate's own
+//! Adapters for Cloudflare Workers: documents in D1, copies in KV, lanes in Queues, calls to others by `fetch`, and the isolate's own
 //! clock and randomness.
 //!
 //! An isolate has one thread, so what JavaScript hands out is not `Send`; the ports are. The adapters hide that behind
@@ -9,12 +9,14 @@
 #![cfg(target_arch = "wasm32")]
 
 mod d1;
+mod key_value;
 mod outbound;
 mod queue;
 mod system;
 mod time;
 
 pub use d1::{D1Documents, D1Driver, open};
+pub use key_value::WorkersKv;
 pub use outbound::FetchOutbound;
 pub use queue::{CloudflareQueue, Delivered, delivered};
 pub use system::{SystemClock, SystemRandom};

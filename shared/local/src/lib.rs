@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use souk_core::Clock;
-use souk_sql::{MIGRATIONS, SqlDocuments};
+use souk_sql::{MIGRATIONS, SqlDocuments, SqlKeyValue, VALUE_MIGRATIONS};
 
 pub use queue::{Leased, SqliteQueue};
 pub use sqlite::SqliteDriver;
@@ -20,4 +20,12 @@ pub type SqliteDocuments = SqlDocuments<SqliteDriver>;
 /// Opens, creates or migrates the database at `path`.
 pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteDocuments, String> {
     Ok(SqlDocuments::new(SqliteDriver::open(path, MIGRATIONS)?, clock))
+}
+
+/// The `KeyValue` port over an SQLite file.
+pub type SqliteKeyValue = SqlKeyValue<SqliteDriver>;
+
+/// Opens, creates or migrates the database of values at `path`.
+pub fn open_values(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteKeyValue, String> {
+    Ok(SqlKeyValue::new(SqliteDriver::open(path, VALUE_MIGRATIONS)?, clock))
 }

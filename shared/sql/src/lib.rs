@@ -10,9 +10,15 @@
 
 mod documents;
 mod driver;
+mod key_value;
 
 pub use documents::SqlDocuments;
 pub use driver::{SqlDriver, SqlError, Statement, Value};
+pub use key_value::SqlKeyValue;
 
 /// The migrations, in order: (name, SQL). The Worker's D1 is migrated from the same files.
 pub const MIGRATIONS: &[(&str, &str)] = &[("0001_documents.sql", include_str!("../migrations/0001_documents.sql"))];
+
+/// The migrations of a database of [values](SqlKeyValue), likewise.
+pub const VALUE_MIGRATIONS: &[(&str, &str)] =
+    &[("0001_values.sql", include_str!("../migrations-values/0001_values.sql"))];

@@ -117,7 +117,7 @@ pub async fn open(make: impl AsyncFnOnce(Arc<TestClock>) -> Made) -> Option<Benc
 }
 
 /// Says once that something cannot be tested here, or fails for it where all is to be tested.
-pub(super) fn missing(set: &'static str) {
+pub fn missing(set: &'static str) {
     static SAID: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     assert!(
         std::env::var("SOUK_TEST_ALL").is_err(),

@@ -15,8 +15,9 @@ pub mod queue_sqs;
 pub mod queue_worker;
 pub mod remote;
 mod steps;
+pub mod values;
 
-pub use bench::{Bench, Made, TestClock, from_env, run};
+pub use bench::{Bench, Made, TestClock, from_env, missing, run};
 pub use model::Model;
 pub use remote::RemoteDocuments;
 

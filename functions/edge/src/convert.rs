@@ -1,10 +1,15 @@
 //! Between the Worker's requests and responses and those of the `http` crate.
+//!
+//! To cross between Wasm and JavaScript costs about as much as to route a request. So a request's method, URL and headers come
+//! over as one text, one item a line (none of them can have a line break in it), and a response goes back in one call.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use souk_http::{ClientAddress, MAX_BODY};
-use worker::{Error, Headers, Request, Response, ResponseBuilder, Result};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::worker_sys::web_sys;
+use worker::{Error, Request, Result};
 
 /// A URL beyond this is cut off, and still far beyond what is accepted; `Uri` refuses those of 64 KB.
 const LONG_URL: usize = 16 * 1024;
@@ -12,21 +17,40 @@ const LONG_URL: usize = 16 * 1024;
 /// miss the answer if the connection is closed on them.
 const DRAINED: usize = 2 * 1024 * 1024;
 
-/// The request with its body, or with `None` for a body that is too large.
-pub(crate) async fn request(request: &mut Request) -> Result<http::Request<Option<Bytes>>> {
-    let raw = request.inner();
-    // The worker crate's own `Method` takes every method that it does not know for GET.
-    let method = Method::from_bytes(raw.method().as_bytes()).map_err(invalid)?;
-    // Serialised by a URL parser, hence ASCII.
-    let url = raw.url();
-    let uri: Uri = url.get(..LONG_URL).unwrap_or(&url).parse().map_err(invalid)?;
-    let has_body = raw.body().is_some();
+#[wasm_bindgen(
+    wasm_bindgen = worker::wasm_bindgen,
+    js_sys = worker::js_sys,
+    inline_js = r#"
+export function head(request) {
+    let head = request.method + "\n" + request.url;
+    for (const [name, value] of request.headers) head += "\n" + name + "\n" + value;
+    return head;
+}
+export function respond(status, head, body) {
+    const lines = head.split("\n"), headers = [];
+    for (let at = 0; at + 1 < lines.length; at += 2) headers.push([lines[at], lines[at + 1]]);
+    // The body is a view of memory that will be used anew.
+    return new Response(body?.slice() ?? null, { status, headers });
+}
+"#
+)]
+extern "C" {
+    fn head(request: &web_sys::Request) -> String;
+    fn respond(status: u16, head: &str, body: Option<&[u8]>) -> web_sys::Response;
+}
 
+/// The request with its body, or with `None` for a body that is too large.
+pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>> {
+    let head = head(raw);
+    let mut lines = head.split('\n');
     let mut out = http::Request::new(Some(Bytes::new()));
-    *out.method_mut() = method;
+    *out.method_mut() = Method::from_bytes(lines.next().unwrap_or_default().as_bytes()).map_err(invalid)?;
+    // Serialised by a URL parser, hence ASCII.
+    let url = lines.next().unwrap_or_default();
+    let uri: Uri = url.get(..LONG_URL).unwrap_or(url).parse().map_err(invalid)?;
     *out.uri_mut() = uri;
-    for (name, value) in request.headers().entries() {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             out.headers_mut().append(name, value);
         }
     }
@@ -37,10 +61,11 @@ pub(crate) async fn request(request: &mut Request) -> Result<http::Request<Optio
         let address = ClientAddress(address.to_owned());
         out.extensions_mut().insert(address);
     }
-    if has_body {
+    // To ask for a body makes a stream of it.
+    if !matches!(*out.method(), Method::GET | Method::HEAD) && raw.body().is_some() {
         let length = out.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        *out.body_mut() = body(request, length).await?;
+        *out.body_mut() = body(&mut Request::from(Clone::clone(raw)), length).await?;
     }
     Ok(out)
 }
@@ -62,22 +87,15 @@ async fn body(request: &mut Request, length: Option<usize>) -> Result<Option<Byt
 }
 
 /// The response, in one piece.
-pub(crate) fn response(response: http::Response<Bytes>) -> Result<Response> {
-    let (parts, body) = response.into_parts();
-    let headers = Headers::new();
-    for (name, value) in &parts.headers {
+pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
+    let mut head = String::with_capacity(1024);
+    for (name, value) in response.headers() {
         if let Ok(value) = value.to_str() {
-            headers.append(name.as_str(), value)?;
+            head.extend([name.as_str(), "\n", value, "\n"]);
         }
     }
-    let builder = ResponseBuilder::new()
-        .with_status(parts.status.as_u16())
-        .with_headers(headers);
-    Ok(if body.is_empty() {
-        builder.empty()
-    } else {
-        builder.fixed(body.into())
-    })
+    let body = response.body();
+    respond(response.status().as_u16(), &head, (!body.is_empty()).then_some(body))
 }
 
 fn invalid(why: impl std::fmt::Display) -> Error {

@@ -17,12 +17,13 @@ mod testing;
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom};
 use souk_http::work::Subscription;
 use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::worker_sys::{Context as RawContext, MessageBatch};
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
+use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
 static APP: OnceLock<Option<App>> = OnceLock::new();
 
@@ -30,21 +31,39 @@ fn app(env: &Env) -> Option<&'static App> {
     APP.get_or_init(|| start(env)).as_ref()
 }
 
-#[event(fetch)]
-async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
+/// The `fetch` handler. Not by `#[event(fetch)]`, which crosses to JavaScript for what nobody here asks for.
+#[wasm_bindgen(
+    wasm_bindgen = worker::wasm_bindgen,
+    wasm_bindgen_futures = worker::wasm_bindgen_futures,
+    js_sys = worker::js_sys
+)]
+pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> web_sys::Response {
     let app = app(&env);
     #[cfg(feature = "testing")]
-    if let Some(response) = testing::serve(&mut request, &env).await {
+    if let Some(response) = testing::serve(&request, &env).await {
         return response;
     }
     let Some(app) = app else {
-        return Response::error("This Worker is not configured; its log says what is missing.", 500);
+        return plain(500, "This Worker is not configured; its log says what is missing.");
     };
-    let response = app.handle(convert::request(&mut request).await?).await;
+    let request = match convert::request(&request).await {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::warn!(%error, "a request that is none");
+            return plain(400, "The request is not well-formed.");
+        }
+    };
+    let response = app.handle(request).await;
     if app.has_news() {
-        context.wait_until(app.relay());
+        Context::new(context).wait_until(app.relay());
     }
-    convert::response(response)
+    convert::response(&response)
+}
+
+fn plain(status: u16, text: &'static str) -> web_sys::Response {
+    let mut response = http::Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    convert::response(&response)
 }
 
 /// The `queue` handler. Not by `#[event(queue)]`, whose messages do not say how often they were delivered.

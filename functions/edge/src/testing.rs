@@ -20,6 +20,7 @@ use souk_core::queue::{Delivery, Outcome};
 use souk_core::{
     Clock, Commit, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _, Timestamp,
 };
+use worker::worker_sys::web_sys;
 use worker::{Delay, Env, Error, Request, Response, Result};
 
 /// What was delivered, with the queue that it came from.
@@ -40,10 +41,11 @@ impl Clock for Fixed {
 }
 
 /// The answer, if the request is one for these routes.
-pub(crate) async fn serve(request: &mut Request, env: &Env) -> Option<Result<Response>> {
+pub(crate) async fn serve(request: &web_sys::Request, env: &Env) -> Option<web_sys::Response> {
+    let mut request = Request::from(Clone::clone(request));
     let path = request.path();
     let what = path.strip_prefix("/__test/")?;
-    Some(match what {
+    let response = match what {
         "panic" => panic("on demand"),
         // What a stack overflow and an exhausted memory end in, without the panic hook.
         "trap" => core::arch::wasm32::unreachable(),
@@ -51,8 +53,10 @@ pub(crate) async fn serve(request: &mut Request, env: &Env) -> Option<Result<Res
             Delay::from(Duration::from_millis(300)).await;
             Response::ok("waited")
         }
-        _ => port(what, request, env).await,
-    })
+        _ => port(what, &mut request, env).await,
+    };
+    let response = response.or_else(|error| Response::error(error.to_string(), 500));
+    response.ok().map(Into::into)
 }
 
 #[expect(clippy::panic, reason = "it is what this route is for")]

@@ -6,23 +6,24 @@
 //! **Time.** Every call ends after [`PATIENCE`]. A write that was given up on has happened whole or not at all; the caller
 //! hears [`SqlError::Failed`] and cannot know which.
 //!
+//! **The bridge.** To cross between Wasm and JavaScript for every argument and value costs more than D1's own work. So a call
+//! crosses once with all its statements as JSON, and once with all its rows as one text: [`CODE`] packs, [`unpack`] unpacks.
+//!
 //! The schema is applied from `shared/sql/migrations` by `wrangler d1 migrations apply`, never from here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use souk_core::Clock;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, Statement, Value};
-use worker::js_sys::{Array, Error as JsError};
+use worker::D1Database;
+use worker::js_sys::Error as JsError;
 use worker::send::SendFuture;
+use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::{D1Database, D1PreparedStatement, Error};
 
-use crate::time::in_time;
-
-/// How long D1 may take for one call; its own limit is 30 s, longer than any client waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long D1 may take for one call, in milliseconds; its own limit is 30 s, longer than any client waits.
+const PATIENCE: u32 = 5_000;
 
 /// The `Documents` port over D1.
 pub type D1Documents = SqlDocuments<D1Driver>;
@@ -44,69 +45,122 @@ impl D1Driver {
     pub fn new(database: D1Database) -> Self {
         Self { database }
     }
+}
 
-    fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, SqlError> {
-        let args: Vec<JsValue> = statement.args.iter().map(to_js).collect();
-        self.database
-            .prepare(statement.sql.as_ref())
-            .bind(&args)
-            .map_err(failed)
+// Values are separated by U+001F and rows by U+001E; a text that has one of them in it has U+001B and a letter instead.
+#[wasm_bindgen(
+    wasm_bindgen = worker::wasm_bindgen,
+    wasm_bindgen_futures = worker::wasm_bindgen_futures,
+    js_sys = worker::js_sys,
+    inline_js = r#"
+const SPECIAL = /[\u001b\u001e\u001f]/;
+const escape = (sign) => "\u001b" + String.fromCharCode(sign.charCodeAt(0) + 64);
+const pack = (value) => {
+    if (value === null) return "n";
+    if (typeof value === "number") return "i" + value;
+    return "t" + (SPECIAL.test(value) ? value.replace(/[\u001b\u001e\u001f]/g, escape) : value);
+};
+async function inTime(call, patience) {
+    let timer;
+    const late = new Promise((_, fail) => {
+        timer = setTimeout(() => fail(new Error("D1 took too long")), patience);
+    });
+    try {
+        return await Promise.race([call, late]);
+    } finally {
+        clearTimeout(timer);
     }
+}
+export async function read(database, sql, args, patience) {
+    const rows = await inTime(database.prepare(sql).bind(...JSON.parse(args)).raw(), patience);
+    return rows.map((row) => row.map(pack).join("\u001f")).join("\u001e");
+}
+export async function write(database, batch, patience) {
+    const statements = JSON.parse(batch).map(([sql, args]) => database.prepare(sql).bind(...args));
+    await inTime(database.batch(statements), patience);
+}
+"#
+)]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    async fn read(database: &JsValue, sql: &str, args: &str, patience: u32) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn write(database: &JsValue, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
 }
 
 #[async_trait]
 impl SqlDriver for D1Driver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         SendFuture::new(async {
-            let prepared = self.prepare(&statement)?;
-            // `raw` answers with arrays in the order of the columns: half the size of objects, and names may repeat.
-            let rows = answer(prepared.raw_js_value()).await?;
-            let values = |row: JsValue| row.unchecked_into::<Array>().iter().map(|v| from_js(&v)).collect();
-            Ok(rows.into_iter().map(values).collect())
+            let args = to_json(&to_args(&statement))?;
+            let rows = read(self.database.as_ref(), &statement.sql, &args, PATIENCE).await;
+            let packed = rows.map_err(failed)?.as_string().unwrap_or_default();
+            unpack(&packed)
         })
         .await
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
         SendFuture::new(async {
-            let prepared = batch
+            let batch: Vec<_> = batch
                 .iter()
-                .map(|statement| self.prepare(statement))
-                .collect::<Result<_, _>>()?;
-            answer(self.database.batch(prepared)).await.map(drop)
+                .map(|statement| (&statement.sql, to_args(statement)))
+                .collect();
+            let done = write(self.database.as_ref(), &to_json(&batch)?, PATIENCE).await;
+            done.map(drop).map_err(failed)
         })
         .await
     }
 }
 
-async fn answer<T>(call: impl Future<Output = worker::Result<T>>) -> Result<T, SqlError> {
-    match in_time(PATIENCE, call).await {
-        Some(result) => result.map_err(failed),
-        None => Err(SqlError::Failed("D1 took too long".into())),
-    }
-}
-
 /// D1 has no 64-bit integers: a number is a double, exact up to 2^53, and stored as an integer where it is one.
-fn to_js(value: &Value) -> JsValue {
-    match value {
-        Value::Null => JsValue::NULL,
-        Value::Integer(number) => JsValue::from_f64(*number as f64),
-        Value::Text(text) => JsValue::from_str(text),
-    }
+fn to_args(statement: &Statement) -> Vec<serde_json::Value> {
+    let arg = |value: &Value| match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+    };
+    statement.args.iter().map(arg).collect()
 }
 
-fn from_js(value: &JsValue) -> Value {
-    match (value.as_string(), value.as_f64()) {
-        (Some(text), _) => Value::Text(text),
-        (None, Some(number)) => Value::Integer(number as i64),
-        (None, None) => Value::Null,
-    }
+fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
+    serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
 }
 
-fn failed(error: Error) -> SqlError {
-    SqlError::from_message(match error {
-        // Its `Display` shows the cause, which is no message and may be missing.
-        Error::D1(error) => AsRef::<JsError>::as_ref(&error).message().into(),
-        other => other.to_string(),
+fn unpack(packed: &str) -> Result<Vec<Vec<Value>>, SqlError> {
+    if packed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let value = |packed: &str| match packed.split_at_checked(1) {
+        Some(("n", "")) => Ok(Value::Null),
+        Some(("t", text)) => Ok(Value::Text(unescape(text))),
+        // What is no integer was a double to begin with.
+        Some(("i", number)) => number
+            .parse()
+            .map(|number: f64| Value::Integer(number as i64))
+            .map_err(drop),
+        _ => Err(()),
+    };
+    let row = |row: &str| row.split('\u{1f}').map(value).collect();
+    let rows: Result<_, ()> = packed.split('\u{1e}').map(row).collect();
+    rows.map_err(|()| SqlError::Failed("D1 answered something else than rows".into()))
+}
+
+fn unescape(text: &str) -> String {
+    if !text.contains('\u{1b}') {
+        return text.to_owned();
+    }
+    let mut signs = text.chars();
+    std::iter::from_fn(|| match signs.next()? {
+        '\u{1b}' => signs
+            .next()
+            .and_then(|sign| char::from_u32(u32::from(sign).saturating_sub(64))),
+        sign => Some(sign),
     })
+    .collect()
+}
+
+fn failed(error: JsValue) -> SqlError {
+    let message = error.dyn_ref::<JsError>().map(|error| String::from(error.message()));
+    SqlError::from_message(message.unwrap_or_else(|| "D1 failed".into()))
 }

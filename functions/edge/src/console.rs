@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use souk_http::Lines;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -14,11 +15,8 @@ pub(crate) fn init(env: &Env) {
         .ok()
         .and_then(|level| level.to_string().parse().ok());
     tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        // The subscriber's own timer reads a clock that a Worker does not have.
-        .without_time()
+        // Workers Logs knows the time.
+        .event_format(Lines(None))
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(Console)
         .init();

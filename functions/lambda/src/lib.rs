@@ -24,7 +24,7 @@ use souk_aws::{DynamoDocuments, SqsQueue, SystemClock, SystemRandom};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::{Clock, Outbound};
 use souk_http::work::Subscription;
-use souk_http::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings};
 use tracing_subscriber::EnvFilter;
 
 /// How long a client waits for the queue at most.
@@ -84,9 +84,7 @@ pub async fn work() -> Result<(), Error> {
 fn log() {
     // The Lambda service takes lines of JSON as they are.
     tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
+        .event_format(Lines(Some(Arc::new(SystemClock))))
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
 }

@@ -8,10 +8,10 @@ use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use souk_http::Lines;
+use souk_local::SystemClock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-
-use crate::log_line::Lines;
 
 /// How long lines wait for company.
 const GATHER: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ pub(crate) fn start() -> Result<Log, String> {
         .name("log".into())
         .spawn(move || write_all(&shared))
         .map_err(|e| e.to_string())?;
-    let format = tracing_subscriber::fmt().event_format(Lines);
+    let format = tracing_subscriber::fmt().event_format(Lines(Some(Arc::new(SystemClock))));
     format
         .with_env_filter(filter)
         .with_writer(log.clone())

@@ -5,7 +5,6 @@ mod export;
 mod import;
 mod jobs;
 mod log;
-mod log_line;
 mod market;
 mod operator;
 #[cfg(feature = "testing")]

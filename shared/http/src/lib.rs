@@ -19,6 +19,7 @@ pub mod check;
 mod client;
 mod idempotency;
 mod keys;
+mod log_line;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod outbound;
@@ -38,6 +39,7 @@ pub use body::{Json, MergePatch};
 pub use client::ClientAddress;
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
+pub use log_line::Lines;
 #[cfg(feature = "openapi")]
 pub use openapi::{clashes, document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};

@@ -1,20 +1,20 @@
-//! One event as one line of JSON: `{"timestamp", "level", "message", …fields}`.
+//! One event as one line of JSON, on every host: `{"timestamp", "level", "message", …fields}`.
 //!
 //! It writes what `tracing_subscriber`'s own JSON format writes, at a third of its cost: the line of a request is a tenth
 //! of the work of a small one.
 
 use std::fmt::{self, Debug, Write as _};
+use std::sync::Arc;
 
-use souk_core::Clock as _;
-use souk_local::SystemClock;
+use souk_core::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The format.
-pub(crate) struct Lines;
+/// The format. Without a clock lines say no time, for platforms that do.
+pub struct Lines(pub Option<Arc<dyn Clock>>);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -22,8 +22,11 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let (now, level) = (SystemClock.now(), event.metadata().level());
-        write!(writer, "{{\"timestamp\":\"{now:.6}\",\"level\":\"{level}\"")?;
+        writer.write_char('{')?;
+        if let Some(clock) = &self.0 {
+            write!(writer, "\"timestamp\":\"{:.6}\",", clock.now())?;
+        }
+        write!(writer, "\"level\":\"{}\"", event.metadata().level())?;
         let mut fields = Fields {
             writer: writer.by_ref(),
             result: Ok(()),
@@ -93,7 +96,7 @@ impl fmt::Write for Escaped<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -113,7 +116,13 @@ mod tests {
     fn a_line_is_json_whatever_is_in_it() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let format = tracing_subscriber::fmt().event_format(Lines);
+        struct Millennium;
+        impl Clock for Millennium {
+            fn now(&self) -> souk_core::Timestamp {
+                souk_core::Timestamp::from_second(946_684_800).unwrap()
+            }
+        }
+        let format = tracing_subscriber::fmt().event_format(Lines(Some(Arc::new(Millennium))));
         let subscriber = format.with_writer(move || writer.clone()).finish();
         let hostile = "a \"quote\", a \\, \n\t\u{0}\u{7f}\u{85} and 🏺";
         tracing::subscriber::with_default(subscriber, || {
@@ -137,9 +146,6 @@ mod tests {
             (&5.into(), &(-5).into(), &true.into())
         );
         assert_eq!((&line["level"], line.get("none")), (&"INFO".into(), None));
-        assert_eq!(
-            line["timestamp"].as_str().unwrap().len(),
-            "2026-01-01T00:00:00.000000Z".len()
-        );
+        assert_eq!(line["timestamp"], "2000-01-01T00:00:00.000000Z");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let ports = Ports {
         documents: Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?),
         queue: queue.clone(),
-        search: Arc::new(souk_core::search::NoSearch),
+        search: Arc::new(souk_local::open_search(&dir.join("search.db"), clock.clone())?),
         outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
         clock,
         random: Arc::new(SystemRandom),

@@ -1,4 +1,4 @@
-//! Adapters for the local host: documents and queues in SQLite files, and the system's own clock and randomness.
+//! Adapters for the local host: documents, queues and the search index in SQLite files, and the system's own clock and randomness.
 
 mod queue;
 mod sqlite;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use souk_core::Clock;
-use souk_sql::{MIGRATIONS, SqlDocuments, SqlKeyValue, VALUE_MIGRATIONS};
+use souk_sql::{MIGRATIONS, SEARCH_MIGRATIONS, SqlDocuments, SqlKeyValue, SqlSearch, VALUE_MIGRATIONS};
 
 pub use queue::{Leased, SqliteQueue};
 pub use sqlite::SqliteDriver;
@@ -28,4 +28,12 @@ pub type SqliteKeyValue = SqlKeyValue<SqliteDriver>;
 /// Opens, creates or migrates the database of values at `path`.
 pub fn open_values(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteKeyValue, String> {
     Ok(SqlKeyValue::new(SqliteDriver::open(path, VALUE_MIGRATIONS)?, clock))
+}
+
+/// The `Search` port over an SQLite file.
+pub type SqliteSearch = SqlSearch<SqliteDriver>;
+
+/// Opens, creates or migrates the search index at `path`.
+pub fn open_search(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteSearch, String> {
+    Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
 }

@@ -1,4 +1,4 @@
-//! The `Documents` port over SQL: the statements that SQLite and D1 share, above a small [`SqlDriver`].
+//! The `Documents` and `Search` ports over SQL: the statements that SQLite and D1 share, above a small [`SqlDriver`].
 //!
 //! **Atomicity.** A commit is one batch of statements that the driver runs as one transaction. SQL does not abort a
 //! batch because an `UPDATE` found no row, and D1 has no `BEGIN`; so after each conditional statement comes
@@ -11,10 +11,12 @@
 mod documents;
 mod driver;
 mod key_value;
+mod search;
 
 pub use documents::SqlDocuments;
 pub use driver::{SqlDriver, SqlError, Statement, Value};
 pub use key_value::SqlKeyValue;
+pub use search::{SEARCH_MIGRATIONS, SqlSearch};
 
 /// The migrations, in order: (name, SQL). The Worker's D1 is migrated from the same files.
 pub const MIGRATIONS: &[(&str, &str)] = &[("0001_documents.sql", include_str!("../migrations/0001_documents.sql"))];

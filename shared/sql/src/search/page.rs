@@ -1,0 +1,311 @@
+//! A page of hits, and where the next one begins.
+//!
+//! By relevance the levels are read one after the other, each from its top, until the page is full: SQLite goes no further
+//! than the `LIMIT` asks. In any other order all that match are looked at, and the first ones kept.
+
+use souk_core::search::{Hit, SearchError, SearchPage, SearchQuery, Sort};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::plan::{Plan, asked};
+use super::text::{Part, parts};
+use super::{LARGEST, PLACE_BITS, SqlSearch, failed, integer, place, string};
+use crate::{SqlDriver, Statement, Value};
+
+/// Where a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    /// Of the query, so that it is not used for another.
+    digest: u64,
+    /// The words were taken for misspelt although products have them.
+    doubted: bool,
+    /// The level, or what the order goes by.
+    key: i64,
+    /// The place of the last product in its generation.
+    place: i64,
+}
+
+impl Cursor {
+    fn read(text: &str, digest: u64) -> Result<Self, SearchError> {
+        let read = || {
+            let mut parts = text.split('.');
+            let hex = u64::from_str_radix(parts.next()?, 16).ok()?;
+            let cursor = Self {
+                digest: hex,
+                doubted: parts.next()? == "1",
+                key: parts.next()?.parse().ok()?,
+                place: parts.next()?.parse().ok()?,
+            };
+            let bounded = |number: i64| (-LARGEST..=LARGEST).contains(&number);
+            (parts.next().is_none() && hex == digest && bounded(cursor.key) && bounded(cursor.place)).then_some(cursor)
+        };
+        read().ok_or(SearchError::BadPlace)
+    }
+
+    fn write(self) -> String {
+        let Self {
+            digest,
+            doubted,
+            key,
+            place,
+        } = self;
+        format!("{digest:016x}.{}.{key}.{place}", u8::from(doubted))
+    }
+}
+
+/// All that makes it this query and no other; not how much of it is shown.
+fn digest(query: &SearchQuery) -> u64 {
+    let same = SearchQuery {
+        limit: 0,
+        after: None,
+        facets: Vec::new(),
+        ..query.clone()
+    };
+    xxh3_64(&serde_json::to_vec(&same).unwrap_or_default())
+}
+
+/// A condition on the row of a product, with its arguments.
+pub(super) struct Bounds {
+    pub(super) sql: String,
+    pub(super) args: Vec<Value>,
+}
+
+impl Bounds {
+    /// What the query demands besides words and facets, the prices only if `prices`; arguments from `?{from}` on.
+    pub(super) fn new(query: &SearchQuery, prices: bool, from: usize) -> Self {
+        let mut bounds = Self {
+            sql: String::new(),
+            args: Vec::new(),
+        };
+        let price = |price: Option<i64>, none: i64| price.unwrap_or(none).clamp(-LARGEST, LARGEST);
+        if prices && (query.min_price.is_some() || query.max_price.is_some()) {
+            bounds.sql += &format!(" AND d.price >= ?{from} AND d.price <= ?{}", from + 1);
+            bounds.args.push(price(query.min_price, -LARGEST).into());
+            bounds.args.push(price(query.max_price, LARGEST).into());
+        }
+        if let Some(near) = &query.near {
+            let next = from + bounds.args.len();
+            bounds.sql += &format!(" AND {} <= ?{}", straight(next), next + 3);
+            let vector = place::vector((near.latitude, near.longitude));
+            bounds.args.extend(vector.map(Value::Integer));
+            bounds.args.push(place::square(near.radius).into());
+        }
+        bounds
+    }
+}
+
+/// The square of the distance to the vector in the three arguments from this one on; NULL for what is nowhere.
+fn straight(from: usize) -> String {
+    let part = |axis: char, n: usize| format!("(d.{axis} - ?{n}) * (d.{axis} - ?{n})");
+    format!(
+        "({} + {} + {})",
+        part('x', from),
+        part('y', from + 1),
+        part('z', from + 2)
+    )
+}
+
+/// Keeps to the generation that answers, below the argument `?{below}` in it. The cast is for D1, where every number is a
+/// double: the full-text table takes only integers for bounds that it keeps to by itself.
+pub(super) fn live(below: &str) -> String {
+    format!(
+        "fts.rowid >= (SELECT (live & 511) << {PLACE_BITS} FROM state) \
+         AND fts.rowid < (SELECT ((live & 511) << {PLACE_BITS}) + {below} FROM state)"
+    )
+}
+
+/// Below all of the generation.
+pub(super) const ALL: i64 = 1 << PLACE_BITS;
+
+impl<D: SqlDriver> SqlSearch<D> {
+    pub(super) async fn find(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
+        let digest = digest(query);
+        let cursor = query
+            .after
+            .as_deref()
+            .map(|after| Cursor::read(after, digest))
+            .transpose()?;
+        let parts = parts(&query.text);
+        let doubted = cursor.is_some_and(|cursor| cursor.doubted);
+        let mut plan = self.plan(query, &parts, doubted).await?;
+        let mut page = self.hits(query, &plan, cursor, digest, doubted).await?;
+        let has_words = parts.iter().any(|part| matches!(part, Part::Word { .. }));
+        if page.hits.is_empty() && cursor.is_none() && has_words && !plan.nothing {
+            let second = self.plan(query, &parts, true).await?;
+            let found = self.hits(query, &second, None, digest, true).await?;
+            if !found.hits.is_empty() {
+                (plan, page) = (second, found);
+            }
+        }
+        page.facets = self.facets(query, &plan).await?;
+        page.terms = plan.terms;
+        Ok(page)
+    }
+
+    async fn plan(&self, query: &SearchQuery, parts: &[Part], doubted: bool) -> Result<Plan, SearchError> {
+        let meanings = self.meanings(&asked(parts, doubted)).await?;
+        Ok(Plan::new(query, parts, &meanings, doubted))
+    }
+
+    async fn hits(
+        &self,
+        query: &SearchQuery,
+        plan: &Plan,
+        cursor: Option<Cursor>,
+        digest: u64,
+        doubted: bool,
+    ) -> Result<SearchPage, SearchError> {
+        let mut page = SearchPage::default();
+        if plan.nothing {
+            return Ok(page);
+        }
+        let limit = query.limit.clamp(1, 100);
+        // One more than asked for tells whether anything follows.
+        let most = i64::try_from(limit).unwrap_or(100) + 1;
+        let statement = match order(query) {
+            None => by_relevance(query, plan, cursor, most),
+            Some(order) => in_order(query, plan, cursor, most, &order),
+        };
+        let mut last = None;
+        for row in self.driver.read(statement).await.map_err(failed)? {
+            if page.hits.len() == limit {
+                page.next = last.map(Cursor::write);
+                break;
+            }
+            let mut row = row.into_iter();
+            last = Some(Cursor {
+                digest,
+                doubted,
+                key: integer(&mut row)?,
+                place: integer(&mut row)? & (ALL - 1),
+            });
+            page.hits.push(Hit {
+                product: string(&mut row)?,
+                version: u64::try_from(integer(&mut row)?).unwrap_or(0),
+                body: string(&mut row)?,
+            });
+        }
+        Ok(page)
+    }
+}
+
+/// What the order goes by, as SQL over `d`, and its direction; `None` for relevance.
+fn order(query: &SearchQuery) -> Option<(String, &'static str)> {
+    match query.sort {
+        Sort::Relevance => None,
+        Sort::Newest => Some(("d.published_at".into(), "DESC")),
+        Sort::Cheapest => Some(("d.price".into(), "ASC")),
+        Sort::Dearest => Some(("d.price".into(), "DESC")),
+        Sort::Popular => Some(("d.votes".into(), "DESC")),
+        // Without a place there is no distance.
+        Sort::Nearest => query.near.map(|_| (straight(5), "ASC")),
+    }
+}
+
+fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: i64) -> Statement {
+    let bounds = Bounds::new(query, true, 2);
+    let mut args = vec![most.into()];
+    args.extend(bounds.args);
+    let mut levels = Vec::new();
+    for (level, expression) in (1_i64..).zip(plan.levels()) {
+        let below = match cursor {
+            Some(cursor) if level < cursor.key => continue,
+            Some(cursor) if level == cursor.key => cursor.place,
+            _ => ALL,
+        };
+        let next = args.len() + 1;
+        levels.push(format!(
+            "SELECT ?{} AS level, * FROM (SELECT d.id, d.product, d.version, d.body FROM fts \
+             CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?{next} AND {}{} ORDER BY fts.rowid DESC LIMIT ?1)",
+            next + 2,
+            live(&format!("CAST(?{} AS INTEGER)", next + 1)),
+            bounds.sql,
+        ));
+        args.extend([expression.into(), below.into(), level.into()]);
+    }
+    Statement::new(format!("{} LIMIT ?1", levels.join(" UNION ALL ")), args)
+}
+
+/// Its arguments: `?1` how many, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds. Those of
+/// `near` come before those of the price here, so that the order can name them.
+fn in_order(
+    query: &SearchQuery,
+    plan: &Plan,
+    cursor: Option<Cursor>,
+    most: i64,
+    (key, direction): &(String, &'static str),
+) -> Statement {
+    let near = Bounds::new(query, false, 5);
+    let without = SearchQuery {
+        near: None,
+        min_price: query.min_price,
+        max_price: query.max_price,
+        ..SearchQuery::default()
+    };
+    let prices = Bounds::new(&without, true, 5 + near.args.len());
+    let after = match cursor {
+        None => String::from("?3 IS ?4"),
+        Some(_) => {
+            let further = if *direction == "ASC" { ">" } else { "<" };
+            let place = format!("(d.id & {})", ALL - 1);
+            format!("({key} {further} ?3 OR ({key} = ?3 AND {place} < ?4))")
+        }
+    };
+    let sql = format!(
+        "SELECT p.key, d.id, d.product, d.version, d.body FROM (SELECT {key} AS key, d.id AS id FROM fts \
+         CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?2 AND {}{}{} AND {after} \
+         ORDER BY 1 {direction}, 2 DESC LIMIT ?1) p \
+         CROSS JOIN doc d ON d.id = p.id ORDER BY p.key {direction}, p.id DESC",
+        live(&ALL.to_string()),
+        near.sql,
+        prices.sql,
+    );
+    let (from, place) = cursor.map_or((Value::Null, Value::Null), |c| (c.key.into(), c.place.into()));
+    let mut args = vec![most.into(), plan.all(None).into(), from, place];
+    args.extend(near.args);
+    args.extend(prices.args);
+    Statement::new(sql, args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_its_query_s_alone() {
+        let query = SearchQuery {
+            text: "lamp".into(),
+            ..SearchQuery::default()
+        };
+        let cursor = Cursor {
+            digest: digest(&query),
+            doubted: true,
+            key: -3,
+            place: 1 << 43,
+        };
+        let text = cursor.write();
+        assert_eq!(Cursor::read(&text, digest(&query)), Ok(cursor));
+        let other = SearchQuery {
+            min_price: Some(1),
+            ..query.clone()
+        };
+        let more = SearchQuery {
+            limit: 7,
+            facets: vec!["tag".into()],
+            after: Some(text.clone()),
+            ..query.clone()
+        };
+        assert_eq!(Cursor::read(&text, digest(&other)), Err(SearchError::BadPlace));
+        assert_eq!(Cursor::read(&text, digest(&more)), Ok(cursor));
+        for bad in [
+            "",
+            ".",
+            "1.1.1.1",
+            "é",
+            &text[1..],
+            &format!("{text}.1"),
+            &text.replace("-3", "9223372036854775807"),
+        ] {
+            assert_eq!(Cursor::read(bad, digest(&query)), Err(SearchError::BadPlace), "{bad}");
+        }
+    }
+}

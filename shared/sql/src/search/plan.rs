@@ -1,0 +1,286 @@
+//! From a query to full-text expressions: one for each level of relevance.
+//!
+//! The weights put the fields into at most three groups: the heaviest, all but the lightest, all that are searched. Level 1
+//! has all words of the query in the first group, level 2 in the second and not level 1, and so on. The last level has all
+//! words anywhere, or anything that stands for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use souk_core::search::{Field, SearchQuery, Tuning, words};
+
+use super::text::Part;
+use super::vocabulary::{Asked, Meaning};
+use super::{place, token};
+
+/// What is looked for.
+pub(super) struct Plan {
+    /// The expressions of the levels, without filters, each with what those before have too. Empty: everything matches.
+    words: Vec<String>,
+    /// The expressions of the filters, by field.
+    filters: Vec<(String, String)>,
+    /// What is to be highlighted.
+    pub(super) terms: Vec<String>,
+    /// There are words, but no field is searched.
+    pub(super) nothing: bool,
+}
+
+/// A part of the query: the stems that count as what was typed, and all that stand for it.
+struct Choice {
+    /// Stems in a row, any of these rows.
+    typed: Vec<Vec<String>>,
+    all: Vec<Vec<String>>,
+}
+
+impl Plan {
+    /// The plan of a query with these parts, whose single words have these meanings.
+    pub(super) fn new(query: &SearchQuery, parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool) -> Self {
+        let choices = choices(parts, meanings, doubted, &query.tuning);
+        let groups = groups(&query.tuning);
+        let nothing = groups.is_empty() && !choices.is_empty();
+        let mut words = Vec::new();
+        if let (Some(last), false) = (groups.last(), choices.is_empty()) {
+            words = groups
+                .iter()
+                .map(|letters| all_of(letters, choices.iter().map(|choice| &choice.typed)))
+                .collect();
+            let widest = all_of(last, choices.iter().map(|choice| &choice.all));
+            if words.last() != Some(&widest) {
+                words.push(widest);
+            }
+        }
+        let mut filters: Vec<_> = query
+            .filters
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(field, values)| {
+                let tokens = values.iter().map(|value| token::facet(field, value));
+                (field.clone(), any_of(tokens.collect()))
+            })
+            .collect();
+        if let Some(cells) = query.near.as_ref().and_then(place::covering) {
+            filters.push((String::new(), any_of(cells)));
+        }
+        let terms: BTreeSet<String> = choices.into_iter().flat_map(|choice| choice.all).flatten().collect();
+        Self {
+            words,
+            filters,
+            terms: terms.into_iter().collect(),
+            nothing,
+        }
+    }
+
+    /// The expressions of the levels: what each has and none before.
+    pub(super) fn levels(&self) -> Vec<String> {
+        let mut before: Option<&String> = None;
+        let mut levels = Vec::new();
+        for words in &self.words {
+            let mut level = self.filtered(Some(words), None);
+            if let Some(before) = before {
+                level = format!("({level}) NOT ({before})");
+            }
+            levels.push(level);
+            before = Some(words);
+        }
+        if levels.is_empty() {
+            levels.push(self.filtered(None, None));
+        }
+        levels
+    }
+
+    /// The expression of all that match, whatever the value of the field `without`.
+    pub(super) fn all(&self, without: Option<&str>) -> String {
+        self.filtered(self.words.last(), without)
+    }
+
+    fn filtered(&self, words: Option<&String>, without: Option<&str>) -> String {
+        let filters = self.filters.iter().filter(|(field, _)| Some(&**field) != without);
+        let parts: Vec<&str> = words
+            .into_iter()
+            .chain(filters.map(|(_, expression)| expression))
+            .map(String::as_str)
+            .collect();
+        if parts.is_empty() {
+            token::EVERY.to_owned()
+        } else {
+            parts.join(" AND ")
+        }
+    }
+}
+
+/// The single words of a query, as they are looked up.
+pub(super) fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
+    parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Word { plain, stem, last } => Some(Asked {
+                plain: plain.clone(),
+                stem: stem.clone(),
+                last: *last,
+                doubted,
+            }),
+            Part::Phrase(_) => None,
+        })
+        .collect()
+}
+
+fn choices(parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool, tuning: &Tuning) -> Vec<Choice> {
+    let mut meanings = meanings.iter();
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Phrase(stems) => Choice {
+                typed: vec![stems.clone()],
+                all: vec![stems.clone()],
+            },
+            Part::Word { stem, .. } => {
+                let nothing = Arc::default();
+                let meaning: &Meaning = meanings.next().unwrap_or(&nothing);
+                let synonyms = synonyms(stem, tuning);
+                let mut typed = vec![stem.clone()];
+                if doubted {
+                    add(&mut typed, &meaning.begun);
+                    add(&mut typed, &meaning.corrections);
+                } else if !meaning.known {
+                    let instead = [&meaning.begun, &synonyms, &meaning.corrections];
+                    if let Some(instead) = instead.into_iter().find(|stems| !stems.is_empty()) {
+                        typed.clone_from(instead);
+                    }
+                }
+                let mut all = typed.clone();
+                add(&mut all, &meaning.begun);
+                add(&mut all, &synonyms);
+                let rows = |stems: Vec<String>| stems.into_iter().map(|stem| vec![stem]).collect();
+                Choice {
+                    typed: rows(typed),
+                    all: rows(all),
+                }
+            }
+        })
+        .collect()
+}
+
+fn add(stems: &mut Vec<String>, more: &[String]) {
+    for stem in more {
+        if !stems.contains(stem) {
+            stems.push(stem.clone());
+        }
+    }
+}
+
+/// The stems of the words that stand for this one.
+fn synonyms(stem: &str, tuning: &Tuning) -> Vec<String> {
+    let mut all = Vec::new();
+    for group in &tuning.synonyms {
+        let stems: Vec<String> = group
+            .iter()
+            .filter_map(|word| words(word).next())
+            .map(|word| word.stem)
+            .collect();
+        if stems.iter().any(|other| other == stem) {
+            add(&mut all, &stems);
+        }
+    }
+    all.retain(|other| other != stem);
+    all
+}
+
+/// The letters of the fields of each group, the heaviest group first.
+fn groups(tuning: &Tuning) -> Vec<Vec<char>> {
+    let weight = |field: Field| {
+        let set = tuning.weights.iter().rev().find(|(other, _)| *other == field);
+        set.map_or(field.weight(), |(_, weight)| *weight)
+    };
+    let weights: BTreeSet<u32> = Field::ALL
+        .map(weight)
+        .into_iter()
+        .filter(|weight| *weight > 0)
+        .collect();
+    let lightest_first: Vec<u32> = weights.into_iter().collect();
+    let bounds: Vec<u32> = match *lightest_first.as_slice() {
+        [lightest, second, .., heaviest] => vec![heaviest, second, lightest],
+        [lightest, heaviest] => vec![heaviest, lightest],
+        [only] => vec![only],
+        [] => Vec::new(),
+    };
+    bounds
+        .into_iter()
+        .map(|least| {
+            let fields = Field::ALL.into_iter().filter(|field| weight(*field) >= least);
+            token::letters(&fields.collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+/// For each part of the query, one of its rows of stems, in a field with one of these letters.
+fn all_of<'a>(letters: &[char], parts: impl Iterator<Item = &'a Vec<Vec<String>>>) -> String {
+    let part = |rows: &Vec<Vec<String>>| {
+        let row = |letter: &char, row: &Vec<String>| {
+            let tokens: Vec<String> = row.iter().map(|stem| format!("{letter}{stem}")).collect();
+            match tokens.as_slice() {
+                [token] => token.clone(),
+                _ => format!("\"{}\"", tokens.join(" ")),
+            }
+        };
+        any_of(
+            letters
+                .iter()
+                .flat_map(|letter| rows.iter().map(move |r| row(letter, r)))
+                .collect(),
+        )
+    };
+    parts.map(part).collect::<Vec<_>>().join(" AND ")
+}
+
+fn any_of(tokens: Vec<String>) -> String {
+    match tokens.as_slice() {
+        [token] => token.clone(),
+        _ => format!("({})", tokens.join(" OR ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::parts;
+    use super::*;
+
+    fn known() -> Arc<Meaning> {
+        Arc::new(Meaning {
+            known: true,
+            ..Meaning::default()
+        })
+    }
+
+    #[test]
+    fn levels_go_from_the_heaviest_fields_to_all() {
+        let mut query = SearchQuery::default();
+        let levels = |query: &SearchQuery, text: &str, meanings: &[Arc<Meaning>]| {
+            Plan::new(query, &parts(text), meanings, false).levels()
+        };
+        assert_eq!(levels(&query, "", &[]), ["y"]);
+        assert_eq!(
+            levels(&query, "oil \"red lamps\"", &[known()]),
+            [
+                "toil AND \"tred tlamp\"",
+                "(moil AND \"mred mlamp\") NOT (toil AND \"tred tlamp\")",
+                "(zoil AND \"zred zlamp\") NOT (moil AND \"mred mlamp\")"
+            ]
+        );
+        query.tuning.weights = vec![(Field::Description, 10)];
+        query.tuning.synonyms = vec![vec!["Lamps".into(), "lantern".into()]];
+        assert_eq!(
+            levels(&query, "lamp", &[known()]),
+            [
+                "(tlamp OR dlamp)",
+                "(zlamp) NOT ((tlamp OR dlamp))",
+                "((zlamp OR zlantern)) NOT (zlamp)"
+            ]
+        );
+        query.filters = vec![("tag".into(), vec!["a".into()]), ("vendor".into(), Vec::new())];
+        assert_eq!(levels(&query, "", &[]), [token::facet("tag", "a")]);
+        let plan = Plan::new(&query, &[], &[], false);
+        assert_eq!(plan.all(Some("tag")), "y");
+        query.tuning.weights = Field::ALL.map(|field| (field, 0)).to_vec();
+        assert!(Plan::new(&query, &parts("lamp"), &[known()], false).nothing);
+    }
+}

@@ -1,0 +1,135 @@
+//! Rebuilding: `begin` and `finish`.
+//!
+//! **Atomicity.** A generation begins with one transaction and answers with one. What is left of others (the one that
+//! answered before, those that were superseded, also of a process that died) is taken out after that, a bounded number of
+//! rows per transaction; nobody sees it meanwhile. What one `begin` or `finish` does not get to, the next one does.
+
+use souk_core::search::SearchError;
+
+use super::write::{LEAVE, whole};
+use super::{SqlSearch, failed, integer};
+use crate::{SqlDriver, SqlError, Statement, Value};
+
+/// How many rows of each table leave in a transaction, and how many transactions one call makes at most.
+const ROWS: i64 = 500;
+const ROUNDS: usize = 300;
+/// How many pages of the full-text table a transaction merges.
+const PAGES: i64 = 400;
+
+impl<D: SqlDriver> SqlSearch<D> {
+    pub(super) async fn begin_generation(&self) -> Result<u64, SearchError> {
+        // Whoever begins at the same time goes first.
+        for _ in 0..8 {
+            let last = self.number("SELECT last FROM state", Vec::new()).await?;
+            let next = last + 1;
+            let batch = vec![
+                Statement::new(
+                    "UPDATE state SET building = ?1, last = ?1 WHERE last = ?2",
+                    vec![next.into(), last.into()],
+                ),
+                Statement::new("INSERT INTO guard (step) SELECT 0 WHERE changes() = 0", Vec::new()),
+                Statement::new(
+                    "INSERT INTO generation (number, products) VALUES (?1, 0)",
+                    vec![next.into()],
+                ),
+            ];
+            match self.driver.write(batch).await {
+                Ok(()) => {
+                    self.clear().await;
+                    return Ok(u64::try_from(next).unwrap_or(0));
+                }
+                Err(SqlError::Guard(_)) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(SearchError::Unavailable("too many rebuilds begin at once".into()))
+    }
+
+    pub(super) async fn finish_generation(&self, generation: u64) -> Result<(), SearchError> {
+        let generation = Value::Integer(whole(generation));
+        let batch = vec![
+            Statement::new(
+                "INSERT INTO guard (step) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM state WHERE building = ?1)",
+                vec![generation.clone()],
+            ),
+            // What was used until now goes on to count, by half; what only was searched for fades.
+            Statement::new(
+                "INSERT INTO completion (generation, key, text, products, uses) \
+                 SELECT ?1, key, text, NULL, uses / 2 FROM completion o WHERE generation = (SELECT live FROM state) \
+                 AND uses > 1 AND (products IS NULL OR EXISTS \
+                 (SELECT 1 FROM completion n WHERE n.generation = ?1 AND n.key = o.key)) \
+                 ON CONFLICT (generation, key) DO UPDATE SET uses = uses + excluded.uses",
+                vec![generation.clone()],
+            ),
+            Statement::new("UPDATE state SET live = ?1, building = NULL", vec![generation]),
+        ];
+        let result = self.driver.write(batch).await;
+        self.vocabulary.forget();
+        match result {
+            Ok(()) => self.clear().await,
+            Err(SqlError::Guard(_)) => return Err(SearchError::Superseded),
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(())
+    }
+
+    /// Takes out what no generation needs. It is done again next time, so a failure ends it and is of no further matter.
+    async fn clear(&self) {
+        let _ = self.try_clear().await;
+    }
+
+    async fn try_clear(&self) -> Result<(), SearchError> {
+        const OLD: &str = "SELECT coalesce(min(number), -1) FROM generation, state \
+                           WHERE number <> live AND number IS NOT building";
+        for _ in 0..ROUNDS {
+            let old = self.number(OLD, Vec::new()).await?;
+            if old < 0 {
+                return self.merge().await;
+            }
+            let part = |sql: &'static str| Statement::new(sql, vec![old.into(), ROWS.into()]);
+            let mut batch = vec![part(
+                "INSERT INTO leaving (id, generation) SELECT id, generation FROM doc WHERE generation = ?1 LIMIT ?2",
+            )];
+            batch.extend(LEAVE.iter().map(|sql| Statement::new(*sql, Vec::new())));
+            batch.push(Statement::new("DELETE FROM leaving", Vec::new()));
+            for sql in [
+                "DELETE FROM word WHERE generation = ?1 AND plain IN \
+                 (SELECT plain FROM word WHERE generation = ?1 LIMIT ?2)",
+                "DELETE FROM variant WHERE generation = ?1 AND (variant, plain) IN \
+                 (SELECT variant, plain FROM variant WHERE generation = ?1 LIMIT ?2 * 8)",
+                "DELETE FROM completion WHERE generation = ?1 AND key IN \
+                 (SELECT key FROM completion WHERE generation = ?1 LIMIT ?2)",
+            ] {
+                batch.push(part(sql));
+            }
+            batch.push(Statement::new(
+                "DELETE FROM generation WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM doc WHERE generation = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM word WHERE generation = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM variant WHERE generation = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM completion WHERE generation = ?1)",
+                vec![old.into()],
+            ));
+            self.driver.write(batch).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one segment of the full-text table, so that a word is looked up once.
+    async fn merge(&self) -> Result<(), SearchError> {
+        let pages = self.number("SELECT count(*) FROM fts_data", Vec::new()).await?;
+        // A negative number begins with all segments, a positive one goes on.
+        let mut step = -PAGES;
+        for _ in 0..=pages / PAGES {
+            let merge = Statement::new("INSERT INTO fts (fts, rank) VALUES ('merge', ?1)", vec![step.into()]);
+            self.driver.write(vec![merge]).await.map_err(failed)?;
+            step = PAGES;
+        }
+        Ok(())
+    }
+
+    async fn number(&self, sql: &'static str, args: Vec<Value>) -> Result<i64, SearchError> {
+        let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        integer(&mut row.into_iter())
+    }
+}

@@ -1,0 +1,89 @@
+//! What was typed, taken apart: words, and phrases between quotes.
+
+use souk_core::search::{MAX_QUERY, MAX_WORDS, Word, words};
+
+/// A part of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A word; `last` if it may be only the beginning of one.
+    Word { plain: String, stem: String, last: bool },
+    /// Stems in a row.
+    Phrase(Vec<String>),
+}
+
+/// The parts of a query. A quote without another one is none.
+pub(super) fn parts(text: &str) -> Vec<Part> {
+    let text = cut(text, MAX_QUERY);
+    let quotes: Vec<usize> = text
+        .char_indices()
+        .filter(|(_, sign)| matches!(sign, '"' | '“' | '”' | '„'))
+        .map(|(at, _)| at)
+        .collect();
+    let paired = quotes.len() / 2 * 2;
+    let mut parts = Vec::new();
+    // The phrase that is being read, by how many quotes stand before it.
+    let mut open = None;
+    for Word { plain, stem, range } in words(text).take(MAX_WORDS) {
+        let before = quotes.iter().filter(|at| **at < range.start).count();
+        if before % 2 == 0 || before > paired {
+            open = None;
+            parts.push(Part::Word {
+                plain,
+                stem,
+                last: false,
+            });
+        } else if let (true, Some(Part::Phrase(phrase))) = (open == Some(before), parts.last_mut()) {
+            phrase.push(stem);
+        } else {
+            open = Some(before);
+            parts.push(Part::Phrase(vec![stem]));
+        }
+    }
+    if let Some(Part::Word { last, .. }) = parts.last_mut() {
+        *last = true;
+    }
+    parts
+}
+
+/// The beginning of a text, at most so many bytes.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_make_phrases_if_there_are_two() {
+        let show = |text: &str| -> Vec<String> {
+            let show = |part| match part {
+                Part::Word { stem, last, .. } => format!("{stem}{}", if last { "*" } else { "" }),
+                Part::Phrase(stems) => format!("[{}]", stems.join(" ")),
+            };
+            parts(text).into_iter().map(show).collect()
+        };
+        for (text, expected) in [
+            ("oil lamps", &["oil", "lamp*"][..]),
+            ("\"oil lamps\" brass", &["[oil lamp]", "brass*"]),
+            ("brass \"oil lamps\"", &["brass", "[oil lamp]"]),
+            ("\"oil\" \"lamp\"", &["[oil]", "[lamp]"]),
+            ("“oil lamp” red", &["[oil lamp]", "red*"]),
+            ("\"oil lamp", &["oil", "lamp*"]),
+            ("\"oil lamp\" \"red box", &["[oil lamp]", "red", "box*"]),
+            ("\"\" \" \"", &[]),
+            (
+                "a b c d e f g h i j k l",
+                &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j*"],
+            ),
+        ] {
+            assert_eq!(show(text), expected, "{text}");
+        }
+        assert_eq!(parts(&"é".repeat(200)).len(), 1);
+        assert_eq!(cut("aé", 2), "a");
+    }
+}

@@ -1,0 +1,178 @@
+//! What a product is in the full-text table: tokens of ASCII letters and digits, all made here.
+//!
+//! | token | what has it |
+//! | --- | --- |
+//! | `t`, `g`, `c`, `v`, `a`, `d` and a stem | the word is in the title, a tag, the category, the vendor, an attribute, the description |
+//! | `m` and a stem | the word is in any field but the description |
+//! | `z` and a stem | the word is in any field |
+//! | `x` and 16 hexadecimal digits | a value of a facet |
+//! | `p…` | a cell of a grid that the place is in |
+//! | `y` | every product |
+//!
+//! The words of each text stand in a row, once for each of their letters, so that phrases are found in a row too; and two
+//! texts are never in one row, as tokens of other letters come between them.
+
+use std::collections::BTreeMap;
+
+use souk_core::search::{Facet, Field, Listing, words};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::place;
+
+/// How many words of a product are indexed; the rest of a long description is not.
+const MAX_INDEXED: usize = 2_000;
+/// How long a text may be that is suggested, in bytes.
+pub(super) const MAX_COMPLETION: usize = 100;
+/// What every product has.
+pub(super) const EVERY: &str = "y";
+
+/// The first letter of the tokens of a field.
+pub(super) fn letter(field: Field) -> char {
+    match field {
+        Field::Title => 't',
+        Field::Tags => 'g',
+        Field::Category => 'c',
+        Field::Vendor => 'v',
+        Field::Attributes => 'a',
+        Field::Description => 'd',
+    }
+}
+
+/// The fewest letters that stand for all of these fields.
+pub(super) fn letters(fields: &[Field]) -> Vec<char> {
+    let has = |field: &Field| fields.contains(field);
+    if Field::ALL.iter().all(has) {
+        vec!['z']
+    } else if Field::ALL
+        .iter()
+        .all(|field| has(field) != (*field == Field::Description))
+    {
+        vec!['m']
+    } else {
+        fields.iter().copied().map(letter).collect()
+    }
+}
+
+/// The token of a facet's value.
+pub(super) fn facet(field: &str, value: &str) -> String {
+    format!("x{:016x}", xxh3_64(format!("{field}\0{value}").as_bytes()))
+}
+
+/// What is indexed of a product, besides its row.
+pub(super) struct Indexed {
+    /// Its tokens.
+    pub(super) tokens: String,
+    /// Its words with their stems.
+    pub(super) words: BTreeMap<String, String>,
+    /// What it completes: key and text.
+    pub(super) completions: BTreeMap<String, String>,
+}
+
+impl Indexed {
+    /// All of a listing.
+    pub(super) fn new(listing: &Listing) -> Self {
+        let mut tokens = String::from(EVERY);
+        let mut push = |token: std::fmt::Arguments<'_>| {
+            tokens.push(' ');
+            // Writing to a string does not fail.
+            let _ = std::fmt::Write::write_fmt(&mut tokens, token);
+        };
+        let (mut all, mut completions, mut room) = (BTreeMap::new(), BTreeMap::new(), MAX_INDEXED);
+        for (field, text) in &listing.texts {
+            let found: Vec<_> = words(text).take(room).collect();
+            room -= found.len();
+            let also = if *field == Field::Description { "z" } else { "mz" };
+            for letter in std::iter::once(letter(*field)).chain(also.chars()) {
+                for word in &found {
+                    push(format_args!("{letter}{}", word.stem));
+                }
+            }
+            if !matches!(field, Field::Description | Field::Attributes)
+                && let Some((key, text)) = completion(text)
+            {
+                completions.insert(key, text);
+            }
+            for word in found {
+                all.insert(word.plain, word.stem);
+            }
+        }
+        for Facet { field, value, .. } in &listing.facets {
+            push(format_args!("{}", facet(field, value)));
+        }
+        for cell in listing.place.into_iter().flat_map(place::cells) {
+            push(format_args!("{cell}"));
+        }
+        Self {
+            tokens,
+            words: all,
+            completions,
+        }
+    }
+}
+
+/// A text that may be suggested, with its key: its plain words.
+pub(super) fn completion(text: &str) -> Option<(String, String)> {
+    let text = text.trim();
+    let key = key(text);
+    (!key.is_empty() && text.len() <= MAX_COMPLETION && key.len() <= MAX_COMPLETION).then(|| (key, text.to_owned()))
+}
+
+/// The plain words of a text, with spaces between them.
+pub(super) fn key(text: &str) -> String {
+    let mut key = String::new();
+    for word in words(text) {
+        if !key.is_empty() {
+            key.push(' ');
+        }
+        key.push_str(&word.plain);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_is_never_made_of_two_texts() {
+        let listing = Listing {
+            product: "prd_1".into(),
+            version: 1,
+            body: "{}".into(),
+            rank: 0,
+            texts: vec![
+                (Field::Title, "Brass Lamps".into()),
+                (Field::Tags, "oil".into()),
+                (Field::Tags, "".into()),
+                (Field::Tags, "café".into()),
+                (Field::Description, "bright".into()),
+            ],
+            facets: Vec::new(),
+            price: 0,
+            published_at: 0,
+            votes: 0,
+            place: None,
+        };
+        let indexed = Indexed::new(&listing);
+        assert_eq!(
+            indexed.tokens,
+            "y tbrass tlamp mbrass mlamp zbrass zlamp goil moil zoil gcafe mcafe zcafe dbright zbright"
+        );
+        let completions: Vec<_> = indexed
+            .completions
+            .iter()
+            .map(|(key, text)| (&**key, &**text))
+            .collect();
+        assert_eq!(
+            completions,
+            [("brass lamps", "Brass Lamps"), ("cafe", "café"), ("oil", "oil")]
+        );
+    }
+
+    #[test]
+    fn letters_stand_for_fields() {
+        assert_eq!(letters(&Field::ALL), ['z']);
+        assert_eq!(letters(&Field::ALL[..5]), ['m']);
+        assert_eq!(letters(&[Field::Title, Field::Description]), ['t', 'd']);
+    }
+}

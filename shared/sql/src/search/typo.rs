@@ -1,0 +1,155 @@
+//! Misspelt words: what a word leaves when letters are missing, and how far apart two words are.
+//!
+//! A word of four letters or more may be one edit off (a letter missing, too much, another, or two neighbours swapped), one
+//! of eight or more two. Two words that close leave the same when up to that many letters are taken out of each, and of long
+//! words the first [`LOOKED_AT`] letters are enough for that: so a misspelt word is found by equality (the scheme of
+//! SymSpell), wherever in the word the edit is, and then measured.
+
+use std::collections::BTreeSet;
+
+/// How many letters of a word are looked at for what it leaves.
+const LOOKED_AT: usize = 7;
+
+/// How many edits a word that products have may be away from what was typed.
+pub(super) fn tolerance(word: &str) -> usize {
+    match word.len() {
+        // A number is another number, not a misspelt one.
+        _ if word.bytes().all(|b| b.is_ascii_digit()) => 0,
+        0..4 => 0,
+        4..8 => 1,
+        _ => 2,
+    }
+}
+
+/// What is left of a word that products have.
+pub(super) fn left_of_word(word: &str) -> BTreeSet<String> {
+    left(word, tolerance(word))
+}
+
+/// What is left of a word that was typed, and is three letters long at least. It may be up to two letters shorter than
+/// what was meant.
+pub(super) fn left_of_typed(typed: &str) -> BTreeSet<String> {
+    match typed.len() {
+        0..3 => BTreeSet::new(),
+        3..6 => left(typed, 1),
+        _ => left(typed, 2),
+    }
+}
+
+fn left(word: &str, missing: usize) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    if missing == 0 {
+        return all;
+    }
+    let mut fresh = vec![word.get(..LOOKED_AT).unwrap_or(word).to_owned()];
+    for _ in 0..missing {
+        let mut shorter = Vec::new();
+        for word in &fresh {
+            for at in 0..word.len() {
+                let mut less = word.clone();
+                less.remove(at);
+                shorter.push(less);
+            }
+        }
+        all.extend(fresh);
+        fresh = shorter;
+    }
+    all.extend(fresh);
+    all
+}
+
+/// How many edits lead from one word to the other, where no letter is edited twice ("optimal string alignment").
+pub(super) fn distance(a: &str, b: &str) -> usize {
+    row_by_row(a, b).last().copied().unwrap_or(usize::MAX)
+}
+
+/// How many edits lead from what was typed to the nearest beginning of the text.
+pub(super) fn distance_to_beginning(typed: &str, text: &str) -> usize {
+    let beginning = text.get(..typed.len() + 2).unwrap_or(text);
+    row_by_row(typed, beginning).into_iter().min().unwrap_or(usize::MAX)
+}
+
+/// The last row of the table of distances: from all of `a` to each beginning of `b`.
+fn row_by_row(a: &str, b: &str) -> Vec<usize> {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let at = |row: &[usize], n: usize| row.get(n).copied().unwrap_or(usize::MAX / 2);
+    for (i, letter) in a.iter().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let mut best = (at(&row, j) + usize::from(letter != other))
+                .min(at(&row, j + 1) + 1)
+                .min(at(&next, j) + 1);
+            if i > 0 && j > 0 && a.get(i - 1) == Some(other) && b.get(j - 1) == Some(letter) {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, edits) in [
+            ("lamp", "lamp", 0),
+            ("lamp", "lmap", 1),
+            ("lamp", "lam", 1),
+            ("lamp", "clamp", 1),
+            ("lamp", "limp", 1),
+            ("lamp", "plan", 3),
+            ("", "ab", 2),
+            ("ca", "abc", 3),
+        ] {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+            assert_eq!(distance(b, a), edits, "{b} {a}");
+        }
+        assert_eq!(distance_to_beginning("lmap", "lampshades"), 1);
+        assert_eq!(distance_to_beginning("lampsh", "lampshades"), 0);
+    }
+
+    #[test]
+    fn every_word_within_tolerance_leaves_something_in_common() {
+        let words = [
+            "lamp",
+            "table",
+            "cabinet",
+            "umbrella",
+            "upholstery",
+            "aaaaaaaa",
+            "abababab",
+        ];
+        for word in words {
+            let ours = left_of_word(word);
+            let mut typed = BTreeSet::from([word.to_owned()]);
+            for _ in 0..tolerance(word) {
+                typed = typed.iter().flat_map(|typed| edits(typed)).collect();
+            }
+            for typed in typed {
+                assert!(distance(&typed, word) <= tolerance(word), "{typed} {word}");
+                assert!(!ours.is_disjoint(&left_of_typed(&typed)), "{typed} {word}");
+            }
+        }
+    }
+
+    fn edits(word: &str) -> Vec<String> {
+        let mut all = vec![word.to_owned()];
+        for at in 0..=word.len() {
+            let (before, after) = word.split_at(at);
+            all.push(format!("{before}x{after}"));
+            all.push(format!("{before}{}", after.get(1..).unwrap_or("")));
+            all.push(format!("{before}a{}", after.get(1..).unwrap_or("")));
+            if let (Some(one), Some(other)) = (after.get(..1), after.get(1..2)) {
+                all.push(format!("{before}{other}{one}{}", after.get(2..).unwrap_or("")));
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,216 @@
+//! What words of a query stand for: known ones, those they begin, and those that may have been meant.
+//!
+//! One statement looks all words of a query up. What it finds is remembered for a few seconds, unless this instance writes
+//! meanwhile, so a popular query costs one statement less. What is remembered may be a little old: another instance has
+//! indexed a new word, and until then it counts as misspelt here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use souk_core::search::SearchError;
+
+use super::write::json;
+use super::{SqlSearch, failed, integer, string, typo};
+use crate::{SqlDriver, Statement, Value};
+
+/// How many words are remembered, and for how many milliseconds.
+const MAX_KNOWN: usize = 1_000;
+const REMEMBERED: i64 = 3_000;
+/// How many words the beginning of a word stands for, and how many a misspelt one.
+const MAX_BEGUN: usize = 12;
+const MAX_CORRECTIONS: usize = 5;
+
+/// A word that is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) plain: String,
+    pub(super) stem: String,
+    /// It may be only the beginning of a word.
+    pub(super) last: bool,
+    /// It may be misspelt even if products have it.
+    pub(super) doubted: bool,
+}
+
+/// What a word stands for, as stems.
+#[derive(Debug, Default)]
+pub(super) struct Meaning {
+    /// Products have this word.
+    pub(super) known: bool,
+    /// The words that it begins, the most frequent ones.
+    pub(super) begun: Vec<String>,
+    /// What may have been meant, the nearest ones. Only of words that are not known and begin none, or that are doubted.
+    pub(super) corrections: Vec<String>,
+}
+
+/// What this instance remembers.
+#[derive(Default)]
+pub(super) struct Vocabulary(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    since: i64,
+    /// How often all was forgotten: what was looked up before is not remembered after.
+    turn: u64,
+    words: HashMap<Asked, Arc<Meaning>>,
+}
+
+impl Vocabulary {
+    /// Forgets everything, because something was written.
+    pub(super) fn forget(&self) {
+        self.with(|all| {
+            all.turn += 1;
+            all.words.clear();
+        });
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Remembered) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A word that products have.
+struct Candidate {
+    plain: String,
+    stem: String,
+    count: i64,
+}
+
+/// A row of the statement's argument: the stem, the range of what the word begins, whether it is doubted, what it leaves.
+#[derive(Serialize)]
+struct Row(String, String, String, bool, std::collections::BTreeSet<String>);
+
+impl<D: SqlDriver> SqlSearch<D> {
+    /// What each of these words stands for.
+    pub(super) async fn meanings(&self, asked: &[Asked]) -> Result<Vec<Arc<Meaning>>, SearchError> {
+        let now = self.clock.now().as_millisecond();
+        let (turn, mut found) = self.vocabulary.with(|all| {
+            if !(0..REMEMBERED).contains(&(now - all.since)) || all.words.len() > MAX_KNOWN {
+                all.words.clear();
+                all.since = now;
+            }
+            let found: Vec<_> = asked.iter().map(|asked| all.words.get(asked).cloned()).collect();
+            (all.turn, found)
+        });
+        let missing: Vec<&Asked> = asked
+            .iter()
+            .zip(&found)
+            .filter_map(|(asked, found)| found.is_none().then_some(asked))
+            .collect();
+        if !missing.is_empty() {
+            let fresh = self.look_up(&missing).await?;
+            self.vocabulary.with(|all| {
+                if all.turn == turn {
+                    let new = missing.iter().map(|asked| (*asked).clone()).zip(fresh.iter().cloned());
+                    all.words.extend(new);
+                }
+            });
+            let mut fresh = fresh.into_iter();
+            for empty in found.iter_mut().filter(|found| found.is_none()) {
+                *empty = fresh.next();
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn look_up(&self, asked: &[&Asked]) -> Result<Vec<Arc<Meaning>>, SearchError> {
+        let rows: Vec<Row> = asked
+            .iter()
+            .map(|word| {
+                let begins = word.last && word.plain.len() > 1;
+                let range = |end: &str| {
+                    if begins {
+                        format!("{}{end}", word.plain)
+                    } else {
+                        String::new()
+                    }
+                };
+                let left = typo::left_of_typed(&word.plain);
+                Row(word.stem.clone(), range(""), range("{"), word.doubted, left)
+            })
+            .collect();
+        let begun = asked.iter().find(|word| word.last && word.plain.len() > 1);
+        let letters = begun.map_or(2, |word| word.plain.len().min(3));
+        // What a word begins: the most frequent ones of those with its first letters, and the first ones in the alphabet, as
+        // the former are few of many if it is long, and the latter if it is short.
+        let sql = format!(
+            "WITH asked AS MATERIALIZED (SELECT key, value, \
+             EXISTS (SELECT 1 FROM word WHERE generation = (SELECT live FROM state) AND plain = value ->> 0) AS known, \
+             EXISTS (SELECT 1 FROM word WHERE generation = (SELECT live FROM state) \
+             AND plain >= value ->> 1 AND plain < value ->> 2) AS begins FROM json_each(?1)) \
+             SELECT key, 0, value ->> 0, value ->> 0, 0 FROM asked WHERE known \
+             UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
+             WHERE generation = (SELECT live FROM state) AND substr(plain, 1, {letters}) = ?2 \
+             ORDER BY count DESC LIMIT 200) WHERE plain >= ?3 AND plain < ?3 || '{{' \
+             UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
+             WHERE generation = (SELECT live FROM state) AND plain >= ?3 AND plain < ?3 || '{{' ORDER BY plain LIMIT 100) \
+             UNION ALL SELECT key, 2, plain, stem, count FROM (SELECT asked.key, w.plain, w.stem, w.count FROM asked \
+             CROSS JOIN json_each(asked.value, '$[4]') l CROSS JOIN variant v ON v.generation = (SELECT live FROM state) \
+             AND v.variant = l.value CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = v.plain \
+             WHERE asked.value ->> 3 OR NOT (asked.known OR asked.begins) LIMIT 1000)"
+        );
+        let (first, plain) = begun.map_or((Value::Null, Value::Null), |word| {
+            (word.plain.get(..letters).unwrap_or("").into(), (&*word.plain).into())
+        });
+        let statement = Statement::new(sql, vec![json(&rows), first, plain]);
+        let mut known = vec![false; asked.len()];
+        let mut begun = Vec::new();
+        let mut near: Vec<Vec<Candidate>> = asked.iter().map(|_| Vec::new()).collect();
+        for row in self.driver.read(statement).await.map_err(failed)? {
+            let mut row = row.into_iter();
+            let (key, kind) = (integer(&mut row)?, integer(&mut row)?);
+            let candidate = Candidate {
+                plain: string(&mut row)?,
+                stem: string(&mut row)?,
+                count: integer(&mut row)?,
+            };
+            let key = usize::try_from(key).unwrap_or(usize::MAX);
+            match kind {
+                0 => {
+                    if let Some(known) = known.get_mut(key) {
+                        *known = true;
+                    }
+                }
+                1 => begun.push(candidate),
+                _ => {
+                    if let Some(near) = near.get_mut(key) {
+                        near.push(candidate);
+                    }
+                }
+            }
+        }
+        begun.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.plain.cmp(&b.plain)));
+        let begun = stems(begun.into_iter(), MAX_BEGUN);
+        let meaning = |((word, known), near): ((&&Asked, bool), Vec<Candidate>)| {
+            Arc::new(Meaning {
+                known,
+                begun: if word.last { begun.clone() } else { Vec::new() },
+                corrections: nearest(&word.plain, near),
+            })
+        };
+        Ok(asked.iter().zip(known).zip(near).map(meaning).collect())
+    }
+}
+
+/// The nearest ones of what a misspelt word may have been, all as near as each other.
+fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
+    let mut measured: Vec<(usize, Candidate)> = candidates
+        .into_iter()
+        .map(|candidate| (typo::distance(typed, &candidate.plain), candidate))
+        .filter(|(distance, candidate)| (1..=typo::tolerance(&candidate.plain)).contains(distance))
+        .collect();
+    measured.sort_by(|(one, a), (other, b)| (one, b.count, &a.plain).cmp(&(other, a.count, &b.plain)));
+    let least = measured.first().map_or(0, |(distance, _)| *distance);
+    let nearest = measured.into_iter().take_while(|(distance, _)| *distance == least);
+    stems(nearest.map(|(_, candidate)| candidate), MAX_CORRECTIONS)
+}
+
+fn stems(candidates: impl Iterator<Item = Candidate>, most: usize) -> Vec<String> {
+    let mut stems = Vec::new();
+    for candidate in candidates {
+        if stems.len() < most && !stems.contains(&candidate.stem) {
+            stems.push(candidate.stem);
+        }
+    }
+    stems
+}

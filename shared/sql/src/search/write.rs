@@ -1,0 +1,352 @@
+//! Writing: `apply` and `fill`.
+//!
+//! **Atomicity.** Up to [`MAX_BYTES`] of products are one batch, which is one transaction; more are several, and each
+//! product is in one of them whole, in the generation that answers and in the one that is being built. Whoever dies in
+//! between sends all of it again, which changes nothing where it was done.
+//!
+//! **Versions.** Nothing is read before. A product's row leaves if what comes is not older, and a row is inserted if
+//! none stands after that and no removal is noted that is as new; the rest of a product follows its row. So the order of
+//! changes is of no matter, not within a batch either.
+//!
+//! **Words** are counted as they come and never taken back before a rebuild: a count says which of two words to prefer,
+//! no more, and is never zero while a product has the word. Above 32 it moves by a sixteenth at a time, as seldom, so that
+//! common words cost few writes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+use souk_core::search::{IndexChange, Listing, SearchError};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::token::Indexed;
+use super::{LARGEST, SLOT_BITS, SqlSearch, failed, place, typo};
+use crate::{SqlDriver, SqlError, Statement, Value};
+
+/// How much of products one transaction takes, about, in bytes.
+const MAX_BYTES: usize = 200_000;
+/// How long a removal is remembered, in milliseconds: longer than any queue keeps a message.
+const REMEMBERED: i64 = 5 * 86_400_000;
+/// The last second of a rank, so that with its slot it stays below the next generation.
+const LAST_RANK: i64 = (1 << 32) - (1 << 14);
+/// How many slots are looked at for a free one.
+const TRIES: u64 = 20;
+
+/// What comes to a product.
+#[derive(Default)]
+struct Change<'a> {
+    put: Option<&'a Listing>,
+    removed: Option<u64>,
+}
+
+/// Which generations are written to.
+#[derive(Clone, Copy)]
+enum Target {
+    /// The one that answers and the one that is being built.
+    All,
+    /// The one that is being built, which must be this.
+    Building(u64),
+}
+
+impl Target {
+    /// A table `g` of the numbers of the generations.
+    fn table(self) -> &'static str {
+        match self {
+            Target::All => {
+                "WITH g(g) AS (SELECT live FROM state UNION ALL SELECT building FROM state WHERE building IS NOT NULL)"
+            }
+            Target::Building(_) => "WITH g(g) AS (SELECT building FROM state)",
+        }
+    }
+}
+
+impl<D: SqlDriver> SqlSearch<D> {
+    pub(super) async fn apply_all(&self, changes: &[IndexChange]) -> Result<(), SearchError> {
+        let mut products: BTreeMap<&str, Change<'_>> = BTreeMap::new();
+        for change in changes {
+            match change {
+                IndexChange::Put(listing) => offer(products.entry(&listing.product).or_default(), listing),
+                IndexChange::Remove { product, version } => {
+                    let removed = &mut products.entry(product).or_default().removed;
+                    *removed = (*removed).max(Some(*version));
+                }
+            }
+        }
+        self.write_all(Target::All, products).await
+    }
+
+    pub(super) async fn fill_all(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
+        let mut products: BTreeMap<&str, Change<'_>> = BTreeMap::new();
+        for listing in listings {
+            offer(products.entry(&listing.product).or_default(), listing);
+        }
+        self.write_all(Target::Building(generation), products).await
+    }
+
+    async fn write_all(&self, target: Target, products: BTreeMap<&str, Change<'_>>) -> Result<(), SearchError> {
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        for (product, change) in products {
+            let size = change.put.map_or(0, |listing| {
+                listing.body.len() + 3 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
+            });
+            if bytes + size > MAX_BYTES && !chunk.is_empty() {
+                self.write(target, std::mem::take(&mut chunk)).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            chunk.push((product, change));
+        }
+        // Nothing to fill with may still be too late.
+        self.write(target, chunk).await
+    }
+
+    async fn write(&self, target: Target, chunk: Vec<(&str, Change<'_>)>) -> Result<(), SearchError> {
+        let batch = statements(target, &chunk, self.clock.now().as_millisecond());
+        let result = self.driver.write(batch).await;
+        self.vocabulary.forget();
+        result.map_err(|error| match error {
+            SqlError::Guard(_) => SearchError::Superseded,
+            SqlError::Failed(_) => failed(error),
+        })
+    }
+}
+
+/// Of two listings of a product the newer one counts, of two of one version the later one.
+fn offer<'a>(change: &mut Change<'a>, listing: &'a Listing) {
+    if change.put.is_none_or(|before| before.version <= listing.version) {
+        change.put = Some(listing);
+    }
+}
+
+/// A row of the table `doc`: the columns behind the generation, and the slots that are tried.
+#[derive(Serialize)]
+struct Row<'a>(
+    &'a str,
+    i64,
+    Vec<i64>,
+    i64,
+    i64,
+    i64,
+    Option<[i64; 3]>,
+    Vec<&'a String>,
+    &'a str,
+);
+
+fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Statement> {
+    let g = target.table();
+    let listings: Vec<&Listing> = chunk.iter().filter_map(|(_, change)| change.put).collect();
+    let indexed: Vec<Indexed> = listings.iter().map(|listing| Indexed::new(listing)).collect();
+    let both = || listings.iter().zip(&indexed);
+    let removed: Vec<(&str, i64)> = chunk
+        .iter()
+        .filter_map(|(product, change)| Some((*product, whole(change.removed?))))
+        .collect();
+    let versions: Vec<(&str, i64)> = listings.iter().map(|l| (&*l.product, whole(l.version))).collect();
+    let mut taken = HashSet::new();
+    let rows: Vec<Row<'_>> = both()
+        .map(|(listing, indexed)| {
+            Row(
+                &listing.product,
+                whole(listing.version),
+                slots(listing, &mut taken),
+                listing.price.clamp(-LARGEST, LARGEST),
+                listing.published_at.clamp(-LARGEST, LARGEST),
+                listing.votes.clamp(-LARGEST, LARGEST),
+                listing.place.map(place::vector),
+                indexed.completions.keys().collect(),
+                &listing.body,
+            )
+        })
+        .collect();
+    let tokens: Vec<_> = both()
+        .map(|(l, indexed)| (&*l.product, whole(l.version), &*indexed.tokens))
+        .collect();
+    let facets: Vec<_> = listings
+        .iter()
+        .flat_map(|l| {
+            l.facets
+                .iter()
+                .map(|f| (&*l.product, whole(l.version), &*f.field, &*f.value, &*f.label))
+        })
+        .collect();
+    let completions: Vec<_> = both()
+        .flat_map(|(l, indexed)| {
+            let entry = |(key, text)| (&*l.product, whole(l.version), key, text);
+            indexed.completions.iter().map(entry)
+        })
+        .collect();
+    let (words, variants) = vocabulary(&indexed);
+
+    let mut batch = Vec::with_capacity(20);
+    let mut push = |sql: String, args: Vec<Value>| batch.push(Statement::new(sql, args));
+    if let Target::Building(generation) = target {
+        push(
+            "INSERT INTO guard (step) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM state WHERE building = ?1)".into(),
+            vec![whole(generation).into()],
+        );
+    }
+    if !removed.is_empty() {
+        push(
+            "INSERT INTO gone (product, version, at) SELECT r.value ->> 0, r.value ->> 1, ?2 FROM json_each(?1) r WHERE true \
+             ON CONFLICT (product) DO UPDATE SET version = excluded.version, at = excluded.at \
+             WHERE excluded.version > gone.version"
+                .into(),
+            vec![json(&removed), now.into()],
+        );
+        push(
+            format!(
+                "{g} INSERT INTO leaving (id, generation) SELECT d.id, g.g FROM json_each(?1) r CROSS JOIN g \
+                 CROSS JOIN doc d ON d.generation = g.g AND d.product = r.value ->> 0 WHERE d.version <= r.value ->> 1"
+            ),
+            vec![json(&removed)],
+        );
+    }
+    push(
+        format!(
+            "{g} INSERT OR IGNORE INTO leaving (id, generation) SELECT d.id, g.g FROM json_each(?1) r CROSS JOIN g \
+             CROSS JOIN doc d ON d.generation = g.g AND d.product = r.value ->> 0 WHERE d.version <= r.value ->> 1"
+        ),
+        vec![json(&versions)],
+    );
+    push(
+        "UPDATE completion SET products = products - l.n FROM \
+         (SELECT d.generation AS g, c.value AS key, count(*) AS n FROM leaving CROSS JOIN doc d ON d.id = leaving.id \
+         CROSS JOIN json_each(d.completions) c GROUP BY 1, 2) l \
+         WHERE completion.generation = l.g AND completion.key = l.key"
+            .into(),
+        Vec::new(),
+    );
+    for statement in LEAVE {
+        push((*statement).into(), Vec::new());
+    }
+    push(
+        format!(
+            "{g} INSERT INTO doc (id, generation, product, version, price, published_at, votes, x, y, z, completions, body) \
+             SELECT coalesce((SELECT ((g.g & 511) << 44) | s.value FROM json_each(r.value, '$[2]') s \
+             WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.id = ((g.g & 511) << 44) | s.value) LIMIT 1), \
+             (SELECT max(o.id) + 1 FROM doc o WHERE o.id < ((g.g & 511) + 1) << 44)), g.g, r.value ->> 0, r.value ->> 1, \
+             r.value ->> 3, r.value ->> 4, r.value ->> 5, r.value ->> '$[6][0]', r.value ->> '$[6][1]', \
+             r.value ->> '$[6][2]', r.value ->> 7, r.value ->> 8 FROM json_each(?1) r CROSS JOIN g \
+             WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.generation = g.g AND o.product = r.value ->> 0) \
+             AND NOT EXISTS (SELECT 1 FROM gone WHERE product = r.value ->> 0 AND version >= r.value ->> 1)"
+        ),
+        vec![json(&rows)],
+    );
+    // What stands with the version of what came is what came.
+    let came = "FROM json_each(?1) r CROSS JOIN g CROSS JOIN doc d ON d.generation = g.g AND d.product = r.value ->> 0 \
+                WHERE d.version = r.value ->> 1";
+    push(
+        format!("{g} INSERT INTO fts (rowid, tokens) SELECT d.id, r.value ->> 2 {came}"),
+        vec![json(&tokens)],
+    );
+    push(
+        format!(
+            "{g} INSERT OR IGNORE INTO facet (doc, field, value, label) \
+             SELECT d.id, r.value ->> 2, r.value ->> 3, r.value ->> 4 {came}"
+        ),
+        vec![json(&facets)],
+    );
+    push(
+        format!(
+            "{g} INSERT INTO completion (generation, key, text, products, uses) \
+             SELECT g.g, r.value ->> 2, max(r.value ->> 3), count(*), 0 {came} GROUP BY 1, 2 \
+             ON CONFLICT (generation, key) DO UPDATE SET products = coalesce(products, 0) + excluded.products"
+        ),
+        vec![json(&completions)],
+    );
+    push("DELETE FROM completion WHERE products <= 0".into(), Vec::new());
+    push(
+        format!(
+            "{g} INSERT OR IGNORE INTO variant (generation, variant, plain) \
+             SELECT g.g, v.value, r.value ->> 0 FROM json_each(?1) r CROSS JOIN g CROSS JOIN json_each(r.value, '$[1]') v \
+             WHERE NOT EXISTS (SELECT 1 FROM word WHERE generation = g.g AND plain = r.value ->> 0)"
+        ),
+        vec![json(&variants)],
+    );
+    push(
+        format!(
+            "{g} INSERT INTO word (generation, plain, stem, count) \
+             SELECT g.g, r.value ->> 0, r.value ->> 1, r.value ->> 2 FROM json_each(?1) r CROSS JOIN g WHERE true \
+             ON CONFLICT (generation, plain) DO UPDATE SET count = count + excluded.count * max(1, count / 16) \
+             WHERE (?2 + length(plain)) % max(1, count / 16) = 0"
+        ),
+        vec![json(&words), chance(&versions).into()],
+    );
+    push(
+        format!(
+            "{g} UPDATE generation SET products = products + (SELECT count(*) FROM json_each(?1) r \
+             CROSS JOIN doc d ON d.generation = number AND d.product = r.value ->> 0 WHERE d.version = r.value ->> 1) \
+             - (SELECT count(*) FROM leaving WHERE leaving.generation = number) WHERE number IN (SELECT g FROM g)"
+        ),
+        vec![json(&versions)],
+    );
+    push("DELETE FROM leaving".into(), Vec::new());
+    push(
+        "DELETE FROM gone WHERE product IN (SELECT product FROM gone WHERE at < ?1 ORDER BY at LIMIT 8)".into(),
+        vec![(now - REMEMBERED).into()],
+    );
+    batch
+}
+
+/// Takes what is `leaving` out, all but the list of it.
+pub(super) const LEAVE: &[&str] = &[
+    "DELETE FROM facet WHERE doc IN (SELECT id FROM leaving)",
+    "DELETE FROM fts WHERE rowid IN (SELECT id FROM leaving)",
+    "DELETE FROM doc WHERE id IN (SELECT id FROM leaving)",
+];
+
+/// The words with their stems and how many of these products have them; and what each leaves when letters are missing.
+/// Stems are words too, so that one look-up tells whether there is a word.
+#[expect(clippy::type_complexity, reason = "rows of two statements")]
+fn vocabulary(indexed: &[Indexed]) -> (Vec<(&str, &str, i64)>, Vec<(&str, Vec<String>)>) {
+    let mut words: HashMap<&str, (&str, i64)> = HashMap::new();
+    for product in indexed {
+        let mut seen = HashSet::new();
+        let plain = product.words.iter().map(|(plain, stem)| (&**plain, &**stem));
+        let stems = product.words.values().map(|stem| (&**stem, &**stem));
+        for (plain, stem) in plain.chain(stems).filter(|(plain, _)| seen.insert(*plain)) {
+            words.entry(plain).or_insert((stem, 0)).1 += 1;
+        }
+    }
+    let mut words: Vec<_> = words.into_iter().map(|(plain, (stem, n))| (plain, stem, n)).collect();
+    words.sort_unstable();
+    let variants = words
+        .iter()
+        .map(|(plain, ..)| (*plain, typo::left_of_word(plain).into_iter().collect()))
+        .filter(|(_, left): &(_, Vec<_>)| !left.is_empty())
+        .collect();
+    (words, variants)
+}
+
+/// Slots for a listing in its second, or when many share that, in those after it; the same for a product whoever came
+/// before it, unless they collide.
+fn slots(listing: &Listing, taken: &mut HashSet<i64>) -> Vec<i64> {
+    let first = listing.rank.clamp(0, LAST_RANK) << SLOT_BITS;
+    (0..TRIES)
+        .map(|n| {
+            let window = 1_i64 << (i64::from(SLOT_BITS) + i64::try_from(n.saturating_sub(4).min(13)).unwrap_or(0));
+            let place = xxh3_64_with_seed(listing.product.as_bytes(), n) >> 1;
+            first + i64::try_from(place).unwrap_or(0) % window
+        })
+        .filter(|slot| taken.insert(*slot))
+        .collect()
+}
+
+/// A number that differs from batch to batch.
+fn chance(versions: &[(&str, i64)]) -> i64 {
+    let mut sum = 0;
+    for (product, version) in versions {
+        sum ^= xxh3_64_with_seed(product.as_bytes(), u64::try_from(*version).unwrap_or(0));
+    }
+    i64::try_from(sum >> 24).unwrap_or(0)
+}
+
+pub(super) fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(LARGEST).min(LARGEST)
+}
+
+/// Rows as one argument.
+pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Value {
+    // Of strings and numbers: it cannot fail.
+    serde_json::to_string(rows).unwrap_or_else(|_| "[]".into()).into()
+}

@@ -2,6 +2,7 @@
 //!
 //! - [`contract`]: what the `Documents` port promises, written once and run against every adapter
 //!   (`tests/contract.rs`, one line per adapter).
+//! - [`search`]: the same for the `Search` port (`tests/search.rs`).
 //! - End to end: the same black-box suite against every host (`tests/e2e`).
 //!
 //! An adapter or host that needs a server runs where an environment variable says where that server is. A missing one
@@ -17,3 +18,4 @@
 
 pub mod client;
 pub mod contract;
+pub mod search;

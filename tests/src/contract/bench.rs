@@ -130,7 +130,7 @@ pub fn missing(set: &'static str) {
 }
 
 /// A name that nothing else has, in this run or another.
-pub(super) fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!(
         "{:016x}",

@@ -41,7 +41,7 @@ use self::vocabulary::Vocabulary;
 use crate::{SqlDriver, SqlError, Statement, Value};
 
 /// The migrations of the index's own database, in order: (name, SQL).
-pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[("0001_search.sql", include_str!("../../search/0001_search.sql"))];
+pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[("0001_search.sql", include_str!("../../migrations-search/0001_search.sql"))];
 
 /// The largest number that D1 knows exactly, less one.
 const LARGEST: i64 = (1 << 53) - 1;

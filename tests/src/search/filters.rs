@@ -1,0 +1,387 @@
+//! Filters, facets, orders and pages, against [`oracle`](super::oracle).
+
+use souk_core::search::{Field, Listing, Near, SearchError, SearchQuery, Sort};
+
+use super::bench::{Bench, facet, text};
+use super::oracle;
+
+/// Words that are no two edits from each other, and of which some begin others.
+const WORDS: [&str; 24] = [
+    "amber",
+    "basket",
+    "candle",
+    "cobalt",
+    "drum",
+    "ember",
+    "feather",
+    "glass",
+    "glassware",
+    "harbour",
+    "indigo",
+    "jasmine",
+    "kettle",
+    "lantern",
+    "marble",
+    "nutmeg",
+    "orchid",
+    "pepper",
+    "quilt",
+    "ribbon",
+    "saddle",
+    "tulip",
+    "velvet",
+    "walnut",
+];
+const TAGS: [&str; 5] = ["red", "green", "blue", "old", "new"];
+
+/// Numbers that look like chance, the same each time.
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        // Splitmix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    /// One of these.
+    pub fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+
+    fn number(&mut self, end: usize) -> i64 {
+        i64::try_from(self.below(end)).unwrap()
+    }
+}
+
+/// A market of so many products.
+fn market(bench: &Bench, chance: &mut Chance, size: usize) -> Vec<Listing> {
+    (0..size)
+        .map(|n| {
+            let mut some = |most: usize| {
+                let count = 1 + chance.below(most);
+                (0..count).map(|_| *chance.of(&WORDS)).collect::<Vec<_>>().join(" ")
+            };
+            let texts = vec![
+                (Field::Title, some(3)),
+                (Field::Tags, some(1)),
+                (Field::Attributes, some(2)),
+                (Field::Description, some(9)),
+            ];
+            let mut facets = vec![
+                facet("category", &format!("c{}", chance.below(4))),
+                facet("attr.size", *chance.of(&["s", "m", "l"])),
+            ];
+            for tag in TAGS {
+                if chance.below(3) == 0 {
+                    facets.push(facet("tag", tag));
+                }
+            }
+            let unique = i64::try_from(n).unwrap();
+            Listing {
+                rank: 1_700_000_000 + (unique * 7919) % 10_007,
+                texts,
+                facets,
+                price: chance.number(700) * 1_000 + unique,
+                published_at: 1_700_000_000_000 + chance.number(1_000) * 1_000 + unique,
+                votes: chance.number(100) * 1_000 + unique,
+                place: (chance.below(4) > 0).then(|| {
+                    (
+                        48.0 + chance.number(4_000) as f64 / 1e3,
+                        177.0 + chance.number(6_000) as f64 / 1e3,
+                    )
+                }),
+                ..bench.listing(&n.to_string(), 1, "")
+            }
+        })
+        .collect()
+}
+
+/// A query that some of them match.
+fn query(chance: &mut Chance) -> SearchQuery {
+    let text = match chance.below(6) {
+        0 => String::new(),
+        1 => (*chance.of(&WORDS)).to_owned(),
+        2 => format!("{} {}", chance.of(&WORDS), chance.of(&WORDS)),
+        3 => format!("\"{} {}\"", chance.of(&WORDS), chance.of(&WORDS)),
+        4 => chance.of(&WORDS)[..2].to_owned(),
+        _ => format!("{} {}", chance.of(&WORDS), &chance.of(&WORDS)[..3]),
+    };
+    let mut filters = Vec::new();
+    for (field, values) in [
+        ("category", &["c0", "c1", "c2"][..]),
+        ("tag", &TAGS),
+        ("attr.size", &["s", "m"]),
+    ] {
+        if chance.below(3) == 0 {
+            let some = (0..=chance.below(2)).map(|_| (*chance.of(values)).to_owned()).collect();
+            filters.push((field.to_owned(), some));
+        }
+    }
+    let near = (chance.below(3) == 0).then(|| Near {
+        latitude: 48.0 + chance.number(40) as f64 / 10.0,
+        longitude: 177.0 + chance.number(60) as f64 / 10.0 - if chance.below(2) == 0 { 0.0 } else { 360.0 },
+        radius: *chance.of(&[4_000.0, 40_000.0, 140_000.0, 900_000.0]),
+    });
+    let sorts = [
+        Sort::Relevance,
+        Sort::Newest,
+        Sort::Cheapest,
+        Sort::Dearest,
+        Sort::Popular,
+        Sort::Nearest,
+    ];
+    let mut price = || (chance.below(4) == 0).then(|| chance.number(700_000));
+    let (min_price, max_price) = (price(), price());
+    SearchQuery {
+        text,
+        filters,
+        min_price,
+        max_price,
+        near,
+        sort: if near.is_some() {
+            *chance.of(&sorts)
+        } else {
+            *chance.of(&sorts[..5])
+        },
+        limit: 1 + chance.below(30),
+        facets: ["tag", "category", "price", "attr.size", "attr.none"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..SearchQuery::default()
+    }
+}
+
+/// Random queries find, order and count what looking at every product does.
+pub async fn equal_brute_force(bench: &Bench) {
+    let mut chance = Chance(7);
+    let listings = market(bench, &mut chance, 300);
+    bench.put(&listings).await;
+    let mut hits = 0;
+    for _ in 0..400 {
+        let query = query(&mut chance);
+        let found = oracle::find(&listings, &query);
+        if found.is_empty() && !query.text.is_empty() {
+            // Other words are tried then, which the oracle knows nothing of.
+            continue;
+        }
+        let expected: Vec<_> = found.iter().take(query.limit).map(|listing| &listing.product).collect();
+        let page = bench.page(&query).await;
+        let actual: Vec<_> = page.hits.iter().map(|hit| &hit.product).collect();
+        assert_eq!(actual, expected, "{query:?}");
+        assert_eq!(page.next.is_some(), found.len() > query.limit, "{query:?}");
+        for (counts, field) in page.facets.iter().zip(&query.facets) {
+            let actual: Vec<_> = counts
+                .values
+                .iter()
+                .map(|(facet, n)| (facet.value.clone(), *n))
+                .collect();
+            assert_eq!(
+                (&counts.field, actual),
+                (field, oracle::count(&listings, &query, field)),
+                "{query:?}"
+            );
+            for (facet, _) in &counts.values {
+                let labelled = *field == "price" || facet.label == facet.value.to_uppercase();
+                assert!(labelled && facet.field == *field, "{facet:?}");
+            }
+        }
+        assert_eq!(page.facets.len(), query.facets.len());
+        hits += found.len();
+    }
+    assert!(hits > 1_000, "{hits} hits prove little");
+}
+
+/// All pages together are what one large page would be, whatever the order; and a cursor is its query's alone.
+pub async fn pages(bench: &Bench) {
+    let mut chance = Chance(8);
+    let listings = market(bench, &mut chance, 120);
+    bench.put(&listings).await;
+    for n in 0..60 {
+        let query = SearchQuery {
+            limit: 1 + n % 9,
+            ..query(&mut chance)
+        };
+        let expected: Vec<_> = oracle::find(&listings, &query)
+            .into_iter()
+            .map(|l| l.product.clone())
+            .collect();
+        if !expected.is_empty() {
+            let found: Vec<_> = bench
+                .find_all(&query)
+                .await
+                .unwrap()
+                .iter()
+                .map(|name| bench.id(name))
+                .collect();
+            assert_eq!(found, expected, "{query:?}");
+        }
+    }
+    // Also where misspelt words were put right for the first page.
+    let all = bench
+        .find_all(&SearchQuery {
+            limit: 5,
+            ..text("amder")
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        all,
+        bench
+            .find_all(&SearchQuery {
+                limit: 100,
+                ..text("amder")
+            })
+            .await
+            .unwrap()
+    );
+    assert!(all.len() > 5);
+
+    let one = SearchQuery { limit: 1, ..text("") };
+    let next = bench.page(&one).await.next;
+    let with = |query: SearchQuery| SearchQuery {
+        after: next.clone(),
+        ..query
+    };
+    assert!(bench.index.search(&with(one.clone())).await.is_ok());
+    for other in [
+        with(text("amber")),
+        with(SearchQuery {
+            sort: Sort::Newest,
+            ..one.clone()
+        }),
+        with(SearchQuery {
+            max_price: Some(5),
+            ..one.clone()
+        }),
+        SearchQuery {
+            after: Some("nonsense".into()),
+            ..one.clone()
+        },
+        SearchQuery {
+            after: Some(String::new()),
+            ..one
+        },
+    ] {
+        assert_eq!(
+            bench.index.search(&other).await,
+            Err(SearchError::BadPlace),
+            "{other:?}"
+        );
+    }
+}
+
+/// Prices at the ends of bounds and ranges.
+pub async fn prices(bench: &Bench) {
+    let prices = [0, 999, 1_000, 4_999, 5_000, 9_007_199_254_740_990];
+    let listings = prices.map(|price| Listing {
+        price,
+        ..bench.listing(&price.to_string(), 1, "lamp")
+    });
+    bench.put(&listings).await;
+    let found = async |min_price, max_price| {
+        let query = SearchQuery {
+            min_price,
+            max_price,
+            sort: Sort::Cheapest,
+            facets: vec!["price".into()],
+            ..text("lamp")
+        };
+        let counts = bench.page(&query).await.facets[0].values.len();
+        (bench.find(&query).await, counts)
+    };
+    assert_eq!(
+        found(Some(999), Some(1_000)).await,
+        (vec!["999".into(), "1000".into()], 4)
+    );
+    assert_eq!(found(Some(5_001), None).await.0, ["9007199254740990"]);
+    assert_eq!(found(Some(i64::MIN), Some(i64::MAX)).await.0.len(), 6);
+    assert_eq!(found(Some(2), Some(1)).await, (vec![], 4));
+    let values = bench
+        .page(&SearchQuery {
+            facets: vec!["price".into()],
+            ..text("lamp")
+        })
+        .await
+        .facets
+        .remove(0)
+        .values;
+    let values: Vec<_> = values.iter().map(|(facet, n)| (&*facet.value, *n)).collect();
+    assert_eq!(
+        values,
+        [("0-999", 2), ("1000-4999", 2), ("1000000000-", 1), ("5000-9999", 1)]
+    );
+}
+
+/// Circles at the poles, where east meets west, of no size and of all of Earth.
+pub async fn places(bench: &Bench) {
+    let places = [
+        ("berlin", (52.52, 13.405)),
+        ("potsdam", (52.4, 13.0667)),
+        ("fiji", (-16.8, 179.95)),
+        ("samoa", (-16.8, -179.95)),
+        ("pole", (90.0, 0.0)),
+        ("alert", (82.5, -62.3)),
+        ("south", (-90.0, 7.0)),
+    ];
+    let mut listings: Vec<_> = places
+        .iter()
+        .map(|(name, place)| Listing {
+            place: Some(*place),
+            ..bench.listing(name, 1, "kiosk")
+        })
+        .collect();
+    listings.push(bench.listing("nowhere", 1, "kiosk"));
+    bench.put(&listings).await;
+    for (latitude, longitude, radius, expected) in [
+        (52.52, 13.405, 0.0, &["berlin"][..]),
+        (52.52, 13.405, 26_000.0, &["berlin"]),
+        (52.52, 13.405, 27_000.0, &["berlin", "potsdam"]),
+        (-16.8, 180.0, 6_000.0, &["fiji", "samoa"]),
+        (-16.8, -179.97, 3_000.0, &["samoa"]),
+        (-16.8, 540.1, 12_000.0, &["samoa"]),
+        (89.0, 100.0, 112_000.0, &["pole"]),
+        (85.0, -62.3, 600_000.0, &["alert", "pole"]),
+        (
+            0.0,
+            0.0,
+            30_000_000.0,
+            &["alert", "berlin", "fiji", "pole", "potsdam", "samoa", "south"],
+        ),
+        (f64::NAN, f64::INFINITY, 1.0, &[]),
+    ] {
+        let near = Some(Near {
+            latitude,
+            longitude,
+            radius,
+        });
+        for sort in [Sort::Relevance, Sort::Nearest] {
+            let mut found = bench
+                .find(&SearchQuery {
+                    near,
+                    sort,
+                    ..text("kiosk")
+                })
+                .await;
+            found.sort();
+            assert_eq!(found, expected, "{near:?}");
+        }
+    }
+    let near = Some(Near {
+        latitude: 60.0,
+        longitude: 13.0,
+        radius: 6_000_000.0,
+    });
+    let found = bench
+        .find(&SearchQuery {
+            near,
+            sort: Sort::Nearest,
+            ..text("")
+        })
+        .await;
+    assert_eq!(found, ["berlin", "potsdam", "alert", "pole"]);
+}

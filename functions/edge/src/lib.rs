@@ -111,6 +111,7 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     // A secret is read like a variable.
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let database = env.d1("DB").map_err(|why| format!("DB: {why}"))?;
+    let index = env.d1("SEARCH").map_err(|why| format!("SEARCH: {why}"))?;
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
     let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
@@ -118,7 +119,7 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     let ports = Ports {
         documents: Arc::new(souk_cloudflare::open(database, clock.clone())),
         queue: Arc::new(CloudflareQueue::open(env)?),
-        search: Arc::new(souk_core::search::NoSearch),
+        search: Arc::new(souk_cloudflare::open_search(index, clock.clone())),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
         clock,
         random: Arc::new(SystemRandom),

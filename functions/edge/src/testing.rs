@@ -2,21 +2,22 @@
 //! workerd, and two ways to crash, to see that the next request is served.
 //!
 //! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and `/__test/outbound/call` take the argument of
-//! that method as JSON and answer with its `Result` as JSON. The header `x-test-now` (milliseconds since 1970) sets the
+//! that method as JSON and answer with its `Result` as JSON; `/__test/search/…` likewise, the arguments as an array. The header `x-test-now` (milliseconds since 1970) sets the
 //! clock of documents and values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` waits a
 //! little, so as to be in flight.
 //!
 //! Messages for the job `test` are worked by the script in them (see `souk_tests::contract::queue`), which here may also say
 //! `trap`. `POST /__test/queue/seen` answers with those that were delivered since the last call, of the lane it is given.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_cloudflare::{CloudflareQueue, Delivered, FetchOutbound, SystemClock, WorkersKv};
+use souk_cloudflare::{CloudflareQueue, D1Search, Delivered, FetchOutbound, SystemClock, WorkersKv};
 use souk_core::outbound::Call;
 use souk_core::queue::{Delivery, Outcome};
+use souk_core::search::{IndexChange, Listing, Search as _, SearchQuery};
 use souk_core::{
     Clock, Commit, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _, Timestamp,
 };
@@ -64,6 +65,31 @@ fn panic(why: &str) -> ! {
     panic!("{why}")
 }
 
+/// Kept like the app's own, with what it remembers.
+static INDEX: OnceLock<D1Search> = OnceLock::new();
+
+async fn search(what: &str, body: &str, env: &Env) -> Result<Response> {
+    let database = env.d1("SEARCH")?;
+    let index = INDEX.get_or_init(|| souk_cloudflare::open_search(database, Arc::new(SystemClock)));
+    match what {
+        "search" => answer(&index.search(&parse::<[SearchQuery; 1]>(body)?[0]).await),
+        "suggest" => {
+            let (typed, limit) = parse::<(String, usize)>(body)?;
+            answer(&index.suggest(&typed, limit).await)
+        }
+        "used" => answer(&index.used(&parse::<[Vec<(String, u32)>; 1]>(body)?[0]).await),
+        "apply" => answer(&index.apply(&parse::<[Vec<IndexChange>; 1]>(body)?[0]).await),
+        "begin" => answer(&index.begin().await),
+        "fill" => {
+            let (generation, listings) = parse::<(u64, Vec<Listing>)>(body)?;
+            answer(&index.fill(generation, &listings).await)
+        }
+        "finish" => answer(&index.finish(parse::<[u64; 1]>(body)?[0]).await),
+        "state" => answer(&index.state().await),
+        _ => Response::error("no such test", 404),
+    }
+}
+
 async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> {
     let clock: Arc<dyn Clock> = match request.headers().get("x-test-now")?.and_then(|now| now.parse().ok()) {
         Some(now) => Arc::new(Fixed(Timestamp::from_millisecond(now).unwrap_or_default())),
@@ -73,6 +99,9 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
     let values = WorkersKv::new(env.kv("VALUES")?, clock);
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
+    if let Some(what) = what.strip_prefix("search/") {
+        return search(what, &body, env).await;
+    }
     match what {
         "documents/get" => answer(&store.get(&parse::<Vec<Key>>(&body)?).await),
         "documents/query" => answer(&store.query(&parse::<Query>(&body)?).await),

@@ -7,15 +7,16 @@
 //! hears [`SqlError::Failed`] and cannot know which.
 //!
 //! **The bridge.** To cross between Wasm and JavaScript for every argument and value costs more than D1's own work. So a call
-//! crosses once with all its statements as JSON, and once with all its rows as one text: [`CODE`] packs, [`unpack`] unpacks.
+//! crosses once with all its statements as JSON, and once with all its rows as one text.
 //!
-//! The schema is applied from `shared/sql/migrations` by `wrangler d1 migrations apply`, never from here.
+//! The schemas are applied from `shared/sql/migrations` and `shared/sql/migrations-search` by `wrangler d1 migrations
+//! apply`, never from here.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use souk_core::Clock;
-use souk_sql::{SqlDocuments, SqlDriver, SqlError, Statement, Value};
+use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use worker::D1Database;
 use worker::js_sys::Error as JsError;
 use worker::send::SendFuture;
@@ -32,6 +33,15 @@ pub type D1Documents = SqlDocuments<D1Driver>;
 #[must_use]
 pub fn open(database: D1Database, clock: Arc<dyn Clock>) -> D1Documents {
     SqlDocuments::new(D1Driver::new(database), clock)
+}
+
+/// The `Search` port over D1.
+pub type D1Search = SqlSearch<D1Driver>;
+
+/// The search index in `database`, which has had every migration of it.
+#[must_use]
+pub fn open_search(database: D1Database, clock: Arc<dyn Clock>) -> D1Search {
+    SqlSearch::new(D1Driver::new(database), clock)
 }
 
 /// A D1 database.

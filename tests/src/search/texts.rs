@@ -44,7 +44,10 @@ fn all_fields(bench: &Bench) -> Vec<Listing> {
         product(
             "dock",
             4,
-            &[(Field::Title, "上海 dock C++ x86"), (Field::Tags, "a b c d")],
+            &[
+                (Field::Title, "上海 dock C++ x86 Москва שלום"),
+                (Field::Tags, "a b c d"),
+            ],
         ),
     ]
 }
@@ -67,7 +70,10 @@ pub async fn what_matches(bench: &Bench) {
         ("MÜLLER sohne", &["lamp"]),
         ("creme brulee", &["shade"]),
         ("cre\u{300}me", &["shade"]),
-        ("shang hai", &["dock"]),
+        ("上海", &["dock"]),
+        ("moskva", &["dock"]),
+        ("МОСК", &["dock"]),
+        ("שלו", &["dock"]),
         ("海", &["dock"]),
         // The last word may be the beginning of one; others may not.
         ("lampsh", &["shade"]),
@@ -96,6 +102,8 @@ pub async fn what_matches(bench: &Bench) {
 /// Words that no product has.
 pub async fn misspelt(bench: &Bench) {
     let titles = [
+        "שלום",
+        "مرحبا بالعالم",
         "cabinet",
         "umbrella stand",
         "lamp",
@@ -122,6 +130,8 @@ pub async fn misspelt(bench: &Bench) {
         ("xnbrela", &[]),
         ("harpsicordd", &["harpsichord"]),
         ("hrapsichrod", &["harpsichord"]),
+        ("שולם", &["שלום"]),
+        ("مرحبا بلعالم", &["مرحبا بالعالم"]),
         // Three letters are too few, and a number is another one.
         ("tae", &[]),
         ("1234568", &[]),

@@ -9,8 +9,8 @@
 //!
 //! Every other order, and every facet, looks at all that match: that grows with them.
 //!
-//! **What is typed never is syntax.** The full-text expression is made of tokens ([`token`]), which are ASCII letters and
-//! digits out of [`words`](souk_core::search::words).
+//! **What is typed never is syntax.** The full-text expression is made of tokens ([`token`]), which are letters and digits
+//! out of [`words`](souk_core::search::words), between quotes.
 //!
 //! **Generations** live in the same tables, told apart by the number in every key. Which one answers is a row of `state`,
 //! that every statement reads by itself: a rebuild swaps by one `UPDATE` ([`rebuild`]). Generation 0 is there from the
@@ -41,7 +41,10 @@ use self::vocabulary::Vocabulary;
 use crate::{SqlDriver, SqlError, Statement, Value};
 
 /// The migrations of the index's own database, in order: (name, SQL).
-pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[("0001_search.sql", include_str!("../../migrations-search/0001_search.sql"))];
+pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[(
+    "0001_search.sql",
+    include_str!("../../migrations-search/0001_search.sql"),
+)];
 
 /// The largest number that D1 knows exactly, less one.
 const LARGEST: i64 = (1 << 53) - 1;

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use souk_core::search::{MAX_CHANGES, SearchError, words};
 
 use super::text::cut;
-use super::vocabulary::Asked;
+use super::vocabulary::{Asked, END, first_letters};
 use super::write::json;
 use super::{SqlSearch, failed, integer, string, token, typo};
 use crate::{SqlDriver, Statement};
@@ -53,7 +53,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         };
         let candidates = self.candidates(&key).await?;
         let (right, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|c| c.key.starts_with(&key));
-        if add(right, &|_| true) && key.len() >= TYPO {
+        if add(right, &|_| true) && key.chars().count() >= TYPO {
             add(others, &|other| typo::distance_to_beginning(&key, other) <= 1);
             for meant in self.meant(&key).await? {
                 add(self.candidates(&meant).await?, &|other| other.starts_with(&meant));
@@ -64,14 +64,14 @@ impl<D: SqlDriver> SqlSearch<D> {
 
     /// Texts that begin like `key`, and some that only have its first letters in common.
     async fn candidates(&self, key: &str) -> Result<Vec<Candidate>, SearchError> {
-        let letters = key.len().min(3);
+        let letters = key.chars().count().min(3);
         let sql = format!(
             "SELECT * FROM (SELECT key, text, uses, coalesce(products, 0) FROM completion \
              WHERE generation = (SELECT live FROM state) AND substr(key, 1, {letters}) = ?1 ORDER BY uses DESC LIMIT ?3) \
              UNION SELECT * FROM (SELECT key, text, uses, coalesce(products, 0) FROM completion \
-             WHERE generation = (SELECT live FROM state) AND key >= ?2 AND key < ?2 || '{{' ORDER BY key LIMIT ?4)"
+             WHERE generation = (SELECT live FROM state) AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT ?4)"
         );
-        let first = key.get(..letters).unwrap_or(key);
+        let first = first_letters(key, letters);
         let args = vec![first.into(), key.into(), MOST_USED.into(), FIRST.into()];
         let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
         let candidate = |row: Vec<_>| {

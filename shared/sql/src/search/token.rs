@@ -1,4 +1,4 @@
-//! What a product is in the full-text table: tokens of ASCII letters and digits, all made here.
+//! What a product is in the full-text table: tokens of letters and digits, all made here.
 //!
 //! | token | what has it |
 //! | --- | --- |

@@ -20,6 +20,8 @@ const REMEMBERED: i64 = 3_000;
 /// How many words the beginning of a word stands for, and how many a misspelt one.
 const MAX_BEGUN: usize = 12;
 const MAX_CORRECTIONS: usize = 5;
+/// Put behind a beginning it comes after everything that begins so.
+pub(super) const END: &str = "\u{10ffff}";
 
 /// A word that is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +119,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let rows: Vec<Row> = asked
             .iter()
             .map(|word| {
-                let begins = word.last && word.plain.len() > 1;
+                let begins = word.last && may_begin(&word.plain);
                 let range = |end: &str| {
                     if begins {
                         format!("{}{end}", word.plain)
@@ -126,11 +128,11 @@ impl<D: SqlDriver> SqlSearch<D> {
                     }
                 };
                 let left = typo::left_of_typed(&word.plain);
-                Row(word.stem.clone(), range(""), range("{"), word.doubted, left)
+                Row(word.stem.clone(), range(""), range(END), word.doubted, left)
             })
             .collect();
-        let begun = asked.iter().find(|word| word.last && word.plain.len() > 1);
-        let letters = begun.map_or(2, |word| word.plain.len().min(3));
+        let begun = asked.iter().find(|word| word.last && may_begin(&word.plain));
+        let letters = begun.map_or(2, |word| word.plain.chars().count().min(3));
         // What a word begins: the most frequent ones of those with its first letters, and the first ones in the alphabet, as
         // the former are few of many if it is long, and the latter if it is short.
         let sql = format!(
@@ -141,16 +143,16 @@ impl<D: SqlDriver> SqlSearch<D> {
              SELECT key, 0, value ->> 0, value ->> 0, 0 FROM asked WHERE known \
              UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
              WHERE generation = (SELECT live FROM state) AND substr(plain, 1, {letters}) = ?2 \
-             ORDER BY count DESC LIMIT 200) WHERE plain >= ?3 AND plain < ?3 || '{{' \
+             ORDER BY count DESC LIMIT 200) WHERE plain >= ?3 AND plain < ?3 || '{END}' \
              UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
-             WHERE generation = (SELECT live FROM state) AND plain >= ?3 AND plain < ?3 || '{{' ORDER BY plain LIMIT 100) \
+             WHERE generation = (SELECT live FROM state) AND plain >= ?3 AND plain < ?3 || '{END}' ORDER BY plain LIMIT 100) \
              UNION ALL SELECT key, 2, plain, stem, count FROM (SELECT asked.key, w.plain, w.stem, w.count FROM asked \
              CROSS JOIN json_each(asked.value, '$[4]') l CROSS JOIN variant v ON v.generation = (SELECT live FROM state) \
              AND v.variant = l.value CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = v.plain \
              WHERE asked.value ->> 3 OR NOT (asked.known OR asked.begins) LIMIT 1000)"
         );
         let (first, plain) = begun.map_or((Value::Null, Value::Null), |word| {
-            (word.plain.get(..letters).unwrap_or("").into(), (&*word.plain).into())
+            (first_letters(&word.plain, letters).into(), (&*word.plain).into())
         });
         let statement = Statement::new(sql, vec![json(&rows), first, plain]);
         let mut known = vec![false; asked.len()];
@@ -190,6 +192,16 @@ impl<D: SqlDriver> SqlSearch<D> {
         };
         Ok(asked.iter().zip(known).zip(near).map(meaning).collect())
     }
+}
+
+/// Whether a word is long enough to stand for those that it begins.
+fn may_begin(word: &str) -> bool {
+    word.chars().nth(1).is_some()
+}
+
+/// The first letters of a text, as SQL's `substr` counts them.
+pub(super) fn first_letters(text: &str, count: usize) -> String {
+    text.chars().take(count).collect()
 }
 
 /// The nearest ones of what a misspelt word may have been, all as near as each other.

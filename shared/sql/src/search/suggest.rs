@@ -14,76 +14,90 @@ use souk_core::search::{MAX_CHANGES, SearchError, words};
 use super::text::cut;
 use super::vocabulary::{Asked, END, first_letters};
 use super::write::json;
-use super::{SqlSearch, failed, integer, string, token, typo};
-use crate::{SqlDriver, Statement};
+use super::{SqlSearch, failed, string, token, typo};
+use crate::{SqlDriver, Statement, Value};
 
 /// How many of the most used, and of the first in the alphabet.
-const MOST_USED: i64 = 300;
-const FIRST: i64 = 100;
+const MOST_USED: i64 = 200;
+const FIRST: i64 = 50;
 /// How much of what was typed is looked at, in bytes.
 const MAX_TYPED: usize = 60;
 /// From how many letters on what was typed may be misspelt.
 const TYPO: usize = 4;
 
-/// A text that may be suggested.
-struct Candidate {
-    key: String,
-    text: String,
-    uses: i64,
-    products: i64,
+/// What is suggested so far.
+struct Found {
+    limit: usize,
+    keys: HashSet<String>,
+    texts: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, more: Vec<(String, String)>) {
+        for (key, text) in more {
+            if self.texts.len() < self.limit && self.keys.insert(key) {
+                self.texts.push(text);
+            }
+        }
+    }
 }
 
 impl<D: SqlDriver> SqlSearch<D> {
     pub(super) async fn complete(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
         let key = token::key(cut(typed, MAX_TYPED));
-        if key.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        let mut seen = HashSet::new();
-        let mut add = |candidates: Vec<Candidate>, fits: &(dyn Fn(&str) -> bool + Sync)| {
-            let mut candidates: Vec<_> = candidates.into_iter().filter(|c| fits(&c.key)).collect();
-            candidates.sort_by(|a, b| (b.uses, b.products, &a.key).cmp(&(a.uses, a.products, &b.key)));
-            for candidate in candidates {
-                if found.len() < limit && seen.insert(candidate.key) {
-                    found.push(candidate.text);
-                }
-            }
-            found.len() < limit
+        let mut found = Found {
+            limit,
+            keys: HashSet::new(),
+            texts: Vec::new(),
         };
-        let candidates = self.candidates(&key).await?;
-        let (right, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|c| c.key.starts_with(&key));
-        if add(right, &|_| true) && key.chars().count() >= TYPO {
-            add(others, &|other| typo::distance_to_beginning(&key, other) <= 1);
+        if key.is_empty() || limit == 0 {
+            return Ok(found.texts);
+        }
+        found.add(self.beginning(&key, limit).await?);
+        if found.texts.len() < limit && key.chars().count() >= TYPO {
+            let mut near = self.alike(&key).await?;
+            near.retain(|(other, _)| typo::distance_to_beginning(&key, other) <= 1);
+            found.add(near);
             for meant in self.meant(&key).await? {
-                add(self.candidates(&meant).await?, &|other| other.starts_with(&meant));
+                found.add(self.beginning(&meant, limit).await?);
             }
         }
-        Ok(found)
+        Ok(found.texts)
     }
 
-    /// Texts that begin like `key`, and some that only have its first letters in common.
-    async fn candidates(&self, key: &str) -> Result<Vec<Candidate>, SearchError> {
+    /// Texts that begin like `key`, best first, with their keys.
+    async fn beginning(&self, key: &str, limit: usize) -> Result<Vec<(String, String)>, SearchError> {
         let letters = key.chars().count().min(3);
         let sql = format!(
-            "SELECT * FROM (SELECT key, text, uses, coalesce(products, 0) FROM completion \
+            "SELECT c.key, c.text FROM (SELECT key FROM (SELECT key FROM completion \
              WHERE generation = (SELECT live FROM state) AND substr(key, 1, {letters}) = ?1 ORDER BY uses DESC LIMIT ?3) \
-             UNION SELECT * FROM (SELECT key, text, uses, coalesce(products, 0) FROM completion \
-             WHERE generation = (SELECT live FROM state) AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT ?4)"
+             WHERE key >= ?2 AND key < ?2 || '{END}' \
+             UNION SELECT * FROM (SELECT key FROM completion WHERE generation = (SELECT live FROM state) \
+             AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT ?4)) k \
+             CROSS JOIN completion c ON c.generation = (SELECT live FROM state) AND c.key = k.key \
+             ORDER BY c.uses DESC, c.products DESC, c.key LIMIT ?5"
         );
+        let most = i64::try_from(limit).unwrap_or(FIRST).min(FIRST);
         let first = first_letters(key, letters);
-        let args = vec![first.into(), key.into(), MOST_USED.into(), FIRST.into()];
+        let args = vec![first.into(), key.into(), MOST_USED.into(), FIRST.into(), most.into()];
+        self.pairs(sql, args).await
+    }
+
+    /// The most used texts with the same first letters, with their keys.
+    async fn alike(&self, key: &str) -> Result<Vec<(String, String)>, SearchError> {
+        let sql = "SELECT key, text FROM completion WHERE generation = (SELECT live FROM state) \
+                   AND substr(key, 1, 3) = ?1 ORDER BY uses DESC LIMIT ?2";
+        let args = vec![first_letters(key, 3).into(), MOST_USED.into()];
+        self.pairs(sql.into(), args).await
+    }
+
+    async fn pairs(&self, sql: String, args: Vec<Value>) -> Result<Vec<(String, String)>, SearchError> {
         let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
-        let candidate = |row: Vec<_>| {
+        let pair = |row: Vec<Value>| {
             let mut row = row.into_iter();
-            Ok(Candidate {
-                key: string(&mut row)?,
-                text: string(&mut row)?,
-                uses: integer(&mut row)?,
-                products: integer(&mut row)?,
-            })
+            Ok((string(&mut row)?, string(&mut row)?))
         };
-        rows.into_iter().map(candidate).collect()
+        rows.into_iter().map(pair).collect()
     }
 
     /// What a key may have been meant to be, if a word of it is misspelt: a few.

@@ -141,11 +141,14 @@ impl<D: SqlDriver> SqlSearch<D> {
              EXISTS (SELECT 1 FROM word WHERE generation = (SELECT live FROM state) \
              AND plain >= value ->> 1 AND plain < value ->> 2) AS begins FROM json_each(?1)) \
              SELECT key, 0, value ->> 0, value ->> 0, 0 FROM asked WHERE known \
-             UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
-             WHERE generation = (SELECT live FROM state) AND substr(plain, 1, {letters}) = ?2 \
-             ORDER BY count DESC LIMIT 200) WHERE plain >= ?3 AND plain < ?3 || '{END}' \
-             UNION ALL SELECT -1, 1, plain, stem, count FROM (SELECT plain, stem, count FROM word \
-             WHERE generation = (SELECT live FROM state) AND plain >= ?3 AND plain < ?3 || '{END}' ORDER BY plain LIMIT 100) \
+             UNION ALL SELECT * FROM (SELECT -1, 1, w.plain, w.stem, w.count FROM \
+             (SELECT plain FROM (SELECT plain FROM word WHERE generation = (SELECT live FROM state) \
+             AND substr(plain, 1, {letters}) = ?2 ORDER BY count DESC LIMIT 200) \
+             WHERE plain >= ?3 AND plain < ?3 || '{END}' \
+             UNION SELECT * FROM (SELECT plain FROM word WHERE generation = (SELECT live FROM state) \
+             AND plain >= ?3 AND plain < ?3 || '{END}' ORDER BY plain LIMIT 50)) b \
+             CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = b.plain \
+             ORDER BY w.count DESC, w.plain LIMIT 2 * {MAX_BEGUN}) \
              UNION ALL SELECT key, 2, plain, stem, count FROM (SELECT asked.key, w.plain, w.stem, w.count FROM asked \
              CROSS JOIN json_each(asked.value, '$[4]') l CROSS JOIN variant v ON v.generation = (SELECT live FROM state) \
              AND v.variant = l.value CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = v.plain \
@@ -181,7 +184,6 @@ impl<D: SqlDriver> SqlSearch<D> {
                 }
             }
         }
-        begun.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.plain.cmp(&b.plain)));
         let begun = stems(begun.into_iter(), MAX_BEGUN);
         let meaning = |((word, known), near): ((&&Asked, bool), Vec<Candidate>)| {
             Arc::new(Meaning {

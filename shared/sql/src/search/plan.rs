@@ -70,6 +70,16 @@ impl Plan {
         }
     }
 
+    /// The same words without filters.
+    pub(super) fn unfiltered(&self) -> Self {
+        Self {
+            words: self.words.last().cloned().into_iter().collect(),
+            filters: Vec::new(),
+            terms: Vec::new(),
+            nothing: self.nothing,
+        }
+    }
+
     /// The expressions of the levels: what each has and none before.
     pub(super) fn levels(&self) -> Vec<String> {
         let mut before: Option<&String> = None;

@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a tool for developers"
 )]
 
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use souk_core::search::{Facet, Field, Listing, Search, SearchQuery};
+use souk_core::search::{Facet, Field, IndexChange, Listing, Search, SearchQuery};
 use souk_core::{Clock, Timestamp};
 use souk_local::SqliteSearch;
 
@@ -176,16 +177,33 @@ async fn main() {
         };
         let (cost, _) = measure(&index, &clock, &facets, false).await;
         println!("  {:28}          {cost:7.1} µs", "two facets of a common word");
-        let (mut runs, before) = (0_u32, cpu());
-        let began = Instant::now();
-        while began.elapsed().as_secs_f64() < 0.7 {
-            index.suggest(&word(40)[..4], 10).await.unwrap();
-            runs += 1;
+        for (name, typed) in [
+            ("three letters", &word(40)[..3]),
+            ("eight letters", &word(40)[..]),
+            ("misspelt", &wrong),
+        ] {
+            let (mut runs, before, began) = (0_u32, cpu(), Instant::now());
+            while began.elapsed().as_secs_f64() < 0.7 {
+                index.suggest(typed, 10).await.unwrap();
+                runs += 1;
+            }
+            let cost = (cpu() - before) / f64::from(runs);
+            println!("  suggestions, {name:15}          {cost:7.1} µs");
+        }
+        let (mut version, before) = (1_u32, cpu());
+        let mut edited = listing(7, &mut chance);
+        while version < 1_000 {
+            version += 1;
+            edited.version = version.into();
+            index
+                .apply(&[IndexChange::Put(Box::new(edited.clone()))])
+                .await
+                .unwrap();
         }
         println!(
             "  {:28}          {:7.1} µs",
-            "a suggestion",
-            (cpu() - before) / f64::from(runs)
+            "an edit",
+            (cpu() - before) / f64::from(version)
         );
         drop(index);
         let _ = std::fs::remove_file(&path);

@@ -37,7 +37,7 @@ pub async fn generated(bench: &Bench) {
         let syllables = [
             "ka", "lo", "mi", "ran", "tel", "vor", "zu", "shi", "bra", "dun", "pe", "quo", "sto", "gli", "fen", "wy",
         ];
-        let mut word = |count: usize| (0..count).map(|_| *chance.of(&syllables)).collect::<String>();
+        let mut word = |count: usize| (0..count).map(|_| chance.of(&syllables)).collect::<String>();
         (0..parts).map(|n| word(3 + n % 2)).collect::<Vec<_>>().join("-")
     };
     let kinds = ["oil lamp", "glass vase", "wool blanket", "oak table", "tin box"];
@@ -49,7 +49,7 @@ pub async fn generated(bench: &Bench) {
             vendor: format!("House of {}", ["Karo", "Tellan", "Mirr"][n % 3]),
             tags: [(2, "old"), (3, "red"), (5, "rare")]
                 .into_iter()
-                .filter(|(k, _)| n % k == 0)
+                .filter(|(k, _)| n.is_multiple_of(*k))
                 .map(|(_, t)| t.into())
                 .collect(),
             price_minor: i64::try_from(n * n).unwrap(),
@@ -252,7 +252,7 @@ fn misspell(name: &str, chance: &mut Chance) -> Option<String> {
     if long.is_empty() {
         return None;
     }
-    let word = *chance.of(&long);
+    let word = chance.of(&long);
     let at = chance.below(word.len() - 1);
     let letter = char::from(b'a' + u8::try_from(chance.below(26)).unwrap());
     let (before, after) = word.split_at(at);

@@ -49,8 +49,8 @@ impl Chance {
     }
 
     /// One of these.
-    pub fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
+    pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
     }
 
     fn number(&mut self, end: usize) -> i64 {
@@ -64,7 +64,7 @@ fn market(bench: &Bench, chance: &mut Chance, size: usize) -> Vec<Listing> {
         .map(|n| {
             let mut some = |most: usize| {
                 let count = 1 + chance.below(most);
-                (0..count).map(|_| *chance.of(&WORDS)).collect::<Vec<_>>().join(" ")
+                (0..count).map(|_| chance.of(&WORDS)).collect::<Vec<_>>().join(" ")
             };
             let texts = vec![
                 (Field::Title, some(3)),
@@ -72,9 +72,10 @@ fn market(bench: &Bench, chance: &mut Chance, size: usize) -> Vec<Listing> {
                 (Field::Attributes, some(2)),
                 (Field::Description, some(9)),
             ];
+            let size = chance.of(&["s", "m", "l"]);
             let mut facets = vec![
                 facet("category", &format!("c{}", chance.below(4))),
-                facet("attr.size", *chance.of(&["s", "m", "l"])),
+                facet("attr.size", size),
             ];
             for tag in TAGS {
                 if chance.below(3) == 0 {
@@ -101,15 +102,19 @@ fn market(bench: &Bench, chance: &mut Chance, size: usize) -> Vec<Listing> {
         .collect()
 }
 
+fn beginning(word: &str, letters: usize) -> String {
+    word.chars().take(letters).collect()
+}
+
 /// A query that some of them match.
 fn query(chance: &mut Chance) -> SearchQuery {
     let text = match chance.below(6) {
         0 => String::new(),
-        1 => (*chance.of(&WORDS)).to_owned(),
+        1 => chance.of(&WORDS).to_owned(),
         2 => format!("{} {}", chance.of(&WORDS), chance.of(&WORDS)),
         3 => format!("\"{} {}\"", chance.of(&WORDS), chance.of(&WORDS)),
-        4 => chance.of(&WORDS)[..2].to_owned(),
-        _ => format!("{} {}", chance.of(&WORDS), &chance.of(&WORDS)[..3]),
+        4 => beginning(chance.of(&WORDS), 2),
+        _ => format!("{} {}", chance.of(&WORDS), beginning(chance.of(&WORDS), 3)),
     };
     let mut filters = Vec::new();
     for (field, values) in [
@@ -118,14 +123,14 @@ fn query(chance: &mut Chance) -> SearchQuery {
         ("attr.size", &["s", "m"]),
     ] {
         if chance.below(3) == 0 {
-            let some = (0..=chance.below(2)).map(|_| (*chance.of(values)).to_owned()).collect();
+            let some = (0..=chance.below(2)).map(|_| chance.of(values).to_owned()).collect();
             filters.push((field.to_owned(), some));
         }
     }
     let near = (chance.below(3) == 0).then(|| Near {
         latitude: 48.0 + chance.number(40) as f64 / 10.0,
         longitude: 177.0 + chance.number(60) as f64 / 10.0 - if chance.below(2) == 0 { 0.0 } else { 360.0 },
-        radius: *chance.of(&[4_000.0, 40_000.0, 140_000.0, 900_000.0]),
+        radius: chance.of(&[4_000.0, 40_000.0, 140_000.0, 900_000.0]),
     });
     let sorts = [
         Sort::Relevance,
@@ -144,9 +149,9 @@ fn query(chance: &mut Chance) -> SearchQuery {
         max_price,
         near,
         sort: if near.is_some() {
-            *chance.of(&sorts)
+            chance.of(&sorts)
         } else {
-            *chance.of(&sorts[..5])
+            chance.of(&sorts[..5])
         },
         limit: 1 + chance.below(30),
         facets: ["tag", "category", "price", "attr.size", "attr.none"]

@@ -70,6 +70,7 @@ pub async fn used_first(bench: &Bench) {
             used("Garden gnome", 40),
             used("garden table", 8),
             used("gardening gloves", 20),
+            used("garden of jane doe", 1),
         ])
         .await
         .unwrap();

@@ -317,7 +317,7 @@ mod tests {
             ".",
             "1.1.1.1",
             "é",
-            &text[1..],
+            text.get(1..).unwrap(),
             &format!("{text}.1"),
             &text.replace("-3", "9223372036854775807"),
         ] {

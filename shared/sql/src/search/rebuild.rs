@@ -12,9 +12,9 @@ use crate::{SqlDriver, SqlError, Statement, Value};
 
 /// How many rows of each table leave in a transaction, and how many transactions one call makes at most.
 const ROWS: i64 = 500;
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 150;
 /// How many pages of the full-text table a transaction merges.
-const PAGES: i64 = 400;
+const PAGES: i64 = 500;
 
 impl<D: SqlDriver> SqlSearch<D> {
     pub(super) async fn begin_generation(&self) -> Result<u64, SearchError> {
@@ -66,7 +66,11 @@ impl<D: SqlDriver> SqlSearch<D> {
         let result = self.driver.write(batch).await;
         self.vocabulary.forget();
         match result {
-            Ok(()) => self.clear().await,
+            Ok(()) => {
+                self.clear().await;
+                // Slower look-ups are all that comes of a failure.
+                let _ = self.merge().await;
+            }
             Err(SqlError::Guard(_)) => return Err(SearchError::Superseded),
             Err(error) => return Err(failed(error)),
         }
@@ -84,7 +88,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         for _ in 0..ROUNDS {
             let old = self.number(OLD, Vec::new()).await?;
             if old < 0 {
-                return self.merge().await;
+                return Ok(());
             }
             let part = |sql: &'static str| Statement::new(sql, vec![old.into(), ROWS.into()]);
             let mut batch = vec![part(
@@ -119,7 +123,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let pages = self.number("SELECT count(*) FROM fts_data", Vec::new()).await?;
         // A negative number begins with all segments, a positive one goes on.
         let mut step = -PAGES;
-        for _ in 0..=pages / PAGES {
+        for _ in (0..=pages / PAGES).take(ROUNDS) {
             let merge = Statement::new("INSERT INTO fts (fts, rank) VALUES ('merge', ?1)", vec![step.into()]);
             self.driver.write(vec![merge]).await.map_err(failed)?;
             step = PAGES;

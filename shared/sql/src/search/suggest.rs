@@ -5,7 +5,8 @@
 //! follow that begin almost so, of those with the same first letters; then those that begin with what misspelt words
 //! may have been.
 //!
-//! A text is there as long as a product has it, which is counted; one that only was searched for fades with the rebuilds.
+//! A text is there as long as a product has it, which is counted; one that only was searched for is suggested after
+//! a few uses, so that nobody reads what a single person typed, and fades with the rebuilds.
 
 use std::collections::HashSet;
 
@@ -22,6 +23,8 @@ const MOST_USED: i64 = 200;
 const FIRST: i64 = 50;
 /// How much of what was typed is looked at, in bytes.
 const MAX_TYPED: usize = 60;
+/// How many uses make a text that no product has one for others.
+const TOLD: i64 = 3;
 /// From how many letters on what was typed may be misspelt.
 const TYPO: usize = 4;
 
@@ -75,6 +78,7 @@ impl<D: SqlDriver> SqlSearch<D> {
              UNION SELECT * FROM (SELECT key FROM completion WHERE generation = (SELECT live FROM state) \
              AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT ?4)) k \
              CROSS JOIN completion c ON c.generation = (SELECT live FROM state) AND c.key = k.key \
+             WHERE c.products IS NOT NULL OR c.uses >= {TOLD} \
              ORDER BY c.uses DESC, c.products DESC, c.key LIMIT ?5"
         );
         let most = i64::try_from(limit).unwrap_or(FIRST).min(FIRST);
@@ -85,10 +89,13 @@ impl<D: SqlDriver> SqlSearch<D> {
 
     /// The most used texts with the same first letters, with their keys.
     async fn alike(&self, key: &str) -> Result<Vec<(String, String)>, SearchError> {
-        let sql = "SELECT key, text FROM completion WHERE generation = (SELECT live FROM state) \
-                   AND substr(key, 1, 3) = ?1 ORDER BY uses DESC LIMIT ?2";
+        let sql = format!(
+            "SELECT key, text FROM (SELECT key, text, products, uses FROM completion \
+             WHERE generation = (SELECT live FROM state) AND substr(key, 1, 3) = ?1 ORDER BY uses DESC LIMIT ?2) \
+             WHERE products IS NOT NULL OR uses >= {TOLD}"
+        );
         let args = vec![first_letters(key, 3).into(), MOST_USED.into()];
-        self.pairs(sql.into(), args).await
+        self.pairs(sql, args).await
     }
 
     async fn pairs(&self, sql: String, args: Vec<Value>) -> Result<Vec<(String, String)>, SearchError> {

@@ -22,8 +22,9 @@ use super::token::Indexed;
 use super::{LARGEST, SLOT_BITS, SqlSearch, failed, place, typo};
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How much of products one transaction takes, about, in bytes.
-const MAX_BYTES: usize = 200_000;
+/// How much of products one transaction takes, in bytes. A byte of a text counts as ten: with what its words leave when letters
+/// are missing it may be up to thirty, and D1 takes arguments of 2 MB.
+const MAX_BYTES: usize = 500_000;
 /// How long a removal is remembered, in milliseconds: longer than any queue keeps a message.
 const REMEMBERED: i64 = 5 * 86_400_000;
 /// The last second of a rank, so that with its slot it stays below the next generation.
@@ -87,7 +88,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut bytes = 0;
         for (product, change) in products {
             let size = change.put.map_or(0, |listing| {
-                listing.body.len() + 3 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
+                listing.body.len() + 10 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
             });
             if bytes + size > MAX_BYTES && !chunk.is_empty() {
                 self.write(target, std::mem::take(&mut chunk)).await?;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use souk_core::fact::CategoryFact;
 use souk_core::{Entry, Timestamp};
 use souk_http::{FieldError, check};
 
@@ -190,6 +191,16 @@ fn distinct<C>(attributes: &[Attribute], _: &C) -> garde::Result {
 }
 
 impl Category {
+    /// What an event says of it, at `version`.
+    pub(crate) fn fact(&self, version: u64) -> CategoryFact {
+        CategoryFact {
+            category: self.id.clone(),
+            version,
+            slug: self.slug.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// What a patch is applied to.
     pub(crate) fn writable(&self) -> NewCategory {
         NewCategory {

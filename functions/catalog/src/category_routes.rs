@@ -8,7 +8,7 @@
 use axum::extract::Path;
 use souk_core::documents::get_one;
 use souk_core::kind::CATEGORY;
-use souk_core::{Change, Commit, Condition, Document, Query, StoreError};
+use souk_core::{Change, Commit, Condition, Document, Query, StoreError, fact};
 use souk_http::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Platform, Problem, Selection, State,
     Viewer, check, list as page_of, rename, view, written,
@@ -139,8 +139,9 @@ pub(crate) async fn create(
             Change::create(key, body, category.entries()),
         ];
         changes.extend(conditions);
+        let events = vec![once.event(fact::CATEGORY_CREATED, &category.fact(1))?];
         match once
-            .commit(changes, Vec::new(), shown.created(format!("/v1/categories/{id}")))
+            .commit(changes, events, shown.created(format!("/v1/categories/{id}")))
             .await
         {
             Err(CommitError::Conflict(0)) => return Err(taken()),
@@ -157,6 +158,7 @@ pub(crate) async fn edit(
     _: Member,
     Path(id): Path<String>,
     precondition: IfMatch,
+    once: Once,
     patch: MergePatch,
 ) -> Result<Answer, Problem> {
     for _ in 0..ATTEMPTS {
@@ -195,12 +197,12 @@ pub(crate) async fn edit(
         let claims = changes.len()..changes.len() + renamed.len();
         changes.extend(renamed);
         changes.extend(conditions);
-        match platform.documents.commit(Commit::new(changes)).await {
-            Ok(()) => return Ok(shown),
-            Err(StoreError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
-            Err(StoreError::Conflict(step)) if claims.contains(&step) => return Err(taken()),
-            Err(StoreError::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
+        let events = vec![once.event(fact::CATEGORY_UPDATED, &new.fact(document.version + 1))?];
+        match once.commit(changes, events, shown).await {
+            Err(CommitError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
+            Err(CommitError::Conflict(step)) if claims.contains(&step) => return Err(taken()),
+            Err(CommitError::Conflict(_)) => {}
+            result => return Ok(result?),
         }
     }
     Err(StoreError::Conflict(0).into())
@@ -211,6 +213,7 @@ pub(crate) async fn delete(
     _: Member,
     Path(id): Path<String>,
     precondition: IfMatch,
+    once: Once,
 ) -> Result<Answer, Problem> {
     let store = &*platform.documents;
     let document = find(&platform, &id).await?;
@@ -250,6 +253,6 @@ pub(crate) async fn delete(
         condition,
         stale: category.entries(),
     };
-    store.commit(Commit::new(vec![gone, name])).await?;
-    Ok(Answer::no_content())
+    let events = vec![once.event(fact::CATEGORY_DELETED, &category.fact(closed))?];
+    Ok(once.commit(vec![gone, name], events, Answer::no_content()).await?)
 }

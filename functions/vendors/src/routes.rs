@@ -2,7 +2,7 @@
 
 use axum::extract::Path;
 use souk_core::kind::VENDOR;
-use souk_core::{Change, Commit, Document, Query, StoreError};
+use souk_core::{Change, Document, Query, StoreError, fact};
 use souk_http::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Problem, Selection, State, Viewer,
     check, list as page_of, view,
@@ -79,8 +79,9 @@ pub(crate) async fn create(
         Change::claim(VENDOR.name_key(&vendor.slug), &vendor.id),
         Change::create(VENDOR.key(&vendor.id), body, vendor.entries()),
     ];
+    let events = vec![once.event(fact::VENDOR_CREATED, &vendor.fact(1))?];
     match once
-        .commit(changes, Vec::new(), shown.created(format!("/v1/vendors/{}", vendor.id)))
+        .commit(changes, events, shown.created(format!("/v1/vendors/{}", vendor.id)))
         .await
     {
         Err(CommitError::Conflict(0)) => Err(taken()),
@@ -93,6 +94,7 @@ pub(crate) async fn edit(
     Member(principal): Member,
     Path(id): Path<String>,
     precondition: IfMatch,
+    once: Once,
     patch: MergePatch,
 ) -> Result<Answer, Problem> {
     for _ in 0..ATTEMPTS {
@@ -120,12 +122,12 @@ pub(crate) async fn edit(
             new.entries(),
         )];
         changes.extend(souk_http::rename(VENDOR, &old.slug, &new.slug, &old.id));
-        match platform.documents.commit(Commit::new(changes)).await {
-            Ok(()) => return Ok(shown),
-            Err(StoreError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
-            Err(StoreError::Conflict(0)) => {}
-            Err(StoreError::Conflict(_)) => return Err(taken()),
-            Err(error) => return Err(error.into()),
+        let events = vec![once.event(fact::VENDOR_UPDATED, &new.fact(document.version + 1))?];
+        match once.commit(changes, events, shown).await {
+            Err(CommitError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
+            Err(CommitError::Conflict(0)) => {}
+            Err(CommitError::Conflict(_)) => return Err(taken()),
+            result => return Ok(result?),
         }
     }
     Err(StoreError::Conflict(0).into())

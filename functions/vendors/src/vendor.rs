@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use souk_core::fact::VendorFact;
 use souk_core::{Entry, Timestamp};
 
 /// The index of all vendors, by slug.
@@ -66,6 +67,17 @@ pub struct NewVendor {
 }
 
 impl Vendor {
+    /// What an event says of it, at `version`.
+    pub(crate) fn fact(&self, version: u64) -> VendorFact {
+        VendorFact {
+            vendor: self.id.clone(),
+            version,
+            slug: self.slug.clone(),
+            name: self.name.clone(),
+            owner: self.owner.clone(),
+        }
+    }
+
     /// What a patch is applied to.
     pub(crate) fn writable(&self) -> NewVendor {
         NewVendor {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use souk_core::access::{AccountAccess, VendorAccess};
 use souk_core::documents::MAX_KEYS;
-use souk_core::fact::{CommentFact, FollowFact, ProductFact, UpvoteFact, WebhookFact};
+use souk_core::fact::{CommentFact, FollowFact, ProductFact, UpvoteFact, VendorFact, WebhookFact};
 use souk_core::kind::{ACCOUNT, PRODUCT, VENDOR};
 use souk_core::{Condition, Document, Event, Key, Message, Principal, StoreError};
 use souk_http::Platform;
@@ -85,6 +85,9 @@ fn concerns(event: &Event) -> Result<(BTreeSet<String>, Option<String>), StoreEr
     if let Some(fact) = event.read::<ProductFact>()? {
         whom.insert(fact.author);
         whom.extend(fact.vendor);
+    } else if let Some(fact) = event.read::<VendorFact>()? {
+        whom.insert(fact.vendor);
+        whom.insert(fact.owner);
     } else if let Some(fact) = event.read::<CommentFact>()? {
         whom.insert(fact.author);
         product = Some(fact.product);

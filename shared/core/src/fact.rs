@@ -34,6 +34,8 @@ pub fn catalogue() -> Vec<EventType> {
         })
     }
     types::<ProductFact>()
+        .chain(types::<CategoryFact>())
+        .chain(types::<VendorFact>())
         .chain(types::<CommentFact>())
         .chain(types::<UpvoteFact>())
         .chain(types::<FollowFact>())
@@ -86,6 +88,61 @@ impl Fact for ProductFact {
         (PRODUCT_SOLD, "A product was sold."),
         (PRODUCT_DRAFTED, "A product was taken back to draft."),
         (PRODUCT_DELETED, "A product was removed."),
+    ];
+}
+
+/// A category was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CategoryFact {
+    /// Its id.
+    pub category: String,
+    /// Its version from then on; the last one for a category that was removed.
+    pub version: u64,
+    /// Its slug.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// `category.created`
+pub const CATEGORY_CREATED: &str = "category.created";
+/// `category.updated`
+pub const CATEGORY_UPDATED: &str = "category.updated";
+/// `category.deleted`
+pub const CATEGORY_DELETED: &str = "category.deleted";
+
+impl Fact for CategoryFact {
+    const TYPES: &'static [(&'static str, &'static str)] = &[
+        (CATEGORY_CREATED, "A category was added."),
+        (CATEGORY_UPDATED, "Fields of a category were changed."),
+        (CATEGORY_DELETED, "A category was removed."),
+    ];
+}
+
+/// A vendor was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VendorFact {
+    /// Its id.
+    pub vendor: String,
+    /// Its version from then on.
+    pub version: u64,
+    /// Its slug.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// The account that opened it.
+    pub owner: String,
+}
+
+/// `vendor.created`
+pub const VENDOR_CREATED: &str = "vendor.created";
+/// `vendor.updated`
+pub const VENDOR_UPDATED: &str = "vendor.updated";
+
+impl Fact for VendorFact {
+    const TYPES: &'static [(&'static str, &'static str)] = &[
+        (VENDOR_CREATED, "A vendor was opened."),
+        (VENDOR_UPDATED, "Fields of a vendor were changed."),
     ];
 }
 

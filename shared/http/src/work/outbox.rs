@@ -41,6 +41,8 @@ struct Record {
 #[derive(Default)]
 pub(crate) struct Outbox {
     pending: Mutex<Vec<(Key, Record)>>,
+    /// Messages that stand in no commit.
+    loose: Mutex<Vec<Message>>,
     /// Whether there was too much waiting when last looked at, and when that was.
     full: AtomicBool,
     looked_at: AtomicI64,
@@ -81,13 +83,39 @@ impl Platform {
 
     /// Whether this instance has committed something that it has not handed over.
     pub(crate) fn has_pending(&self) -> bool {
-        let pending = self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        !pending.is_empty()
+        let is_empty = self
+            .outbox
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty();
+        !is_empty
+            || !self
+                .outbox
+                .loose
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_empty()
+    }
+
+    /// Leaves a message for the next relay, which comes after the answer to the request: for what may be lost, with the
+    /// instance or because the queue does not answer, and for which nobody shall wait.
+    pub fn leave(&self, message: Message) {
+        let mut loose = self.outbox.loose.lock().unwrap_or_else(PoisonError::into_inner);
+        if loose.len() < MAX_SEND {
+            loose.push(message);
+        }
     }
 
     /// Hands over what this instance has committed. What fails stays in the outbox, for the sweeper.
     pub(crate) async fn relay(&self) -> Result<usize, QueueError> {
-        let mut sent = 0;
+        let loose = std::mem::take(&mut *self.outbox.loose.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut sent = loose.len();
+        if !loose.is_empty()
+            && let Err(error) = self.send(loose).await
+        {
+            tracing::warn!(%error, "what may be lost is lost");
+        }
         loop {
             let mut pending = std::mem::take(&mut *self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner));
             if pending.is_empty() {

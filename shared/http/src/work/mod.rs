@@ -57,7 +57,7 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Work that follows.
     pub messages: Vec<Message>,
-    /// For a tracked job: what it came to.
+    /// For a tracked job: what it came to; with `unfinished`, until now.
     pub result: Option<Value>,
     /// For a tracked job: it is not done yet, one of `messages` is its [`next`](tracked::next) part.
     pub unfinished: bool,

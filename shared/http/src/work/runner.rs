@@ -232,6 +232,8 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
             });
             if !unfinished {
                 changes.extend(tracked::end(platform, message, Ok(result.clone())).await?);
+            } else if result.is_some() {
+                changes.extend(tracked::progress(platform, message, result.clone()).await?);
             }
         }
         match platform.commit(changes, events, more).await {

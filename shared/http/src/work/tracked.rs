@@ -13,7 +13,7 @@ const KEEP_SECONDS: i64 = 7 * 24 * 3600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// Not begun, or to be tried again.
+    /// Not begun, under way in parts, or to be tried again.
     Queued,
     /// Done.
     Done,
@@ -33,7 +33,7 @@ pub struct Tracked {
     pub owner: String,
     /// How it is going.
     pub status: Progress,
-    /// What it came to, when it is done.
+    /// What it came to, when it is done; of one that is done in parts also what it has come to until now.
     #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
     /// Why it failed.
@@ -106,6 +106,31 @@ pub(super) async fn end(
     message: &Message,
     ended: Result<Option<Value>, String>,
 ) -> Result<Option<Change>, StoreError> {
+    note(
+        platform,
+        message,
+        match ended {
+            Ok(result) => (Progress::Done, result, None),
+            Err(error) => (Progress::Failed, None, Some(error)),
+        },
+    )
+    .await
+}
+
+/// The change that notes how far it has come; `None` if nobody can ask any more.
+pub(super) async fn progress(
+    platform: &Platform,
+    message: &Message,
+    result: Option<Value>,
+) -> Result<Option<Change>, StoreError> {
+    note(platform, message, (Progress::Queued, result, None)).await
+}
+
+async fn note(
+    platform: &Platform,
+    message: &Message,
+    state: (Progress, Option<Value>, Option<String>),
+) -> Result<Option<Change>, StoreError> {
     if !message.tracked {
         return Ok(None);
     }
@@ -116,9 +141,6 @@ pub(super) async fn end(
     };
     let mut job: Tracked = document.parse()?;
     job.updated_at = platform.now();
-    (job.status, job.result, job.error) = match ended {
-        Ok(result) => (Progress::Done, result, None),
-        Err(error) => (Progress::Failed, None, Some(error)),
-    };
+    (job.status, job.result, job.error) = state;
     put(platform, &job, Condition::Any).map(Some)
 }

@@ -66,17 +66,24 @@ async fn healthz() -> Result<Answer, Problem> {
 }
 
 async fn readyz(platform: State) -> Result<Answer, Problem> {
-    match platform.documents.ping().await {
-        Ok(()) => Answer::json(&Health { status: "ok" }),
-        Err(error) => {
-            let detail = "a part that is needed does not answer";
-            let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
-            problem.retry_after = Some(5);
-            Err(problem
-                .field("documents", "the document store does not answer")
-                .caused_by(error.to_string()))
-        }
+    let detail = "a part that is needed does not answer";
+    let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
+    problem.retry_after = Some(5);
+    let mut causes = Vec::new();
+    if let Err(error) = platform.documents.ping().await {
+        problem = problem.field("documents", "the document store does not answer");
+        causes.push(error.to_string());
     }
+    if platform.search.is_needed()
+        && let Err(error) = platform.search.state().await
+    {
+        problem = problem.field("search", "the search index does not answer");
+        causes.push(error.to_string());
+    }
+    if causes.is_empty() {
+        return Answer::json(&Health { status: "ok" });
+    }
+    Err(problem.caused_by(causes.join("; ")))
 }
 
 async fn openapi(viewer: Viewer) -> Answer {

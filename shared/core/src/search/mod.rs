@@ -276,6 +276,11 @@ pub trait Search: Send + Sync {
 
     /// How the index is.
     async fn state(&self) -> Result<IndexState, SearchError>;
+
+    /// Whether there is to be an index at all; where not, nothing is amiss if it does not answer.
+    fn is_needed(&self) -> bool {
+        true
+    }
 }
 
 /// For functions that have no business with search.
@@ -306,6 +311,9 @@ impl Search for NoSearch {
     }
     async fn state(&self) -> Result<IndexState, SearchError> {
         Err(none())
+    }
+    fn is_needed(&self) -> bool {
+        false
     }
 }
 

@@ -1,5 +1,5 @@
 //! The counts of products: votes and comments folded by a job each, many in one write, and handed on to the ranks, one
-//! message per product.
+//! message per product, and to the search index, another one.
 //!
 //! Adding neither conflicts nor depends on the order, so the counts are right when the last message is done. Two jobs,
 //! because a commit changes a document once, and a batch may have votes and comments of one product.
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use souk_core::event::Fact;
 use souk_core::fact::{COMMENT_CREATED, COMMENT_DELETED, CommentFact, UPVOTE_ADDED, UpvoteFact};
 use souk_core::kind::PRODUCT;
-use souk_core::{Change, Message};
+use souk_core::{Change, Lane, Message, search};
 use souk_http::Platform;
 use souk_http::work::{Effects, JobError, cause_of, event_of};
 
@@ -90,6 +90,9 @@ async fn fold<F: Fact>(
         // One that was removed has no count.
         let Some(document) = found else { continue };
         if sum.count != 0 {
+            let shown = serde_json::json!({ "product": product });
+            let message = platform.message(search::INDEX, Lane::Default, shown, trace.clone());
+            effects.messages.push(message);
             effects.changes.push(Change::Add {
                 key: document.key,
                 counter: counter.to_owned(),

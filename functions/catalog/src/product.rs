@@ -482,7 +482,8 @@ pub(crate) struct Visibility {
 }
 
 /// Tags are compared in lower case.
-pub(crate) fn normal_tag(tag: &str) -> String {
+#[must_use]
+pub fn normal_tag(tag: &str) -> String {
     tag.trim().to_lowercase()
 }
 

@@ -1,0 +1,231 @@
+//! Highlights: a text with the words that were looked for between `<mark>` and `</mark>`, all else escaped, so that it can
+//! stand in a page as it is.
+//!
+//! Most words of a text are passed over by their first letter, so a long description costs about as much as copying it.
+
+use std::ops::Range;
+
+use souk_core::search::{Word, words};
+
+/// How many characters of a description are shown.
+const WINDOW: usize = 200;
+/// How many of them stand before the first mark.
+const BEFORE: usize = 60;
+
+/// What is marked.
+pub(crate) struct Marker {
+    /// As [`words`] makes them.
+    terms: Vec<String>,
+    /// The beginning of a word, which the last word of a query may be.
+    prefix: Option<String>,
+    /// Which letters and digits they begin with.
+    firsts: u64,
+}
+
+/// The bit of an ASCII letter or digit.
+fn bit(byte: u8) -> u64 {
+    match byte.to_ascii_lowercase() {
+        letter @ b'a'..=b'z' => 1 << (letter - b'a'),
+        digit @ b'0'..=b'9' => 1 << (26 + digit - b'0'),
+        _ => 0,
+    }
+}
+
+impl Marker {
+    /// Marks the words of a query, and `found`, what they were taken for.
+    pub(crate) fn new(asked: &[Word], found: Vec<String>) -> Self {
+        let mut terms = found;
+        terms.extend(asked.iter().map(|word| word.stem.clone()));
+        let prefix = asked.last().map(|word| word.plain.clone());
+        let all = terms.iter().chain(&prefix);
+        let firsts = all
+            .filter_map(|term| term.bytes().next())
+            .fold(0, |bits, byte| bits | bit(byte));
+        Self { terms, prefix, firsts }
+    }
+
+    /// The whole text.
+    pub(crate) fn whole(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + 32);
+        self.mark(text, &mut out);
+        out
+    }
+
+    /// Some of the text: around the first mark, or its beginning.
+    pub(crate) fn excerpt(&self, text: &str) -> String {
+        let first = self.marks(text).next().unwrap_or(0..0);
+        let before = text.get(..first.start).unwrap_or("");
+        let start = before.char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| {
+            // From a word's beginning on, if one begins here.
+            let rest = text.get(at..first.start).unwrap_or("");
+            rest.find(char::is_whitespace).map_or(at, |space| at + space)
+        });
+        let rest = text.get(start..).unwrap_or("");
+        let end = rest.char_indices().nth(WINDOW).map_or(text.len(), |(length, _)| {
+            let cut = rest.get(..length).unwrap_or("");
+            let space = cut.rfind(char::is_whitespace).map_or(length, |space| space);
+            (start + space).max(first.end)
+        });
+        let mut out = String::with_capacity(end - start + 64);
+        if start > 0 {
+            out.push('…');
+        }
+        self.mark(text.get(start..end).unwrap_or("").trim(), &mut out);
+        if end < text.len() {
+            out.push('…');
+        }
+        out
+    }
+
+    fn mark(&self, text: &str, out: &mut String) {
+        let mut done = 0;
+        for mark in self.marks(text) {
+            escape(text.get(done..mark.start).unwrap_or(""), out);
+            out.push_str("<mark>");
+            escape(text.get(mark.clone()).unwrap_or(""), out);
+            out.push_str("</mark>");
+            done = mark.end;
+        }
+        escape(text.get(done..).unwrap_or(""), out);
+    }
+
+    /// Where the marked words are. No word goes across an ASCII sign that is no letter or digit, so the text is looked at
+    /// in pieces between those.
+    fn marks<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        let mut at = 0;
+        let pieces = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
+        let pieces = pieces.map(move |piece| {
+            let start = at;
+            at += piece.len() + 1;
+            (start, piece)
+        });
+        pieces
+            .filter(|(_, piece)| {
+                let first = piece.bytes().next().unwrap_or(0);
+                bit(first) & self.firsts != 0 || !piece.is_ascii()
+            })
+            .flat_map(move |(start, piece)| {
+                words(piece)
+                    .filter(|word| self.wants(word))
+                    .map(move |word| start + word.range.start..start + word.range.end)
+            })
+    }
+
+    fn wants(&self, word: &Word) -> bool {
+        let begins = |prefix: &String| word.plain.starts_with(prefix.as_str());
+        self.terms.contains(&word.stem) || self.prefix.as_ref().is_some_and(begins)
+    }
+}
+
+fn escape(text: &str, out: &mut String) {
+    for sign in text.chars() {
+        match sign {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(sign),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker(query: &str, found: &[&str]) -> Marker {
+        let asked: Vec<Word> = words(query).collect();
+        Marker::new(&asked, found.iter().map(|&term| term.to_owned()).collect())
+    }
+
+    #[test]
+    fn words_are_marked_and_all_else_is_inert() {
+        for (query, found, text, expected) in [
+            (
+                "lamp",
+                &[][..],
+                "Brass lamps, a LAMP",
+                "Brass <mark>lamps</mark>, a <mark>LAMP</mark>",
+            ),
+            (
+                "creme",
+                &[],
+                "Crème «crème»brûlée",
+                "<mark>Crème</mark> «<mark>crème</mark>»brûlée",
+            ),
+            ("lamp", &[], "lampshade clamp", "<mark>lampshade</mark> clamp"),
+            ("lamp oil", &[], "lampshade", "lampshade"),
+            ("lmap", &["lamp"], "A lamp", "A <mark>lamp</mark>"),
+            (
+                "script",
+                &[],
+                "<script>\"'&",
+                "&lt;<mark>script</mark>&gt;&quot;&#39;&amp;",
+            ),
+            (
+                "mark",
+                &[],
+                "<mark>x</mark>",
+                "&lt;<mark>mark</mark>&gt;x&lt;/<mark>mark</mark>&gt;",
+            ),
+            ("灯", &[], "上海灯lamp", "上海<mark>灯</mark>lamp"),
+            ("", &[], "Lamp & co", "Lamp &amp; co"),
+        ] {
+            assert_eq!(marker(query, found).whole(text), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn passing_over_words_by_their_first_letter_misses_none() {
+        let text = "Ünïcode lamps; ÉCLAIR (eclairs) x-lamp été 3lamp l'amp lamp\u{301}e LAMPE 上lamp 中 ﬁsh fish";
+        for query in [
+            "lamp",
+            "eclair",
+            "amp",
+            "3lamp",
+            "lampe",
+            "unicode",
+            "fish",
+            "ete",
+            "lampe fish",
+        ] {
+            let marker = marker(query, &[]);
+            let slow: Vec<_> = words(text)
+                .filter(|word| marker.wants(word))
+                .map(|word| word.range)
+                .collect();
+            assert_eq!(marker.marks(text).collect::<Vec<_>>(), slow, "{query}");
+            assert!(!slow.is_empty(), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_about_the_first_mark() {
+        let filler = "wörd ".repeat(100);
+        let marker = marker("lamp", &[]);
+        let short = |text: &str| text.chars().count() < WINDOW + 30;
+        let middle = marker.excerpt(&format!("{filler}a lamp {filler}"));
+        assert!(
+            middle.starts_with('…') && middle.ends_with('…') && short(&middle),
+            "{middle}"
+        );
+        assert!(middle.contains("wörd a <mark>lamp</mark> wörd"), "{middle}");
+        let none = marker.excerpt(&filler);
+        assert!(
+            none.starts_with("wörd") && none.ends_with("wörd…") && short(&none),
+            "{none}"
+        );
+        assert_eq!(marker.excerpt("a lamp"), "a <mark>lamp</mark>");
+        assert_eq!(marker.excerpt(""), "");
+        // Nowhere to cut but in the middle of a word.
+        let endless = "灯".repeat(500);
+        for text in [
+            endless.clone(),
+            format!("{endless} lamp {endless}"),
+            format!("lamp{endless}"),
+        ] {
+            assert!(short(&marker.excerpt(&text)), "{text}");
+        }
+    }
+}

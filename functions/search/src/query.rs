@@ -1,0 +1,212 @@
+//! `GET /v1/search`: what its parameters ask for.
+
+use souk_catalog::product::normal_tag;
+use souk_core::kind::{CATEGORY, VENDOR, resolve};
+use souk_core::money::MAX_AMOUNT;
+use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort, Tuning};
+use souk_core::{Documents, Kind};
+use souk_http::{FieldError, Paging, Params, Problem};
+
+/// How many values one filter takes, and how many facets one query asks for.
+const MAX_VALUES: usize = 20;
+/// How far from a place it is looked, in metres, unless said otherwise, and at most.
+const RADIUS: f64 = 10_000.0;
+const MAX_RADIUS: f64 = 500_000.0;
+const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
+const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
+
+/// What a client asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) query: SearchQuery,
+    pub(crate) paging: Paging,
+}
+
+/// Reads a query, and names every parameter that is not valid. Slugs are looked up in one batched get; without a category
+/// and a vendor nothing is read.
+pub(crate) async fn read(params: &Params, store: &dyn Documents) -> Result<Asked, Problem> {
+    let mut faults = Vec::new();
+    let mut query = plain(params, &mut faults);
+    let names = [("category", CATEGORY), ("vendor", VENDOR)];
+    let wanted: Vec<(&str, Kind, &str)> = names
+        .into_iter()
+        .flat_map(|(name, kind)| {
+            let values = many(params.get(name), name, &mut faults).unwrap_or_default();
+            values.into_iter().map(move |value| (name, kind, value))
+        })
+        .collect();
+    if !faults.is_empty() {
+        let mut problem = Problem::bad_request("a parameter is not valid");
+        problem.errors = faults;
+        return Err(problem);
+    }
+    let keys: Vec<_> = wanted.iter().map(|&(_, kind, text)| (kind, text)).collect();
+    for ((name, _, text), id) in wanted.iter().zip(resolve(store, &keys).await?) {
+        let id = id.ok_or_else(|| Problem::invalid().field(*name, format!("there is no {name} {text:?}")))?;
+        match query.filters.iter_mut().find(|(field, _)| field == name) {
+            Some((_, ids)) => ids.push(id),
+            None => query.filters.push(((*name).to_owned(), vec![id])),
+        }
+    }
+    // Facets do not change which page it is.
+    let facets = std::mem::take(&mut query.facets);
+    let paging = Paging::read(params, &format!("search {query:?}"))?;
+    query.facets = facets;
+    query.limit = paging.limit;
+    query.after.clone_from(&paging.after);
+    Ok(Asked { query, paging })
+}
+
+/// All that can be read without looking anything up.
+fn plain(params: &Params, faults: &mut Vec<FieldError>) -> SearchQuery {
+    let mut query = SearchQuery {
+        text: params.get("q").unwrap_or("").to_owned(),
+        tuning: Tuning::default(),
+        ..SearchQuery::default()
+    };
+    if query.text.len() > MAX_QUERY {
+        fault(faults, "q", format!("has at most {MAX_QUERY} bytes"));
+    }
+    if let Some(conditions) = many(params.get("condition"), "condition", faults) {
+        if conditions.iter().any(|condition| !CONDITIONS.contains(condition)) {
+            fault(faults, "condition", format!("must be of {}", CONDITIONS.join(", ")));
+        }
+        query.filters.push(("condition".into(), owned(&conditions)));
+    }
+    if let Some(tags) = many(params.get("tag"), "tag", faults) {
+        query
+            .filters
+            .push(("tag".into(), tags.into_iter().map(normal_tag).collect()));
+    }
+    for (name, text) in params.with_prefix("attr.") {
+        let field = format!("attr.{name}");
+        if !is_attribute(name) {
+            fault(faults, &field, "is not the name of an attribute");
+        } else if let Some(values) = many(Some(text), &field, faults) {
+            query.filters.push((field, attribute_values(text, &values)));
+        }
+    }
+    query.filters.sort();
+    (query.min_price, query.max_price) = prices(params, faults);
+    query.near = near(params, faults);
+    query.sort = match params.get("sort") {
+        None | Some("relevance") => Sort::Relevance,
+        Some("newest") => Sort::Newest,
+        Some("price") => Sort::Cheapest,
+        Some("-price") => Sort::Dearest,
+        Some("popular") => Sort::Popular,
+        Some("nearest") => Sort::Nearest,
+        Some(_) => {
+            let detail = "must be one of relevance, newest, price, -price, popular, nearest";
+            fault(faults, "sort", detail);
+            Sort::Relevance
+        }
+    };
+    if query.sort == Sort::Nearest && params.get("near").is_none() {
+        fault(faults, "near", "is needed to sort by nearest");
+    }
+    for facet in many(params.get("facets"), "facets", faults).unwrap_or_default() {
+        if !FACETS.contains(&facet) && !facet.strip_prefix("attr.").is_some_and(is_attribute) {
+            fault(faults, "facets", format!("must be of {}, attr.NAME", FACETS.join(", ")));
+            break;
+        }
+        if !query.facets.iter().any(|known| known == facet) {
+            query.facets.push(facet.to_owned());
+        }
+    }
+    query
+}
+
+fn fault(faults: &mut Vec<FieldError>, field: &str, detail: impl Into<String>) {
+    faults.push(FieldError {
+        field: field.to_owned(),
+        detail: detail.into(),
+    });
+}
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+/// Values separated by commas.
+fn many<'a>(text: Option<&'a str>, name: &str, faults: &mut Vec<FieldError>) -> Option<Vec<&'a str>> {
+    let values: Vec<&str> = text?.split(',').map(str::trim).collect();
+    if values.iter().any(|value| value.is_empty()) || values.len() > MAX_VALUES {
+        fault(
+            faults,
+            name,
+            format!("must be 1 to {MAX_VALUES} values, separated by commas"),
+        );
+        return None;
+    }
+    Some(values)
+}
+
+fn is_attribute(name: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=40).contains(&name.len()) && name.bytes().all(valid)
+}
+
+/// What the values of an attribute may be in the index: one may have commas in it, and a number can be written in many
+/// ways.
+fn attribute_values(text: &str, values: &[&str]) -> Vec<String> {
+    let mut all = owned(values);
+    all.extend((values.len() > 1).then(|| text.trim().to_owned()));
+    let numbers: Vec<f64> = values.iter().filter_map(|value| value.parse().ok()).collect();
+    all.extend(numbers.into_iter().filter(|number| number.is_finite()).map(number));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// A number as the index has it: 5 and 5.0 are the same.
+pub(crate) fn number(number: f64) -> String {
+    // Without the sign of a zero.
+    (number + 0.0).to_string()
+}
+
+fn prices(params: &Params, faults: &mut Vec<FieldError>) -> (Option<i64>, Option<i64>) {
+    let [min, max] = ["min_price", "max_price"].map(|name| {
+        let price = params
+            .get(name)?
+            .parse()
+            .ok()
+            .filter(|price| (0..=MAX_AMOUNT).contains(price));
+        if price.is_none() {
+            fault(faults, name, "must be a price in minor units");
+        }
+        price
+    });
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        fault(faults, "max_price", "is below min_price");
+    }
+    (min, max)
+}
+
+fn near(params: &Params, faults: &mut Vec<FieldError>) -> Option<Near> {
+    let radius = match params.get("radius") {
+        None => RADIUS,
+        Some(text) => {
+            let radius = text.parse().ok().filter(|radius| (1.0..=MAX_RADIUS).contains(radius));
+            if radius.is_none() {
+                fault(faults, "radius", format!("must be metres, from 1 to {MAX_RADIUS}"));
+            } else if params.get("near").is_none() {
+                fault(faults, "near", "is needed beside radius");
+            }
+            radius.unwrap_or(RADIUS)
+        }
+    };
+    let place = params.get("near")?.split_once(',').and_then(|(latitude, longitude)| {
+        let latitude = latitude.trim().parse().ok().filter(|d| (-90.0..=90.0).contains(d))?;
+        let longitude = longitude.trim().parse().ok().filter(|d| (-180.0..=180.0).contains(d))?;
+        Some(Near {
+            latitude,
+            longitude,
+            radius,
+        })
+    });
+    if place.is_none() {
+        fault(faults, "near", "must be degrees north and east, such as 41.01,28.97");
+    }
+    place
+}

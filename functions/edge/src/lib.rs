@@ -95,6 +95,7 @@ fn start(env: &Env) -> Option<App> {
         souk_community::function(),
         souk_jobs::function(),
         souk_webhooks::function(),
+        souk_search::function(),
     ];
     let subscriptions = functions.iter().flat_map(|f| f.subscriptions).copied().collect();
     match platform(env, subscriptions) {

@@ -33,20 +33,22 @@ const RELAY: Duration = Duration::from_millis(1500);
 const PAUSE: i64 = 10_000;
 
 /// Which jobs get which events. Data alone, so that no function's binary has the others' code in it.
-const SUBSCRIPTIONS: [&[Subscription]; 3] = [
+const SUBSCRIPTIONS: [&[Subscription]; 4] = [
     souk_community::SUBSCRIPTIONS,
     souk_jobs::SUBSCRIPTIONS,
+    souk_search::SUBSCRIPTIONS,
     souk_webhooks::SUBSCRIPTIONS,
 ];
 
 /// Every function there is.
-fn functions() -> [Function; 7] {
+fn functions() -> [Function; 8] {
     [
         souk_catalog::function(),
         souk_community::function(),
         souk_identity::function(),
         souk_jobs::function(),
         souk_ops::function(),
+        souk_search::function(),
         souk_vendors::function(),
         souk_webhooks::function(),
     ]

@@ -9,6 +9,7 @@ mod market;
 mod operator;
 #[cfg(feature = "testing")]
 mod power_loss;
+mod search;
 mod server;
 
 use std::io::Write as _;
@@ -117,6 +118,13 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Rebuild the search index, also while a server runs on the folder
+    Search {
+        #[arg(value_enum)]
+        action: search::Action,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Print the OpenAPI description of the API
     Openapi,
 }
@@ -140,6 +148,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Serve(serve) => server::serve(serve.listen, &serve.data.dir, !serve.no_demo).await,
         Command::Seed { products, seed, data } => {
             let market = data::open(&data.dir)?;
+            search::ensure(&market.platform).await;
             let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
             jobs::finish(&market, data::spinner("working off what follows")).await?;
             out(format!(
@@ -149,6 +158,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Import { file, data } => {
             let market = data::open(&data.dir)?;
+            search::ensure(&market.platform).await;
             let report = import::import(&market.platform, &file).await?;
             jobs::finish(&market, data::spinner("working off what follows")).await?;
             out(report.to_string())?;
@@ -186,6 +196,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             watch,
             data,
         } => operator::run(&data::open(&data.dir)?, action, lane, id.as_deref(), watch).await,
+        Command::Search { action, data } => out(search::run(&data::open(&data.dir)?.platform, action).await?),
         Command::Openapi => {
             let document = souk_http::openapi(&functions(), env!("CARGO_PKG_VERSION"));
             out(serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?)
@@ -194,7 +205,7 @@ async fn run(cli: Cli) -> Result<(), String> {
 }
 
 /// Every function there is.
-fn functions() -> [souk_http::Function; 7] {
+fn functions() -> [souk_http::Function; 8] {
     [
         souk_catalog::function(),
         souk_community::function(),
@@ -202,6 +213,7 @@ fn functions() -> [souk_http::Function; 7] {
         souk_identity::function(),
         souk_jobs::function(),
         souk_webhooks::function(),
+        souk_search::function(),
         souk_ops::function(),
     ]
 }

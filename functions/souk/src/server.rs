@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::jobs::{self, Consumers};
-use crate::{data, functions, log, market};
+use crate::{data, functions, log, market, search};
 
 /// How long a client may take to send its headers, and its body.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,6 +45,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     };
     let log = log::start()?;
     let data::Market { platform, queue } = market;
+    search::ensure(&platform).await;
     let app = Arc::new(App::new(platform.clone(), functions()));
     let consumers = Consumers::start(app.clone(), platform, queue)?;
     let news = consumers.news();

@@ -218,8 +218,6 @@ impl Names {
         }
         let (value, label) = condition(product.condition);
         facets.push(facet("condition", value, label));
-        let range = price_range(product.price.amount);
-        facets.push(facet("price", &range, &range));
         for (name, value) in &product.attributes {
             let text = match value {
                 Value::String(text) => text.clone(),
@@ -277,41 +275,9 @@ fn condition(condition: ItemCondition) -> (&'static str, &'static str) {
     }
 }
 
-/// The range of prices that a price belongs to, as `min_price-max_price`: from 0, and from 1, 2 and 5 of each power of ten
-/// from 100 on.
-pub(crate) fn price_range(amount: i64) -> String {
-    let (mut from, mut next) = (0_i64, 100_i64);
-    for (times, by) in [(2, 1), (5, 2), (2, 1)].into_iter().cycle() {
-        if amount < next {
-            break;
-        }
-        from = next;
-        next = next.saturating_mul(times) / by;
-    }
-    format!("{from}-{}", next - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_price_has_its_range() {
-        for (amount, expected) in [
-            (0, "0-99"),
-            (99, "0-99"),
-            (100, "100-199"),
-            (200, "200-499"),
-            (499, "200-499"),
-            (500, "500-999"),
-            (1_000, "1000-1999"),
-            (1_999, "1000-1999"),
-            (123_456, "100000-199999"),
-            (souk_core::money::MAX_AMOUNT, "5000000000000000-9999999999999999"),
-        ] {
-            assert_eq!(price_range(amount), expected);
-        }
-    }
 
     #[test]
     fn twice_the_votes_are_worth_two_days() {

@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_catalog::product::Product;
-use souk_core::search::{
-    FacetCounts, Hit, MAX_QUERY, MAX_WORDS, SearchError, SearchPage, SearchQuery, Sort, Word, words,
-};
-use souk_http::{Answer, Params, Platform, Problem, State, Viewer};
+use souk_core::search::{FacetCounts, Hit, MAX_QUERY, MAX_WORDS, SearchError, SearchPage, Word, words};
+use souk_http::{Answer, Params, Problem, State, Viewer};
 
 use crate::highlight::Marker;
 use crate::{Memory, query, unavailable, usage};
@@ -92,7 +90,12 @@ pub(crate) async fn search(
     let query::Asked { mut query, paging } = query::read(&params, &*platform.documents).await?;
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
     query.tuning = memory.tuned.tuning(&platform, &asked).await;
-    let page = find(&platform, &query).await?;
+    let page = platform.search.search(&query).await.map_err(|error| match error {
+        SearchError::BadPlace => {
+            Problem::bad_parameter("cursor", "is not one that this list gave: begin again without it")
+        }
+        error => unavailable(error),
+    })?;
     let mut query_id = None;
     if !asked.is_empty() {
         let day = usage::day(began);
@@ -110,52 +113,19 @@ pub(crate) async fn search(
         query_id = Some(id);
     }
     let next = page.next.as_deref().map(|place| paging.cursor(place));
-    let body = write(
-        page,
-        &asked,
-        !query.facets.is_empty(),
-        next.as_deref(),
-        query_id.as_deref(),
-    );
+    let body = write(page, !query.facets.is_empty(), next.as_deref(), query_id.as_deref());
     Ok(viewer.answer(Answer::raw(body.map_err(|e| Problem::internal(e.to_string()))?)))
-}
-
-/// The page. Prices have no field that could be left out, so their facet is counted without them by a query of its own.
-async fn find(platform: &Platform, query: &SearchQuery) -> Result<SearchPage, Problem> {
-    let failed = |error: SearchError| match error {
-        SearchError::BadPlace => {
-            Problem::bad_parameter("cursor", "is not one that this list gave: begin again without it")
-        }
-        error => unavailable(error),
-    };
-    let has_prices = query.min_price.is_some() || query.max_price.is_some();
-    let mut page = platform.search.search(query).await.map_err(failed)?;
-    if has_prices && let Some(prices) = page.facets.iter_mut().find(|facet| facet.field == "price") {
-        let all = SearchQuery {
-            min_price: None,
-            max_price: None,
-            facets: vec!["price".into()],
-            sort: Sort::Relevance,
-            limit: 1,
-            after: None,
-            ..query.clone()
-        };
-        let all = platform.search.search(&all).await.map_err(failed)?;
-        *prices = all.facets.into_iter().next().unwrap_or_else(|| prices.clone());
-    }
-    Ok(page)
 }
 
 fn write(
     page: SearchPage,
-    asked: &[Word],
     with_facets: bool,
     next_cursor: Option<&str>,
     query_id: Option<&str>,
 ) -> serde_json::Result<Vec<u8>> {
     let size: usize = page.hits.iter().map(|hit| hit.body.len() + 600).sum();
     let mut out = Vec::with_capacity(size + 512);
-    let marker = (!asked.is_empty()).then(|| Marker::new(asked, page.terms));
+    let marker = (query_id.is_some()).then(|| Marker::new(page.terms));
     out.extend_from_slice(b"{\"items\":[");
     for (n, hit) in page.hits.iter().enumerate() {
         if n > 0 {

@@ -2,7 +2,7 @@
 //!
 //! Each instance reads it every ten seconds at most; a search that cannot read it goes by what was read last.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -237,7 +237,8 @@ impl Known {
     }
 
     fn tuning(&self, asked: &[Word]) -> Tuning {
-        let numbers: HashSet<usize> = asked
+        // In order: a cursor belongs to a query in all that it has.
+        let numbers: BTreeSet<usize> = asked
             .iter()
             .filter_map(|word| self.groups.get(&word.stem))
             .flatten()
@@ -269,12 +270,8 @@ mod tests {
     fn a_query_gets_the_synonyms_of_its_own_words() {
         let settings = json!({ "weights": {}, "synonyms": [["sofa", "Couches"], ["lamp", "light"], ["couch", "bed"]] });
         let known = Known::of(serde_json::from_value(settings).unwrap());
-        let tuning = |text: &str| {
-            let mut tuning = known.tuning(&words(text).collect::<Vec<_>>());
-            tuning.synonyms.sort();
-            tuning
-        };
-        assert_eq!(tuning("a big couch").synonyms, [["couch", "bed"], ["sofa", "Couches"]]);
+        let tuning = |text: &str| known.tuning(&words(text).collect::<Vec<_>>());
+        assert_eq!(tuning("a big couch").synonyms, [["sofa", "Couches"], ["couch", "bed"]]);
         assert_eq!(tuning("LIGHTS").synonyms, [["lamp", "light"]]);
         assert_eq!(tuning("table"), Tuning::default());
     }

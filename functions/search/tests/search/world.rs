@@ -100,13 +100,13 @@ impl Search for Index {
         Ok(SearchPage {
             facets: counts.collect(),
             next: (end < found.len()).then(|| end.to_string()),
-            terms: Vec::new(),
+            terms: words(&query.text).map(|word| word.stem).collect(),
             hits,
         })
     }
 
     async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
-        self.there()?;
+        drop(self.there()?);
         Ok(vec![format!("{typed}…"); limit])
     }
 

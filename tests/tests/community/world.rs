@@ -36,7 +36,11 @@ struct Held(Mutex<Vec<Message>>);
 impl Queue for Held {
     async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
         souk_core::queue::check(messages)?;
-        self.0.lock().unwrap().extend_from_slice(messages);
+        // There is no search here.
+        let own = messages
+            .iter()
+            .filter(|message| message.job != souk_core::search::INDEX);
+        self.0.lock().unwrap().extend(own.cloned());
         Ok(())
     }
 

@@ -26,6 +26,8 @@ mod paging;
 mod products;
 mod ranking;
 mod receiver;
+mod search;
+mod search_rules;
 mod sessions;
 mod tokens;
 mod upvotes;

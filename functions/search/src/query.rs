@@ -3,7 +3,7 @@
 use souk_catalog::product::normal_tag;
 use souk_core::kind::{CATEGORY, VENDOR, resolve};
 use souk_core::money::MAX_AMOUNT;
-use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort, Tuning};
+use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort};
 use souk_core::{Documents, Kind};
 use souk_http::{FieldError, Paging, Params, Problem};
 
@@ -35,11 +35,7 @@ pub(crate) async fn read(params: &Params, store: &dyn Documents) -> Result<Asked
             values.into_iter().map(move |value| (name, kind, value))
         })
         .collect();
-    if !faults.is_empty() {
-        let mut problem = Problem::bad_request("a parameter is not valid");
-        problem.errors = faults;
-        return Err(problem);
-    }
+    refuse(faults)?;
     let keys: Vec<_> = wanted.iter().map(|&(_, kind, text)| (kind, text)).collect();
     for ((name, _, text), id) in wanted.iter().zip(resolve(store, &keys).await?) {
         let id = id.ok_or_else(|| Problem::invalid().field(*name, format!("there is no {name} {text:?}")))?;
@@ -57,16 +53,31 @@ pub(crate) async fn read(params: &Params, store: &dyn Documents) -> Result<Asked
     Ok(Asked { query, paging })
 }
 
+/// 400 if there are any.
+pub(crate) fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let mut problem = Problem::bad_request("a parameter is not valid");
+    problem.errors = faults;
+    Err(problem)
+}
+
+/// What was typed. Where its signs take many bytes, the end of it is not looked at.
+pub(crate) fn typed<'a>(params: &'a Params, faults: &mut Vec<FieldError>) -> Option<&'a str> {
+    let text = params.get("q")?;
+    if text.chars().count() > MAX_QUERY {
+        fault(faults, "q", format!("has at most {MAX_QUERY} characters"));
+    }
+    text.get(..text.floor_char_boundary(MAX_QUERY))
+}
+
 /// All that can be read without looking anything up.
 fn plain(params: &Params, faults: &mut Vec<FieldError>) -> SearchQuery {
     let mut query = SearchQuery {
-        text: params.get("q").unwrap_or("").to_owned(),
-        tuning: Tuning::default(),
+        text: typed(params, faults).unwrap_or("").to_owned(),
         ..SearchQuery::default()
     };
-    if query.text.len() > MAX_QUERY {
-        fault(faults, "q", format!("has at most {MAX_QUERY} bytes"));
-    }
     if let Some(conditions) = many(params.get("condition"), "condition", faults) {
         if conditions.iter().any(|condition| !CONDITIONS.contains(condition)) {
             fault(faults, "condition", format!("must be of {}", CONDITIONS.join(", ")));

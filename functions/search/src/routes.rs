@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_catalog::product::Product;
-use souk_core::search::{FacetCounts, Hit, MAX_QUERY, MAX_WORDS, SearchError, SearchPage, Word, words};
+use souk_core::search::{FacetCounts, Hit, MAX_WORDS, SearchError, SearchPage, Word, words};
 use souk_http::{Answer, Params, Problem, State, Viewer};
 
 use crate::highlight::Marker;
@@ -187,12 +187,10 @@ fn write_facets(facets: &[FacetCounts], out: &mut Vec<u8>) -> serde_json::Result
 }
 
 pub(crate) async fn suggest(platform: State, viewer: Viewer, params: Params) -> Result<Answer, Problem> {
-    let typed = params
-        .get("q")
-        .ok_or_else(|| Problem::bad_parameter("q", "is needed"))?;
-    if typed.len() > MAX_QUERY {
-        return Err(Problem::bad_parameter("q", format!("has at most {MAX_QUERY} bytes")));
-    }
+    let mut faults = Vec::new();
+    let typed = query::typed(&params, &mut faults);
+    query::refuse(faults)?;
+    let typed = typed.ok_or_else(|| Problem::bad_parameter("q", "is needed"))?;
     let items = platform.search.suggest(typed, SUGGESTIONS).await.map_err(unavailable)?;
     Ok(viewer.answer(Answer::json(&Suggestions { items })?))
 }

@@ -61,7 +61,7 @@ async fn no_query_is_an_error_and_none_is_markup() {
             anyone.get(&format!("/v1/search/suggest?q={query}")).await.expect(200);
         }
     }
-    let long = form(&"é".repeat(100));
+    let long = form(&"é".repeat(200));
     anyone.get(&format!("/v1/search?q={long}")).await.expect(200);
     anyone.get(&format!("/v1/search?q={long}a")).await.names(400, &["q"]);
     let many = ["w"; 100].join("+");

@@ -106,7 +106,7 @@ impl World {
         let ports = Ports {
             documents: Arc::new(souk_local::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
             queue: shelf.clone(),
-            search: Arc::new(souk_core::search::NoSearch),
+            search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: receiver.clone(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),

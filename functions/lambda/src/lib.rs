@@ -119,7 +119,7 @@ fn host(
             random.clone(),
         )),
         queue: queue.clone(),
-        search: Arc::new(souk_core::search::NoSearch),
+        search: Arc::new(souk_core::search::NoSearch(None)),
         outbound: outbound(&settings),
         clock,
         random,

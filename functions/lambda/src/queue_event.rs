@@ -136,7 +136,7 @@ mod tests {
         let ports = Ports {
             documents: Arc::new(souk_local::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
             queue,
-            search: Arc::new(souk_core::search::NoSearch),
+            search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(crate::NoOutbound),
             clock,
             random,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use souk_catalog::product::{Product, Status};
 use souk_core::event::Cause;
-use souk_core::{Event, StoreError, fact};
+use souk_core::search::NoSearch;
+use souk_core::{Event, Search, StoreError, fact};
 use souk_http::{Keys, PasswordCost, Platform, Ports, Settings};
 use souk_local::{SqliteQueue, SystemClock, SystemRandom};
 
@@ -30,7 +31,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let ports = Ports {
         documents: Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?),
         queue: queue.clone(),
-        search: Arc::new(souk_local::open_search(&dir.join("search.db"), clock.clone())?),
+        search: search(&dir.join("search.db"), clock.clone()),
         outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
         clock,
         random: Arc::new(SystemRandom),
@@ -40,6 +41,19 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
         platform: Arc::new(Platform::new(ports, keys, settings, subscriptions)),
         queue,
     })
+}
+
+/// The search index. One that cannot be opened costs search alone; it is not replaced here, since that may be a matter of
+/// permissions.
+fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
+    match souk_local::open_search(path, clock) {
+        Ok(index) => Arc::new(index),
+        Err(why) => {
+            let why = format!("{why}; start without the file to have it made anew");
+            eprintln!("search is off: {why}");
+            Arc::new(NoSearch(Some(why)))
+        }
+    }
 }
 
 /// What has happened to a product that was written here and not by a request, at `version`; `before` is its status

@@ -140,7 +140,7 @@ impl World {
                 crowded: crowded.clone(),
             }),
             queue: queue.clone(),
-            search: Arc::new(souk_core::search::NoSearch),
+            search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),
             clock: clock.clone(),
             random: random.clone(),

@@ -74,7 +74,7 @@ impl Catalogue {
         let ports = Ports {
             documents,
             queue: Arc::new(Nowhere),
-            search: Arc::new(souk_core::search::NoSearch),
+            search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nowhere),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),

@@ -73,7 +73,7 @@ impl World {
         let ports = Ports {
             documents: self.store.clone(),
             queue: self.queue.clone(),
-            search: Arc::new(souk_core::search::NoSearch),
+            search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),
             clock: self.clock.clone(),
             random: self.random.clone(),

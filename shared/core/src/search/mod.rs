@@ -283,40 +283,45 @@ pub trait Search: Send + Sync {
     }
 }
 
-/// For functions that have no business with search.
-pub struct NoSearch;
+/// No index: either none is wanted, by functions that have no business with search; or there should be one, and this is
+/// why there is not.
+#[derive(Clone, Debug, Default)]
+pub struct NoSearch(pub Option<String>);
+
+impl NoSearch {
+    fn error(&self) -> SearchError {
+        let why = self.0.as_deref().unwrap_or("this function has no search index");
+        SearchError::Unavailable(why.to_owned())
+    }
+}
 
 #[async_trait]
 impl Search for NoSearch {
     async fn search(&self, _: &SearchQuery) -> Result<SearchPage, SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn suggest(&self, _: &str, _: usize) -> Result<Vec<String>, SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn used(&self, _: &[(String, u32)]) -> Result<(), SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn apply(&self, _: &[IndexChange]) -> Result<(), SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn begin(&self) -> Result<u64, SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn fill(&self, _: u64, _: &[Listing]) -> Result<(), SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn finish(&self, _: u64) -> Result<(), SearchError> {
-        Err(none())
+        Err(self.error())
     }
     async fn state(&self) -> Result<IndexState, SearchError> {
-        Err(none())
+        Err(self.error())
     }
     fn is_needed(&self) -> bool {
-        false
+        self.0.is_some()
     }
-}
-
-fn none() -> SearchError {
-    SearchError::Unavailable("this function has no search index".into())
 }

@@ -6,6 +6,7 @@
 //! that come in any order; [`corpus`] compares adapters over a whole catalogue.
 
 pub mod bench;
+pub mod bounds;
 pub mod corpus;
 pub mod filters;
 pub mod histories;
@@ -26,7 +27,8 @@ macro_rules! search_contract {
         mod $name {
             $crate::search_contract!(@cases $make,
                 texts: what_matches, misspelt, order, hostile;
-                filters: equal_brute_force, pages, prices, places;
+                filters: equal_brute_force, pages;
+                bounds: prices, places;
                 rebuilds: versions, generations, superseded, every_search_answers;
                 suggestions: completes, used_first, gone;
                 corpus: generated, catalogue;

@@ -151,7 +151,7 @@ pub enum Sort {
     Dearest,
     /// Most voted for first.
     Popular,
-    /// Nearest to `near` first; those that are nowhere do not match.
+    /// Nearest to `near` first; those that are nowhere do not match. Without `near` as by relevance.
     Nearest,
 }
 

@@ -21,6 +21,8 @@ use crate::{SqlDriver, Statement, Value};
 /// How many of the most used, and of the first in the alphabet.
 const MOST_USED: i64 = 200;
 const FIRST: i64 = 50;
+/// How many of the most used, where all that have the first letters begin like what was typed.
+const ENOUGH: i64 = 30;
 /// How much of what was typed is looked at, in bytes.
 const MAX_TYPED: usize = 60;
 /// How many uses make a text that no product has one for others.
@@ -83,7 +85,8 @@ impl<D: SqlDriver> SqlSearch<D> {
         );
         let most = i64::try_from(limit).unwrap_or(FIRST).min(FIRST);
         let first = first_letters(key, letters);
-        let args = vec![first.into(), key.into(), MOST_USED.into(), FIRST.into(), most.into()];
+        let (used, alphabet) = if first == key { (ENOUGH, 0) } else { (MOST_USED, FIRST) };
+        let args = vec![first.into(), key.into(), used.into(), alphabet.into(), most.into()];
         self.pairs(sql, args).await
     }
 

@@ -10,10 +10,18 @@ use souk_catalog::product::{Product, Status};
 use souk_core::event::Cause;
 use souk_core::search::NoSearch;
 use souk_core::{Event, Search, StoreError, fact};
-use souk_http::{Keys, PasswordCost, Platform, Ports, Settings};
+use souk_http::{Caching, Keys, PasswordCost, Platform, Ports, Settings};
 use souk_local::{SqliteQueue, SystemClock, SystemRandom};
 
 use crate::functions;
+
+/// How many bytes of answers the server keeps. It does not hear of what a command writes beside it, so that is seen after
+/// half a minute, or as soon as its route says.
+const CACHING: Caching = Caching {
+    bytes: 64 << 20,
+    at_most: Some((20_000, 10_000)),
+    collapse: true,
+};
 
 /// A data folder, opened.
 pub(crate) struct Market {
@@ -38,7 +46,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     };
     let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
     Ok(Market {
-        platform: Arc::new(Platform::new(ports, keys, settings, subscriptions)),
+        platform: Arc::new(Platform::new(ports, keys, settings, subscriptions).cached(CACHING)),
         queue,
     })
 }

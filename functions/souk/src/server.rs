@@ -47,6 +47,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let data::Market { platform, queue } = market;
     search::ensure(&platform).await;
     let app = Arc::new(App::new(platform.clone(), functions()));
+    app.warm();
     let consumers = Consumers::start(app.clone(), platform, queue)?;
     let news = consumers.news();
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);

@@ -8,13 +8,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
 use souk_core::queue::{Delivery, Outcome};
 use tower::Service as _;
 
 use crate::answer::Shared;
 use crate::body::Payload;
+use crate::cache::{Wanted, key};
+use crate::finish::{self, Asker, Served, Way};
 use crate::route::{Cache, Policy};
 use crate::trace::{Parent, Trace};
 use crate::viewer::carries_credential;
@@ -68,13 +69,29 @@ impl App {
     /// Whether a request has left something for [`relay`](Self::relay) to do.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.platform.has_pending()
+        self.platform.has_pending() || self.platform.cache.as_ref().is_some_and(|cache| cache.has_errands())
     }
 
-    /// Hands to the queue what the requests so far have committed for it. What fails is the sweeper's.
+    /// Hands to the queue what the requests so far have committed for it, and makes anew what they found stale in the
+    /// cache. What fails is the sweeper's, or the next one's who asks.
     pub async fn relay(&self) {
         if let Err(error) = self.platform.relay().await {
             tracing::warn!(%error, "events stay in the outbox");
+        }
+        if let Some(cache) = &self.platform.cache {
+            let make = async |key: &str| {
+                let (mut parts, ()) = http::Request::new(()).into_parts();
+                want(&mut parts, key);
+                drop(self.route(Request::from_parts(parts, Body::empty())).await);
+            };
+            cache.run(make).await;
+        }
+    }
+
+    /// Has [`relay`](Self::relay) make the pages that most come to see, before anybody asks for them.
+    pub fn warm(&self) {
+        if let Some(cache) = &self.platform.cache {
+            cache.warm();
         }
     }
 
@@ -102,42 +119,73 @@ impl App {
         let clock = &*self.platform.clock;
         let began = clock.now();
         let (mut parts, payload) = request.into_parts();
-        let trace = Trace::of(&parts.headers, clock, &*self.platform.random);
         let method = parts.method.clone();
         let credential = carries_credential(&parts.headers);
         // On a write it would be a condition on the write; here it only ever saves a transfer.
         let reads = matches!(method, Method::GET | Method::HEAD);
-        let etags = parts.headers.get(header::IF_NONE_MATCH).filter(|_| reads).cloned();
-        let origin = self.allowed_origin(&parts.headers);
+        let asker = Asker {
+            trace: Trace::of(&parts.headers, clock, &*self.platform.random),
+            etags: parts.headers.get(header::IF_NONE_MATCH).filter(|_| reads).cloned(),
+            origin: self.allowed_origin(&parts.headers),
+            is_head: method == Method::HEAD,
+        };
+        let micros = || clock.now().as_microsecond().saturating_sub(began.as_microsecond());
         let uri = parts.uri.clone();
+        let line = Line {
+            trace: &asker.trace,
+            method: method.as_str(),
+            path: uri.path(),
+        };
 
         let response = if let Err(problem) = measure(&parts, payload.is_some()) {
             problem.into_response()
         } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            preflight(origin.is_some())
+            preflight(asker.origin.is_some())
         } else {
-            if let Some(payload) = payload.filter(|payload| !payload.is_empty()) {
+            let payload = payload.filter(|payload| !payload.is_empty());
+            if let Some(cache) = &self.platform.cache
+                && reads
+                && !credential
+                && payload.is_none()
+                && let Some(target) = uri.path_and_query()
+            {
+                let key = key::of(target);
+                if let Some((ready, way)) = cache.find(&key, began.as_millisecond()) {
+                    let (response, micros) = (asker.answer(&ready, way, 0), micros());
+                    line.write(ready.route, &response, None, micros);
+                    return response;
+                }
+                want(&mut parts, &key);
+            }
+            if let Some(payload) = payload {
                 parts.extensions.insert(Payload(payload));
             }
             if !reads {
-                parts.extensions.insert(Parent(trace.parent()));
+                parts.extensions.insert(Parent(asker.trace.parent()));
             }
-            let request = Request::from_parts(parts, Body::empty());
-            // Routers never fail.
-            self.router
-                .clone()
-                .call(request)
-                .await
-                .unwrap_or_else(|never| match never {})
+            self.route(Request::from_parts(parts, Body::empty())).await
         };
 
-        let mut response = self.finish(response, &trace, credential, etags.as_ref(), origin).await;
-        if method == Method::HEAD {
-            *response.body_mut() = Bytes::new();
-        }
-        let micros = clock.now().as_microsecond().saturating_sub(began.as_microsecond());
-        record(&trace, &method, uri.path(), &response, micros);
+        let (mut parts, body) = response.into_parts();
+        let (response, micros) = if let Some(Served(ready, way)) = parts.extensions.remove() {
+            let micros = micros();
+            (asker.answer(&ready, way, micros), micros)
+        } else {
+            let mut response = self.complete(&mut parts, body, &asker.trace, credential).await;
+            let micros = micros();
+            asker.finish(&mut response, Way::Bypass, micros);
+            (response, micros)
+        };
+        // The pattern names no one; the path is logged only where no route knows it.
+        let route = parts.extensions.get::<Policy>().map_or("", |policy| policy.path);
+        line.write(route, &response, parts.extensions.get(), micros);
         response
+    }
+
+    async fn route(&self, request: Request) -> axum::response::Response {
+        // Routers never fail.
+        let answer = self.router.clone().call(request).await;
+        answer.unwrap_or_else(|never| match never {})
     }
 
     /// The `Origin` of a page that may call us.
@@ -151,27 +199,22 @@ impl App {
             .then(|| origin.clone())
     }
 
-    async fn finish(
+    /// An answer that is not for everyone, or not to be kept: complete but for what the asker's own headers say.
+    async fn complete(
         &self,
-        response: axum::response::Response,
+        parts: &mut response::Parts,
+        body: Body,
         trace: &Trace,
         credential: bool,
-        etags: Option<&HeaderValue>,
-        origin: Option<HeaderValue>,
     ) -> Response<Bytes> {
-        let (mut parts, body) = response.into_parts();
-        let mut body = body
-            .collect()
-            .await
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
+        let mut body = finish::collect(body).await;
         let status = parts.status;
         if (status.is_client_error() || status.is_server_error()) && parts.extensions.get::<Problem>().is_none() {
             // The router's own refusal, of a path that is not UTF-8.
             let detail = "the request is not well-formed";
             parts.extensions.insert(Problem::new(status, "bad_request", detail));
         }
-        let headers = &mut parts.headers;
+        let mut headers = std::mem::take(&mut parts.headers);
         if let Some(problem) = parts.extensions.get::<Problem>() {
             body = problem.document(&trace.request_id).into();
             headers.insert(
@@ -186,51 +229,23 @@ impl App {
             .get::<Policy>()
             .map_or(Cache::NoStore, |policy| policy.cache);
         let shared = parts.extensions.get::<Shared>().is_some() && !credential;
-        headers.insert(header::CACHE_CONTROL, cache_control(cache, shared, credential));
-        headers.insert(header::VARY, HeaderValue::from_static("origin, authorization, cookie"));
-        // Also for a 304: a browser takes its headers over for the page that it has.
-        let page = headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-        if let (Some(sent), Some(own)) = (etags, headers.get(header::ETAG))
-            && parts.status == StatusCode::OK
-            && matches(sent, own)
-        {
-            parts.status = StatusCode::NOT_MODIFIED;
-            body = Bytes::new();
-            headers.remove(header::CONTENT_TYPE);
-            headers.remove(header::CONTENT_LENGTH);
-        }
-        if let Some(origin) = origin {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-        }
-        for (name, value) in SECURITY {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let policy = if page { PAGE_POLICY } else { DATA_POLICY };
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        if self.platform.settings.public_url.starts_with("https:") {
-            headers.insert(
-                header::STRICT_TRANSPORT_SECURITY,
-                HeaderValue::from_static("max-age=63072000"),
-            );
-        }
-        trace.write(headers);
-        Response::from_parts(parts, body)
+        let cache = finish::cache_control(cache, shared, credential);
+        finish::settle(&mut headers, cache, self.platform.is_https());
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
     }
 }
 
-const EXPOSED: &str = "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent";
-const SECURITY: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
-];
-const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
-/// For our own pages: their own files, and nothing from anywhere else.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                           img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Turns a request into one whose answer may be kept for `key`: it asks for the key and for nothing else.
+fn want(parts: &mut http::request::Parts, key: &str) {
+    if let Ok(uri) = key.parse() {
+        parts.uri = uri;
+        parts.method = Method::GET;
+        parts.extensions.insert(Wanted(key.into()));
+    }
+}
 
 /// Limits, before any work.
 fn measure(parts: &http::request::Parts, fits: bool) -> Result<(), Problem> {
@@ -277,75 +292,59 @@ fn preflight(allowed: bool) -> axum::response::Response {
     response
 }
 
-/// `no-store` unless the answer is shared, its route allows it, and the request carried no credential.
-fn cache_control(cache: Cache, shared: bool, credential: bool) -> HeaderValue {
-    match cache {
-        Cache::Public { s_maxage, stale } if shared => {
-            let text = format!("public, max-age=0, s-maxage={s_maxage}, stale-while-revalidate={stale}");
-            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"))
-        }
-        _ if credential => HeaderValue::from_static("private, no-store"),
-        _ => HeaderValue::from_static("no-store"),
-    }
+/// The line of a request in the log, and the only place where a failure is logged.
+struct Line<'a> {
+    trace: &'a Trace,
+    method: &'a str,
+    path: &'a str,
 }
 
-/// `If-None-Match`, by weak comparison as RFC 9110 says.
-fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
-    let (sent, own) = (sent.to_str().unwrap_or(""), own.to_str().unwrap_or(""));
-    sent.split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == own)
-}
-
-/// One line per request, and the only place where a failure is logged.
-fn record(trace: &Trace, method: &Method, path: &str, response: &Response<Bytes>, duration_us: i64) {
-    let request_id = &trace.request_id;
-    let trace_id = &trace.trace_id;
-    let status = response.status().as_u16();
-    let bytes = response.body().len();
-    // The pattern names no one; the path is logged only where no route knows it.
-    let route = response.extensions().get::<Policy>().map_or("", |policy| policy.path);
-    let problem = response.extensions().get::<Problem>();
-    let code = problem.map(|problem| problem.code);
-    match problem.and_then(|problem| problem.cause.as_deref()) {
-        Some(cause) => {
-            tracing::error!(
+impl Line<'_> {
+    fn write(&self, route: &str, response: &Response<Bytes>, problem: Option<&Problem>, duration_us: i64) {
+        let Self { trace, method, path } = self;
+        let (request_id, trace_id) = (&trace.request_id, &trace.trace_id);
+        let (status, bytes) = (response.status().as_u16(), response.body().len());
+        let code = problem.map(|problem| problem.code);
+        match problem.and_then(|problem| problem.cause.as_deref()) {
+            Some(cause) => {
+                tracing::error!(
+                    request_id,
+                    trace_id,
+                    method,
+                    route,
+                    status,
+                    bytes,
+                    duration_us,
+                    code,
+                    cause,
+                    "request failed"
+                );
+            }
+            None if route.is_empty() => {
+                let path: String = path.chars().take(200).collect();
+                tracing::info!(
+                    request_id,
+                    trace_id,
+                    method,
+                    path,
+                    status,
+                    bytes,
+                    duration_us,
+                    code,
+                    "request"
+                );
+            }
+            None => tracing::info!(
                 request_id,
                 trace_id,
-                method = method.as_str(),
+                method,
                 route,
                 status,
                 bytes,
                 duration_us,
                 code,
-                cause,
-                "request failed"
-            );
-        }
-        None if route.is_empty() => {
-            let path: String = path.chars().take(200).collect();
-            tracing::info!(
-                request_id,
-                trace_id,
-                method = method.as_str(),
-                path,
-                status,
-                bytes,
-                duration_us,
-                code,
                 "request"
-            );
+            ),
         }
-        None => tracing::info!(
-            request_id,
-            trace_id,
-            method = method.as_str(),
-            route,
-            status,
-            bytes,
-            duration_us,
-            code,
-            "request"
-        ),
     }
 }

@@ -6,17 +6,20 @@
 //! 1. **limits**: URL, headers and body are measured before any work is done;
 //! 2. **identity of the request**: request id and `traceparent`, in and out and in the log line;
 //! 3. **CORS**, by allow-list;
-//! 4. **the route's policy** ([`Route`]): who may call it, which query parameters it knows, how large its body may be;
-//! 5. **`Idempotency-Key`** on every POST ([`Once`]);
-//! 6. the handler, plain axum: parse, call, [`Answer`];
-//! 7. **caching**: `ETag` and 304, `Cache-Control` on every answer, `no-store` unless the type says otherwise;
-//! 8. every error a problem document ([`Problem`]), one log line per request.
+//! 4. **the cache**: what everyone sees alike is answered from memory, until it changes (`cache`);
+//! 5. **the route's policy** ([`Route`]): who may call it, which query parameters it knows, how large its body may be;
+//! 6. **`Idempotency-Key`** on every POST ([`Once`]);
+//! 7. the handler, plain axum: parse, call, [`Answer`];
+//! 8. **caching headers**: `ETag` and 304, `Cache-Control` on every answer, `no-store` unless the type says otherwise;
+//! 9. every error a problem document ([`Problem`]), one log line per request.
 
 mod answer;
 mod app;
 mod body;
+mod cache;
 pub mod check;
 mod client;
+mod finish;
 mod idempotency;
 mod keys;
 mod log_line;
@@ -36,6 +39,7 @@ pub mod work;
 pub use answer::Answer;
 pub use app::App;
 pub use body::{Json, MergePatch};
+pub use cache::Caching;
 pub use client::ClientAddress;
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};

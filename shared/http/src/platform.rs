@@ -5,6 +5,7 @@ use std::sync::Arc;
 use souk_core::{Clock, Documents, Outbound, Queue, Random, Search, Timestamp};
 
 use crate::Keys;
+use crate::cache::{Cached, Caching};
 use crate::outbound::{Dependency, Guarded};
 use crate::work::{Outbox, Subscription};
 
@@ -29,6 +30,7 @@ pub struct Platform {
     /// Which jobs get which events; the same on every instance, whatever functions it serves.
     pub subscriptions: Vec<Subscription>,
     pub(crate) outbox: Outbox,
+    pub(crate) cache: Option<Arc<Cached>>,
 }
 
 /// The ports that a host fills in.
@@ -70,7 +72,24 @@ impl Platform {
             settings,
             subscriptions,
             outbox: Outbox::default(),
+            cache: None,
         }
+    }
+
+    /// With a cache in front of the router, unless the operator wants none.
+    #[must_use]
+    pub fn cached(mut self, caching: Caching) -> Self {
+        if self.settings.cache {
+            let cache = Arc::new(Cached::new(caching, self.clock.clone(), &*self.random));
+            (self.documents, self.search) = cache.watch(self.documents, self.search);
+            self.cache = Some(cache);
+        }
+        self
+    }
+
+    /// Whether clients reach the market by TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.settings.public_url.starts_with("https:")
     }
 
     /// The systems that this instance has called lately, and how their circuits stand.
@@ -123,6 +142,8 @@ pub struct Settings {
     /// `SOUK_OUTBOUND_ALLOW`: the `host:port`s, separated by commas, that calls to others may go to although they are
     /// private or speak plain HTTP. For development and for receivers in one's own network.
     pub outbound_allow: Vec<String>,
+    /// `SOUK_CACHE`: `off` for no answers in memory; `memory`, which is the default, for those that the host keeps.
+    pub cache: bool,
     /// The host's choice, not the operator's.
     pub password_cost: PasswordCost,
 }
@@ -156,12 +177,18 @@ impl Settings {
             None => 100_000,
             Some(text) => text.parse().map_err(|_| "SOUK_BACKLOG: must be a whole number")?,
         };
+        let cache = match get("SOUK_CACHE").as_deref() {
+            None | Some("memory") => true,
+            Some("off") => false,
+            Some(_) => return Err("SOUK_CACHE: must be memory or off".into()),
+        };
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
             first_admin,
             backlog,
             outbound_allow,
+            cache,
             password_cost,
         })
     }
@@ -214,6 +241,7 @@ mod tests {
             ("SOUK_PUBLIC_URL", "http://user:pw@h"),
             ("SOUK_CORS_ORIGINS", "https://a.example,*"),
             ("SOUK_CORS_ORIGINS", "https://A.example"),
+            ("SOUK_CACHE", "no"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

@@ -21,6 +21,8 @@ use souk_core::Role;
 use utoipa::openapi::RefOr;
 
 use crate::body::Payload;
+use crate::cache::Wanted;
+use crate::client::ClientAddress;
 use crate::idempotency::Once;
 use crate::work::schedule::Schedule;
 use crate::work::{Job, Subscription};
@@ -298,8 +300,18 @@ async fn enforce(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    let wanted = parts.extensions.remove::<Wanted>();
     let mut response = match admit(&mut parts, &platform, policy).await {
-        Ok(None) => next.run(Request::from_parts(parts, body)).await,
+        Ok(None) => match (policy.cache, wanted, &platform.cache) {
+            // What everyone shall be answered is made of what was asked for, and not of who asks.
+            (Cache::Public { .. }, Some(Wanted(key)), Some(cache)) => {
+                parts.headers.clear();
+                parts.extensions.remove::<ClientAddress>();
+                let make = next.run(Request::from_parts(parts, body));
+                cache.fill(&key, policy, platform.is_https(), make).await
+            }
+            _ => next.run(Request::from_parts(parts, body)).await,
+        },
         Ok(Some(answer)) => answer.into_response(),
         Err(problem) => problem.into_response(),
     };
@@ -377,6 +389,8 @@ impl Params {
             }
         }
         if errors.is_empty() {
+            // The order in which they were sent means nothing.
+            pairs.sort_unstable();
             return Ok(Self(pairs));
         }
         let mut problem = Problem::bad_request("a parameter is not valid");

@@ -1,7 +1,10 @@
 //! What names a request: its id, and its place in a distributed trace (W3C Trace Context).
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use souk_core::{Clock, Random, id, random};
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request's names.
 #[derive(Clone, Debug)]
@@ -26,14 +29,14 @@ impl Trace {
 
     /// Goes on with the caller's trace or begins a new one.
     pub(crate) fn of(headers: &HeaderMap, clock: &dyn Clock, source: &dyn Random) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let sent = text("x-request-id").filter(|id| {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let sent = text(REQUEST_ID).filter(|id| {
             (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         });
         let request_id = sent.map_or_else(|| id::new("req", clock, source), str::to_owned);
         let fresh = random::bytes::<24>(source);
         let (new_trace, new_span) = fresh.split_at(16);
-        let (trace_id, sampled) = text("traceparent")
+        let (trace_id, sampled) = text(TRACEPARENT)
             .and_then(parse)
             .unwrap_or_else(|| (hex(new_trace), true));
         Self {
@@ -47,7 +50,7 @@ impl Trace {
     /// The headers that tell the client.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let parent = self.parent();
-        for (name, value) in [("x-request-id", &self.request_id), ("traceparent", &parent)] {
+        for (name, value) in [(REQUEST_ID, &self.request_id), (TRACEPARENT, &parent)] {
             HeaderValue::from_str(value)
                 .ok()
                 .and_then(|value| headers.insert(name, value));

@@ -1,0 +1,190 @@
+//! From what a handler answers to what goes out: the headers that every answer has, and those that belong to a request.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
+use http_body_util::BodyExt as _;
+
+use crate::cache::Ready;
+use crate::route::Cache;
+use crate::trace::Trace;
+
+const EXPOSED: &str =
+    "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing";
+const SECURITY: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// For our own pages: their own files, and nothing from anywhere else.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                           img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// How an answer came about, for `Cache-Status` (RFC 9211) and `Server-Timing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It was there.
+    Hit,
+    /// It was there, and is being made anew.
+    Stale,
+    /// It was made, and kept.
+    Stored,
+    /// It was made for another request at the same time.
+    Collapsed,
+    /// It was made; something changed meanwhile, or ends by itself, so it was not kept.
+    Passed,
+    /// The cache has no part in it.
+    Bypass,
+}
+
+impl Way {
+    fn status(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Way::Hit => "Souk; hit; detail=memory",
+            Way::Stale => "Souk; hit; detail=stale",
+            Way::Stored => "Souk; fwd=miss; stored",
+            Way::Collapsed => "Souk; fwd=miss; collapsed",
+            Way::Passed => "Souk; fwd=miss",
+            Way::Bypass => "Souk; fwd=bypass",
+        })
+    }
+
+    /// `micros` is how long it took; who waits for a hit need not know.
+    fn timing(self, micros: i64) -> HeaderValue {
+        match self {
+            Way::Hit | Way::Stale => HeaderValue::from_static("cache;desc=\"memory\""),
+            Way::Stored | Way::Collapsed | Way::Passed | Way::Bypass => {
+                let text = format!("app;dur={}.{}", micros / 1000, micros % 1000 / 100);
+                HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("app"))
+            }
+        }
+    }
+}
+
+/// What an answer depends on beside what was asked for.
+pub(crate) struct Asker {
+    pub(crate) trace: Trace,
+    /// `If-None-Match`.
+    pub(crate) etags: Option<HeaderValue>,
+    /// Its `Origin`, if its pages may call us.
+    pub(crate) origin: Option<HeaderValue>,
+    pub(crate) is_head: bool,
+}
+
+/// The headers of every answer that follow from the answer itself.
+pub(crate) fn settle(headers: &mut HeaderMap, cache: HeaderValue, https: bool) {
+    headers.insert(header::CACHE_CONTROL, cache);
+    headers.insert(header::VARY, HeaderValue::from_static("origin, authorization, cookie"));
+    let page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let policy = if page { PAGE_POLICY } else { DATA_POLICY };
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    if https {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000"),
+        );
+    }
+}
+
+/// The headers and the body of an answer to keep. Where each request has a header of its own there is an empty one, so
+/// that a hit need not make room.
+pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, https: bool) -> (HeaderMap, Bytes) {
+    let (mut headers, body) = (parts.headers, collect(body).await);
+    settle(&mut headers, cache_control(cache, true, false), https);
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    for name in [
+        crate::trace::REQUEST_ID,
+        crate::trace::TRACEPARENT,
+        CACHE_STATUS,
+        SERVER_TIMING,
+    ] {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    (headers, body)
+}
+
+pub(crate) async fn collect(body: Body) -> Bytes {
+    body.collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default()
+}
+
+/// In the extensions of a response that stands for one of the cache.
+#[derive(Clone)]
+pub(crate) struct Served(pub(crate) Arc<Ready>, pub(crate) Way);
+
+impl IntoResponse for Served {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl Asker {
+    /// What goes out to them of an answer that everyone is given.
+    pub(crate) fn answer(&self, ready: &Ready, way: Way, micros: i64) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::new());
+        *response.headers_mut() = ready.headers.clone();
+        *response.body_mut() = ready.body.clone();
+        self.finish(&mut response, way, micros);
+        response
+    }
+
+    /// What goes out to them of an answer that is complete but for what is theirs.
+    pub(crate) fn finish(&self, response: &mut http::Response<Bytes>, way: Way, micros: i64) {
+        if let (Some(sent), Some(own)) = (&self.etags, response.headers().get(header::ETAG))
+            && response.status() == StatusCode::OK
+            && matches(sent, own)
+        {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Bytes::new();
+            // The others stay: a browser takes them over for the page that it has.
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        if self.is_head {
+            *response.body_mut() = Bytes::new();
+        }
+        let headers = response.headers_mut();
+        if let Some(origin) = &self.origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
+        self.trace.write(headers);
+        headers.insert(CACHE_STATUS, way.status());
+        headers.insert(SERVER_TIMING, way.timing(micros));
+    }
+}
+
+/// `no-store` unless the answer is shared, its route allows it, and the request carried no credential.
+pub(crate) fn cache_control(cache: Cache, shared: bool, credential: bool) -> HeaderValue {
+    match cache {
+        Cache::Public { s_maxage, stale } if shared => {
+            let text = format!("public, max-age=0, s-maxage={s_maxage}, stale-while-revalidate={stale}");
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"))
+        }
+        _ if credential => HeaderValue::from_static("private, no-store"),
+        _ => HeaderValue::from_static("no-store"),
+    }
+}
+
+/// `If-None-Match`, by weak comparison as RFC 9110 says.
+fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
+    let (sent, own) = (sent.to_str().unwrap_or(""), own.to_str().unwrap_or(""));
+    sent.split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == own)
+}

@@ -1,0 +1,226 @@
+//! What the cache in front of the router promises, on a market in memory with a clock, chance and faults of the test's own.
+//!
+//! - `safety.rs`: nobody gets what is another's, and nothing that a request carries changes what others get.
+//! - `freshness.rs`: an acknowledged change is seen by the next read, whatever happens at the same time.
+//! - here: what is kept, for how long, and for whom.
+
+#[path = "freshness.rs"]
+mod freshness;
+#[path = "safety.rs"]
+mod safety;
+#[path = "world.rs"]
+mod world;
+
+use std::sync::atomic::Ordering;
+
+use http::{Method, Response};
+use serde_json::{Value, json};
+use world::{ORIGIN, Task, World, call, get, run, step};
+
+fn way(response: &Response<bytes::Bytes>) -> &str {
+    let status = response.headers()["cache-status"].to_str().unwrap();
+    status.strip_prefix("Souk; ").unwrap()
+}
+
+const HIT: &str = "hit; detail=memory";
+const STORED: &str = "fwd=miss; stored";
+const BYPASS: &str = "fwd=bypass";
+
+#[test]
+fn what_everyone_sees_alike_is_made_once() {
+    let world = World::new(1);
+    let seller = world.account(1);
+    let product = format!("/v1/products/{}", world.product(&seller, "Lamp", true));
+    for path in [
+        product.as_str(),
+        "/v1/products",
+        "/v1/products?limit=5&sort=price",
+        "/v1/products?category=things&tag=some&include=category",
+        "/v1/categories",
+        "/v1/accounts/user-1",
+        "/.well-known/jwks.json",
+    ] {
+        assert!(world.is_fresh(path).ends_with(STORED), "{path}");
+        let reads = world.store.reads.load(Ordering::SeqCst);
+        let hit = run(get(&world.app, path, &[]));
+        assert_eq!(way(&hit), HIT, "{path}");
+        assert_eq!(hit.headers()["server-timing"], "cache;desc=\"memory\"");
+        let head = run(call(&world.app, Method::HEAD, path, &[]));
+        assert_eq!(way(&head), HIT, "{path}");
+        assert!(head.body().is_empty() && head.headers()["content-length"] == hit.headers()["content-length"]);
+        let tag = hit.headers()["etag"].to_str().unwrap();
+        let same = run(get(&world.app, path, &[("if-none-match", tag), ("origin", ORIGIN)]));
+        assert_eq!((way(&same), same.status().as_u16()), (HIT, 304), "{path}");
+        assert!(same.body().is_empty() && !same.headers().contains_key("content-length"));
+        assert_eq!(same.headers()["access-control-allow-origin"], ORIGIN);
+        assert_eq!(world.store.reads.load(Ordering::SeqCst), reads, "{path}");
+        // The page of another gets nothing of this one.
+        assert!(
+            !run(get(&world.app, path, &[]))
+                .headers()
+                .contains_key("access-control-allow-origin")
+        );
+    }
+    // The same in other words, and what is the same for HEAD.
+    let other = "/v1/products?sort=pric%65&&%6cimit=5";
+    assert_eq!(way(&run(get(&world.app, other, &[]))), HIT);
+    let path = "/v1/products?limit=7";
+    assert_eq!(way(&run(call(&world.app, Method::HEAD, path, &[]))), STORED);
+    assert!(world.is_fresh(path).ends_with(HIT));
+}
+
+#[test]
+fn what_is_not_for_everyone_does_not_enter() {
+    let world = World::new(2);
+    let seller = world.account(1);
+    let product = format!("/v1/products/{}", world.product(&seller, "Lamp", true));
+    let draft = format!("/v1/products/{}", world.product(&seller, "Draft", false));
+    let token = world.token(&seller);
+    for _ in 0..2 {
+        for (path, header) in [
+            (product.as_str(), ("authorization", token.as_str())),
+            (&draft, ("authorization", &token)),
+            (&product, ("cookie", "theme=dark")),
+            (&product, ("authorization", "Bearer x")),
+            ("/v1/me", ("authorization", &token)),
+            ("/v1/me", ("accept", "*/*")),
+            ("/none", ("accept", "*/*")),
+        ] {
+            assert_eq!(way(&run(get(&world.app, path, &[header]))), BYPASS, "{path}");
+        }
+        for (path, status) in [
+            (draft.as_str(), 404),
+            ("/v1/products/none", 404),
+            ("/v1/products?limit=0", 400),
+            ("/v1/products?limit=1&limit=1", 400),
+            ("/v1/products?limit=1&x=1", 400),
+            ("/v1/products?tag=", 400),
+        ] {
+            let response = run(get(&world.app, path, &[]));
+            assert_eq!((way(&response), response.status().as_u16()), (BYPASS, status), "{path}");
+        }
+    }
+    let read = run(call(&world.app, Method::POST, &format!("{product}/views"), &[]));
+    assert_eq!(way(&read), BYPASS);
+}
+
+/// Old answers are given for a while, and made anew behind that.
+#[test]
+fn who_meets_a_stale_answer_does_not_wait() {
+    let world = World::new(3);
+    let seller = world.account(1);
+    let product = format!("/v1/products/{}", world.product(&seller, "Lamp", true));
+    let title = |response: &Response<bytes::Bytes>| {
+        let json: Value = serde_json::from_slice(response.body()).unwrap();
+        json["title"].as_str().unwrap().to_owned()
+    };
+    world.is_fresh(&product);
+    // Somebody writes whom the cache does not hear.
+    let patch = http::Request::patch(&product)
+        .header("authorization", world.token(&seller))
+        .header("content-type", "application/json")
+        .body(Some(json!({ "title": "Lantern" }).to_string().into()));
+    assert_eq!(run(world.bare.handle(patch.unwrap())).status(), 200);
+    run(world.app.relay());
+    world.clock.advance(9_999);
+    assert_eq!(way(&run(get(&world.app, &product, &[]))), HIT);
+    assert!(!world.app.has_news());
+    world.clock.advance(1);
+    let reads = world.store.reads.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        let stale = run(get(&world.app, &product, &[]));
+        assert_eq!((way(&stale), title(&stale).as_str()), ("hit; detail=stale", "Lamp"));
+    }
+    assert_eq!(world.store.reads.load(Ordering::SeqCst), reads);
+    assert!(world.app.has_news());
+    run(world.app.relay());
+    assert_eq!(
+        world.store.reads.load(Ordering::SeqCst),
+        reads + 1,
+        "once for all of them"
+    );
+    let fresh = run(get(&world.app, &product, &[]));
+    assert_eq!((way(&fresh), title(&fresh).as_str()), (HIT, "Lantern"));
+    // What is too old is not answered at all, and what was purged neither.
+    world.clock.advance(70_000);
+    assert!(world.is_fresh(&product).ends_with(STORED));
+    world.clock.advance(20_000);
+    run(world.write(&seller, Method::PATCH, &product, json!({ "title": "Torch" })));
+    assert!(world.is_fresh(&product).ends_with(STORED));
+}
+
+#[test]
+fn many_who_ask_at_once_ask_the_store_once() {
+    let world = World::new(4);
+    let mut rng = fastrand::Rng::with_seed(4);
+    let seller = world.account(1);
+    world.product(&seller, "Lamp", true);
+    for path in ["/v1/products", "/v1/products?tag=some"] {
+        world.crowd(&mut rng);
+        let reads = world.store.reads.load(Ordering::SeqCst);
+        let mut tasks: Vec<Task<'_, _>> = (0..50)
+            .map(|_| Box::pin(get(&world.app, path, &[])) as Task<'_, _>)
+            .collect();
+        let mut ways = Vec::new();
+        let mut bodies = Vec::new();
+        // Nobody may end in the first round: the first one has to wait for the store.
+        while !tasks.is_empty() {
+            tasks.retain_mut(|task| match step(task) {
+                Some(response) => {
+                    ways.push(way(&response).to_owned());
+                    bodies.push(response.into_body());
+                    false
+                }
+                None => true,
+            });
+        }
+        world.calm();
+        assert_eq!(world.store.reads.load(Ordering::SeqCst), reads + 1, "{ways:?}");
+        assert!(bodies.iter().all(|body| body == &bodies[0]));
+        assert_eq!(ways.iter().filter(|way| *way == STORED).count(), 1);
+    }
+}
+
+#[test]
+fn nobody_hangs_on_one_who_goes_away_or_fails() {
+    let world = World::new(5);
+    let mut rng = fastrand::Rng::with_seed(5);
+    let seller = world.account(1);
+    world.product(&seller, "Lamp", true);
+    for (round, path) in ["/v1/products?limit=1", "/v1/products?limit=2", "/v1/products/none"]
+        .into_iter()
+        .cycle()
+        .take(60)
+        .enumerate()
+    {
+        world.clock.advance(3_600_000);
+        world.crowd(&mut rng);
+        let mut tasks: Vec<Task<'_, _>> = (0..10)
+            .map(|_| Box::pin(get(&world.app, path, &[])) as Task<'_, _>)
+            .collect();
+        for _ in 0..rng.usize(1..5) {
+            tasks.retain_mut(|task| step(task).is_none());
+        }
+        if round % 3 < 2 && !tasks.is_empty() {
+            drop(tasks.remove(0));
+        }
+        for _ in 0..200 {
+            tasks.retain_mut(|task| step(task).is_none());
+        }
+        assert!(tasks.is_empty(), "{path}: {} wait for ever", tasks.len());
+        world.calm();
+    }
+}
+
+/// The pages that most come to see are there before they do.
+#[test]
+fn top_pages_are_made_before_anybody_asks() {
+    let world = World::new(6);
+    world.app.warm();
+    assert!(world.app.has_news());
+    run(world.app.relay());
+    assert!(!world.app.has_news());
+    for path in ["/v1/products", "/v1/categories", "/v1/products?sort=popular"] {
+        assert!(world.is_fresh(path).ends_with(HIT), "{path}");
+    }
+}

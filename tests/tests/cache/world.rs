@@ -1,0 +1,326 @@
+//! A market in memory behind a cache, and the same market without one.
+//!
+//! Futures are polled by hand, so that a run is the same each time it is given the same seed.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fastrand::Rng;
+use http::{HeaderMap, HeaderName, Method, Request, Response};
+use serde_json::{Value, json};
+use souk_core::access::session_key;
+use souk_core::kind::{ACCOUNT, CATEGORY};
+use souk_core::outbound::{Call, OutboundError, Reply};
+use souk_core::queue::{Backlog, QueueError};
+use souk_core::{
+    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
+    StoreError,
+};
+use souk_http::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_tests::contract::{Model, TestClock};
+
+/// The origin whose pages may call the market.
+pub(crate) const ORIGIN: &str = "https://shop.example";
+
+/// The reference store. It counts its reads, lets others go first if it shall, and can lose sight of a commit.
+pub(crate) struct Store {
+    pub(crate) model: Model,
+    pub(crate) reads: AtomicUsize,
+    dice: Mutex<Option<Rng>>,
+    /// Commits do not come back, and happen when the test lets them.
+    pub(crate) holds: AtomicBool,
+    pub(crate) late: Mutex<Vec<Commit>>,
+}
+
+impl Store {
+    async fn pause(&self) {
+        let turns = self.dice.lock().unwrap().as_mut().map_or(0, |dice| dice.u8(..4));
+        for _ in 0..turns {
+            let mut first = true;
+            std::future::poll_fn(|_| {
+                if std::mem::take(&mut first) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+        }
+    }
+}
+
+#[async_trait]
+impl Documents for Store {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.pause().await;
+        let found = self.model.get(keys).await;
+        self.pause().await;
+        found
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.pause().await;
+        let found = self.model.query(query).await;
+        self.pause().await;
+        found
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.pause().await;
+        if self.holds.load(Ordering::SeqCst) {
+            self.late.lock().unwrap().push(commit);
+            return std::future::pending().await;
+        }
+        let done = self.model.commit(commit).await;
+        self.pause().await;
+        done
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Outbound for Nobody {
+    async fn call(&self, _: Call) -> Result<Reply, OutboundError> {
+        Err(OutboundError::Open)
+    }
+}
+
+/// What is sent stays unsent: no job changes anything behind the test's back.
+#[async_trait]
+impl Queue for Nobody {
+    async fn send(&self, _: &[Message]) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn backlog(&self, _: Lane) -> Result<Backlog, QueueError> {
+        Ok(Backlog::default())
+    }
+}
+
+struct Seeded(Mutex<Rng>);
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.lock().unwrap().fill(bytes);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) store: Arc<Store>,
+    /// With the cache.
+    pub(crate) app: App,
+    /// Without it. It reads what is; what it writes the other does not hear of.
+    pub(crate) bare: App,
+    platform: Arc<Platform>,
+}
+
+impl World {
+    /// An empty market with one category.
+    pub(crate) fn new(seed: u64) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let store = Arc::new(Store {
+            model: Model::new(clock.clone()),
+            reads: AtomicUsize::new(0),
+            dice: Mutex::new(None),
+            holds: AtomicBool::new(false),
+            late: Mutex::default(),
+        });
+        let random = Arc::new(Seeded(Mutex::new(Rng::with_seed(seed))));
+        let key = Keys::generate(&*random);
+        let platform = || {
+            let ports = Ports {
+                documents: store.clone(),
+                queue: Arc::new(Nobody),
+                search: Arc::new(souk_core::search::NoSearch),
+                outbound: Arc::new(Nobody),
+                clock: clock.clone(),
+                random: random.clone(),
+            };
+            let lookup = |name: &str| (name == "SOUK_CORS_ORIGINS").then(|| ORIGIN.to_owned());
+            let settings = Settings::from_lookup(lookup, PasswordCost::SERVER).unwrap();
+            Platform::new(ports, Keys::parse(&key).unwrap(), settings, Vec::new())
+        };
+        let functions = || {
+            [
+                souk_catalog::function(),
+                souk_community::function(),
+                souk_identity::function(),
+            ]
+        };
+        let cached = Arc::new(platform().cached(Caching {
+            bytes: 16 << 20,
+            at_most: None,
+            collapse: true,
+        }));
+        let world = Self {
+            app: App::new(cached.clone(), functions()),
+            bare: App::new(Arc::new(platform()), functions()),
+            platform: cached,
+            clock,
+            store,
+        };
+        let now = world.clock.now();
+        let category = json!({
+            "id": category(), "slug": "things", "name": "Things", "description": "", "icon": null, "colour": null,
+            "parent": null, "attributes": [], "created_at": now, "updated_at": now, "closing": false,
+        });
+        let claim = Change::claim(CATEGORY.name_key("things"), &self::category());
+        let entries = vec![souk_core::Entry::new("categories", "things")];
+        world.commit(vec![
+            Change::create(CATEGORY.key(&self::category()), category.to_string(), entries),
+            claim,
+        ]);
+        world
+    }
+
+    fn commit(&self, changes: Vec<Change>) {
+        run(self.platform.documents.commit(Commit::new(changes))).unwrap();
+    }
+
+    /// From now on the store lets others go first now and then.
+    pub(crate) fn crowd(&self, rng: &mut Rng) {
+        *self.store.dice.lock().unwrap() = Some(rng.fork());
+    }
+
+    pub(crate) fn calm(&self) {
+        *self.store.dice.lock().unwrap() = None;
+    }
+
+    /// The `n`th account, signed in.
+    pub(crate) fn account(&self, n: u32) -> Account {
+        let (id, session) = (format!("acc_{n:032x}"), format!("ses_{n:032x}"));
+        let now = self.clock.now();
+        let body = json!({
+            "id": id, "username": format!("user-{n}"), "name": "", "bio": "", "avatar": null, "created_at": now,
+            "email": format!("user-{n}@cache.test"), "role": "member", "active": true, "updated_at": now,
+        });
+        self.commit(vec![
+            Change::create(ACCOUNT.key(&id), body.to_string(), Vec::new()),
+            Change::claim(ACCOUNT.name_key(&format!("user-{n}")), &id),
+            Change::create(session_key(&id, &session), "{}".to_owned(), Vec::new()),
+        ]);
+        Account { id, session }
+    }
+
+    /// A fresh token of theirs, as a header.
+    pub(crate) fn token(&self, who: &Account) -> String {
+        let issuer = &self.platform.settings.public_url;
+        let token = self
+            .platform
+            .keys
+            .issue(&who.id, &who.session, issuer, self.clock.now());
+        format!("Bearer {}", token.unwrap())
+    }
+
+    /// A write of theirs; what it answers.
+    pub(crate) async fn write(&self, who: &Account, method: Method, path: &str, body: Value) -> Value {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", self.token(who))
+            .header("content-type", "application/json");
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let response = self.app.handle(request.body(Some(body.into())).unwrap()).await;
+        assert!(response.status().is_success(), "{path}: {:?}", response.body());
+        serde_json::from_slice(response.body()).unwrap_or_default()
+    }
+
+    /// A product of theirs with this title; a draft, or published.
+    pub(crate) fn product(&self, who: &Account, title: &str, published: bool) -> String {
+        let new = json!({ "title": title, "category": category(), "price": { "amount": 1, "currency": "EUR" },
+                          "tags": ["some"] });
+        let product = run(self.write(who, Method::POST, "/v1/products", new));
+        let id = product["id"].as_str().unwrap().to_owned();
+        if published {
+            let path = format!("/v1/products/{id}/publish");
+            run(self.write(who, Method::POST, &path, Value::Null));
+        }
+        id
+    }
+
+    /// Holds the next answer to this path against what the store says. Returns how the cache answered.
+    #[track_caller]
+    pub(crate) fn is_fresh(&self, path: &str) -> String {
+        let (kept, made) = (run(get(&self.app, path, &[])), run(get(&self.bare, path, &[])));
+        let way = kept.headers()["cache-status"].to_str().unwrap().to_owned();
+        assert_eq!(
+            (kept.status(), plain(&kept)),
+            (made.status(), plain(&made)),
+            "{path}: {way}"
+        );
+        // A problem names its request.
+        if kept.status().is_success() {
+            assert_eq!(kept.body(), made.body(), "{path}: {way}");
+        }
+        way
+    }
+}
+
+pub(crate) struct Account {
+    pub(crate) id: String,
+    session: String,
+}
+
+pub(crate) fn category() -> String {
+    format!("cat_{:032x}", 0)
+}
+
+/// The headers, less what is of one request alone.
+pub(crate) fn plain(response: &Response<Bytes>) -> HeaderMap {
+    let mut headers = response.headers().clone();
+    for own in ["x-request-id", "traceparent", "cache-status", "server-timing"] {
+        assert!(headers.remove(own).is_some_and(|value| !value.is_empty()), "{own}");
+    }
+    headers
+}
+
+/// A `GET` with these headers.
+pub(crate) async fn get(app: &App, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    call(app, Method::GET, path, headers).await
+}
+
+pub(crate) async fn call(app: &App, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    let mut request = Request::new(Some(Bytes::new()));
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().unwrap();
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    app.handle(request).await
+}
+
+/// Runs something to its end.
+pub(crate) fn run<T>(task: impl Future<Output = T>) -> T {
+    let mut task = pin!(task);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = task.as_mut().poll(&mut context) {
+            return result;
+        }
+    }
+}
+
+pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Polls it once.
+pub(crate) fn step<T>(task: &mut Task<'_, T>) -> Option<T> {
+    match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}

@@ -20,10 +20,18 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom};
 use souk_http::work::Subscription;
-use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_http::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+
+/// What an isolate keeps of answers. It does not hear of what other isolates write, so that is seen within 5 seconds. A
+/// promise belongs to the request that made it: no request may wait for another.
+const CACHING: Caching = Caching {
+    bytes: 8 << 20,
+    at_most: Some((3_000, 2_000)),
+    collapse: false,
+};
 
 static APP: OnceLock<Option<App>> = OnceLock::new();
 
@@ -125,5 +133,5 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
         clock,
         random: Arc::new(SystemRandom),
     };
-    Ok(Platform::new(ports, keys, settings, subscriptions))
+    Ok(Platform::new(ports, keys, settings, subscriptions).cached(CACHING))
 }

@@ -228,7 +228,8 @@ impl App {
             .extensions
             .get::<Policy>()
             .map_or(Cache::NoStore, |policy| policy.cache);
-        let shared = parts.extensions.get::<Shared>().is_some() && !credential;
+        let edge = self.platform.settings.cache.edge;
+        let shared = edge && parts.extensions.get::<Shared>().is_some() && !credential;
         let cache = finish::cache_control(cache, shared, credential);
         finish::settle(&mut headers, cache, self.platform.is_https());
         let mut response = Response::new(body);

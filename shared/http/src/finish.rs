@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
 use http_body_util::BodyExt as _;
 
+use crate::Platform;
 use crate::cache::Ready;
 use crate::route::Cache;
 use crate::trace::Trace;
@@ -99,9 +100,13 @@ pub(crate) fn settle(headers: &mut HeaderMap, cache: HeaderValue, https: bool) {
 
 /// The headers and the body of an answer to keep. Where each request has a header of its own there is an empty one, so
 /// that a hit need not make room.
-pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, https: bool) -> (HeaderMap, Bytes) {
+pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, platform: &Platform) -> (HeaderMap, Bytes) {
     let (mut headers, body) = (parts.headers, collect(body).await);
-    settle(&mut headers, cache_control(cache, true, false), https);
+    settle(
+        &mut headers,
+        cache_control(cache, platform.settings.cache.edge, false),
+        platform.is_https(),
+    );
     headers.insert(header::CONTENT_LENGTH, body.len().into());
     for name in [
         crate::trace::REQUEST_ID,

@@ -47,7 +47,7 @@ pub use log_line::Lines;
 #[cfg(feature = "openapi")]
 pub use openapi::{clashes, document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};
-pub use platform::{PasswordCost, Platform, Ports, Settings};
+pub use platform::{Layers, PasswordCost, Platform, Ports, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};
 pub use route::{Access, Cache, Function, Param, Params, Route, Schema};

@@ -79,7 +79,7 @@ impl Platform {
     /// With a cache in front of the router, unless the operator wants none.
     #[must_use]
     pub fn cached(mut self, caching: Caching) -> Self {
-        if self.settings.cache {
+        if self.settings.cache.memory {
             let cache = Arc::new(Cached::new(caching, self.clock.clone(), &*self.random));
             (self.documents, self.search) = cache.watch(self.documents, self.search);
             self.cache = Some(cache);
@@ -128,6 +128,37 @@ impl PasswordCost {
     };
 }
 
+/// Who may keep answers that everyone sees alike: all of them unless `SOUK_CACHE` names those that may, separated by
+/// commas, or is `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// `memory`: this process, if its host can ([`Platform::cached`]).
+    pub memory: bool,
+    /// `edge`: shared caches in front, such as a CDN, which are told by `Cache-Control`.
+    pub edge: bool,
+}
+
+impl Layers {
+    fn read(names: &[String]) -> Result<Self, String> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            [] => Ok(Self {
+                memory: true,
+                edge: true,
+            }),
+            ["off"] => Ok(Self {
+                memory: false,
+                edge: false,
+            }),
+            names if names.iter().all(|name| ["memory", "edge"].contains(name)) => Ok(Self {
+                memory: names.contains(&"memory"),
+                edge: names.contains(&"edge"),
+            }),
+            _ => Err("SOUK_CACHE: must be memory, edge, both with a comma between, or off".into()),
+        }
+    }
+}
+
 /// What the operator set, checked before anything is served. The same names on every host.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -142,8 +173,8 @@ pub struct Settings {
     /// `SOUK_OUTBOUND_ALLOW`: the `host:port`s, separated by commas, that calls to others may go to although they are
     /// private or speak plain HTTP. For development and for receivers in one's own network.
     pub outbound_allow: Vec<String>,
-    /// `SOUK_CACHE`: `off` for no answers in memory; `memory`, which is the default, for those that the host keeps.
-    pub cache: bool,
+    /// `SOUK_CACHE`: who may keep answers.
+    pub cache: Layers,
     /// The host's choice, not the operator's.
     pub password_cost: PasswordCost,
 }
@@ -177,11 +208,7 @@ impl Settings {
             None => 100_000,
             Some(text) => text.parse().map_err(|_| "SOUK_BACKLOG: must be a whole number")?,
         };
-        let cache = match get("SOUK_CACHE").as_deref() {
-            None | Some("memory") => true,
-            Some("off") => false,
-            Some(_) => return Err("SOUK_CACHE: must be memory or off".into()),
-        };
+        let cache = Layers::read(&list("SOUK_CACHE"))?;
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
@@ -233,6 +260,18 @@ mod tests {
                 .len(),
             2
         );
+        for (value, memory, edge) in [
+            ("", true, true),
+            ("off", false, false),
+            ("edge", false, true),
+            ("edge, memory", true, true),
+        ] {
+            assert_eq!(
+                read("SOUK_CACHE", value).unwrap().cache,
+                Layers { memory, edge },
+                "{value}"
+            );
+        }
         for (name, value) in [
             ("SOUK_PUBLIC_URL", "souk.example"),
             ("SOUK_PUBLIC_URL", "https://souk.example/base"),
@@ -242,6 +281,7 @@ mod tests {
             ("SOUK_CORS_ORIGINS", "https://a.example,*"),
             ("SOUK_CORS_ORIGINS", "https://A.example"),
             ("SOUK_CACHE", "no"),
+            ("SOUK_CACHE", "memory,off"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

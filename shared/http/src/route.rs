@@ -308,7 +308,7 @@ async fn enforce(
                 parts.headers.clear();
                 parts.extensions.remove::<ClientAddress>();
                 let make = next.run(Request::from_parts(parts, body));
-                cache.fill(&key, policy, platform.is_https(), make).await
+                cache.fill(&key, policy, &platform, make).await
             }
             _ => next.run(Request::from_parts(parts, body)).await,
         },

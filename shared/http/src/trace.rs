@@ -23,8 +23,17 @@ pub(crate) struct Parent(pub(crate) String);
 impl Trace {
     /// What names this request as the parent of what it causes.
     pub(crate) fn parent(&self) -> String {
-        let flags = if self.sampled { "01" } else { "00" };
-        format!("00-{}-{}-{flags}", self.trace_id, self.span_id)
+        let mut parent = String::with_capacity(55);
+        for part in [
+            "00-",
+            &self.trace_id,
+            "-",
+            &self.span_id,
+            if self.sampled { "-01" } else { "-00" },
+        ] {
+            parent.push_str(part);
+        }
+        parent
     }
 
     /// Goes on with the caller's trace or begins a new one.
@@ -49,11 +58,11 @@ impl Trace {
 
     /// The headers that tell the client.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let parent = self.parent();
-        for (name, value) in [(REQUEST_ID, &self.request_id), (TRACEPARENT, &parent)] {
-            HeaderValue::from_str(value)
-                .ok()
-                .and_then(|value| headers.insert(name, value));
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Ok(parent) = HeaderValue::try_from(self.parent()) {
+            headers.insert(TRACEPARENT, parent);
         }
     }
 }
@@ -79,7 +88,12 @@ fn parse(header: &str) -> Option<(String, bool)> {
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| char::from(DIGITS.get(usize::from(n & 15)).copied().unwrap_or(b'0'));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(*byte));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::response::{IntoResponse as _, Response};
 use souk_core::{Clock, Documents, Random, Search, random};
 
+use crate::Platform;
 use crate::answer::Shared;
 use crate::finish::{self, Served, Way};
 use crate::route::{Cache, Policy};
@@ -125,7 +126,7 @@ impl Cached {
         &self,
         key: &str,
         policy: Policy,
-        https: bool,
+        platform: &Platform,
         make: impl Future<Output = Response>,
     ) -> Response {
         let leader = match self.caching.collapse.then(|| self.flights.board(key)) {
@@ -149,7 +150,7 @@ impl Cached {
             return response;
         }
         let (parts, body) = response.into_parts();
-        let (headers, body) = finish::ready(parts, body, policy.cache, https).await;
+        let (headers, body) = finish::ready(parts, body, policy.cache, platform).await;
         let mut tags = seen.tags;
         tags.sort_unstable();
         tags.dedup();

@@ -291,3 +291,31 @@ fn odd_headers_and_parameters_poison_nothing() {
         poisons_nothing(&world, clean, method, &odd, &headers);
     }
 }
+
+/// Not even a handler that means to can put into an answer what only one request has.
+#[test]
+fn a_handler_hears_nothing_of_who_asks() {
+    let world = World::new(13);
+    let all: Vec<(&str, &str)> = HEADERS
+        .iter()
+        .filter(|(name, _)| !["cookie", "authorization", "if-none-match"].contains(name))
+        .map(|(name, values)| (*name, values[0]))
+        .collect();
+    for target in [
+        "/gossip?limit=2&",
+        "https://evil.example/gossip?&%6cimit=2",
+        "/gossip?limit=2",
+    ] {
+        world.clock.advance(8_000_000);
+        for method in [Method::HEAD, Method::GET] {
+            let response = run(call(&world.app, method.clone(), target, &all));
+            assert_eq!(response.status(), 200);
+            if method == Method::GET {
+                assert_eq!(response.body(), "\"/gossip?limit=2 {} \"");
+            }
+        }
+    }
+    // It is heard where the answer is for the asker alone.
+    let own = run(get(&world.app, "/gossip", &[("cookie", "a=b")]));
+    assert!(String::from_utf8_lossy(own.body()).contains("a=b"));
+}

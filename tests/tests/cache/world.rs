@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
-use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use serde_json::{Value, json};
 use souk_core::access::session_key;
 use souk_core::kind::{ACCOUNT, CATEGORY};
@@ -21,7 +21,10 @@ use souk_core::{
     Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
     StoreError,
 };
-use souk_http::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_http::{
+    Access, Answer, App, Caching, ClientAddress, Function, Keys, Param, PasswordCost, Platform, Ports, Problem, Route,
+    Settings, Viewer,
+};
 use souk_tests::contract::{Model, TestClock};
 
 /// The origin whose pages may call the market.
@@ -154,6 +157,7 @@ impl World {
                 souk_catalog::function(),
                 souk_community::function(),
                 souk_identity::function(),
+                gossip(),
             ]
         };
         let cached = Arc::new(platform().cached(Caching {
@@ -267,6 +271,16 @@ impl World {
         }
         way
     }
+}
+
+/// A function that tells everyone all that it hears of who asks.
+fn gossip() -> Function {
+    let tell = async |viewer: Viewer, uri: Uri, headers: HeaderMap, address: ClientAddress| {
+        let heard = format!("{uri} {headers:?} {}", address.0);
+        Ok::<_, Problem>(viewer.answer(Answer::json(&heard)?))
+    };
+    let route = Route::new(Method::GET, "/gossip", Access::Public, tell).params(&[Param::LIMIT]);
+    Function::new("gossip", "", vec![route.cached(60, 60)])
 }
 
 pub(crate) struct Account {

@@ -266,7 +266,13 @@ async fn head_is_get_without_the_body() {
     );
     for path in &paths {
         for client in [&anyone, &member] {
-            let (get, head) = (client.get(path).await, client.call(Method::HEAD, path).await);
+            let (get, head) = loop {
+                let (get, head) = (client.get(path).await, client.call(Method::HEAD, path).await);
+                // Other tests add to the lists meanwhile.
+                if client.get(path).await.header("etag") == get.header("etag") {
+                    break (get, head);
+                }
+            };
             assert_eq!(head.status, get.status, "{path}");
             for name in [
                 "etag",

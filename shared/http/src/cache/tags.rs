@@ -204,8 +204,10 @@ impl WatchedSearch {
             tags: tags.to_vec(),
         };
         let result = change.await;
-        if result.is_ok() {
-            doubt.settle(|cache, tags| cache.purge(&tags));
+        match &result {
+            Ok(_) => doubt.settle(|cache, tags| cache.purge(&tags)),
+            Err(SearchError::BadPlace | SearchError::Superseded) => doubt.settle(|_, _| {}),
+            Err(SearchError::Unavailable(_)) => drop(doubt),
         }
         result
     }

@@ -4,11 +4,14 @@
 //! - `freshness.rs`: an acknowledged change is seen by the next read, whatever happens at the same time.
 //! - here: what is kept, for how long, and for whom.
 
-#[path = "freshness.rs"]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this is a test: a panic is how it fails"
+)]
+
 mod freshness;
-#[path = "safety.rs"]
 mod safety;
-#[path = "world.rs"]
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -47,7 +47,7 @@ impl Ready {
 }
 
 pub(crate) struct Memory {
-    ready: Cache<u64, Arc<Ready>, Bytewise, BuildHasherDefault<Same>, DefaultLifecycle<u64, Arc<Ready>>>,
+    ready: Cache<u64, Arc<Ready>, Bytewise, BuildHasherDefault<Same>>,
     /// So that nobody outside can tell which keys meet.
     seed: u64,
     /// How many purges there were.

@@ -196,3 +196,28 @@ fn a_commit_that_nobody_waits_for_is_seen_when_it_happens() {
         assert!(world.is_fresh(&path).contains("hit"));
     }
 }
+
+/// What was found goes when the index changes, what was completed also when it is used.
+#[test]
+fn searches_are_as_fresh_as_the_index() {
+    let world = World::new(40);
+    let search = &world.platform.search;
+    let both = |finds: &str, completes: &str| {
+        assert!(world.is_fresh("/search").ends_with(finds));
+        assert!(world.is_fresh("/suggest").ends_with(completes));
+    };
+    let (made, kept) = ("stored", "memory");
+    both(made, made);
+    both(kept, kept);
+    run(search.apply(&[])).unwrap();
+    both(made, made);
+    run(search.used(&[])).unwrap();
+    both(kept, made);
+    // Nobody sees what is being built, until it is there.
+    run(search.begin()).unwrap();
+    run(search.fill(1, &[])).unwrap();
+    both(kept, kept);
+    run(search.finish(1)).unwrap();
+    both(made, made);
+    assert!(world.app.has_news(), "the top pages are to be made");
+}

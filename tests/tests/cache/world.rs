@@ -17,13 +17,14 @@ use souk_core::access::session_key;
 use souk_core::kind::{ACCOUNT, CATEGORY};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
+use souk_core::search::{IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery};
 use souk_core::{
-    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
+    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, Search,
     StoreError,
 };
 use souk_http::{
     Access, Answer, App, Caching, ClientAddress, Function, Keys, Param, PasswordCost, Platform, Ports, Problem, Route,
-    Settings, Viewer,
+    Settings, State, Viewer,
 };
 use souk_tests::contract::{Model, TestClock};
 
@@ -108,6 +109,54 @@ impl Queue for Nobody {
     }
 }
 
+/// A search index that finds how often it was changed, and completes with how often it was used.
+#[derive(Default)]
+pub(crate) struct Count {
+    changes: AtomicUsize,
+    uses: AtomicUsize,
+}
+
+#[async_trait]
+impl Search for Count {
+    async fn search(&self, _: &SearchQuery) -> Result<SearchPage, SearchError> {
+        let terms = vec![self.changes.load(Ordering::SeqCst).to_string()];
+        Ok(SearchPage {
+            terms,
+            ..SearchPage::default()
+        })
+    }
+
+    async fn suggest(&self, _: &str, _: usize) -> Result<Vec<String>, SearchError> {
+        Ok(vec![self.uses.load(Ordering::SeqCst).to_string()])
+    }
+
+    async fn used(&self, _: &[(String, u32)]) -> Result<(), SearchError> {
+        self.uses.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn apply(&self, _: &[IndexChange]) -> Result<(), SearchError> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<u64, SearchError> {
+        Ok(1)
+    }
+
+    async fn fill(&self, _: u64, _: &[Listing]) -> Result<(), SearchError> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: u64) -> Result<(), SearchError> {
+        self.apply(&[]).await
+    }
+
+    async fn state(&self) -> Result<IndexState, SearchError> {
+        Err(SearchError::Superseded)
+    }
+}
+
 struct Seeded(Mutex<Rng>);
 
 impl Random for Seeded {
@@ -123,7 +172,7 @@ pub(crate) struct World {
     pub(crate) app: App,
     /// Without it. It reads what is; what it writes the other does not hear of.
     pub(crate) bare: App,
-    platform: Arc<Platform>,
+    pub(crate) platform: Arc<Platform>,
 }
 
 impl World {
@@ -139,11 +188,12 @@ impl World {
         });
         let random = Arc::new(Seeded(Mutex::new(Rng::with_seed(seed))));
         let key = Keys::generate(&*random);
+        let search = Arc::new(Count::default());
         let platform = || {
             let ports = Ports {
                 documents: store.clone(),
                 queue: Arc::new(Nobody),
-                search: Arc::new(souk_core::search::NoSearch),
+                search: search.clone(),
                 outbound: Arc::new(Nobody),
                 clock: clock.clone(),
                 random: random.clone(),
@@ -273,14 +323,30 @@ impl World {
     }
 }
 
-/// A function that tells everyone all that it hears of who asks.
+/// A function that tells everyone all that it hears of who asks, and what the search index says.
 fn gossip() -> Function {
     let tell = async |viewer: Viewer, uri: Uri, headers: HeaderMap, address: ClientAddress| {
         let heard = format!("{uri} {headers:?} {}", address.0);
         Ok::<_, Problem>(viewer.answer(Answer::json(&heard)?))
     };
-    let route = Route::new(Method::GET, "/gossip", Access::Public, tell).params(&[Param::LIMIT]);
-    Function::new("gossip", "", vec![route.cached(60, 60)])
+    let find = async |platform: State, viewer: Viewer| {
+        let found = platform.search.search(&SearchQuery::default()).await;
+        Ok::<_, Problem>(viewer.answer(Answer::json(&found.unwrap_or_default().terms)?))
+    };
+    let complete = async |platform: State, viewer: Viewer| {
+        let found = platform.search.suggest("", 1).await;
+        Ok::<_, Problem>(viewer.answer(Answer::json(&found.unwrap_or_default())?))
+    };
+    let routes = vec![
+        Route::new(Method::GET, "/gossip", Access::Public, tell).params(&[Param::LIMIT]),
+        Route::new(Method::GET, "/search", Access::Public, find),
+        Route::new(Method::GET, "/suggest", Access::Public, complete),
+    ];
+    Function::new(
+        "gossip",
+        "",
+        routes.into_iter().map(|route| route.cached(60, 60)).collect(),
+    )
 }
 
 pub(crate) struct Account {

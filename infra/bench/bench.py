@@ -25,11 +25,16 @@ import uuid
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SCENARIOS = ("get", "list", "create", "mixed", "upvote", "comment", "jobs")
+SCENARIOS = ("get", "list", "search", "create", "mixed", "upvote", "comment", "jobs")
 WRITES = ("create", "mixed", "upvote", "comment")
 # How many messages one run of `jobs` works off, and the jobs that get the event of a vote.
 MESSAGES = 20_000
 JOBS = ("community.upvotes", "jobs.log")
+# Words of seeded products, alone and together.
+WORDS = (
+    "{lamp|oil lamp|brass|city bike|glass|painted|rare steel|kettle|istanbul|wooden chair|silver ring|carpet|vintage|"
+    "copper kettle|linen|camera|leather bag|ceramic bowl|signed|radio}"
+)
 BODY = {
     "title": "Bench lamp {n}",
     "description": "Hand-beaten brass with a linen shade, made to be created again and again. " * 3,
@@ -86,9 +91,13 @@ class Api:
 
 
 def expand(template, ids=()):
-    """The paths that a template stands for: `{id}` is every known id, `{1..9}` every number of the range."""
+    """The paths that a template stands for: `{id}` is every known id, `{1..9}` every number of the range, `{red|blue}` each."""
     if "{id}" in template:
         return [template.replace("{id}", urllib.parse.quote(name, safe="")) for name in ids]
+    words = re.search(r"\{([^{}]*\|[^{}]*)\}", template)
+    if words:
+        start, end = words.span()
+        return [template[:start] + urllib.parse.quote(word) + template[end:] for word in words[1].split("|")]
     span = re.search(r"\{(\d+)\.\.(\d+)\}", template)
     if not span:
         return [template]
@@ -99,11 +108,13 @@ class Target:
     """One server under test: where it is, what to ask of it, and whose CPU to count."""
 
     def __init__(
-        self, name, url, pid=None, get=None, lists=None, create=None, body=None, headers=(), login=None, ids=20_000
+        self, name, url, pid=None, get=None, lists=None, create=None, body=None, headers=(), login=None, ids=20_000,
+        search=None,
     ):
         self.name, self.url, self.pid, self.login = name, url.rstrip("/"), pid, login
         self.api, self.headers, self.create = Api(url), list(headers), create or "/v1/products"
         self.get, self.lists = get or "/v1/products/{id}", lists or ["/v1/products?limit=20"]
+        self.search = search or [f"/v1/search?q={WORDS}"]
         self.ids, self.body = ids, body
         self.reads = self.found = None
 
@@ -120,6 +131,7 @@ class Target:
             self.reads = {
                 "get": expand(self.get, ids),
                 "list": [path for text in self.lists for path in expand(text, ids)],
+                "search": [path for text in self.search for path in expand(text, ids)],
             }
         lines = [(kind, path) for kind, paths in self.reads.items() for path in paths]
         lines += [("header", header) for header in self.headers]
@@ -326,6 +338,7 @@ def main():
     parser.add_argument(
         "--list", metavar="PATH", action="append", help="default /v1/products?limit=20; may be repeated"
     )
+    parser.add_argument("--search", metavar="PATH", action="append", help="default /v1/search?q={lamp|oil lamp|…}")
     parser.add_argument("--create", metavar="PATH", help="default /v1/products")
     parser.add_argument("--body", help="of a creation, with {n} for a number of its own")
     parser.add_argument("--header", action="append", default=[], help="sent with every request")
@@ -337,7 +350,7 @@ def main():
     if "jobs" in options.scenarios and not (options.data and options.pid):
         parser.error("jobs needs --data DIR and --pid of the local host")
     o = options
-    target = Target("server", o.url, o.pid, o.get, o.list, o.create, o.body, o.header, o.login, o.ids)
+    target = Target("server", o.url, o.pid, o.get, o.list, o.create, o.body, o.header, o.login, o.ids, o.search)
     rows = []
     for scenario in options.scenarios:
         if scenario == "jobs":

@@ -86,7 +86,14 @@ def souk(options):
                     "/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": password}
                 )
             yield bench.Target(
-                "souk", url, pid, options.souk_get, options.souk_list, login=":".join(LOGIN), ids=options.products
+                "souk",
+                url,
+                pid,
+                options.souk_get,
+                options.souk_list,
+                login=":".join(LOGIN),
+                ids=options.products,
+                search=options.souk_search,
             )
 
 
@@ -102,6 +109,7 @@ def peer(options):
             options.peer_create,
             options.peer_body,
             options.peer_header,
+            search=options.peer_search,
         )
 
 
@@ -115,6 +123,7 @@ def parse():
     parser.add_argument("--souk", default=os.path.join(ROOT, "target/release/souk"), help="the binary, release build")
     parser.add_argument("--souk-get", metavar="PATH", help="default /v1/products/{id}")
     parser.add_argument("--souk-list", metavar="PATH", action="append", help="default /v1/products?limit=20")
+    parser.add_argument("--souk-search", metavar="PATH", action="append", help="default /v1/search?q={lamp|oil lamp|…}")
     parser.add_argument("--products", type=int, default=20_000, help="to seed Souk with: as many as the peer has")
     parser.add_argument("--peer-command", required=True, help="a shell command that serves in the foreground")
     parser.add_argument("--peer-dir", help="where it runs")
@@ -123,6 +132,7 @@ def parse():
     parser.add_argument("--peer-ready", default="/", metavar="PATH", help="answers once the peer is up")
     parser.add_argument("--peer-get", required=True, metavar="PATH", help="such as /products/{1..20000}")
     parser.add_argument("--peer-list", required=True, metavar="PATH", action="append")
+    parser.add_argument("--peer-search", metavar="PATH", action="append", help="such as /search?q={red|blue lamp}")
     parser.add_argument("--peer-create", metavar="PATH")
     parser.add_argument("--peer-body", help="of a creation, with {n} for a number of its own")
     parser.add_argument("--peer-header", action="append", default=[], help="sent with every request")

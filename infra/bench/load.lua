@@ -1,14 +1,14 @@
 -- The wrk half of bench.py: which request goes out next, and the figures at the end.
 --
--- Arguments: SCENARIO PLAN SEED LIMIT. PLAN is a file of `kind<TAB>text` lines that bench.py wrote: `get` and `list`
--- give a path each, `header` a header of every request, `create` the path, `create-header` a header and `body` the text
+-- Arguments: SCENARIO PLAN SEED LIMIT. PLAN is a file of `kind<TAB>text` lines that bench.py wrote: `get`, `list` and
+-- `search` give a path each, `header` a header of every request, `create` the path, `create-header` a header and `body` the text
 -- of creations, in which {n} stands for a number of its own per request. `vote` and `comment` are paths to vote and to
 -- comment at. LIMIT requests end the run early.
 
 local ffi = require("ffi")
 ffi.cdef("int kill(int, int); int getpid(void);")
 
-local reads = { get = {}, list = {} }
+local reads = { get = {}, list = {}, search = {} }
 local places = { vote = {}, comment = {} }
 local first = 0
 local common, creation = {}, { path = nil, headers = {}, body = "" }

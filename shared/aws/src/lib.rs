@@ -1,4 +1,5 @@
-//! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, and the machine's own clock and randomness.
+//! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, the search index as a
+//! file in S3, and the machine's own clock and randomness.
 //!
 //! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
 
@@ -7,6 +8,8 @@ mod documents;
 mod item;
 mod key_value;
 mod queue;
+mod s3;
+mod search;
 mod settings;
 mod system;
 mod transaction;
@@ -14,5 +17,6 @@ mod transaction;
 pub use documents::DynamoDocuments;
 pub use key_value::DynamoKeyValue;
 pub use queue::SqsQueue;
+pub use search::S3Search;
 pub use settings::Settings;
 pub use system::{SystemClock, SystemRandom};

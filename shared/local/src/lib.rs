@@ -1,5 +1,6 @@
 //! Adapters for the local host: documents, queues and the search index in SQLite files, and the system's own clock and randomness.
 
+mod file;
 mod queue;
 mod sqlite;
 mod system;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use souk_core::Clock;
 use souk_sql::{MIGRATIONS, SEARCH_MIGRATIONS, SqlDocuments, SqlKeyValue, SqlSearch, VALUE_MIGRATIONS};
 
+pub use file::SqliteFile;
 pub use queue::{Leased, SqliteQueue};
 pub use sqlite::SqliteDriver;
 pub use system::{SystemClock, SystemRandom};

@@ -189,7 +189,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Applies the migrations that the file has not had; `user_version` counts them.
-fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite::Result<()> {
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let done: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     for (number, (_, sql)) in (1_u32..).zip(migrations) {
@@ -201,7 +201,7 @@ fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite
     transaction.commit()
 }
 
-fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<Vec<Value>>> {
+pub(crate) fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<Vec<Value>>> {
     let mut prepared = connection.prepare_cached(&statement.sql)?;
     let columns = prepared.column_count();
     let mut rows = prepared.query(params_from_iter(statement.args.iter().map(Argument)))?;
@@ -267,11 +267,11 @@ fn commit_group(connection: &Connection, batches: &[Vec<Statement>]) -> rusqlite
     Ok(results)
 }
 
-fn failed(error: rusqlite::Error) -> SqlError {
+pub(crate) fn failed(error: rusqlite::Error) -> SqlError {
     SqlError::from_message(error.to_string())
 }
 
-struct Argument<'a>(&'a Value);
+pub(crate) struct Argument<'a>(pub(crate) &'a Value);
 
 impl ToSql for Argument<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -1,6 +1,7 @@
 //! What a database must offer: one read statement, and a batch of writes as one transaction.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -87,6 +88,17 @@ pub trait SqlDriver: Send + Sync {
 
     /// Runs the statements in order as one durable transaction, or none of them.
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError>;
+}
+
+#[async_trait]
+impl<D: SqlDriver> SqlDriver for Arc<D> {
+    async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
+        (**self).read(statement).await
+    }
+
+    async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
+        (**self).write(batch).await
+    }
 }
 
 #[cfg(test)]

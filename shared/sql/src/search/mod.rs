@@ -20,6 +20,7 @@
 //! built.
 
 mod facets;
+mod news;
 mod page;
 mod place;
 mod plan;

@@ -1,0 +1,290 @@
+//! The few calls to S3 that the search index takes: to read an object unless it is the one that we have, to write it unless
+//! somebody else has, to list names. Signed by hand, since S3's own client would be more code than all the rest of a Lambda.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use bytes::Bytes;
+use souk_core::{Clock, StoreError};
+
+use crate::Settings;
+use crate::call::Failure;
+
+/// How long an object may take on its way here once it has begun, and how long to write one.
+const READING: Duration = Duration::from_secs(10);
+const WRITING: Duration = Duration::from_secs(20);
+/// How much of an answer that is no object is read, in bytes.
+const MAX_TEXT: usize = 1 << 20;
+/// How many names one call lists.
+const NAMES: usize = 1000;
+
+/// A bucket.
+pub(crate) struct Bucket {
+    /// Without a slash at the end.
+    url: String,
+    region: String,
+    identity: Identity,
+    /// How long an answer may take to begin.
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    connector: OnceLock<SharedHttpConnector>,
+}
+
+/// What is at a name.
+pub(crate) enum Got {
+    /// What we have.
+    Same,
+    /// Nothing, and whether there was something once.
+    Nothing { once: bool },
+    /// This, and its tag.
+    Object(String, ByteStream),
+}
+
+/// Under which condition an object is written.
+pub(crate) enum Only<'a> {
+    /// None.
+    Always,
+    /// There is none of this name.
+    New,
+    /// It takes the place of the one with this tag.
+    After(&'a str),
+}
+
+impl Bucket {
+    pub(crate) fn new(settings: &Settings, name: &str, clock: Arc<dyn Clock>) -> Self {
+        let url = match &settings.s3 {
+            Some(endpoint) => format!("{}/{name}", endpoint.trim_end_matches('/')),
+            None => {
+                let end = if settings.region.starts_with("cn-") { ".cn" } else { "" };
+                format!("https://{name}.s3.{}.amazonaws.com{end}", settings.region)
+            }
+        };
+        let credentials = Credentials::new(
+            settings.access_key_id.clone(),
+            settings.secret_access_key.clone(),
+            settings.session_token.clone(),
+            None,
+            "environment",
+        );
+        Self {
+            url,
+            region: settings.region.clone(),
+            identity: credentials.into(),
+            timeout: settings.timeout,
+            clock,
+            connector: OnceLock::new(),
+        }
+    }
+
+    /// Reads an object, unless `known` is its tag.
+    pub(crate) async fn get(&self, name: &str, known: Option<&str>) -> Result<Got, Failure> {
+        let headers: Vec<_> = known.map(|tag| ("if-none-match", tag)).into_iter().collect();
+        let path = format!("/{name}");
+        let answer = self.call("GET", &path, &headers, Bytes::new(), self.timeout).await?;
+        match answer.status().as_u16() {
+            200 => {
+                let tag = tag(&answer)?;
+                Ok(Got::Object(tag, ByteStream::new(answer.into_body())))
+            }
+            304 => Ok(Got::Same),
+            404 => {
+                let once = answer.headers().get("x-amz-delete-marker") == Some("true");
+                match failed(answer).await {
+                    // Not that there is no such bucket.
+                    Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchKey") => {
+                        Ok(Got::Nothing { once })
+                    }
+                    failure => Err(failure),
+                }
+            }
+            _ => Err(failed(answer).await),
+        }
+    }
+
+    /// Writes an object and gives its new tag; `None` if the condition does not hold.
+    pub(crate) async fn put(&self, name: &str, body: Bytes, only: Only<'_>) -> Result<Option<String>, Failure> {
+        let headers: &[_] = match only {
+            Only::Always => &[],
+            Only::New => &[("if-none-match", "*")],
+            Only::After(tag) => &[("if-match", tag)],
+        };
+        let answer = self.call("PUT", &format!("/{name}"), headers, body, WRITING).await?;
+        match (answer.status().as_u16(), only) {
+            (200, _) => tag(&answer).map(Some),
+            // Somebody has written it, is writing it just now, or has removed it.
+            (409 | 412, _) | (404, Only::After(_)) => match failed(answer).await {
+                Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchBucket") => {
+                    Err(Failure::Lasting(StoreError::Unavailable(why)))
+                }
+                _ => Ok(None),
+            },
+            _ => Err(failed(answer).await),
+        }
+    }
+
+    /// The names that begin with `prefix`, in order. None of them may need to be escaped.
+    pub(crate) async fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().map_or("", String::as_str);
+            let path = format!("/?list-type=2&max-keys={NAMES}&prefix={prefix}&start-after={after}");
+            let answer = self.call("GET", &path, &[], Bytes::new(), self.timeout).await?;
+            if answer.status().as_u16() != 200 {
+                return Err(failed(answer).await);
+            }
+            let text = text(answer).await?;
+            let before = names.len();
+            names.extend(
+                text.split("<Key>")
+                    .skip(1)
+                    .filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())),
+            );
+            if names.len() == before || !text.contains("<IsTruncated>true") {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// One call, until the answer begins.
+    async fn call(
+        &self,
+        method: &'static str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<HttpResponse, Failure> {
+        let request = self.request(method, path, headers, body);
+        let request = request.ok_or_else(|| lasting("the request could not be made"))?;
+        let connector = self.connector.get_or_init(|| {
+            let connector = aws_smithy_http_client::Connector::builder()
+                .connector_settings(
+                    HttpConnectorSettings::builder()
+                        .connect_timeout(self.timeout / 2)
+                        .build(),
+                )
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build();
+            SharedHttpConnector::new(connector)
+        });
+        match within(timeout, connector.call(request)).await? {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(Failure::Passing(format!("out of reach: {error}"))),
+        }
+    }
+
+    fn request(
+        &self,
+        method: &'static str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Option<HttpRequest> {
+        let url = format!("{}{path}", self.url);
+        let mut settings = SigningSettings::default();
+        // As S3 wants it. TLS guards the body, which is not hashed: it would take longer than to apply a change to it.
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let since = Duration::from_millis(u64::try_from(self.clock.now().as_millisecond()).ok()?);
+        let parameters = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&self.region)
+            .name("s3")
+            .time(SystemTime::UNIX_EPOCH + since)
+            .settings(settings)
+            .build()
+            .ok()?
+            .into();
+        let signed = headers.iter().copied();
+        let signable = SignableRequest::new(method, &*url, signed, SignableBody::UnsignedPayload).ok()?;
+        let (instructions, _) = sign(signable, &parameters).ok()?.into_parts();
+        let mut request = HttpRequest::new(SdkBody::from(body));
+        request.set_method(method).ok()?;
+        request.set_uri(url).ok()?;
+        let added = instructions
+            .headers()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let own = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        for (name, value) in own.chain(added) {
+            request.headers_mut().try_insert(name, value).ok()?;
+        }
+        Some(request)
+    }
+}
+
+/// Gives up after `timeout`.
+#[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
+pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(timeout, call)
+        .await
+        .map_err(|_| Failure::Passing("no answer in time".into()))
+}
+
+/// Hands the bytes of an object to `each` as they come.
+pub(crate) async fn read(
+    mut body: ByteStream,
+    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let broken = |_| Failure::Passing("the answer broke off".into());
+    within(READING, async {
+        while let Some(bytes) = body.try_next().await.map_err(broken)? {
+            each(&bytes)?;
+        }
+        Ok(())
+    })
+    .await?
+}
+
+fn tag(answer: &HttpResponse) -> Result<String, Failure> {
+    let tag = answer.headers().get("etag").map(str::to_owned);
+    tag.ok_or_else(|| Failure::Passing("the answer makes no sense".into()))
+}
+
+async fn text(answer: HttpResponse) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    read(ByteStream::new(answer.into_body()), |bytes| {
+        text.extend_from_slice(bytes);
+        if text.len() > MAX_TEXT {
+            Err(lasting("the answer is too long"))
+        } else {
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What an answer that is no success means.
+async fn failed(answer: HttpResponse) -> Failure {
+    let status = answer.status().as_u16();
+    let text = text(answer).await.unwrap_or_default();
+    let part = |name: &str| Some(text.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);
+    let why = format!(
+        "{}: {}",
+        part("Code").unwrap_or("status"),
+        part("Message").unwrap_or(&status.to_string())
+    );
+    match status {
+        408 | 429 | 500.. => Failure::Passing(why),
+        _ => Failure::Lasting(StoreError::Unavailable(why)),
+    }
+}
+
+fn lasting(why: &str) -> Failure {
+    Failure::Lasting(StoreError::Unavailable(why.to_owned()))
+}

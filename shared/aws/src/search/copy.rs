@@ -1,0 +1,121 @@
+//! The index as a file of this machine.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_smithy_types::byte_stream::ByteStream;
+use souk_core::{Clock, StoreError};
+use souk_local::SqliteFile;
+use souk_sql::{SEARCH_MIGRATIONS, SqlSearch};
+
+use crate::call::Failure;
+use crate::s3;
+
+/// A folder for copies, and for nothing else.
+pub(super) struct Folder {
+    path: PathBuf,
+    count: AtomicU64,
+}
+
+/// A copy of the object, or what is to become the next one. Its file goes with it.
+pub(super) struct Copy {
+    pub(super) index: SqlSearch<Arc<SqliteFile>>,
+    file: Arc<SqliteFile>,
+    path: Removed,
+    /// The tag of the object that it is a copy of, if it is of any.
+    pub(super) tag: Option<String>,
+}
+
+/// A file that is removed in the end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Folder {
+    /// Takes the folder, and out of it what a process before this one has left.
+    pub(super) fn new(path: &Path) -> Self {
+        // There is none the first time.
+        let _ = std::fs::remove_dir_all(path);
+        Self {
+            path: path.to_owned(),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn path(&self) -> Result<Removed, Failure> {
+        std::fs::create_dir_all(&self.path).map_err(failed)?;
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(Removed(self.path.join(format!("{number}.db"))))
+    }
+
+    /// An index of nothing.
+    pub(super) fn empty(&self, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
+        Copy::open(self.path()?, None, clock)
+    }
+
+    /// The object that has this tag.
+    pub(super) async fn save(&self, tag: String, body: ByteStream, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
+        let path = self.path()?;
+        let mut file = File::create(&path.0).map_err(failed)?;
+        s3::read(body, |bytes| file.write_all(bytes).map_err(failed)).await?;
+        drop(file);
+        let copy = Copy::open(path, Some(tag), clock)?;
+        copy.freeze()?;
+        Ok(copy)
+    }
+
+    /// A copy to work on.
+    pub(super) fn copy(&self, of: &Copy, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
+        let path = self.path()?;
+        std::fs::copy(&of.path.0, &path.0).map_err(failed)?;
+        Copy::open(path, None, clock)
+    }
+}
+
+impl Copy {
+    fn open(path: Removed, tag: Option<String>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        // An older version of the market may have written it.
+        let file = SqliteFile::open(&path.0, SEARCH_MIGRATIONS).map_err(failed)?;
+        let file = Arc::new(file);
+        Ok(Self {
+            index: SqlSearch::new(file.clone(), clock),
+            file,
+            path,
+            tag,
+        })
+    }
+
+    /// Gives back what deleted rows have left empty.
+    pub(super) fn compact(&self) -> Result<(), Failure> {
+        self.file.compact().map_err(|e| failed(format!("{e:?}")))
+    }
+
+    /// The whole file.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        std::fs::read(&self.path.0).map_err(failed)
+    }
+
+    fn freeze(&self) -> Result<(), Failure> {
+        self.file.freeze().map_err(|e| failed(format!("{e:?}")))
+    }
+
+    /// It is the object with this tag now.
+    pub(super) fn published(mut self, tag: String) -> Result<Self, Failure> {
+        self.tag = Some(tag);
+        self.freeze()?;
+        Ok(self)
+    }
+}
+
+/// A full disk, a file that is no database.
+fn failed(why: impl ToString) -> Failure {
+    Failure::Lasting(StoreError::Unavailable(why.to_string()))
+}

@@ -1,0 +1,98 @@
+//! [`SqliteFile`]: a database that is one file and in nobody else's hands: a copy that is worked on before anybody sees it, or
+//! one that is only read.
+//!
+//! **Atomicity.** A batch is one transaction. What was written is in the file when `write` returns, so that the file can be
+//! copied; nothing is ever synced, and whoever dies in between leaves a file that is good for nothing. So this is for files
+//! that are thrown away then.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, params_from_iter};
+use souk_sql::{SqlDriver, SqlError, Statement, Value};
+
+use crate::sqlite::{Argument, failed, migrate, rows};
+
+/// A database in one file.
+pub struct SqliteFile(Mutex<Connection>);
+
+impl SqliteFile {
+    /// Opens the file, creates it if there is none, and applies the migrations (name, SQL) that it has not had.
+    pub fn open(path: &Path, migrations: &[(&str, &str)]) -> Result<Self, String> {
+        let open = || {
+            let mut connection = Connection::open(path)?;
+            connection.set_prepared_statement_cache_capacity(64);
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+            connection.execute_batch(
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; \
+                 PRAGMA cache_size = -16384; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;",
+            )?;
+            migrate(&mut connection, migrations)?;
+            Ok(Self(Mutex::new(connection)))
+        };
+        open().map_err(|e: rusqlite::Error| format!("{}: {e}", path.display()))
+    }
+
+    /// Lets nothing be written any more.
+    pub fn freeze(&self) -> Result<(), SqlError> {
+        self.lock().execute_batch("PRAGMA query_only = ON").map_err(failed)
+    }
+
+    /// Gives back what rows that were deleted have left empty.
+    pub fn compact(&self) -> Result<(), SqlError> {
+        self.lock().execute_batch("VACUUM").map_err(failed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl SqlDriver for SqliteFile {
+    async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
+        rows(&self.lock(), &statement).map_err(failed)
+    }
+
+    async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
+        let mut connection = self.lock();
+        let mut run = || {
+            let transaction = connection.transaction()?;
+            for statement in &batch {
+                let args = params_from_iter(statement.args.iter().map(Argument));
+                transaction.prepare_cached(&statement.sql)?.execute(args)?;
+            }
+            transaction.commit()
+        };
+        run().map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_of_the_file_has_what_was_written_and_no_failed_batch() {
+        let folder = std::env::temp_dir().join(format!("souk-file-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("a.db"), folder.join("b.db"));
+        let table = [("0001.sql", "CREATE TABLE t (n INTEGER CONSTRAINT step_7 CHECK (n < 3))")];
+        let add = |n: i64| Statement::new("INSERT INTO t VALUES (?1)", vec![n.into()]);
+        let file = SqliteFile::open(&path, &table).unwrap();
+        file.write(vec![add(1), add(2)]).await.unwrap();
+        assert_eq!(file.write(vec![add(2), add(3)]).await, Err(SqlError::Guard(7)));
+        std::fs::copy(&path, &other).unwrap();
+        file.write(vec![add(2)]).await.unwrap();
+        let copy = SqliteFile::open(&other, &table).unwrap();
+        let count = Statement::new("SELECT count(*) FROM t", Vec::new());
+        assert_eq!(copy.read(count.clone()).await, Ok(vec![vec![Value::Integer(2)]]));
+        assert_eq!(file.read(count).await, Ok(vec![vec![Value::Integer(3)]]));
+        copy.compact().unwrap();
+        copy.freeze().unwrap();
+        assert!(matches!(copy.write(vec![add(1)]).await, Err(SqlError::Failed(_))));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

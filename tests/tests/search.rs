@@ -1,7 +1,7 @@
 //! The contract of `Search`, one line per adapter.
 //!
-//! `SOUK_TEST_D1` (a test build of the Worker under workerd) holds its address, as for documents. What is not there is
-//! reported and skipped; with `SOUK_TEST_ALL=1` it fails.
+//! `SOUK_TEST_D1` (a test build of the Worker under workerd) and `SOUK_TEST_S3` (an emulator) hold their addresses, as for
+//! documents. What is not there is reported and skipped; with `SOUK_TEST_ALL=1` it fails.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -13,6 +13,7 @@ use souk_tests::search_contract;
 
 search_contract!(sqlite, make_sqlite);
 search_contract!(d1, make_d1);
+search_contract!(s3, make_s3);
 
 async fn make_sqlite() -> Made {
     let directory = tempfile::tempdir().unwrap();
@@ -25,4 +26,29 @@ async fn make_d1() -> Made {
         Ok(address) => Made::Ready(Arc::new(RemoteSearch::new(address)), Box::new(())),
         Err(_) => Made::Missing("search in D1: set SOUK_TEST_D1 to the address of a test Worker"),
     }
+}
+
+#[cfg(feature = "dynamodb")]
+async fn make_s3() -> Made {
+    let Ok(address) = std::env::var("SOUK_TEST_S3") else {
+        return Made::Missing("search in S3: set SOUK_TEST_S3 to the address of an emulator");
+    };
+    let bucket = souk_tests::client::unique("souk");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let made = client.put(format!("{address}/{bucket}")).send().await.unwrap();
+    assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let index = souk_aws::S3Search::new(
+        &souk_aws::Settings::emulator(address),
+        &bucket,
+        folder.path(),
+        Arc::new(SystemClock),
+        Arc::new(souk_local::SystemRandom),
+    );
+    Made::Ready(Arc::new(index), Box::new(folder))
+}
+
+#[cfg(not(feature = "dynamodb"))]
+async fn make_s3() -> Made {
+    Made::Missing("search in S3: compile with --features dynamodb")
 }

@@ -7,6 +7,8 @@
 //! **Requests.** A Lambda is frozen when it has answered, so what a request has committed is handed to the queue before
 //! that. If the queue does not answer in time the client is not kept waiting: the sweeper hands it over later.
 //!
+//! **Search** has its index in S3 (`souk_aws::S3Search`), which the search function reads and the worker writes.
+//!
 //! **Work** is done by one more binary, the worker: SQS invokes it with batches of messages, the clock every minute.
 
 pub mod event;
@@ -20,9 +22,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
-use souk_aws::{DynamoDocuments, SqsQueue, SystemClock, SystemRandom};
+use souk_aws::{DynamoDocuments, S3Search, SqsQueue, SystemClock, SystemRandom};
 use souk_core::outbound::{Call, OutboundError, Reply};
-use souk_core::{Clock, Outbound};
+use souk_core::search::NoSearch;
+use souk_core::{Clock, Outbound, Search};
 use souk_http::work::Subscription;
 use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings};
 use tracing_subscriber::EnvFilter;
@@ -54,15 +57,27 @@ fn functions() -> [Function; 8] {
     ]
 }
 
-/// Serves the routes of `function` until the Lambda service ends the process.
+/// Makes the port of those who have business with search, and only in their binaries is there the code for it.
+type Index = fn(&souk_aws::Settings) -> Result<Arc<dyn Search>, String>;
+
+/// Serves the routes of `function`, which searches nothing, until the Lambda service ends the process.
 pub async fn serve(function: Function) -> Result<(), Error> {
+    run(function, |_| Ok(Arc::new(NoSearch(None)))).await
+}
+
+/// Serves the routes of `function`, which searches, until the Lambda service ends the process.
+pub async fn serve_search(function: Function) -> Result<(), Error> {
+    run(function, index).await
+}
+
+async fn run(function: Function, index: Index) -> Result<(), Error> {
     log();
     // `SOUK_PROXIES`: how many proxies of ours, such as CloudFront, are between the client and the API.
     let proxies = match env::var("SOUK_PROXIES") {
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
-    let Host { app, .. } = &host([function], |_| Arc::new(NoOutbound))?;
+    let Host { app, .. } = &host([function], index, |_| Arc::new(NoOutbound))?;
     let relay = &Relay::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
@@ -76,7 +91,7 @@ pub async fn serve(function: Function) -> Result<(), Error> {
 /// Does the jobs and runs the schedules of all functions until the Lambda service ends the process.
 pub async fn work() -> Result<(), Error> {
     log();
-    let Host { app, queue } = &host(functions(), |settings| {
+    let Host { app, queue } = &host(functions(), index, |settings| {
         Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
     })?;
     let answer = async |event: LambdaEvent<Value>| queue_event::answer(app, queue, event.payload).await;
@@ -91,6 +106,18 @@ fn log() {
         .init();
 }
 
+fn required(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
+}
+
+/// The search index. A Lambda may write nowhere but to `/tmp`.
+fn index(aws: &souk_aws::Settings) -> Result<Arc<dyn Search>, String> {
+    let bucket = required("SOUK_SEARCH_BUCKET")?;
+    let folder = env::temp_dir().join(format!("souk-search-{}", std::process::id()));
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    Ok(Arc::new(S3Search::new(aws, &bucket, &folder, clock, random)))
+}
+
 struct Host {
     app: App,
     queue: Arc<SqsQueue>,
@@ -99,9 +126,9 @@ struct Host {
 /// The functions over the ports and settings, from the environment that `template.yaml` sets.
 fn host(
     functions: impl IntoIterator<Item = Function>,
+    index: Index,
     outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
 ) -> Result<Host, String> {
-    let required = |name: &str| env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
     let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
     let aws = souk_aws::Settings::from_env()?;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
@@ -119,7 +146,7 @@ fn host(
             random.clone(),
         )),
         queue: queue.clone(),
-        search: Arc::new(souk_core::search::NoSearch(None)),
+        search: index(&aws)?,
         outbound: outbound(&settings),
         clock,
         random,

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    souk_lambda::serve(souk_search::function()).await
+    souk_lambda::serve_search(souk_search::function()).await
 }

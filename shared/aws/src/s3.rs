@@ -124,7 +124,7 @@ impl Bucket {
         match (answer.status().as_u16(), only) {
             (200, _) => tag(&answer).map(Some),
             // Somebody has written it, is writing it just now, or has removed it.
-            (409 | 412, _) | (404, Only::After(_)) => match failed(answer).await {
+            (409 | 412, Only::New | Only::After(_)) | (404, Only::After(_)) => match failed(answer).await {
                 Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchBucket") => {
                     Err(Failure::Lasting(StoreError::Unavailable(why)))
                 }

@@ -1,0 +1,314 @@
+//! What is particular to an index that is one object in S3: several writers, writers that die, readers that are cut off. What
+//! every index must do alike is in the contract.
+
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+#[path = "stub/s3.rs"]
+mod stub;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+use souk_aws::{S3Search, Settings, SystemRandom};
+use souk_core::search::{Field, IndexChange, Listing, Search, SearchError, SearchQuery};
+use souk_core::{Clock, Timestamp};
+use stub::{Fault, S3};
+
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(SeqCst)).unwrap()
+    }
+}
+
+/// A bucket, and as many processes as are asked for.
+struct World {
+    s3: S3,
+    settings: Settings,
+    clock: Arc<Hand>,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (s3, settings) = S3::start().await;
+        let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            s3,
+            settings,
+            clock,
+            folder,
+        }
+    }
+
+    fn process(&self, name: &str) -> S3Search {
+        let folder = self.folder.path().join(name);
+        S3Search::new(
+            &self.settings,
+            "bucket",
+            &folder,
+            self.clock.clone(),
+            Arc::new(SystemRandom),
+        )
+    }
+
+    fn wait(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1000, SeqCst);
+    }
+
+    /// How often the index was written.
+    fn writes(&self) -> usize {
+        self.s3.count("put", "index.db", 200)
+    }
+}
+
+fn test(run: impl AsyncFnOnce(World)) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let all = async { run(World::new().await).await };
+    runtime.block_on(tokio::task::LocalSet::new().run_until(all));
+}
+
+fn listing(product: &str, version: u64) -> Listing {
+    Listing {
+        product: product.into(),
+        version,
+        body: format!("{{\"version\":{version}}}"),
+        rank: 1_700_000_000,
+        texts: vec![(Field::Title, "lamp".into())],
+        facets: Vec::new(),
+        price: 1_000,
+        published_at: 1_700_000_000_000,
+        votes: 0,
+        place: None,
+    }
+}
+
+fn put(product: &str, version: u64) -> IndexChange {
+    IndexChange::Put(Box::new(listing(product, version)))
+}
+
+fn gone(product: &str, version: u64) -> IndexChange {
+    let product = product.into();
+    IndexChange::Remove { product, version }
+}
+
+/// All that is found: products and versions.
+async fn found(index: &S3Search) -> Result<Vec<(String, u64)>, SearchError> {
+    let query = SearchQuery {
+        limit: 100,
+        text: "lamp".into(),
+        ..SearchQuery::default()
+    };
+    let page = index.search(&query).await?;
+    let mut found: Vec<_> = page.hits.into_iter().map(|hit| (hit.product, hit.version)).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn these(expected: &[(&str, u64)]) -> Result<Vec<(String, u64)>, SearchError> {
+    Ok(expected
+        .iter()
+        .map(|(product, version)| ((*product).to_owned(), *version))
+        .collect())
+}
+
+#[test]
+fn of_several_writers_none_loses_anything() {
+    test(async |world| {
+        let (one, other) = (world.process("one"), world.process("other"));
+        let write = async |index: &S3Search, who: &str| {
+            for n in 0..8 {
+                index
+                    .apply(&[put(&format!("{who}-{n}"), 1), put("both", n + 1)])
+                    .await
+                    .unwrap();
+            }
+        };
+        tokio::join!(write(&one, "a"), write(&one, "b"), write(&other, "c"));
+        assert_eq!(found(&world.process("reader")).await.unwrap().len(), 25);
+        assert!(world.s3.count("put", "index.db", 412) > 0, "they never met");
+    });
+}
+
+#[test]
+fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
+    test(async |world| {
+        let (writer, reader) = (world.process("writer"), world.process("reader"));
+        writer.apply(&[put("a", 1)]).await.unwrap();
+        for fault in [
+            Fault::HangUp,
+            Fault::Status(503, "SlowDown"),
+            Fault::Status(403, "AccessDenied"),
+        ] {
+            world.s3.lock().outage = Some(fault);
+            let failed = writer.apply(&[put("a", 2), put("b", 1)]).await;
+            assert!(matches!(failed, Err(SearchError::Unavailable(_))), "{failed:?}");
+            world.s3.lock().outage = None;
+            world.wait(5);
+            assert_eq!(found(&reader).await, these(&[("a", 1)]));
+            assert_eq!(
+                found(&writer).await,
+                these(&[("a", 1)]),
+                "nobody sees what is not written"
+            );
+        }
+        // It was written, but whoever wrote it does not know.
+        world.s3.lock().faults.push_back(("put", Fault::LostAnswer));
+        writer.apply(&[put("a", 2), put("b", 1)]).await.unwrap();
+        world.wait(5);
+        assert_eq!(found(&reader).await, these(&[("a", 2), ("b", 1)]));
+        assert_eq!(reader.state().await.unwrap().products, 2);
+    });
+}
+
+#[test]
+fn what_is_no_news_is_not_written() {
+    test(async |world| {
+        let writer = world.process("writer");
+        writer.apply(&[put("a", 3), gone("b", 5)]).await.unwrap();
+        let before = world.writes();
+        for old in [put("a", 2), gone("b", 5), gone("b", 4), put("b", 5), put("b", 1)] {
+            writer.apply(&[old]).await.unwrap();
+        }
+        writer.apply(&[]).await.unwrap();
+        assert_eq!(world.writes(), before);
+        for news in [put("a", 3), gone("a", 3), put("b", 6), gone("c", 1)] {
+            writer.apply(&[put("a", 1), news]).await.unwrap();
+        }
+        assert_eq!(world.writes(), before + 4);
+    });
+}
+
+#[test]
+fn readers_follow_and_ask_no_more_than_once_a_second() {
+    test(async |world| {
+        let (writer, reader) = (world.process("writer"), world.process("reader"));
+        assert_eq!(found(&reader).await, these(&[]), "what was never there is empty");
+        writer.apply(&[put("a", 1)]).await.unwrap();
+        assert_eq!(found(&writer).await, these(&[("a", 1)]), "a writer reads what it wrote");
+        world.wait(1);
+        assert_eq!(found(&reader).await, these(&[("a", 1)]));
+        let fetched = |status| world.s3.count("get", "index.db", status);
+        let (new, same) = (fetched(200), fetched(304));
+        for _ in 0..5 {
+            assert_eq!(found(&reader).await, these(&[("a", 1)]));
+        }
+        world.wait(1);
+        assert_eq!(found(&reader).await, these(&[("a", 1)]));
+        assert_eq!((fetched(200), fetched(304)), (new, same + 1));
+        let files = std::fs::read_dir(world.folder.path().join("reader")).unwrap().count();
+        assert_eq!(files, 1, "of the copies only the newest is kept");
+    });
+}
+
+#[test]
+fn readers_go_on_without_s3_for_minutes_and_recover() {
+    test(async |world| {
+        let (writer, reader) = (world.process("writer"), world.process("reader"));
+        writer.apply(&[put("a", 1)]).await.unwrap();
+        assert_eq!(found(&reader).await, these(&[("a", 1)]));
+        for fault in [
+            Fault::HangUp,
+            Fault::Status(500, "InternalError"),
+            Fault::Status(404, "NoSuchBucket"),
+            Fault::Status(404, "NoSuchKey"),
+        ] {
+            world.s3.lock().outage = Some(fault);
+            for seconds in [2, 5, 285] {
+                world.wait(seconds);
+                assert_eq!(found(&reader).await, these(&[("a", 1)]), "{fault:?} after {seconds} s");
+            }
+            world.wait(10);
+            assert!(
+                matches!(found(&reader).await, Err(SearchError::Unavailable(_))),
+                "{fault:?}"
+            );
+            world.s3.lock().outage = None;
+            world.wait(5);
+            assert_eq!(found(&reader).await, these(&[("a", 1)]));
+        }
+        // One that has nothing to go by.
+        world.s3.lock().outage = Some(Fault::Status(404, "NoSuchBucket"));
+        let new = world.process("new");
+        assert!(matches!(found(&new).await, Err(SearchError::Unavailable(_))));
+        world.s3.lock().outage = None;
+        world.wait(5);
+        assert_eq!(found(&new).await, these(&[("a", 1)]));
+        // An object that was removed is seen to be missing by whoever sees to it that there is one.
+        world.s3.lock().objects.clear();
+        assert_eq!(writer.state().await.unwrap().products, 0);
+        let generation = writer.begin().await.unwrap();
+        writer.finish(generation).await.unwrap();
+        world.wait(5);
+        assert_eq!(found(&new).await, these(&[]));
+    });
+}
+
+#[test]
+fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
+    test(async |world| {
+        let (one, other) = (world.process("one"), world.process("other"));
+        one.apply(&[put("old", 1), put("x", 1)]).await.unwrap();
+        let before = world.writes();
+        let generation = one.begin().await.unwrap();
+        for n in 0..10 {
+            // Whoever fills need not be who began.
+            let filler = if n % 2 == 0 { &one } else { &other };
+            filler
+                .fill(
+                    generation,
+                    &[listing(&format!("f-{n}"), 1), listing("x", 1), listing("late", 1)],
+                )
+                .await
+                .unwrap();
+        }
+        assert_eq!(world.writes(), before + 1);
+        other.apply(&[put("x", 2), gone("late", 2)]).await.unwrap();
+        // While it is put together, and again and again before it is written.
+        let change = async {
+            for n in 0..6 {
+                other
+                    .apply(&[put(&format!("o-{n}"), 1), gone(&format!("f-{n}"), 2)])
+                    .await
+                    .unwrap();
+            }
+        };
+        let (finished, ()) = tokio::join!(one.finish(generation), change);
+        finished.unwrap();
+        let mut expected: Vec<_> = (6..10).map(|n| (format!("f-{n}"), 1)).collect();
+        expected.extend((0..6).map(|n| (format!("o-{n}"), 1)));
+        expected.push(("x".into(), 2));
+        assert_eq!(found(&world.process("reader")).await, Ok(expected));
+        let state = other.state().await.unwrap();
+        assert_eq!((state.live, state.building, state.products), (generation, None, 11));
+    });
+}
+
+#[test]
+fn of_two_rebuilds_the_later_one_counts_whoever_makes_it() {
+    test(async |world| {
+        let (one, other) = (world.process("one"), world.process("other"));
+        let first = one.begin().await.unwrap();
+        one.fill(first, &[listing("a", 1)]).await.unwrap();
+        let second = other.begin().await.unwrap();
+        assert!(second > first);
+        assert_eq!(one.fill(first, &[listing("a", 1)]).await, Err(SearchError::Superseded));
+        assert_eq!(one.finish(first).await, Err(SearchError::Superseded));
+        one.fill(second, &[listing("b", 1)]).await.unwrap();
+        other.finish(second).await.unwrap();
+        assert_eq!(one.finish(second).await, Err(SearchError::Superseded));
+        world.wait(5);
+        assert_eq!(found(&one).await, these(&[("b", 1)]));
+        // After the index was lost, nothing of its earlier life comes back.
+        world.s3.lock().objects.remove("index.db");
+        let third = other.begin().await.unwrap();
+        assert!(third > second);
+        other.finish(third).await.unwrap();
+        assert_eq!(found(&other).await, these(&[]));
+    });
+}

@@ -134,11 +134,11 @@ impl Bucket {
         }
     }
 
-    /// The names that begin with `prefix`, in order. None of them may need to be escaped.
-    pub(crate) async fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    /// The names that begin with `prefix` and come after `after`, in order. None of them may need to be escaped.
+    pub(crate) async fn names(&self, prefix: &str, after: &str) -> Result<Vec<String>, Failure> {
         let mut names: Vec<String> = Vec::new();
         loop {
-            let after = names.last().map_or("", String::as_str);
+            let after = names.last().map_or(after, String::as_str);
             let path = format!("/?list-type=2&max-keys={NAMES}&prefix={prefix}&start-after={after}");
             let answer = self.call("GET", &path, &[], Bytes::new(), self.timeout).await?;
             if answer.status().as_u16() != 200 {

@@ -136,6 +136,37 @@ fn of_several_writers_none_loses_anything() {
 }
 
 #[test]
+fn one_write_serves_all_who_meet() {
+    test(async |world| {
+        let writers: Vec<_> = (0..16).map(|n| world.process(&n.to_string())).collect();
+        let changes: Vec<_> = (0..16).map(|n| [put(&format!("p-{n}"), 1)]).collect();
+        let all = writers
+            .iter()
+            .zip(&changes)
+            .map(|(writer, change)| writer.apply(change));
+        for done in futures_util::future::join_all(all).await {
+            done.unwrap();
+        }
+        assert_eq!(found(&world.process("reader")).await.unwrap().len(), 16);
+        assert!(world.writes() <= 6, "{} writes", world.writes());
+        // Of one process too.
+        let before = world.writes();
+        let changes: Vec<_> = (0..16).map(|n| [put(&format!("p-{n}"), 2)]).collect();
+        for done in futures_util::future::join_all(changes.iter().map(|change| writers[0].apply(change))).await {
+            done.unwrap();
+        }
+        assert!(
+            found(&writers[0])
+                .await
+                .unwrap()
+                .iter()
+                .all(|(_, version)| *version == 2)
+        );
+        assert!(world.writes() - before <= 3, "{} writes", world.writes() - before);
+    });
+}
+
+#[test]
 fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
     test(async |world| {
         let (writer, reader) = (world.process("writer"), world.process("reader"));
@@ -278,8 +309,10 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
                     .unwrap();
             }
         };
+        let met = world.s3.count("put", "index.db", 412);
         let (finished, ()) = tokio::join!(one.finish(generation), change);
         finished.unwrap();
+        assert!(world.s3.count("put", "index.db", 412) > met, "they never met");
         let mut expected: Vec<_> = (6..10).map(|n| (format!("f-{n}"), 1)).collect();
         expected.extend((0..6).map(|n| (format!("o-{n}"), 1)));
         expected.push(("x".into(), 2));

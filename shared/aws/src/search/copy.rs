@@ -1,5 +1,6 @@
 //! The index as a file of this machine.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_smithy_types::byte_stream::ByteStream;
 use souk_core::{Clock, StoreError};
 use souk_local::SqliteFile;
-use souk_sql::{SEARCH_MIGRATIONS, SqlSearch};
+use souk_sql::{SEARCH_MIGRATIONS, SqlDriver as _, SqlError, SqlSearch, Statement, Value};
 
 use crate::call::Failure;
 use crate::s3;
@@ -57,8 +58,8 @@ impl Folder {
     }
 
     /// An index of nothing.
-    pub(super) fn empty(&self, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
-        Copy::open(self.path()?, None, clock)
+    pub(super) async fn empty(&self, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
+        Copy::open(self.path()?, None, clock).await
     }
 
     /// The object that has this tag.
@@ -67,23 +68,25 @@ impl Folder {
         let mut file = File::create(&path.0).map_err(failed)?;
         s3::read(body, |bytes| file.write_all(bytes).map_err(failed)).await?;
         drop(file);
-        let copy = Copy::open(path, Some(tag), clock)?;
+        let copy = Copy::open(path, Some(tag), clock).await?;
         copy.freeze()?;
         Ok(copy)
     }
 
     /// A copy to work on.
-    pub(super) fn copy(&self, of: &Copy, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
+    pub(super) async fn copy(&self, of: &Copy, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
         let path = self.path()?;
         std::fs::copy(&of.path.0, &path.0).map_err(failed)?;
-        Copy::open(path, None, clock)
+        Copy::open(path, None, clock).await
     }
 }
 
 impl Copy {
-    fn open(path: Removed, tag: Option<String>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    async fn open(path: Removed, tag: Option<String>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         // An older version of the market may have written it.
         let file = SqliteFile::open(&path.0, SEARCH_MIGRATIONS).map_err(failed)?;
+        let table = "CREATE TABLE IF NOT EXISTS included (name TEXT PRIMARY KEY) WITHOUT ROWID";
+        file.write(vec![Statement::new(table, Vec::new())]).await.map_err(sql)?;
         let file = Arc::new(file);
         Ok(Self {
             index: SqlSearch::new(file.clone(), clock),
@@ -93,9 +96,30 @@ impl Copy {
         })
     }
 
+    /// The names of the notes that it includes.
+    pub(super) async fn included(&self) -> Result<HashSet<String>, Failure> {
+        let names = Statement::new("SELECT name FROM included", Vec::new());
+        let rows = self.file.read(names).await.map_err(sql)?;
+        let name = |value| match value {
+            Value::Text(name) => Some(name),
+            _ => None,
+        };
+        Ok(rows.into_iter().flatten().filter_map(name).collect())
+    }
+
+    /// Notes that it includes a note, and forgets those before `oldest`.
+    pub(super) async fn include(&self, name: &str, oldest: String) -> Result<(), Failure> {
+        let statement = |sql, name: &str| Statement::new(sql, vec![name.into()]);
+        let batch = vec![
+            statement("INSERT OR IGNORE INTO included (name) VALUES (?1)", name),
+            statement("DELETE FROM included WHERE name < ?1", &oldest),
+        ];
+        self.file.write(batch).await.map_err(sql)
+    }
+
     /// Gives back what deleted rows have left empty.
     pub(super) fn compact(&self) -> Result<(), Failure> {
-        self.file.compact().map_err(|e| failed(format!("{e:?}")))
+        self.file.compact().map_err(sql)
     }
 
     /// The whole file.
@@ -104,7 +128,7 @@ impl Copy {
     }
 
     fn freeze(&self) -> Result<(), Failure> {
-        self.file.freeze().map_err(|e| failed(format!("{e:?}")))
+        self.file.freeze().map_err(sql)
     }
 
     /// It is the object with this tag now.
@@ -113,6 +137,10 @@ impl Copy {
         self.freeze()?;
         Ok(self)
     }
+}
+
+fn sql(error: SqlError) -> Failure {
+    failed(format!("{error:?}"))
 }
 
 /// A full disk, a file that is no database.

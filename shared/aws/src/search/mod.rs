@@ -8,15 +8,18 @@
 //! **Writing.** The newest object is copied, the change is made to the copy, and the copy takes the object's place under the
 //! condition that this is still the one it was made from (`If-Match`). Else somebody else was first, and it is done again from
 //! what they wrote. So a change is there whole or not at all, none is lost, and whoever dies before the end has done nothing.
-//! Calls of one process take turns; several processes get in each other's way, one write of all that meet counts.
 //!
-//! **Rebuilding.** See [`parts`].
+//! Whoever meets others leaves a note of its change beside the object ([`notes`]), and whoever writes next does all that is
+//! noted. So however many write at once, one or two writes of the object serve all.
+//!
+//! **Rebuilding.** See [`rebuild`].
 //!
 //! An object that was never there is an index of nothing, of generation 0. If it was removed, searches fail as if S3 did not
 //! answer, until somebody writes one.
 
 mod copy;
-mod parts;
+mod notes;
+mod rebuild;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +30,7 @@ use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, S
 use souk_core::{Clock, Random, StoreError, Timestamp};
 
 use self::copy::{Copy, Folder};
+use self::notes::Note;
 use crate::Settings;
 use crate::call::{Failure, patiently, pause};
 use crate::s3::{Bucket, Got, Only};
@@ -43,7 +47,9 @@ const PAUSE: i64 = 3_000;
 /// How long a copy serves that cannot be compared to the object, in milliseconds.
 const KEPT: i64 = 300_000;
 /// How often a change is made anew because others were first.
-const TRIES: u32 = 10;
+const TRIES: u32 = 8;
+/// Why it was not made in the end.
+const OTHERS: &str = "others kept writing it";
 
 /// An index in S3.
 pub struct S3Search {
@@ -78,14 +84,6 @@ enum Found {
     Nothing { once: bool },
     /// It is this.
     Copy(Copy),
-}
-
-/// What is done to a copy.
-#[derive(Clone, Copy)]
-enum Change<'a> {
-    Apply(&'a [IndexChange]),
-    Used(&'a [(String, u32)]),
-    Begin,
 }
 
 impl S3Search {
@@ -169,7 +167,7 @@ impl S3Search {
         let copy = match (found?, &known) {
             (Found::Same, _) => return Ok(false),
             (Found::Copy(copy), _) => copy,
-            (Found::Nothing { once: false }, None) => self.folder.empty(self.clock.clone())?,
+            (Found::Nothing { once: false }, None) => self.folder.empty(self.clock.clone()).await?,
             (Found::Nothing { once: false }, Some(copy)) if copy.tag.is_none() => return Ok(false),
             (Found::Nothing { .. }, _) => {
                 let why = "the object was removed".into();
@@ -202,7 +200,9 @@ impl S3Search {
             (Found::Same, Some(copy)) => return Ok(copy),
             (Found::Nothing { .. }, Some(copy)) if copy.tag.is_none() => return Ok(copy),
             (Found::Copy(copy), _) => copy,
-            (Found::Same | Found::Nothing { .. }, _) => self.folder.empty(self.clock.clone()).map_err(unavailable)?,
+            (Found::Same | Found::Nothing { .. }, _) => {
+                self.folder.empty(self.clock.clone()).await.map_err(unavailable)?
+            }
         };
         let copy = Arc::new(copy);
         // What was removed by others than us is not searched.
@@ -212,36 +212,49 @@ impl S3Search {
         Ok(copy)
     }
 
-    /// Makes a change until nobody else was first.
-    async fn change(&self, change: Change<'_>) -> Result<u64, SearchError> {
-        let _turn = self.turn.lock().await;
-        let mut noted = None;
+    /// Makes a change until nobody else was first, or somebody else has made it.
+    async fn change(&self, change: Note) -> Result<(), SearchError> {
+        let (_turn, mut noted) = match self.turn.try_lock() {
+            Ok(turn) => (turn, None),
+            Err(_) => {
+                let noted = self.leave(&change).await?;
+                (self.turn.lock().await, Some(noted))
+            }
+        };
         for attempt in 1..=TRIES {
             let base = self.base().await?;
-            if let Change::Apply(changes) = change
+            if let Some(name) = &noted
+                && base.included().await.map_err(unavailable)?.contains(name)
+            {
+                return Ok(());
+            }
+            if let Note::Apply(changes) = &change
                 && !base.index.is_news(changes).await?
             {
-                return Ok(0);
+                return Ok(());
             }
-            if let (Some(generation), Some(part)) = (base.index.state().await?.building, change.part())
-                && noted != Some(generation)
-            {
-                self.note(generation, &part).await?;
-                noted = Some(generation);
+            // Whoever finishes a rebuild asks the notes what has changed meanwhile.
+            let is_building = base.index.state().await?.building.is_some();
+            if noted.is_none() && (attempt > 1 || is_building) {
+                noted = Some(self.leave(&change).await?);
             }
-            let work = self.folder.copy(&base, self.clock.clone()).map_err(unavailable)?;
-            let done = match change {
-                Change::Apply(changes) => work.index.apply(changes).await.map(|()| 0),
-                Change::Used(texts) => work.index.used(texts).await.map(|()| 0),
-                Change::Begin => self.begin_in(&work).await,
-            };
-            let done = done?;
+            let work = self.work_on(&base).await?;
+            match &noted {
+                Some(name) => self.make_noted(&work, name).await?,
+                None => change.make(&work).await?,
+            }
             if self.publish(&base, work).await?.is_none() {
-                return Ok(done);
+                return Ok(());
             }
             pause(&*self.random, attempt).await;
         }
-        Err(SearchError::Unavailable("others kept writing it".into()))
+        Err(SearchError::Unavailable(OTHERS.into()))
+    }
+
+    /// A copy to work on.
+    async fn work_on(&self, base: &Copy) -> Result<Copy, SearchError> {
+        let copy = self.folder.copy(base, self.clock.clone()).await;
+        copy.map_err(unavailable)
     }
 
     /// Puts `work`, which was made from `base`, in its place; gives it back if something else stands there by now.
@@ -270,23 +283,23 @@ impl Search for S3Search {
     }
 
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
-        self.change(Change::Used(texts)).await.map(drop)
+        self.change(Note::Used(texts.to_vec())).await
     }
 
     async fn apply(&self, changes: &[IndexChange]) -> Result<(), SearchError> {
-        self.change(Change::Apply(changes)).await.map(drop)
+        self.change(Note::Apply(changes.to_vec())).await
     }
 
     async fn begin(&self) -> Result<u64, SearchError> {
-        self.change(Change::Begin).await
+        self.begin_generation().await
     }
 
     async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
-        self.fill_part(generation, listings).await
+        self.fill_generation(generation, listings).await
     }
 
     async fn finish(&self, generation: u64) -> Result<(), SearchError> {
-        self.finish_parts(generation).await
+        self.finish_generation(generation).await
     }
 
     async fn state(&self) -> Result<IndexState, SearchError> {

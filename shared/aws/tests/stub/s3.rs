@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
     /// What goes wrong with all calls.
     pub(crate) outage: Option<Fault>,
+    /// The next write of this name waits for another one of it.
+    pub(crate) held: Option<&'static str>,
     tags: u64,
 }
 
@@ -76,6 +78,16 @@ impl S3 {
         while let Some((head, body)) = request(&mut stream, &mut read).await {
             // Time for others to get in between.
             tokio::time::sleep(Duration::from_millis(1)).await;
+            let held = self
+                .lock()
+                .held
+                .take_if(|name| head.starts_with(&format!("put /bucket/{name} ")));
+            if let Some(name) = held {
+                let before = self.count("put", name, 200);
+                while self.count("put", name, 200) == before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
             let (status, tag, text) = match self.lock().answer(&head, body) {
                 Some(answer) => answer,
                 None => return,

@@ -1,5 +1,5 @@
-//! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, the search index as a
-//! file in S3, and the machine's own clock and randomness.
+//! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, the search index as a file in
+//! S3, and the machine's own clock and randomness.
 //!
 //! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
 

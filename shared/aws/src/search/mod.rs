@@ -23,6 +23,7 @@ mod rebuild;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -33,7 +34,7 @@ use self::copy::{Copy, Folder};
 use self::notes::Note;
 use crate::Settings;
 use crate::call::{Failure, patiently, pause};
-use crate::s3::{Bucket, Got, Only};
+use crate::s3::{Bucket, Got, Only, within};
 
 /// The object.
 const OBJECT: &str = "index.db";
@@ -42,6 +43,8 @@ const LOOK: i64 = 1_000;
 /// How much longer what was fetched serves than it took to fetch, so that a large index costs a searching Lambda at most a
 /// fifth of its time.
 const SHARE: i64 = 4;
+/// How long a search waits for a newer one.
+const LOOKING: Duration = Duration::from_secs(5);
 /// How long nobody looks again, in milliseconds, after one has looked in vain.
 const PAUSE: i64 = 3_000;
 /// How long a copy serves that cannot be compared to the object, in milliseconds.
@@ -157,11 +160,16 @@ impl S3Search {
     async fn look(&self) -> Result<bool, Failure> {
         let known = self.newest();
         let found = match &known {
-            // With something to go by it is tried twice, as a connection that was kept may be dead.
-            Some(_) => match self.fetch(known.as_deref()).await {
-                Err(Failure::Passing(_)) => self.fetch(known.as_deref()).await,
-                found => found,
-            },
+            // With something to go by it is tried twice, as a connection that was kept may be dead, and not for long.
+            Some(_) => {
+                let tried = within(LOOKING, async {
+                    match self.fetch(known.as_deref()).await {
+                        Err(Failure::Passing(_)) => self.fetch(known.as_deref()).await,
+                        found => found,
+                    }
+                });
+                tried.await.and_then(|found| found)
+            }
             None => patiently(&*self.random, || self.fetch(None)).await,
         };
         let copy = match (found?, &known) {

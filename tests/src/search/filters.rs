@@ -1,4 +1,4 @@
-//! Filters, facets, orders and pages, against [`oracle`](super::oracle).
+//! Filters, facets, orders and pages, against [`oracle`].
 
 use souk_core::search::{Field, Listing, Near, SearchError, SearchQuery, Sort};
 

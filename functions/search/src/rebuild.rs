@@ -141,6 +141,16 @@ pub async fn rebuild(platform: &Platform, progress: impl Fn(u64)) -> Result<Rebu
     }
 }
 
+/// Whether there is nothing in the index although there is in the market: it was lost, and not made anew yet.
+pub(crate) async fn is_lost(platform: &Platform) -> Result<bool, Problem> {
+    let state = platform.search.state().await.map_err(crate::unavailable)?;
+    if state.live > 0 || state.products > 0 {
+        return Ok(false);
+    }
+    let some = platform.documents.query(&Query::index(list(), 1)).await?;
+    Ok(!some.items.is_empty())
+}
+
 /// Has the index rebuilt if it was never built, or has been lost: it is empty, and the market is not. Says whether it is.
 pub async fn ensure(platform: &Platform) -> Result<bool, JobError> {
     let state = platform.search.state().await.map_err(failed)?;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_catalog::product::Product;
-use souk_core::search::{FacetCounts, Hit, MAX_WORDS, SearchError, SearchPage, Word, words};
+use souk_core::search::{FacetCounts, Hit, MAX_WORDS, SearchError, SearchPage, SearchQuery, Word, words};
 use souk_http::{Answer, Params, Problem, State, Viewer};
 
 use crate::highlight::Marker;
-use crate::{Memory, query, unavailable, usage};
+use crate::{Memory, query, rebuild, unavailable, usage};
 
 /// How many completions there are.
 const SUGGESTIONS: usize = 10;
@@ -90,12 +90,20 @@ pub(crate) async fn search(
     let query::Asked { mut query, paging } = query::read(&params, &*platform.documents).await?;
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
     query.tuning = memory.tuned.tuning(&platform, &asked).await;
-    let page = platform.search.search(&query).await.map_err(|error| match error {
-        SearchError::BadPlace => {
-            Problem::bad_parameter("cursor", "is not one that this list gave: begin again without it")
-        }
-        error => unavailable(error),
-    })?;
+    let page = if asked.is_empty() && !query.text.trim().is_empty() {
+        // Signs alone are in no product.
+        nothing(&query)
+    } else {
+        platform.search.search(&query).await.map_err(|error| match error {
+            SearchError::BadPlace => {
+                Problem::bad_parameter("cursor", "is not one that this list gave: begin again without it")
+            }
+            error => unavailable(error),
+        })?
+    };
+    if page.hits.is_empty() && rebuild::is_lost(&platform).await? {
+        return Err(unavailable(SearchError::Unavailable("it is being made anew".into())));
+    }
     let mut query_id = None;
     if !asked.is_empty() {
         let day = usage::day(began);
@@ -115,6 +123,18 @@ pub(crate) async fn search(
     let next = page.next.as_deref().map(|place| paging.cursor(place));
     let body = write(page, !query.facets.is_empty(), next.as_deref(), query_id.as_deref());
     Ok(viewer.answer(Answer::raw(body.map_err(|e| Problem::internal(e.to_string()))?)))
+}
+
+/// A page of nothing.
+fn nothing(query: &SearchQuery) -> SearchPage {
+    let none = |field: &String| FacetCounts {
+        field: field.clone(),
+        values: Vec::new(),
+    };
+    SearchPage {
+        facets: query.facets.iter().map(none).collect(),
+        ..SearchPage::default()
+    }
 }
 
 fn write(

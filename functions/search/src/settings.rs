@@ -177,6 +177,7 @@ pub(crate) async fn put(
         result => result?,
     };
     memory.tuned.forget();
+    platform.forget_searches();
     Ok(answer)
 }
 

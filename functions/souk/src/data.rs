@@ -51,13 +51,11 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     })
 }
 
-/// The search index. One that cannot be opened costs search alone; it is not replaced here, since that may be a matter of
-/// permissions.
+/// The search index. One that cannot be opened, for want of permissions say, costs search alone.
 fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
     match souk_local::open_search(path, clock) {
         Ok(index) => Arc::new(index),
         Err(why) => {
-            let why = format!("{why}; start without the file to have it made anew");
             eprintln!("search is off: {why}");
             Arc::new(NoSearch(Some(why)))
         }

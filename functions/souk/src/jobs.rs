@@ -255,8 +255,9 @@ mod tests {
                 while low.load(Ordering::SeqCst) < begun + 17 {
                     tokio::task::yield_now().await;
                 }
-                let before = low.load(Ordering::SeqCst);
                 platform.send(vec![message("test.high", Lane::High)]).await.unwrap();
+                // From when it waits.
+                let before = low.load(Ordering::SeqCst);
                 while high.load(Ordering::SeqCst) < turn {
                     tokio::task::yield_now().await;
                 }

@@ -87,6 +87,14 @@ impl Platform {
         self
     }
 
+    /// Has searches made anew that this instance keeps the answers of, because something changed that they go by and that is
+    /// not in the index.
+    pub fn forget_searches(&self) {
+        if let Some(cache) = &self.cache {
+            cache.forget_searches();
+        }
+    }
+
     /// Whether clients reach the market by TLS.
     pub(crate) fn is_https(&self) -> bool {
         self.settings.public_url.starts_with("https:")

@@ -5,6 +5,7 @@ mod queue;
 mod sqlite;
 mod system;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +36,26 @@ pub fn open_values(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteKeyValue,
 /// The `Search` port over an SQLite file.
 pub type SqliteSearch = SqlSearch<SqliteDriver>;
 
-/// Opens, creates or migrates the search index at `path`.
+/// Opens, creates or migrates the search index at `path`. A file that is damaged is set aside, as `….damaged`, and a new one
+/// takes its place: the index can be made anew.
 pub fn open_search(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteSearch, String> {
+    if sqlite::is_damaged(path) {
+        for part in ["", "-wal", "-shm"] {
+            let file = |end: &str| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(end);
+                name
+            };
+            match std::fs::rename(file(part), file(&format!(".damaged{part}"))) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(format!(
+                        "{} is damaged and cannot be set aside: {error}",
+                        path.display()
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
     Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
 }

@@ -11,15 +11,17 @@
 //! To begin and end a read transaction takes SQLite two file locks under a mutex of the whole process, more than all the
 //! rest of a small read. So a connection keeps its transaction open, and the next read goes on in it if nobody has
 //! committed since: then the beginning of the WAL index (`-shm`), which every commit of any process rewrites before it
-//! is acknowledged, is as it was. It does so from the second read on that finds nothing new. After each commit the writer ends the transactions of idle connections, so that none
-//! keeps the log from being moved into the database.
+//! is acknowledged, is as it was. It does so from the second read on that finds nothing new. After each commit, and each
+//! [`REST`] without one, the writing thread ends the transactions of idle connections, so that none keeps the log of this
+//! process or of another from being moved into the database.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::config::DbConfig;
@@ -30,6 +32,8 @@ use tokio::sync::oneshot;
 
 /// How many batches one transaction takes at most.
 const GROUP: usize = 64;
+/// How long an idle connection may keep its transaction open at most.
+const REST: Duration = Duration::from_secs(1);
 /// How many batches may wait; more are refused at once.
 const WAITING: usize = 4096;
 
@@ -188,6 +192,24 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Whether the file is there and no sound database. Reads all of it.
+pub(crate) fn is_damaged(path: &Path) -> bool {
+    if !path.exists() {
+        return false;
+    }
+    let check = || {
+        let connection = Connection::open(path)?;
+        connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0))
+    };
+    match check() {
+        Ok(found) => found != "ok",
+        Err(error) => matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        ),
+    }
+}
+
 /// Applies the migrations that the file has not had; `user_version` counts them.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -224,7 +246,17 @@ pub(crate) fn rows(connection: &Connection, statement: &Statement) -> rusqlite::
 
 /// The writer's life: until every driver that could send to it is gone.
 fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)>, idle: &Readers) {
-    while let Ok(first) = waiting.recv() {
+    // One that fails to end its transaction is of no more use.
+    let end_idle = || lock(idle).retain_mut(|reader| reader.end().is_ok());
+    loop {
+        let first = match waiting.recv_timeout(REST) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                end_idle();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(GROUP - 1));
         let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
@@ -233,8 +265,7 @@ fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)
             let _ = connection.execute_batch("ROLLBACK");
             vec![Err(failed(error)); batches.len()]
         });
-        // One that fails to end its transaction is of no more use.
-        lock(idle).retain_mut(|reader| reader.end().is_ok());
+        end_idle();
         for (reply, result) in replies.into_iter().zip(results) {
             // Whoever asked may be gone; what was written stays written.
             let _ = reply.send(result);

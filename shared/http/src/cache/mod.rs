@@ -183,6 +183,11 @@ impl Cached {
         self.clock.now().as_millisecond()
     }
 
+    /// Lets nothing that was found be answered again.
+    pub(crate) fn forget_searches(&self) {
+        self.purge(&[Tag::SEARCH, Tag::SUGGEST]);
+    }
+
     fn purge(&self, tags: &[Tag]) {
         self.memory.purge(tags);
     }

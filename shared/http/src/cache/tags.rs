@@ -22,9 +22,9 @@ pub(crate) struct Tag(pub(crate) u64);
 
 impl Tag {
     /// What the search index finds.
-    const SEARCH: Tag = Tag(1);
+    pub(super) const SEARCH: Tag = Tag(1);
     /// What it completes.
-    const SUGGEST: Tag = Tag(2);
+    pub(super) const SUGGEST: Tag = Tag(2);
 
     fn key(key: &Key) -> Self {
         Self(xxh3_64_with_seed(

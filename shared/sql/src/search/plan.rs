@@ -2,7 +2,7 @@
 //!
 //! The weights put the fields into at most three groups: the heaviest, all but the lightest, all that are searched. Level 1
 //! has all words of the query in the first group, level 2 in the second and not level 1, and so on. The last level has all
-//! words anywhere, or anything that stands for them.
+//! words anywhere, or anything that stands for them; not a last word of one letter, which may become any word.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ struct Choice {
     /// Stems in a row, any of these rows.
     typed: Vec<Vec<String>>,
     all: Vec<Vec<String>>,
+    /// A last word of one letter: the beginning of anything, so that what has the other words matches too.
+    begun_only: bool,
 }
 
 impl Plan {
@@ -44,7 +46,8 @@ impl Plan {
                 .iter()
                 .map(|letters| all_of(letters, choices.iter().map(|choice| &choice.typed)))
                 .collect();
-            let widest = all_of(last, choices.iter().map(|choice| &choice.all));
+            let needed = |choice: &&Choice| !choice.begun_only || choices.len() == 1;
+            let widest = all_of(last, choices.iter().filter(needed).map(|choice| &choice.all));
             if words.last() != Some(&widest) {
                 words.push(widest);
             }
@@ -126,7 +129,8 @@ pub(super) fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
             Part::Word { plain, stem, last } => Some(Asked {
                 plain: plain.clone(),
                 stem: stem.clone(),
-                last: *last,
+                // If nothing has all words as they are, each may be a beginning.
+                last: *last || doubted,
                 doubted,
             }),
             Part::Phrase(_) => None,
@@ -142,8 +146,9 @@ fn choices(parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool, tuning: &Tu
             Part::Phrase(stems) => Choice {
                 typed: vec![stems.clone()],
                 all: vec![stems.clone()],
+                begun_only: false,
             },
-            Part::Word { stem, .. } => {
+            Part::Word { plain, stem, last } => {
                 let nothing = Arc::default();
                 let meaning: &Meaning = meanings.next().unwrap_or(&nothing);
                 let synonyms = synonyms(stem, tuning);
@@ -164,6 +169,7 @@ fn choices(parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool, tuning: &Tu
                 Choice {
                     typed: rows(typed),
                     all: rows(all),
+                    begun_only: *last && plain.len() == 1,
                 }
             }
         })

@@ -1,6 +1,8 @@
 //! Finding products. Every word that matters is a test's own, since all of them share a market.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use souk_tests::client::{Client, market, unique};
@@ -18,22 +20,34 @@ pub(crate) fn word() -> String {
     digits.into_iter().take(12).map(letter).collect()
 }
 
-/// The ids that a query finds, once they are these: in this order, or in any if `sorted` is false.
+/// Asks until `done` says so of every answer for as long as the instances of a host may differ: `SOUK_TEST_LAG` milliseconds,
+/// if it is set.
+async fn settled(who: &Client, query: &str, done: impl Fn(&Value) -> bool) {
+    let lag = std::env::var("SOUK_TEST_LAG").map_or(0, |text| text.parse().unwrap());
+    let since = Cell::new(None);
+    who.until(&format!("/v1/search?limit=100&{query}"), |page| {
+        since.set(done(page).then(|| since.get().unwrap_or_else(Instant::now)));
+        since
+            .get()
+            .is_some_and(|since| since.elapsed() >= Duration::from_millis(lag))
+    })
+    .await;
+}
+
+/// A query finds these, in any order, at last.
 pub(crate) async fn finds(who: &Client, query: &str, expected: &[&Value]) {
     let expected: BTreeSet<&str> = expected.iter().map(|product| text(product, "id")).collect();
-    who.until(&format!("/v1/search?limit=100&{query}"), |page| {
+    settled(who, query, |page| {
         let found = ids(page["items"].as_array().unwrap());
         found.len() == expected.len() && found.into_iter().collect::<BTreeSet<_>>() == expected
     })
     .await;
 }
 
+/// A query finds these in this order, at last.
 pub(crate) async fn finds_in_order(who: &Client, query: &str, expected: &[&Value]) {
     let expected: Vec<&str> = expected.iter().map(|product| text(product, "id")).collect();
-    who.until(&format!("/v1/search?limit=100&{query}"), |page| {
-        ids(page["items"].as_array().unwrap()) == expected
-    })
-    .await;
+    settled(who, query, |page| ids(page["items"].as_array().unwrap()) == expected).await;
 }
 
 #[tokio::test]

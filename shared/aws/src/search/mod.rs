@@ -247,9 +247,9 @@ impl S3Search {
                 noted = Some(self.leave(&change).await?);
             }
             let work = self.work_on(&base).await?;
-            match &noted {
-                Some(name) => self.make_noted(&work, name).await?,
-                None => change.make(&work).await?,
+            self.make_noted(&work, noted.as_deref()).await?;
+            if noted.is_none() {
+                change.make(&work).await?;
             }
             if self.publish(&base, work).await?.is_none() {
                 return Ok(());

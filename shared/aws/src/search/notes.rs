@@ -98,17 +98,21 @@ impl S3Search {
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    /// Makes a change of which there is a note, and those that others have noted lately.
-    pub(super) async fn make_noted(&self, work: &Copy, own: &str) -> Result<(), SearchError> {
+    /// Makes the changes that others have noted lately, and `own`. Whoever writes does so, also if nobody was in its way: so
+    /// who leaves a note waits for the second write from then on at most.
+    pub(super) async fn make_noted(&self, work: &Copy, own: Option<&str>) -> Result<(), SearchError> {
         let recent = self.now().as_millisecond().saturating_sub(RECENT);
-        let included = work.included().await.map_err(unavailable)?;
         let mut names = self.names(CHANGES, &Self::name(CHANGES, recent, "")).await?;
-        names.retain(|name| name != own && !included.contains(name));
+        if names.is_empty() && own.is_none() {
+            return Ok(());
+        }
+        let included = work.included().await.map_err(unavailable)?;
+        names.retain(|name| Some(&**name) != own && !included.contains(name));
         names.truncate(MOST);
-        names.push(own.to_owned());
+        names.extend(own.map(str::to_owned));
         // Of two changes of one version the later one counts.
         names.sort_unstable();
-        self.make_all(work, &names, |name| name == own).await
+        self.make_all(work, &names, |name| Some(name) == own).await
     }
 
     /// Makes changes of which there are notes, of some only if they can be read.

@@ -1,5 +1,7 @@
 //! Finding products. Every word that matters is a test's own, since all of them share a market.
 
+#![expect(clippy::disallowed_methods, reason = "tests run on a real machine")]
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

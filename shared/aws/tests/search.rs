@@ -299,7 +299,15 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
                 .unwrap();
         }
         assert_eq!(world.writes(), before + 1);
+        world.wait(1);
         other.apply(&[put("x", 2), gone("late", 2)]).await.unwrap();
+        // Of one version the later one counts: its votes have changed.
+        let body = "{\"votes\":1}".to_owned();
+        let voted = Listing {
+            body: body.clone(),
+            ..listing("f-9", 1)
+        };
+        other.apply(&[IndexChange::Put(Box::new(voted))]).await.unwrap();
         // After it was put together, and before it is written.
         world.s3.lock().held = Some("index.db");
         let change = async {
@@ -316,6 +324,12 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
         expected.extend((0..6).map(|n| (format!("o-{n}"), 1)));
         expected.push(("x".into(), 2));
         assert_eq!(found(&world.process("reader")).await, Ok(expected));
+        let query = SearchQuery {
+            limit: 100,
+            ..SearchQuery::default()
+        };
+        let hits = other.search(&query).await.unwrap().hits;
+        assert!(hits.iter().any(|hit| hit.product == "f-9" && hit.body == body));
         let state = other.state().await.unwrap();
         assert_eq!((state.live, state.building, state.products), (generation, None, 11));
     });

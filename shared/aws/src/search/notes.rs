@@ -19,7 +19,7 @@ use crate::call::{Failure, patiently};
 use crate::s3::{self, Got, Only};
 
 /// What the names of changes begin with, and how old those may be that are made for others, in milliseconds.
-const CHANGES: &str = "note-change-";
+pub(super) const CHANGES: &str = "note-change-";
 const RECENT: i64 = 60_000;
 /// How many of them are made in one write.
 const MOST: usize = 50;

@@ -1,8 +1,9 @@
 //! Rebuilding the index without writing all of it for each of its parts.
 //!
 //! `begin` notes in the object that a generation is being built; `fill` leaves what it is given as a [note](super::notes);
-//! `finish` makes the generation of all these and puts it in the place of the object. If others have written the object
-//! meanwhile, their changes are in notes, and these are all that has to be done again.
+//! `finish` makes the generation of all these, and of the changes meanwhile, in the order of time, and puts it in the place
+//! of the object. If others have written the object since, their changes are in notes, and these are all that has to be done
+//! again.
 //!
 //! **Atomicity.** Only the last write lets the new generation answer; whoever dies before it has done nothing.
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use souk_core::search::{Listing, Search as _, SearchError};
 
 use super::copy::Copy;
-use super::notes::Note;
+use super::notes::{CHANGES, Note};
 use super::{OTHERS, S3Search, TRIES, unavailable};
 use crate::call::pause;
 
@@ -76,15 +77,7 @@ impl S3Search {
         let _turn = self.turn.lock().await;
         let mut base = self.building(generation).await?;
         let mut work = self.work_on(&base).await?;
-        let names = self.names(&parts(generation), "").await?;
-        for names in names.chunks(PARTS) {
-            for note in self.notes(names).await? {
-                let Some(Note::Fill(listings)) = note else {
-                    return Err(SearchError::Unavailable("a part of the rebuild cannot be read".into()));
-                };
-                work.index.fill(generation, &listings).await?;
-            }
-        }
+        self.put_together(generation, &work).await?;
         work.index.finish(generation).await?;
         work.compact().map_err(unavailable)?;
         for attempt in 1..=TRIES {
@@ -101,5 +94,36 @@ impl S3Search {
             self.make_all(&work, &more, |_| true).await?;
         }
         Err(SearchError::Unavailable(OTHERS.into()))
+    }
+
+    /// Fills a generation with its parts. What has changed meanwhile is there already; it is made again in between, since of two
+    /// listings of one version the later one counts.
+    async fn put_together(&self, generation: u64, work: &Copy) -> Result<(), SearchError> {
+        let prefix = parts(generation);
+        let parts = self.names(&prefix, "").await?;
+        let made = work.included().await.map_err(unavailable)?;
+        let since = |name: &str, prefix: &str| name.strip_prefix(prefix).map(str::to_owned);
+        let Some(first) = parts.first().and_then(|name| since(name, &prefix)) else {
+            return Ok(());
+        };
+        let changes = made.into_iter().filter_map(|name| Some((since(&name, CHANGES)?, name)));
+        let changes = changes.filter(|(time, _)| *time >= first);
+        let parts = parts
+            .into_iter()
+            .filter_map(|name| Some((since(&name, &prefix)?, name)));
+        let mut all: Vec<(String, String)> = parts.chain(changes).collect();
+        all.sort_unstable();
+        let names: Vec<String> = all.into_iter().map(|(_, name)| name).collect();
+        for names in names.chunks(PARTS) {
+            for note in self.notes(names).await? {
+                match note {
+                    Some(Note::Fill(listings)) => work.index.fill(generation, &listings).await?,
+                    Some(Note::Apply(changes)) => work.index.apply(&changes).await?,
+                    Some(Note::Used(_)) => {}
+                    None => return Err(SearchError::Unavailable("a part of the rebuild cannot be read".into())),
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub mod event;
 mod queue_event;
 
 use std::env;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -110,12 +111,29 @@ fn required(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
 }
 
-/// The search index. A Lambda may write nowhere but to `/tmp`.
+/// The search index, with its copies where a Lambda may write.
 fn index(aws: &souk_aws::Settings) -> Result<Arc<dyn Search>, String> {
     let bucket = required("SOUK_SEARCH_BUCKET")?;
-    let folder = env::temp_dir().join(format!("souk-search-{}", std::process::id()));
+    let folder = env::temp_dir();
+    sweep(&folder);
+    let folder = folder.join(format!("{COPIES}{}", std::process::id()));
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     Ok(Arc::new(S3Search::new(aws, &bucket, &folder, clock, random)))
+}
+
+/// What the name of a folder of copies begins with, before the id of its process.
+const COPIES: &str = "souk-search-";
+
+/// Removes what processes have left that ended before they could: a Lambda keeps its `/tmp` when it starts anew.
+fn sweep(folder: &Path) {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let is_left = |id: &str| id.parse::<u32>().is_ok() && !Path::new("/proc").join(id).exists();
+        if name.strip_prefix(COPIES).is_some_and(is_left) {
+            // Somebody else may be at it.
+            let _ = std::fs::remove_dir_all(folder.join(name));
+        }
+    }
 }
 
 struct Host {
@@ -200,6 +218,20 @@ mod tests {
         let listed = SUBSCRIPTIONS.concat();
         assert!(own.iter().all(|subscription| listed.contains(subscription)), "{own:?}");
         assert_eq!(own.len(), listed.len());
+    }
+
+    #[test]
+    fn only_what_ended_processes_have_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!("{COPIES}{}", std::process::id());
+        for name in ["souk-search-4294967295", &own, "souk-search-x", "other-4294967295"] {
+            std::fs::create_dir_all(folder.path().join(name).join("a")).unwrap();
+        }
+        sweep(folder.path());
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["other-4294967295", &own, "souk-search-x"]);
     }
 
     /// API Gateway takes the route that says a whole path, then the one whose beginning is the longest, then `$default`.

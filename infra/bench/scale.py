@@ -27,6 +27,11 @@ READS = {
     "list by price": "/v1/products?limit=20&sort=price",
     "list include": "/v1/products?limit=20&include=category,author,vendor",
     "list deep": "/v1/products?limit=20&cursor={cursor}",
+    "search": "/v1/search?q={lamp|brass|kettle|glass|painted|carpet|istanbul|linen|camera|radio}",
+    "search two words": "/v1/search?q={oil lamp|rare steel|city bike|wooden chair|silver ring|copper kettle|leather bag}",
+    "search category": "/v1/search?category=lamps&q={brass|glass|painted|rare}",
+    "search typo": "/v1/search?q={lammp|kettel|istambul|camra|capret}",
+    "suggest": "/v1/search/suggest?q={la|bra|ket|pain|istan|city b|rare st}",
 }
 
 
@@ -49,7 +54,7 @@ class Market:
 
     def load(self, read, options, seconds):
         template = READS[read]
-        paths = [template]
+        paths = bench.expand(template)
         for name, values in self.known.items():
             if name in template:
                 paths = [template.replace(name, value) for value in values]
@@ -62,6 +67,7 @@ def parse():
     parser.add_argument("--souk", default=f"{compare.ROOT}/target/release/souk", metavar="BINARY")
     parser.add_argument("--small", type=int, default=1_000, help="products in the one market")
     parser.add_argument("--large", type=int, default=100_000, help="products in the other")
+    parser.add_argument("--reads", type=lambda text: text.split(","), default=list(READS), help=f"of {', '.join(READS)}")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=int, default=3, help="of one run")
     parser.add_argument("--runs", type=int, default=5, help="of each read in each market; medians count")
@@ -79,10 +85,10 @@ def main():
         markets = []
         for size in (options.small, options.large):
             settings = argparse.Namespace(
-                products=size, souk=options.souk, scenarios=[], souk_get=None, souk_list=None
+                products=size, souk=options.souk, scenarios=[], souk_get=None, souk_list=None, souk_search=None
             )
             markets.append(Market(stack.enter_context(compare.souk(settings)), size))
-        for read in READS:
+        for read in options.reads:
             runs = {market: [] for market in markets}
             for market in markets:
                 market.load(read, options, 1)

@@ -9,9 +9,9 @@
 //! both, so nothing that changes during a rebuild is missed, and nothing removed comes back by a late `fill`.
 //!
 //! **What matches.** Every word of the query, or something that stands for it: a word of which it is the beginning (the
-//! last word; any, if no product has all words as they are), a synonym, or, if no product has the word or none has all of
-//! them, words one edit away (two from eight letters on). A last word of one letter may be the beginning of anything, and
-//! demands nothing. Between quotes: these words in this order. Filters of one field widen each other, fields narrow each other.
+//! last word only), a synonym, or, if no product has the word or none has all of them, words one edit away (two from eight
+//! letters on). A last word of one letter may be the beginning of anything, and demands nothing. Between quotes: these words
+//! in this order. Filters of one field widen each other, fields narrow each other.
 //!
 //! **Order.** By [`Sort::Relevance`]: products that have the words in their weightier fields first, and where that is
 //! equal by [`Listing::rank`], highest first. This order can be read from the index from the top, so a page costs the same

@@ -129,8 +129,7 @@ pub(super) fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
             Part::Word { plain, stem, last } => Some(Asked {
                 plain: plain.clone(),
                 stem: stem.clone(),
-                // If nothing has all words as they are, each may be a beginning.
-                last: *last || doubted,
+                last: *last,
                 doubted,
             }),
             Part::Phrase(_) => None,

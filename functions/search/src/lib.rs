@@ -24,6 +24,7 @@ mod settings;
 mod usage;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::{Method, StatusCode};
 use souk_core::search::{INDEX, SearchError};
@@ -58,6 +59,8 @@ const CHECK_SECONDS: i64 = 300;
 struct Memory {
     tuned: settings::Tuned,
     usage: usage::Usage,
+    /// Whether the index is known to have been there: then nothing found is nothing there.
+    built: AtomicBool,
 }
 
 /// The function's rows and its work.

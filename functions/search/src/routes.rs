@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use souk_catalog::product::Product;
@@ -101,8 +102,11 @@ pub(crate) async fn search(
             error => unavailable(error),
         })?
     };
-    if page.hits.is_empty() && rebuild::is_lost(&platform).await? {
-        return Err(unavailable(SearchError::Unavailable("it is being made anew".into())));
+    if !memory.built.load(Ordering::Relaxed) {
+        if page.hits.is_empty() && rebuild::is_lost(&platform).await? {
+            return Err(unavailable(SearchError::Unavailable("it is being made anew".into())));
+        }
+        memory.built.store(true, Ordering::Relaxed);
     }
     let mut query_id = None;
     if !asked.is_empty() {

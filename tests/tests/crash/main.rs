@@ -89,13 +89,16 @@ async fn a_loss_of_power_takes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn less_than_full_would_lose() {
     let Some(binary) = testing_binary() else { return };
-    let tally = campaign(&binary, 1, 1, Loss::Power("NORMAL")).await;
+    // A round may end while SQLite has just synced all there is, as it does now and then: the first that takes something
+    // is the last. What it takes may be a vote.
+    let tally = campaign(&binary, 20, 1, Loss::Power("NORMAL")).await;
     say(&format!(
-        "kill -9, synchronous=NORMAL: {} acknowledged writes, {} products missed",
+        "kill -9, synchronous=NORMAL: {} acknowledged writes, {} products missed, {} faults",
         tally.acknowledged,
-        tally.lost.len()
+        tally.lost.len(),
+        tally.faults.len()
     ));
-    assert!(!tally.lost.is_empty());
+    assert!(!tally.lost.is_empty() || !tally.faults.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,9 @@
 //! The `Documents` port: versioned JSON documents, read strongly, written atomically.
 //!
 //! **Consistency.** A `get` sees every commit that was acknowledged before it began. A `query` sees an index as one
-//! commit left it, and never names a document that is gone; an adapter may let it lag by milliseconds. A `commit`
-//! happens whole or not at all, whatever fails and whenever.
+//! commit left it, and never names a document that is gone; an adapter may let it lag by milliseconds. Both may lag by
+//! seconds where the task is [relaxed](crate::freshness). A `commit` happens whole or not at all, whatever fails and
+//! whenever.
 //!
 //! **Shape.** It is DynamoDB's, because that one scales without a ceiling and SQL gets it cheaply; the reverse is not
 //! true. A document lives at a [`Key`] (partition and sort). Partitions can be read in order. Beside them a document may

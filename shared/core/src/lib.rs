@@ -8,6 +8,7 @@ pub mod clock;
 pub mod documents;
 pub mod event;
 pub mod fact;
+pub mod freshness;
 pub mod id;
 pub mod key_value;
 pub mod kind;

@@ -17,6 +17,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use souk_core::Role;
+use souk_core::freshness::relaxed;
 #[cfg(feature = "openapi")]
 use utoipa::openapi::RefOr;
 
@@ -24,6 +25,7 @@ use crate::body::Payload;
 use crate::cache::Wanted;
 use crate::client::ClientAddress;
 use crate::idempotency::Once;
+use crate::viewer::carries_credential;
 use crate::work::schedule::Schedule;
 use crate::work::{Job, Subscription};
 use crate::{FieldError, Platform, Problem, viewer};
@@ -301,15 +303,17 @@ async fn enforce(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let wanted = parts.extensions.remove::<Wanted>();
+    let shared = matches!(policy.cache, Cache::Public { .. }) && !carries_credential(&parts.headers);
     let mut response = match admit(&mut parts, &platform, policy).await {
         Ok(None) => match (policy.cache, wanted, &platform.cache) {
             // What everyone shall be answered is made of what was asked for, and not of who asks.
             (Cache::Public { .. }, Some(Wanted(key)), Some(cache)) => {
                 parts.headers.clear();
                 parts.extensions.remove::<ClientAddress>();
-                let make = next.run(Request::from_parts(parts, body));
+                let make = relaxed(next.run(Request::from_parts(parts, body)));
                 cache.fill(&key, policy, &platform, make).await
             }
+            _ if shared => relaxed(next.run(Request::from_parts(parts, body))).await,
             _ => next.run(Request::from_parts(parts, body)).await,
         },
         Ok(Some(answer)) => answer.into_response(),

@@ -151,6 +151,8 @@ impl IntoResponse for Answer {
         let mut response = Response::new(axum::body::Body::from(self.body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        // All that an answer has in the end, so that the map need not grow on the way.
+        headers.reserve(16);
         match self.content_type.as_str() {
             "" => {}
             "application/json" => {

@@ -82,6 +82,13 @@ struct Escaped<'a, 'w>(&'a mut Writer<'w>);
 
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly everything: ids, routes, numbers.
+        if text
+            .bytes()
+            .all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\')
+        {
+            return self.0.write_str(text);
+        }
         for piece in text.split_inclusive(|c: char| c == '"' || c == '\\' || c.is_control()) {
             let mut chars = piece.chars();
             match chars.next_back() {

@@ -1,6 +1,6 @@
 //! [`SqlDocuments`]: the port, statement by statement.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use souk_core::documents::{MAX_KEYS, Source};
@@ -32,6 +32,30 @@ impl<D: SqlDriver> SqlDocuments<D> {
 
 /// What [`document`] reads behind the key.
 const COLUMNS: &str = "d.version, d.body, d.counters, d.expires_at";
+
+/// The queries of a page, by [`page_of`]; put together once.
+static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let page = |n: usize| {
+        let (sort, key, from) = if n & 4 == 0 {
+            ("d.sk", "", "documents d WHERE d.pk")
+        } else {
+            let from = "entries e CROSS JOIN documents d ON d.id = e.document WHERE e.name";
+            ("e.sort", ", d.pk, d.sk", from)
+        };
+        let order = if n & 2 == 0 { "ASC" } else { "DESC" };
+        let lower = if n & 1 == 0 { ">" } else { ">=" };
+        // A blob sorts after every text, so x'' stands for "no end".
+        format!(
+            "SELECT {sort}{key}, {COLUMNS} FROM {from} = ?1 AND {sort} {lower} ?2 AND {sort} < coalesce(?3, x'') \
+             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
+        )
+    };
+    (0..8).map(page).collect()
+});
+
+fn page_of(is_index: bool, descending: bool, from_there: bool) -> usize {
+    usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
+}
 
 #[async_trait]
 impl<D: SqlDriver> Documents for SqlDocuments<D> {
@@ -73,32 +97,21 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         query.check()?;
-        let (name, sort, key, from) = match &query.source {
-            Source::Index(name) => (
-                name,
-                "e.sort",
-                ", d.pk, d.sk",
-                "entries e CROSS JOIN documents d ON d.id = e.document WHERE e.name",
-            ),
-            Source::Partition(pk) => (pk, "d.sk", "", "documents d WHERE d.pk"),
+        let (name, is_index) = match &query.source {
+            Source::Index(name) => (name, true),
+            Source::Partition(pk) => (pk, false),
         };
         // One bound on each side. Of two on one side SQLite seeks by one and reads on to the other, so that the cost of a
         // page would grow with how deep it is.
         let (prefix, end) = query.bounds();
-        let (mut at_least, mut lower, mut upper) = (">=", prefix, end.as_deref());
+        let (mut from_there, mut lower, mut upper) = (true, prefix, end.as_deref());
         if let Some(after) = query.after.as_deref() {
             if query.descending {
                 upper = Some(upper.map_or(after, |end| end.min(after)));
             } else if after >= lower {
-                (at_least, lower) = (">", after);
+                (from_there, lower) = (false, after);
             }
         }
-        // A blob sorts after every text, so x'' stands for "no end".
-        let order = if query.descending { "DESC" } else { "ASC" };
-        let sql = format!(
-            "SELECT {sort}{key}, {COLUMNS} FROM {from} = ?1 AND {sort} {at_least} ?2 AND {sort} < coalesce(?3, x'') \
-             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
-        );
         // One more than asked for tells whether anything follows.
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
         let args = vec![
@@ -108,6 +121,8 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             self.now(),
             limit.into(),
         ];
+        let sql = PAGES.get(page_of(is_index, query.descending, from_there));
+        let sql = sql.map_or("", String::as_str);
         let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
         let mut page = Page {
             items: Vec::with_capacity(rows.len()),

@@ -2,13 +2,15 @@
 //!
 //! **Reads** are strongly consistent, of the table itself; there is no secondary index. An index is a partition of
 //! entries: one `Query` reads them, one `BatchGetItem` their documents. Those are two moments: a document that changes
-//! between them is answered as it became, and one that goes is left out.
+//! between them is answered as it became, and one that goes is left out. [Relaxed](souk_core::freshness) reads are
+//! eventually consistent, at half the price, unless this process has committed in the last [`SETTLED`] milliseconds.
 //!
 //! **A commit** is one `TransactWriteItems`, which happens whole or not at all. It carries a request token of its own:
 //! an attempt whose answer is lost is made again under the same token, and DynamoDB does not repeat what it has done.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -18,6 +20,7 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem,
 };
 use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
+use souk_core::freshness::is_relaxed;
 use souk_core::{
     Change, Clock, Commit, Condition, Document, Documents, Item, Key, Page, Query, Random, StoreError, random,
 };
@@ -27,12 +30,17 @@ use crate::call::{ATTEMPTS, Failure, failure, patiently, pause, transaction_fail
 use crate::item::{self, document, document_key, document_partition, entry, entry_partition, primary, take_text};
 use crate::transaction::Transaction;
 
+/// When all replicas have a commit, in milliseconds: DynamoDB says "usually within one second".
+const SETTLED: i64 = 5_000;
+
 /// Documents in a DynamoDB table.
 pub struct DynamoDocuments {
     client: Client,
     table: String,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// When this process last committed, in milliseconds since 1970.
+    committed: AtomicI64,
 }
 
 impl DynamoDocuments {
@@ -43,7 +51,17 @@ impl DynamoDocuments {
             table: table.into(),
             clock,
             random,
+            committed: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Whether a read of this moment has to be strongly consistent.
+    fn is_strict(&self) -> bool {
+        !is_relaxed() || self.millis() < self.committed.load(Ordering::Acquire).saturating_add(SETTLED)
+    }
+
+    fn millis(&self) -> i64 {
+        self.clock.now().as_millisecond()
     }
 
     /// Creates the table if there is none. For emulators: in the cloud, `template.yaml` declares it.
@@ -70,7 +88,7 @@ impl DynamoDocuments {
     }
 
     /// The documents at these keys, which must all differ.
-    async fn read(&self, keys: HashSet<&Key>) -> Result<HashMap<Key, Document>, StoreError> {
+    async fn read(&self, keys: HashSet<&Key>, strict: bool) -> Result<HashMap<Key, Document>, StoreError> {
         let now = self.clock.now();
         let mut found = HashMap::with_capacity(keys.len());
         let mut missing: Vec<_> = keys.into_iter().map(document_key).collect();
@@ -85,7 +103,7 @@ impl DynamoDocuments {
             attempt += 1;
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(missing))
-                .consistent_read(true);
+                .consistent_read(strict);
             let call = self
                 .client
                 .batch_get_item()
@@ -112,7 +130,12 @@ impl DynamoDocuments {
     }
 
     /// The items of partition `pk` that `query` asks for, and where to go on.
-    async fn range(&self, pk: String, query: &Query) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
+    async fn range(
+        &self,
+        pk: String,
+        query: &Query,
+        strict: bool,
+    ) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
         // DynamoDB starts after any key that could be in the range. What is before it starts at its beginning, and after
         // what is behind it nothing follows.
         let after = match &query.after {
@@ -132,7 +155,7 @@ impl DynamoDocuments {
             .expression_attribute_values(":prefix", item::text(item::sort(&query.prefix)))
             .set_exclusive_start_key(after)
             .scan_index_forward(!query.descending)
-            .consistent_read(true)
+            .consistent_read(strict)
             .limit(limit);
         let answer = patiently(&*self.random, || {
             let call = call.clone();
@@ -177,17 +200,19 @@ impl Documents for DynamoDocuments {
         }
         // DynamoDB refuses keys that are too long; there is nothing at them.
         let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;
-        let found = self.read(keys.iter().filter(possible).collect()).await?;
+        let strict = self.is_strict();
+        let found = self.read(keys.iter().filter(possible).collect(), strict).await?;
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         query.check()?;
+        let strict = self.is_strict();
         let mut page = Page::default();
         match &query.source {
             Source::Partition(pk) => {
                 let now = self.clock.now();
-                let (items, next) = self.range(document_partition(pk), query).await?;
+                let (items, next) = self.range(document_partition(pk), query, strict).await?;
                 page.next = next;
                 for item in items {
                     if let Some(document) = document(item, now)? {
@@ -197,10 +222,10 @@ impl Documents for DynamoDocuments {
                 }
             }
             Source::Index(name) => {
-                let (items, next) = self.range(entry_partition(name), query).await?;
+                let (items, next) = self.range(entry_partition(name), query, strict).await?;
                 page.next = next;
                 let entries = items.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-                let found = self.read(entries.iter().map(|(_, key)| key).collect()).await?;
+                let found = self.read(entries.iter().map(|(_, key)| key).collect(), strict).await?;
                 for (sort, key) in entries {
                     if let Some(document) = found.get(&key).cloned() {
                         page.items.push(Item { sort, document });
@@ -226,11 +251,16 @@ impl Documents for DynamoDocuments {
         // The puts under `Any` that found an expired document. That is rare, so it is learnt from the attempt.
         let mut expired = HashSet::new();
         for _ in 0..ATTEMPTS {
+            // Also one whose outcome is never known.
+            self.committed.fetch_max(self.millis(), Ordering::AcqRel);
             let transaction =
                 Transaction::new(&self.table, self.clock.now(), &commit.changes, &expired).map_err(unbuilt)?;
             let steps = transaction.steps;
             let failed: Vec<usize> = match self.transact(transaction.items).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.committed.fetch_max(self.millis(), Ordering::AcqRel);
+                    return Ok(());
+                }
                 Err(Failure::Conditions(items)) => items.into_iter().filter_map(|i| steps.get(i).copied()).collect(),
                 Err(failure) => return Err(ended(failure)),
             };

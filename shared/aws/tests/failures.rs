@@ -10,11 +10,13 @@
 mod stub;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use souk_aws::{DynamoDocuments, Settings, SystemClock, SystemRandom};
-use souk_core::{Change, Commit, Documents, Entry, Key, Query, StoreError};
+use souk_core::freshness::relaxed;
+use souk_core::{Change, Clock, Commit, Documents, Entry, Key, Query, StoreError, Timestamp};
 use stub::{Answer, Asked, run};
 
 /// A store over a stub with this script.
@@ -199,6 +201,46 @@ async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable()
         let (starved, asked) = store(vec![half]).await;
         assert!(matches!(starved.get(&keys).await, Err(StoreError::Unavailable(_))));
         assert_eq!(asked.lock().unwrap().len(), 5);
+    })
+    .await;
+}
+
+/// Seconds that pass when the test says so.
+#[derive(Default)]
+struct Seconds(AtomicI64);
+impl Clock for Seconds {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn only_relaxed_reads_are_eventual_and_not_just_after_a_write() {
+    run(async {
+        let clock = Arc::new(Seconds::default());
+        let nothing = json!({ "Responses": { "souk": [] }, "Items": [] });
+        let (settings, asked) = stub::start(vec![Answer::Json(200, nothing)]).await;
+        let store = DynamoDocuments::new(&settings, "souk", clock.clone(), Arc::new(SystemRandom));
+        let read = async || {
+            store.get(&[Key::of("thing", "a")]).await.unwrap();
+            store.query(&Query::index("all", 1)).await.unwrap();
+            let asked = asked.lock().unwrap();
+            let strict = |body: &Value| {
+                body.get("ConsistentRead")
+                    .map_or_else(|| body["RequestItems"]["souk"]["ConsistentRead"].clone(), Value::clone)
+            };
+            let strict: Vec<_> = asked.iter().rev().take(2).map(strict).collect();
+            assert_eq!(strict[0], strict[1]);
+            strict[0] == true
+        };
+        assert!(read().await, "a plain read");
+        assert!(!relaxed(read()).await, "a relaxed one");
+        store.commit(commit()).await.unwrap();
+        for (seconds, strict) in [(0, true), (4, true), (5, false)] {
+            clock.0.store(seconds, Ordering::Relaxed);
+            assert_eq!(relaxed(read()).await, strict, "{seconds} s after a write");
+            assert!(read().await);
+        }
     })
     .await;
 }

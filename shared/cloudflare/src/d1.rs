@@ -6,16 +6,21 @@
 //! **Time.** Every call ends after [`PATIENCE`]. A write that was given up on has happened whole or not at all; the caller
 //! hears [`SqlError::Failed`] and cannot know which.
 //!
+//! **Replicas.** A read goes to the primary database. A [relaxed](souk_core::freshness) one may go to a replica near by,
+//! through a session that begins with the bookmark of what this isolate last wrote, so that it is not older than that.
+//! Without read replication, which the operator switches on for the database, both are the same.
+//!
 //! **The bridge.** To cross between Wasm and JavaScript for every argument and value costs more than D1's own work. So a call
 //! crosses once with all its statements as JSON, and once with all its rows as one text.
 //!
 //! The schemas are applied from `shared/sql/migrations` and `shared/sql/migrations-search` by `wrangler d1 migrations
 //! apply`, never from here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use souk_core::Clock;
+use souk_core::freshness::is_relaxed;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use worker::D1Database;
 use worker::js_sys::Error as JsError;
@@ -47,13 +52,53 @@ pub fn open_search(database: D1Database, clock: Arc<dyn Clock>) -> D1Search {
 /// A D1 database.
 pub struct D1Driver {
     database: D1Database,
+    /// Where a session has to begin to see what was written here.
+    written: Mutex<Since>,
+}
+
+/// What a session begins with.
+enum Since {
+    /// Nothing was written here.
+    Ever,
+    /// This is the bookmark of the last write.
+    Bookmark(String),
+    /// A write is under way, or was and nobody knows how it ended: only the primary does.
+    Doubt,
 }
 
 impl D1Driver {
     /// A driver over the binding `database`.
     #[must_use]
     pub fn new(database: D1Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            written: Mutex::new(Since::Ever),
+        }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Since> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session for a read of this moment; none is the primary.
+    fn session(&self) -> String {
+        if !is_relaxed() {
+            return String::new();
+        }
+        match &*self.written() {
+            Since::Ever => "first-unconstrained".into(),
+            Since::Bookmark(bookmark) => bookmark.clone(),
+            Since::Doubt => String::new(),
+        }
+    }
+
+    /// A write is done.
+    fn wrote(&self, bookmark: String) {
+        let mut written = self.written();
+        // Bookmarks sort by age; of two writes at once the older may end last.
+        if !matches!(&*written, Since::Bookmark(newer) if *newer > bookmark) {
+            *written = Since::Bookmark(bookmark);
+        }
     }
 }
 
@@ -81,19 +126,22 @@ async function inTime(call, patience) {
         clearTimeout(timer);
     }
 }
-export async function read(database, sql, args, patience) {
-    const rows = await inTime(database.prepare(sql).bind(...JSON.parse(args)).raw(), patience);
+export async function read(database, session, sql, args, patience) {
+    const reader = session === "" ? database : database.withSession(session);
+    const rows = await inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience);
     return rows.map((row) => row.map(pack).join("\u001f")).join("\u001e");
 }
 export async function write(database, batch, patience) {
-    const statements = JSON.parse(batch).map(([sql, args]) => database.prepare(sql).bind(...args));
-    await inTime(database.batch(statements), patience);
+    const session = database.withSession("first-primary");
+    const statements = JSON.parse(batch).map(([sql, args]) => session.prepare(sql).bind(...args));
+    await inTime(session.batch(statements), patience);
+    return session.getBookmark();
 }
 "#
 )]
 extern "C" {
     #[wasm_bindgen(catch)]
-    async fn read(database: &JsValue, sql: &str, args: &str, patience: u32) -> Result<JsValue, JsValue>;
+    async fn read(database: &JsValue, session: &str, sql: &str, args: &str, patience: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn write(database: &JsValue, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
 }
@@ -102,8 +150,9 @@ extern "C" {
 impl SqlDriver for D1Driver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         SendFuture::new(async {
+            let session = self.session();
             let args = to_json(&to_args(&statement))?;
-            let rows = read(self.database.as_ref(), &statement.sql, &args, PATIENCE).await;
+            let rows = read(self.database.as_ref(), &session, &statement.sql, &args, PATIENCE).await;
             let packed = rows.map_err(failed)?.as_string().unwrap_or_default();
             unpack(&packed)
         })
@@ -116,8 +165,14 @@ impl SqlDriver for D1Driver {
                 .iter()
                 .map(|statement| (&statement.sql, to_args(statement)))
                 .collect();
-            let done = write(self.database.as_ref(), &to_json(&batch)?, PATIENCE).await;
-            done.map(drop).map_err(failed)
+            let batch = to_json(&batch)?;
+            // Until it is known to be done; for ever, if nobody waits for that.
+            *self.written() = Since::Doubt;
+            let done = write(self.database.as_ref(), &batch, PATIENCE).await.map_err(failed)?;
+            if let Some(bookmark) = done.as_string() {
+                self.wrote(bookmark);
+            }
+            Ok(())
         })
         .await
     }

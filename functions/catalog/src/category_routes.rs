@@ -16,7 +16,7 @@ use souk_http::{
 
 use crate::ATTEMPTS;
 use crate::category::{Category, FIELDS, INDEX, NewCategory, children};
-use crate::product;
+use crate::lists;
 
 /// How deep the tree may be.
 const MAX_DEPTH: usize = 8;
@@ -234,7 +234,7 @@ pub(crate) async fn delete(
     let closed = document.version + 1;
 
     let mut lists = vec![children(&category.id)];
-    lists.extend(product::every_list_of_category(&category.id));
+    lists.extend(lists::every_list_of_category(&category.id));
     for list in lists {
         if !store.query(&Query::index(list, 1)).await?.items.is_empty() {
             store.commit(Commit::new(vec![set(false, closed)?])).await?;

@@ -11,9 +11,11 @@
 pub mod category;
 mod category_routes;
 pub mod listing;
+pub mod lists;
 pub mod product;
 pub mod rank;
 pub mod routes;
+pub mod status;
 
 use http::{Method, StatusCode};
 use souk_core::Role;

@@ -18,8 +18,10 @@ use souk_http::{
 };
 
 use crate::category::Category;
-use crate::product::{FIELDS, List, MAX_TAG, Sort, Status, normal_tag, status_of};
+use crate::lists::{List, Sort};
+use crate::product::{FIELDS, MAX_TAG, normal_tag, status_of};
 use crate::rank;
+use crate::status::Status;
 
 /// How many full pages of an index one combined list reads at most.
 const ROUNDS: usize = 4;

@@ -1,11 +1,14 @@
-//! The product: its fields, its rules, its life, and where it stands in lists.
+//! The product: its fields, its rules, and where it stands in lists.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::fact::{self, ProductFact};
+use souk_core::fact::ProductFact;
 use souk_core::{Document, Entry, Key, Money, StoreError, Timestamp};
 use souk_http::check;
+
+use crate::lists::{List, Sort};
+use crate::status::Status;
 
 /// The counters that every product has. Upvotes, comments and views are not the author's to set.
 pub const COUNTERS: [&str; 3] = ["upvote_count", "comment_count", "view_count"];
@@ -140,72 +143,6 @@ pub enum ItemCondition {
     Fair,
     /// For parts or repair.
     Poor,
-}
-
-/// Where a product is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Its author and moderators see it.
-    Draft,
-    /// Everyone sees it.
-    Published,
-    /// Everyone sees that it is gone.
-    Sold,
-    /// Its author and moderators see it.
-    Archived,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Status; 4] = [Status::Draft, Status::Published, Status::Sold, Status::Archived];
-
-    /// As in URLs and index names.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Draft => "draft",
-            Status::Published => "published",
-            Status::Sold => "sold",
-            Status::Archived => "archived",
-        }
-    }
-
-    /// The status of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Status> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-
-    /// The event that says that a product has come to be this.
-    #[must_use]
-    pub fn event(self) -> &'static str {
-        match self {
-            Status::Draft => fact::PRODUCT_DRAFTED,
-            Status::Published => fact::PRODUCT_PUBLISHED,
-            Status::Sold => fact::PRODUCT_SOLD,
-            Status::Archived => fact::PRODUCT_ARCHIVED,
-        }
-    }
-
-    /// Whether everyone may see it.
-    #[must_use]
-    pub fn is_public(self) -> bool {
-        matches!(self, Status::Published | Status::Sold)
-    }
-
-    /// Whether it may become `next`.
-    #[must_use]
-    pub fn may_become(self, next: Status) -> bool {
-        use Status::{Archived, Draft, Published, Sold};
-        matches!(
-            (self, next),
-            (Draft | Archived, Published)
-                | (Published | Sold, Archived)
-                | (Published, Sold)
-                | (Published | Archived, Draft)
-        )
-    }
 }
 
 /// A place on Earth.
@@ -493,116 +430,9 @@ pub fn sku_key(vendor: &str, sku: &str) -> Key {
     Key::new(format!("sku/{vendor}"), sku)
 }
 
-/// What products can be listed by.
-#[derive(Clone, Copy, Debug)]
-pub enum List<'a> {
-    /// Nothing in particular.
-    All,
-    /// Their category.
-    Category(&'a str),
-    /// Who added them.
-    Author(&'a str),
-    /// Who sells them.
-    Vendor(&'a str),
-    /// A tag, in lower case.
-    Tag(&'a str),
-}
-
-impl List<'_> {
-    /// The name of the index.
-    #[must_use]
-    pub fn index(self, status: Status) -> String {
-        self.under("products", status)
-    }
-
-    /// The name of the index of [ranks](crate::rank), which has none by tag.
-    #[must_use]
-    pub fn ranked(self, status: Status) -> String {
-        self.under("ranked", status)
-    }
-
-    fn under(self, root: &str, status: Status) -> String {
-        let status = status.name();
-        match self {
-            List::All => format!("{root}/{status}"),
-            List::Category(id) => format!("{root}/{status}/category/{id}"),
-            List::Author(id) => format!("{root}/{status}/author/{id}"),
-            List::Vendor(id) => format!("{root}/{status}/vendor/{id}"),
-            List::Tag(tag) => format!("{root}/{status}/tag/{tag}"),
-        }
-    }
-}
-
-/// Every index that has the products of a category, whatever their status.
-pub(crate) fn every_list_of_category(category: &str) -> impl Iterator<Item = String> + '_ {
-    Status::ALL
-        .into_iter()
-        .map(move |status| List::Category(category).index(status))
-}
-
-/// In which order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// The latest published first.
-    Newest,
-    /// The least price first.
-    Cheapest,
-    /// The highest price first.
-    Dearest,
-    /// The most votes first.
-    Popular,
-    /// The most votes of late first.
-    Trending,
-}
-
-impl Sort {
-    /// What the sort keys of this order begin with.
-    #[must_use]
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Sort::Newest | Sort::Trending => "t/",
-            Sort::Cheapest | Sort::Dearest | Sort::Popular => "p/",
-        }
-    }
-
-    /// Whether it is the order of [ranks](crate::rank).
-    #[must_use]
-    pub fn is_ranked(self) -> bool {
-        matches!(self, Sort::Popular | Sort::Trending)
-    }
-
-    /// Whether the index is read from its end.
-    #[must_use]
-    pub fn descending(self) -> bool {
-        self != Sort::Cheapest
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_life_goes_only_these_ways() {
-        use Status::{Archived, Draft, Published, Sold};
-        let legal: Vec<_> = Status::ALL
-            .into_iter()
-            .flat_map(|from| Status::ALL.map(|to| (from, to)))
-            .filter(|(from, to)| from.may_become(*to))
-            .collect();
-        assert_eq!(
-            legal,
-            [
-                (Draft, Published),
-                (Published, Draft),
-                (Published, Sold),
-                (Published, Archived),
-                (Sold, Archived),
-                (Archived, Draft),
-                (Archived, Published)
-            ]
-        );
-    }
 
     /// Stored documents stay readable: a body written by an earlier version must parse, and say the same again.
     #[test]

@@ -9,7 +9,8 @@
 use serde::{Deserialize, Serialize};
 use souk_core::{Entry, Key};
 
-use crate::product::{List, Sort, Status};
+use crate::lists::{List, Sort};
+use crate::status::Status;
 
 /// The highest score that keeps its place in the order of text: 13 digits, like the milliseconds of this age.
 pub const MAX_SCORE: u64 = 9_999_999_999_999;

@@ -12,7 +12,8 @@ use souk_http::{
 use crate::ATTEMPTS;
 use crate::category::Category;
 use crate::listing;
-use crate::product::{COUNTERS, NewProduct, Origin, Product, Status, Visibility, sku_key, status_of};
+use crate::product::{COUNTERS, NewProduct, Origin, Product, Visibility, sku_key, status_of};
+use crate::status::Status;
 
 /// The product, if `viewer` may see it. What they may not see is not there.
 async fn find(platform: &Platform, id: &str, may_edit: impl Fn(&str) -> bool) -> Result<Document, Problem> {

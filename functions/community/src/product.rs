@@ -1,7 +1,7 @@
 //! What the community looks at in a product; the catalogue owns the rest.
 
 use serde::Deserialize;
-use souk_catalog::product::Status;
+use souk_catalog::status::Status;
 use souk_core::kind::PRODUCT;
 use souk_core::{Document, Timestamp};
 use souk_http::{Platform, Problem, Viewer};

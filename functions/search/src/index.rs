@@ -11,7 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use souk_catalog::category::Category;
-use souk_catalog::product::{ItemCondition, List, Product, Status};
+use souk_catalog::lists::List;
+use souk_catalog::product::{ItemCondition, Product};
+use souk_catalog::status::Status;
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT};
 use souk_core::fact::{CategoryFact, PRODUCT_DELETED, ProductFact, VendorFact};
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
@@ -125,7 +127,7 @@ pub(crate) async fn relabel(platform: Arc<Platform>, message: Message) -> Result
 /// A page of a list of products, each once.
 pub(crate) fn page(list: String, after: Option<String>) -> Query {
     Query {
-        prefix: souk_catalog::product::Sort::Newest.prefix().to_owned(),
+        prefix: souk_catalog::lists::Sort::Newest.prefix().to_owned(),
         after,
         ..Query::index(list, MAX_LIMIT)
     }

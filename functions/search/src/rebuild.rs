@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use souk_catalog::product::{List, Status};
+use souk_catalog::lists::List;
+use souk_catalog::status::Status;
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError};
 use souk_core::{Lane, Message, Query};
 use souk_http::work::{Effects, JobError, tracked};

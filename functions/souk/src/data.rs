@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use souk_catalog::product::{Product, Status};
+use souk_catalog::product::Product;
+use souk_catalog::status::Status;
 use souk_core::event::Cause;
 use souk_core::search::NoSearch;
 use souk_core::{Event, Search, StoreError, fact};

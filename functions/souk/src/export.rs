@@ -6,7 +6,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde::Deserialize;
-use souk_catalog::product::{List, Product, Sort, Status};
+use souk_catalog::lists::{List, Sort};
+use souk_catalog::product::Product;
+use souk_catalog::status::Status;
 use souk_core::documents::{MAX_LIMIT, get_one};
 use souk_core::kind::{CATEGORY, VENDOR};
 use souk_core::{Kind, Query};

@@ -5,8 +5,9 @@ use std::ops::Range;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, json};
 use souk_catalog::category::Category;
-use souk_catalog::product::{ItemCondition, NewProduct, Origin, Product, Status};
+use souk_catalog::product::{ItemCondition, NewProduct, Origin, Product};
 use souk_catalog::routes::creation;
+use souk_catalog::status::Status;
 use souk_core::kind::{ACCOUNT, CATEGORY};
 use souk_core::{Change, Commit, Documents, Money, Timestamp};
 

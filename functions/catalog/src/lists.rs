@@ -1,0 +1,88 @@
+//! The lists that products stand in: what they are of, in which order, and the names of their indexes.
+
+use crate::status::Status;
+
+/// What products can be listed by.
+#[derive(Clone, Copy, Debug)]
+pub enum List<'a> {
+    /// Nothing in particular.
+    All,
+    /// Their category.
+    Category(&'a str),
+    /// Who added them.
+    Author(&'a str),
+    /// Who sells them.
+    Vendor(&'a str),
+    /// A tag, in lower case.
+    Tag(&'a str),
+}
+
+impl List<'_> {
+    /// The name of the index.
+    #[must_use]
+    pub fn index(self, status: Status) -> String {
+        self.under("products", status)
+    }
+
+    /// The name of the index of [ranks](crate::rank), which has none by tag.
+    #[must_use]
+    pub fn ranked(self, status: Status) -> String {
+        self.under("ranked", status)
+    }
+
+    fn under(self, root: &str, status: Status) -> String {
+        let status = status.name();
+        match self {
+            List::All => format!("{root}/{status}"),
+            List::Category(id) => format!("{root}/{status}/category/{id}"),
+            List::Author(id) => format!("{root}/{status}/author/{id}"),
+            List::Vendor(id) => format!("{root}/{status}/vendor/{id}"),
+            List::Tag(tag) => format!("{root}/{status}/tag/{tag}"),
+        }
+    }
+}
+
+/// Every index that has the products of a category, whatever their status.
+pub(crate) fn every_list_of_category(category: &str) -> impl Iterator<Item = String> + '_ {
+    Status::ALL
+        .into_iter()
+        .map(move |status| List::Category(category).index(status))
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// The latest published first.
+    Newest,
+    /// The least price first.
+    Cheapest,
+    /// The highest price first.
+    Dearest,
+    /// The most votes first.
+    Popular,
+    /// The most votes of late first.
+    Trending,
+}
+
+impl Sort {
+    /// What the sort keys of this order begin with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Sort::Newest | Sort::Trending => "t/",
+            Sort::Cheapest | Sort::Dearest | Sort::Popular => "p/",
+        }
+    }
+
+    /// Whether it is the order of [ranks](crate::rank).
+    #[must_use]
+    pub fn is_ranked(self) -> bool {
+        matches!(self, Sort::Popular | Sort::Trending)
+    }
+
+    /// Whether the index is read from its end.
+    #[must_use]
+    pub fn descending(self) -> bool {
+        self != Sort::Cheapest
+    }
+}

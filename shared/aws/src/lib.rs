@@ -11,6 +11,7 @@ mod queue;
 mod s3;
 mod search;
 mod settings;
+mod sign;
 mod system;
 mod transaction;
 

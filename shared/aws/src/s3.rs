@@ -1,26 +1,17 @@
 //! The few calls to S3 that the search index takes: to read an object unless it is the one that we have, to write it unless
-//! somebody else has, to list names. Signed by hand, since S3's own client would be more code than all the rest of a Lambda.
+//! somebody else has, to list names.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
-    sign,
-};
-use aws_sigv4::sign::v4;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
-use aws_smithy_runtime_api::client::identity::Identity;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
 use souk_core::{Clock, StoreError};
 
 use crate::Settings;
 use crate::call::Failure;
+use crate::sign::{Signer, Wire, lasting, within};
 
 /// How long an object may take on its way here once it has begun, and how long to write one.
 const READING: Duration = Duration::from_secs(10);
@@ -34,12 +25,10 @@ const NAMES: usize = 1000;
 pub(crate) struct Bucket {
     /// Without a slash at the end.
     url: String,
-    region: String,
-    identity: Identity,
     /// How long an answer may take to begin.
     timeout: Duration,
-    clock: Arc<dyn Clock>,
-    connector: OnceLock<SharedHttpConnector>,
+    signer: Signer,
+    wire: Wire,
 }
 
 /// What is at a name.
@@ -71,20 +60,11 @@ impl Bucket {
                 format!("https://{name}.s3.{}.amazonaws.com{end}", settings.region)
             }
         };
-        let credentials = Credentials::new(
-            settings.access_key_id.clone(),
-            settings.secret_access_key.clone(),
-            settings.session_token.clone(),
-            None,
-            "environment",
-        );
         Self {
             url,
-            region: settings.region.clone(),
-            identity: credentials.into(),
             timeout: settings.timeout,
-            clock,
-            connector: OnceLock::new(),
+            signer: Signer::new(settings, "s3", clock),
+            wire: Wire::new(settings),
         }
     }
 
@@ -166,73 +146,10 @@ impl Bucket {
         body: Bytes,
         timeout: Duration,
     ) -> Result<HttpResponse, Failure> {
-        let request = self.request(method, path, headers, body);
-        let request = request.ok_or_else(|| lasting("the request could not be made"))?;
-        let connector = self.connector.get_or_init(|| {
-            let connector = aws_smithy_http_client::Connector::builder()
-                .connector_settings(
-                    HttpConnectorSettings::builder()
-                        .connect_timeout(self.timeout / 2)
-                        .build(),
-                )
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build();
-            SharedHttpConnector::new(connector)
-        });
-        match within(timeout, connector.call(request)).await? {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(Failure::Passing(format!("out of reach: {error}"))),
-        }
-    }
-
-    fn request(
-        &self,
-        method: &'static str,
-        path: &str,
-        headers: &[(&'static str, &str)],
-        body: Bytes,
-    ) -> Option<HttpRequest> {
         let url = format!("{}{path}", self.url);
-        let mut settings = SigningSettings::default();
-        // As S3 wants it. TLS guards the body, which is not hashed: it would take longer than to apply a change to it.
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let since = Duration::from_millis(u64::try_from(self.clock.now().as_millisecond()).ok()?);
-        let parameters = v4::SigningParams::builder()
-            .identity(&self.identity)
-            .region(&self.region)
-            .name("s3")
-            .time(SystemTime::UNIX_EPOCH + since)
-            .settings(settings)
-            .build()
-            .ok()?
-            .into();
-        let signed = headers.iter().copied();
-        let signable = SignableRequest::new(method, &*url, signed, SignableBody::UnsignedPayload).ok()?;
-        let (instructions, _) = sign(signable, &parameters).ok()?.into_parts();
-        let mut request = HttpRequest::new(SdkBody::from(body));
-        request.set_method(method).ok()?;
-        request.set_uri(url).ok()?;
-        let added = instructions
-            .headers()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let own = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        for (name, value) in own.chain(added) {
-            request.headers_mut().try_insert(name, value).ok()?;
-        }
-        Some(request)
+        let call = self.wire.call(Some(&self.signer), method, &url, headers, body, timeout);
+        call.await
     }
-}
-
-/// Gives up after `timeout`.
-#[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
-pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(timeout, call)
-        .await
-        .map_err(|_| Failure::Passing("no answer in time".into()))
 }
 
 /// Hands the bytes of an object to `each` as they come.
@@ -283,8 +200,4 @@ async fn failed(answer: HttpResponse) -> Failure {
         408 | 429 | 500.. => Failure::Passing(why),
         _ => Failure::Lasting(StoreError::Unavailable(why)),
     }
-}
-
-fn lasting(why: &str) -> Failure {
-    Failure::Lasting(StoreError::Unavailable(why.to_owned()))
 }

@@ -34,7 +34,8 @@ use self::copy::{Copy, Folder};
 use self::notes::Note;
 use crate::Settings;
 use crate::call::{Failure, patiently, pause};
-use crate::s3::{Bucket, Got, Only, within};
+use crate::s3::{Bucket, Got, Only};
+use crate::sign::within;
 
 /// The object.
 const OBJECT: &str = "index.db";

@@ -1,0 +1,165 @@
+//! Calls that are made without an SDK: signed by hand (SigV4), over one connector with time-outs. A client of its own for a
+//! handful of calls would be more code than all the rest of a Lambda.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use souk_core::{Clock, StoreError};
+
+use crate::Settings;
+use crate::call::Failure;
+
+/// Who we are to one of the services.
+pub(crate) struct Signer {
+    service: &'static str,
+    region: String,
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+}
+
+impl Signer {
+    /// `service` as signatures name it, such as `s3` or `es`.
+    pub(crate) fn new(settings: &Settings, service: &'static str, clock: Arc<dyn Clock>) -> Self {
+        let credentials = Credentials::new(
+            settings.access_key_id.clone(),
+            settings.secret_access_key.clone(),
+            settings.session_token.clone(),
+            None,
+            "environment",
+        );
+        Self {
+            service,
+            region: settings.region.clone(),
+            identity: credentials.into(),
+            clock,
+        }
+    }
+
+    /// The headers that sign a request. `None` if it cannot be signed, as its URL is none.
+    fn headers(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: &Bytes,
+    ) -> Option<Vec<(String, String)>> {
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let mut signed = SignableBody::Bytes(body);
+        if self.service == "s3" {
+            // As S3 wants it. TLS guards the body, which is not hashed: it would take longer than to apply a change to it.
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+            signed = SignableBody::UnsignedPayload;
+        }
+        let since = Duration::from_millis(u64::try_from(self.clock.now().as_millisecond()).ok()?);
+        let parameters = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&self.region)
+            .name(self.service)
+            .time(SystemTime::UNIX_EPOCH + since)
+            .settings(settings)
+            .build()
+            .ok()?
+            .into();
+        let signable = SignableRequest::new(method, url, headers.iter().copied(), signed).ok()?;
+        let (instructions, _) = sign(signable, &parameters).ok()?.into_parts();
+        let headers = instructions.headers();
+        Some(
+            headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
+    }
+}
+
+/// What requests go through: connections are kept.
+pub(crate) struct Wire {
+    connect_timeout: Duration,
+    connector: OnceLock<SharedHttpConnector>,
+}
+
+impl Wire {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            connect_timeout: settings.timeout / 2,
+            connector: OnceLock::new(),
+        }
+    }
+
+    /// One call, until the answer begins. Without a signer it goes as it is.
+    pub(crate) async fn call(
+        &self,
+        signer: Option<&Signer>,
+        method: &'static str,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<HttpResponse, Failure> {
+        let request = request(signer, method, url, headers, body);
+        let request = request.ok_or_else(|| lasting("the request could not be made"))?;
+        let connector = self.connector.get_or_init(|| {
+            let connector = aws_smithy_http_client::Connector::builder()
+                .connector_settings(
+                    HttpConnectorSettings::builder()
+                        .connect_timeout(self.connect_timeout)
+                        .build(),
+                )
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build();
+            SharedHttpConnector::new(connector)
+        });
+        match within(timeout, connector.call(request)).await? {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(Failure::Passing(format!("out of reach: {error}"))),
+        }
+    }
+}
+
+fn request(
+    signer: Option<&Signer>,
+    method: &'static str,
+    url: &str,
+    headers: &[(&'static str, &str)],
+    body: Bytes,
+) -> Option<HttpRequest> {
+    let added = match signer {
+        Some(signer) => signer.headers(method, url, headers, &body)?,
+        None => Vec::new(),
+    };
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_method(method).ok()?;
+    request.set_uri(url.to_owned()).ok()?;
+    let own = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    for (name, value) in own.chain(added) {
+        request.headers_mut().try_insert(name, value).ok()?;
+    }
+    Some(request)
+}
+
+/// Gives up after `timeout`.
+#[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
+pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(timeout, call)
+        .await
+        .map_err(|_| Failure::Passing("no answer in time".into()))
+}
+
+pub(crate) fn lasting(why: &str) -> Failure {
+    Failure::Lasting(StoreError::Unavailable(why.to_owned()))
+}

@@ -16,7 +16,7 @@ mod search;
 pub use documents::SqlDocuments;
 pub use driver::{SqlDriver, SqlError, Statement, Value};
 pub use key_value::SqlKeyValue;
-pub use search::{SEARCH_MIGRATIONS, SqlSearch};
+pub use search::{SEARCH_MIGRATIONS, SqlSearch, meaning};
 
 /// The migrations, in order: (name, SQL). The Worker's D1 is migrated from the same files.
 pub const MIGRATIONS: &[(&str, &str)] = &[("0001_documents.sql", include_str!("../migrations/0001_documents.sql"))];

@@ -14,9 +14,10 @@ use super::write::json;
 use super::{SqlSearch, failed, integer, string};
 use crate::{SqlDriver, Statement};
 
-const PRICE: &str = "price";
+/// The field whose values are ranges of prices.
+pub const PRICE: &str = "price";
 /// Where ranges of prices begin, the first one apart.
-const STEPS: [i64; 13] = [
+pub const STEPS: [i64; 13] = [
     1_000,
     5_000,
     10_000,
@@ -142,7 +143,7 @@ impl<D: SqlDriver> SqlSearch<D> {
 }
 
 /// The range that begins so many steps up.
-fn range(steps: usize) -> String {
+pub fn range(steps: usize) -> String {
     let from = steps.checked_sub(1).and_then(|n| STEPS.get(n)).unwrap_or(&0);
     let to = STEPS.get(steps).map(|next| (next - 1).to_string());
     format!("{from}-{}", to.unwrap_or_default())

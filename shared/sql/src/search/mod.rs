@@ -32,6 +32,18 @@ mod typo;
 mod vocabulary;
 mod write;
 
+/// What a query and a product are in words and tokens, for indexes that are kept elsewhere and shall answer alike.
+pub mod meaning {
+    pub use super::facets::{PRICE, STEPS, range};
+    pub use super::page::digest;
+    pub use super::plan::{Clauses, Plan, asked};
+    pub use super::suggest::{MAX_TYPED, TOLD, TYPO};
+    pub use super::text::{Part, cut, parts};
+    pub use super::token::{EVERY, Indexed, completion, key};
+    pub use super::typo::distance_to_beginning;
+    pub use super::vocabulary::{Asked, Candidate, MAX_BEGUN, Meaning, may_begin, nearest, stems};
+}
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -53,7 +53,7 @@ impl Cursor {
 }
 
 /// All that makes it this query and no other; not how much of it is shown.
-fn digest(query: &SearchQuery) -> u64 {
+pub fn digest(query: &SearchQuery) -> u64 {
     let same = SearchQuery {
         limit: 0,
         after: None,

@@ -1,4 +1,4 @@
-//! From a query to full-text expressions: one for each level of relevance.
+//! From a query to what has to stand in the tokens of a product: for each level of relevance, and for each filter.
 //!
 //! The weights put the fields into at most three groups: the heaviest, all but the lightest, all that are searched. Level 1
 //! has all words of the query in the first group, level 2 in the second and not level 1, and so on. The last level has all
@@ -13,16 +13,19 @@ use super::text::Part;
 use super::vocabulary::{Asked, Meaning};
 use super::{place, token};
 
+/// All of these: of each, any of these rows of tokens, which stand in a row in a product.
+pub type Clauses = Vec<Vec<Vec<String>>>;
+
 /// What is looked for.
-pub(super) struct Plan {
-    /// The expressions of the levels, without filters, each with what those before have too. Empty: everything matches.
-    words: Vec<String>,
-    /// The expressions of the filters, by field.
-    filters: Vec<(String, String)>,
+pub struct Plan {
+    /// The words of the levels, without filters, each with what those before have too. Empty: everything matches.
+    pub words: Vec<Clauses>,
+    /// The tokens of the filters by field, any of each; those of a place have no field.
+    pub filters: Vec<(String, Vec<String>)>,
     /// What is to be highlighted.
-    pub(super) terms: Vec<String>,
+    pub terms: Vec<String>,
     /// There are words, but no field is searched.
-    pub(super) nothing: bool,
+    pub nothing: bool,
 }
 
 /// A part of the query: the stems that count as what was typed, and all that stand for it.
@@ -36,7 +39,7 @@ struct Choice {
 
 impl Plan {
     /// The plan of a query with these parts, whose single words have these meanings.
-    pub(super) fn new(query: &SearchQuery, parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool) -> Self {
+    pub fn new(query: &SearchQuery, parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool) -> Self {
         let choices = choices(parts, meanings, doubted, &query.tuning);
         let groups = groups(&query.tuning);
         let nothing = groups.is_empty() && !choices.is_empty();
@@ -44,10 +47,10 @@ impl Plan {
         if let (Some(last), false) = (groups.last(), choices.is_empty()) {
             words = groups
                 .iter()
-                .map(|letters| all_of(letters, choices.iter().map(|choice| &choice.typed)))
+                .map(|letters| clauses(letters, choices.iter().map(|choice| &choice.typed)))
                 .collect();
             let needed = |choice: &&Choice| !choice.begun_only || choices.len() == 1;
-            let widest = all_of(last, choices.iter().filter(needed).map(|choice| &choice.all));
+            let widest = clauses(last, choices.iter().filter(needed).map(|choice| &choice.all));
             if words.last() != Some(&widest) {
                 words.push(widest);
             }
@@ -58,11 +61,11 @@ impl Plan {
             .filter(|(_, values)| !values.is_empty())
             .map(|(field, values)| {
                 let tokens = values.iter().map(|value| token::facet(field, value));
-                (field.clone(), any_of(tokens.collect()))
+                (field.clone(), tokens.collect())
             })
             .collect();
         if let Some(cells) = query.near.as_ref().and_then(place::covering) {
-            filters.push((String::new(), any_of(cells)));
+            filters.push((String::new(), cells));
         }
         let terms: BTreeSet<String> = choices.into_iter().flat_map(|choice| choice.all).flatten().collect();
         Self {
@@ -74,7 +77,7 @@ impl Plan {
     }
 
     /// The same words without filters.
-    pub(super) fn unfiltered(&self) -> Self {
+    pub fn unfiltered(&self) -> Self {
         Self {
             words: self.words.last().cloned().into_iter().collect(),
             filters: Vec::new(),
@@ -85,12 +88,12 @@ impl Plan {
 
     /// The expressions of the levels: what each has and none before.
     pub(super) fn levels(&self) -> Vec<String> {
-        let mut before: Option<&String> = None;
+        let mut before: Option<&Clauses> = None;
         let mut levels = Vec::new();
         for words in &self.words {
             let mut level = self.filtered(Some(words), None);
             if let Some(before) = before {
-                level = format!("({level}) NOT ({before})");
+                level = format!("({level}) NOT ({})", all_of(before));
             }
             levels.push(level);
             before = Some(words);
@@ -106,12 +109,12 @@ impl Plan {
         self.filtered(self.words.last(), without)
     }
 
-    fn filtered(&self, words: Option<&String>, without: Option<&str>) -> String {
+    fn filtered(&self, words: Option<&Clauses>, without: Option<&str>) -> String {
         let filters = self.filters.iter().filter(|(field, _)| Some(&**field) != without);
-        let parts: Vec<&str> = words
+        let parts: Vec<String> = words
+            .map(all_of)
             .into_iter()
-            .chain(filters.map(|(_, expression)| expression))
-            .map(String::as_str)
+            .chain(filters.map(|(_, tokens)| any_of(tokens.clone())))
             .collect();
         if parts.is_empty() {
             token::EVERY.to_owned()
@@ -122,7 +125,7 @@ impl Plan {
 }
 
 /// The single words of a query, as they are looked up.
-pub(super) fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
+pub fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
     parts
         .iter()
         .filter_map(|part| match part {
@@ -227,22 +230,24 @@ fn groups(tuning: &Tuning) -> Vec<Vec<char>> {
         .collect()
 }
 
-/// For each part of the query, one of its rows of stems, in a field with one of these letters.
-fn all_of<'a>(letters: &[char], parts: impl Iterator<Item = &'a Vec<Vec<String>>>) -> String {
-    let part = |rows: &Vec<Vec<String>>| {
-        let row = |letter: &char, row: &Vec<String>| {
-            let tokens: Vec<String> = row.iter().map(|stem| format!("{letter}{stem}")).collect();
-            // Between quotes nothing is syntax, and no word has one.
-            format!("\"{}\"", tokens.join(" "))
-        };
-        any_of(
-            letters
+/// For each part of the query, its rows of stems, in a field with one of these letters.
+fn clauses<'a>(letters: &[char], parts: impl Iterator<Item = &'a Vec<Vec<String>>>) -> Clauses {
+    let row = |letter: &char, row: &Vec<String>| row.iter().map(|stem| format!("{letter}{stem}")).collect();
+    parts
+        .map(|rows| {
+            let all = letters
                 .iter()
-                .flat_map(|letter| rows.iter().map(move |r| row(letter, r)))
-                .collect(),
-        )
-    };
-    parts.map(part).collect::<Vec<_>>().join(" AND ")
+                .flat_map(|letter| rows.iter().map(move |r| row(letter, r)));
+            all.collect()
+        })
+        .collect()
+}
+
+fn all_of(clauses: &Clauses) -> String {
+    // Between quotes nothing is syntax, and no word has one.
+    let row = |tokens: &Vec<String>| format!("\"{}\"", tokens.join(" "));
+    let clauses = clauses.iter().map(|rows| any_of(rows.iter().map(row).collect()));
+    clauses.collect::<Vec<_>>().join(" AND ")
 }
 
 fn any_of(tokens: Vec<String>) -> String {

@@ -24,11 +24,11 @@ const FIRST: i64 = 50;
 /// How many of the most used, where all that have the first letters begin like what was typed.
 const ENOUGH: i64 = 30;
 /// How much of what was typed is looked at, in bytes.
-const MAX_TYPED: usize = 60;
+pub const MAX_TYPED: usize = 60;
 /// How many uses make a text that no product has one for others.
-const TOLD: i64 = 3;
+pub const TOLD: i64 = 3;
 /// From how many letters on what was typed may be misspelt.
-const TYPO: usize = 4;
+pub const TYPO: usize = 4;
 
 /// What is suggested so far.
 struct Found {

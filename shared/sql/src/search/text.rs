@@ -4,15 +4,22 @@ use souk_core::search::{MAX_QUERY, MAX_WORDS, Word, words};
 
 /// A part of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A word; `last` if it may be only the beginning of one.
-    Word { plain: String, stem: String, last: bool },
+pub enum Part {
+    /// A word.
+    Word {
+        /// As it was typed.
+        plain: String,
+        /// What is looked up.
+        stem: String,
+        /// Whether it may be only the beginning of one.
+        last: bool,
+    },
     /// Stems in a row.
     Phrase(Vec<String>),
 }
 
 /// The parts of a query. A quote without another one is none.
-pub(super) fn parts(text: &str) -> Vec<Part> {
+pub fn parts(text: &str) -> Vec<Part> {
     let text = cut(text, MAX_QUERY);
     let quotes: Vec<usize> = text
         .char_indices()
@@ -46,7 +53,7 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
 }
 
 /// The beginning of a text, at most so many bytes.
-pub(super) fn cut(text: &str, most: usize) -> &str {
+pub fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -24,7 +24,7 @@ const MAX_INDEXED: usize = 2_000;
 /// How long a text may be that is suggested, in bytes.
 pub(super) const MAX_COMPLETION: usize = 100;
 /// What every product has.
-pub(super) const EVERY: &str = "y";
+pub const EVERY: &str = "y";
 
 /// The first letter of the tokens of a field.
 pub(super) fn letter(field: Field) -> char {
@@ -59,18 +59,18 @@ pub(super) fn facet(field: &str, value: &str) -> String {
 }
 
 /// What is indexed of a product, besides its row.
-pub(super) struct Indexed {
+pub struct Indexed {
     /// Its tokens.
-    pub(super) tokens: String,
+    pub tokens: String,
     /// Its words with their stems.
-    pub(super) words: BTreeMap<String, String>,
+    pub words: BTreeMap<String, String>,
     /// What it completes: key and text.
-    pub(super) completions: BTreeMap<String, String>,
+    pub completions: BTreeMap<String, String>,
 }
 
 impl Indexed {
     /// All of a listing.
-    pub(super) fn new(listing: &Listing) -> Self {
+    pub fn new(listing: &Listing) -> Self {
         let mut tokens = String::from(EVERY);
         let mut push = |token: std::fmt::Arguments<'_>| {
             tokens.push(' ');
@@ -111,14 +111,14 @@ impl Indexed {
 }
 
 /// A text that may be suggested, with its key: its plain words.
-pub(super) fn completion(text: &str) -> Option<(String, String)> {
+pub fn completion(text: &str) -> Option<(String, String)> {
     let text = text.trim();
     let key = key(text);
     (!key.is_empty() && text.len() <= MAX_COMPLETION && key.len() <= MAX_COMPLETION).then(|| (key, text.to_owned()))
 }
 
 /// The plain words of a text, with spaces between them.
-pub(super) fn key(text: &str) -> String {
+pub fn key(text: &str) -> String {
     let mut key = String::new();
     for word in words(text) {
         if !key.is_empty() {

@@ -64,7 +64,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
 }
 
 /// How many edits lead from what was typed to the nearest beginning of the text.
-pub(super) fn distance_to_beginning(typed: &str, text: &str) -> usize {
+pub fn distance_to_beginning(typed: &str, text: &str) -> usize {
     let beginning: String = text.chars().take(typed.chars().count() + 2).collect();
     row_by_row(typed, &beginning).into_iter().min().unwrap_or(usize::MAX)
 }

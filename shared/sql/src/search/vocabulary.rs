@@ -17,32 +17,35 @@ use crate::{SqlDriver, Statement, Value};
 /// How many words are remembered, and for how many milliseconds.
 const MAX_KNOWN: usize = 1_000;
 const REMEMBERED: i64 = 3_000;
-/// How many words the beginning of a word stands for, and how many a misspelt one.
-const MAX_BEGUN: usize = 12;
+/// How many words the beginning of a word stands for.
+pub const MAX_BEGUN: usize = 12;
+/// How many a misspelt one.
 const MAX_CORRECTIONS: usize = 5;
 /// Put behind a beginning it comes after everything that begins so.
 pub(super) const END: &str = "\u{10ffff}";
 
 /// A word that is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
-    pub(super) plain: String,
-    pub(super) stem: String,
+pub struct Asked {
+    /// As it was typed.
+    pub plain: String,
+    /// What it is looked up as.
+    pub stem: String,
     /// It may be only the beginning of a word.
-    pub(super) last: bool,
+    pub last: bool,
     /// It may be misspelt even if products have it.
-    pub(super) doubted: bool,
+    pub doubted: bool,
 }
 
 /// What a word stands for, as stems.
 #[derive(Debug, Default)]
-pub(super) struct Meaning {
+pub struct Meaning {
     /// Products have this word.
-    pub(super) known: bool,
+    pub known: bool,
     /// The words that it begins, the most frequent ones.
-    pub(super) begun: Vec<String>,
+    pub begun: Vec<String>,
     /// What may have been meant, the nearest ones. Only of words that are not known and begin none, or that are doubted.
-    pub(super) corrections: Vec<String>,
+    pub corrections: Vec<String>,
 }
 
 /// What this instance remembers.
@@ -72,10 +75,13 @@ impl Vocabulary {
 }
 
 /// A word that products have.
-struct Candidate {
-    plain: String,
-    stem: String,
-    count: i64,
+pub struct Candidate {
+    /// The word.
+    pub plain: String,
+    /// Its stem.
+    pub stem: String,
+    /// How many products have it, about.
+    pub count: i64,
 }
 
 /// A row of the statement's argument: the stem, the range of what the word begins, whether it is doubted, what it leaves.
@@ -197,7 +203,7 @@ impl<D: SqlDriver> SqlSearch<D> {
 }
 
 /// Whether a word is long enough to stand for those that it begins.
-fn may_begin(word: &str) -> bool {
+pub fn may_begin(word: &str) -> bool {
     word.chars().nth(1).is_some()
 }
 
@@ -206,8 +212,8 @@ pub(super) fn first_letters(text: &str, count: usize) -> String {
     text.chars().take(count).collect()
 }
 
-/// The nearest ones of what a misspelt word may have been, all as near as each other.
-fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
+/// The stems of the nearest ones of what a misspelt word may have been, all as near as each other.
+pub fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
     let mut measured: Vec<(usize, Candidate)> = candidates
         .into_iter()
         .map(|candidate| (typo::distance(typed, &candidate.plain), candidate))
@@ -219,7 +225,8 @@ fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
     stems(nearest.map(|(_, candidate)| candidate), MAX_CORRECTIONS)
 }
 
-fn stems(candidates: impl Iterator<Item = Candidate>, most: usize) -> Vec<String> {
+/// The stems of these words, each once, the first ones.
+pub fn stems(candidates: impl Iterator<Item = Candidate>, most: usize) -> Vec<String> {
     let mut stems = Vec::new();
     for candidate in candidates {
         if stems.len() < most && !stems.contains(&candidate.stem) {

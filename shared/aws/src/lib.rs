@@ -1,5 +1,5 @@
 //! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, the search index as a file in
-//! S3, and the machine's own clock and randomness.
+//! S3 or in OpenSearch, and the machine's own clock and randomness.
 //!
 //! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
 
@@ -7,6 +7,7 @@ mod call;
 mod documents;
 mod item;
 mod key_value;
+mod opensearch;
 mod queue;
 mod s3;
 mod search;
@@ -17,6 +18,7 @@ mod transaction;
 
 pub use documents::DynamoDocuments;
 pub use key_value::DynamoKeyValue;
+pub use opensearch::OpenSearch;
 pub use queue::SqsQueue;
 pub use search::S3Search;
 pub use settings::Settings;

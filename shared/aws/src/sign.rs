@@ -163,3 +163,48 @@ pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = T>) 
 pub(crate) fn lasting(why: &str) -> Failure {
     Failure::Lasting(StoreError::Unavailable(why.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "this is a test")]
+
+    use souk_core::Timestamp;
+
+    use super::*;
+
+    struct Then;
+
+    impl Clock for Then {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millisecond(1_800_000_000_000).unwrap()
+        }
+    }
+
+    /// The signatures were computed by another program.
+    #[test]
+    fn requests_are_signed_as_their_service_wants_it() {
+        let mut settings = Settings::emulator("http://127.0.0.1:1");
+        settings.region = "eu-central-1".into();
+        settings.access_key_id = "AKIDEXAMPLE".into();
+        settings.secret_access_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into();
+        settings.session_token = Some("token".into());
+        let signer = Signer::new(&settings, "es", Arc::new(Then));
+        let url = "https://search-souk.eu-central-1.es.amazonaws.com/souk-search-%2A/_search?allow_partial_search_results=false";
+        let headers = [("content-type", "application/json")];
+        let body = Bytes::from_static(b"{\"size\":1}");
+        let request = request(Some(&signer), "POST", url, &headers, body).unwrap();
+        assert_eq!(
+            request.headers().get("authorization").unwrap(),
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20270115/eu-central-1/es/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-security-token, \
+             Signature=0d50d0e2850cb13112ac66df64abd4d13c911c0f516db58e12dae6f99323a82c"
+        );
+        assert_eq!(request.headers().get("x-amz-security-token"), Some("token"));
+        let s3 = Signer::new(&settings, "s3", Arc::new(Then));
+        let signed = s3
+            .headers("PUT", "https://bucket/index.db", &[], &Bytes::from_static(b"x"))
+            .unwrap();
+        let hash = signed.iter().find(|(name, _)| name == "x-amz-content-sha256");
+        assert_eq!(hash.map(|(_, value)| &**value), Some("UNSIGNED-PAYLOAD"));
+    }
+}

@@ -7,7 +7,7 @@ use souk_core::search::{
     Facet, Field, IndexChange, Listing, MAX_CHANGES, Search, SearchError, SearchPage, SearchQuery,
 };
 
-use crate::contract::bench::{missing, unique};
+use crate::contract::bench::{missing, skipped, unique};
 
 /// An adapter that was opened, or what it lacks.
 pub enum Made {
@@ -15,6 +15,8 @@ pub enum Made {
     Ready(Arc<dyn Search>, Box<dyn Any + Send>),
     /// It cannot be tested here: what the reader should do first.
     Missing(&'static str),
+    /// Likewise, and no machine needs to have it.
+    Skipped(&'static str),
 }
 
 /// An index under test.
@@ -42,6 +44,7 @@ pub fn run(make: impl AsyncFnOnce() -> Made, turn: &tokio::sync::Mutex<()>, case
                 bench.empty().await;
             }
             Made::Missing(set) => missing(set),
+            Made::Skipped(set) => skipped(set),
         }
     });
 }

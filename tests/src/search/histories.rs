@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use souk_core::search::{IndexChange, Listing, SearchError, SearchQuery};
 
 use super::bench::{Bench, Made, text};
-use crate::contract::bench::{missing, unique};
+use crate::contract::bench::{missing, skipped, unique};
 
 const PRODUCTS: usize = 3;
 
@@ -85,6 +85,7 @@ pub fn agree(make: impl AsyncFnOnce() -> Made, turn: &tokio::sync::Mutex<()>) {
     let bench = match runtime.block_on(make()) {
         Made::Ready(index, keep) => Bench::new(index, keep),
         Made::Missing(set) => return missing(set),
+        Made::Skipped(set) => return skipped(set),
     };
     let wanted: u32 = std::env::var("SOUK_TEST_HISTORIES")
         .ok()

@@ -316,7 +316,7 @@ impl Search for S3Search {
     }
 }
 
-fn unavailable(failure: Failure) -> SearchError {
+pub(crate) fn unavailable(failure: Failure) -> SearchError {
     SearchError::Unavailable(match failure {
         Failure::Lasting(StoreError::Unavailable(why) | StoreError::Refused(why)) | Failure::Passing(why) => why,
         Failure::Lasting(other) => other.to_string(),

@@ -39,8 +39,8 @@ pub mod meaning {
     pub use super::plan::{Clauses, Plan, asked};
     pub use super::suggest::{MAX_TYPED, TOLD, TYPO};
     pub use super::text::{Part, cut, parts};
-    pub use super::token::{EVERY, Indexed, completion, key};
-    pub use super::typo::distance_to_beginning;
+    pub use super::token::{EVERY, Indexed, completion, facet, key};
+    pub use super::typo::{distance, distance_to_beginning};
     pub use super::vocabulary::{Asked, Candidate, MAX_BEGUN, Meaning, may_begin, nearest, stems};
 }
 

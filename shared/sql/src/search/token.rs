@@ -54,7 +54,7 @@ pub(super) fn letters(fields: &[Field]) -> Vec<char> {
 }
 
 /// The token of a facet's value.
-pub(super) fn facet(field: &str, value: &str) -> String {
+pub fn facet(field: &str, value: &str) -> String {
     format!("x{:016x}", xxh3_64(format!("{field}\0{value}").as_bytes()))
 }
 

@@ -59,7 +59,7 @@ fn left(word: &str, missing: usize) -> BTreeSet<String> {
 }
 
 /// How many edits lead from one word to the other, where no letter is edited twice ("optimal string alignment").
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     row_by_row(a, b).last().copied().unwrap_or(usize::MAX)
 }
 

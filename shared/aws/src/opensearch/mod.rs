@@ -1,0 +1,286 @@
+//! [`OpenSearch`]: the `Search` port over an OpenSearch domain, for markets that outgrow the file in S3.
+//!
+//! **It answers like the others** because it is asked in their words: what a query means and what a product's tokens are comes
+//! from `souk-sql` ([`meaning`](souk_sql::meaning)). OpenSearch keeps the tokens in a field that is split at spaces and nothing
+//! else, so no analyser of its own has a say. What words begin and which ones may have been meant it is asked itself
+//! ([`words`]); the levels of relevance are constant scores ([`query`]).
+//!
+//! **Generations** are indexes `souk-search-{generation}` of one shard each, so that counts are exact. The alias `souk-search` is
+//! on the one that answers, `souk-search-building` on the one that is being built ([`rebuild`]).
+//!
+//! **Versions** are those of OpenSearch's documents ([`write`]): it refuses what comes late by itself. A removal is a document too.
+//!
+//! **Atomicity.** A product is in a generation whole or not at all, the others of the same call apart; whoever dies in between
+//! sends all of it again, which changes nothing where it was done. What was acknowledged is found at once.
+//!
+//! Without an index searches fail as if OpenSearch did not answer, until something is written. Only calls are used that
+//! Elasticsearch 7.0 has, which OpenSearch descends from, and no scripts. The contract is run against a real engine where
+//! `OPENSEARCH_URL` is set (`CONTRIBUTING.md`); what is sent is pinned by `tests/opensearch.rs`.
+
+mod query;
+mod rebuild;
+mod suggest;
+mod words;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_smithy_types::base64;
+use aws_smithy_types::byte_stream::ByteStream;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::{Clock, Random, StoreError};
+use souk_sql::meaning::EVERY;
+
+use crate::Settings;
+use crate::call::{Failure, patiently};
+use crate::s3::read;
+use crate::search::unavailable;
+use crate::sign::{Signer, Wire, lasting, within};
+
+/// How long what changes something may take: it is found when it is acknowledged, and new indexes take their time.
+const WRITING: Duration = Duration::from_secs(20);
+/// How much of an answer is read, in bytes: a hundred of the largest products and more.
+const MAX_ANSWER: usize = 32 << 20;
+
+/// An index in an OpenSearch domain.
+pub struct OpenSearch {
+    /// Without a slash at the end.
+    url: String,
+    /// What the names of all indexes and aliases begin with.
+    name: String,
+    /// Who we are, by name and password.
+    authorization: Option<String>,
+    /// Who we are to AWS.
+    signer: Option<Signer>,
+    wire: Wire,
+    /// How long an answer to a question may take.
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// What was answered.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl OpenSearch {
+    /// The index called `name` (lower case, such as `souk-search`) at `url`: `https://…` is signed for AWS (service `es`),
+    /// `https://user:password@…` is not, and neither is `http://…`. Nothing is sent yet.
+    pub fn new(
+        settings: &Settings,
+        url: &str,
+        name: &str,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, String> {
+        let url = url.trim_end_matches('/');
+        let parts = url.split_once("://").filter(|(_, rest)| !rest.is_empty());
+        let Some((scheme @ ("http" | "https"), rest)) = parts else {
+            return Err("the address of OpenSearch must begin with http:// or https://".into());
+        };
+        let (user, host) = match rest.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, rest),
+        };
+        let signer = (scheme == "https" && user.is_none()).then(|| Signer::new(settings, "es", clock.clone()));
+        Ok(Self {
+            url: format!("{scheme}://{host}"),
+            name: name.to_owned(),
+            authorization: user.map(|user| format!("Basic {}", base64::encode(user))),
+            signer,
+            wire: Wire::new(settings),
+            timeout: settings.timeout,
+            clock,
+            random,
+        })
+    }
+
+    /// One call, made again if it may go better then. `body` is JSON, or lines of it.
+    async fn call(&self, method: &'static str, path: &str, body: &[u8]) -> Result<Answer, Failure> {
+        patiently(&*self.random, || self.call_once(method, path, body)).await
+    }
+
+    async fn call_once(&self, method: &'static str, path: &str, body: &[u8]) -> Result<Answer, Failure> {
+        let url = format!("{}/{path}", self.url);
+        let kind = if path.contains("_bulk") {
+            "application/x-ndjson"
+        } else {
+            "application/json"
+        };
+        let mut headers = vec![("content-type", kind)];
+        headers.extend(self.authorization.as_deref().map(|text| ("authorization", text)));
+        let asks = ["_search", "_alias", "_count", "_mget"]
+            .iter()
+            .any(|end| path.split('?').next().is_some_and(|path| path.ends_with(end)));
+        let timeout = if asks { self.timeout } else { WRITING };
+        within(timeout, async {
+            let body = Bytes::copy_from_slice(body);
+            let answer = self
+                .wire
+                .call(self.signer.as_ref(), method, &url, &headers, body, timeout);
+            let answer = answer.await?;
+            let status = answer.status().as_u16();
+            let mut body = Vec::new();
+            read(ByteStream::new(answer.into_body()), |bytes| {
+                body.extend_from_slice(bytes);
+                if body.len() > MAX_ANSWER {
+                    return Err(lasting("the answer is too long"));
+                }
+                Ok(())
+            })
+            .await?;
+            let answer = Answer { status, body };
+            match status {
+                408 | 429 | 500.. => Err(Failure::Passing(answer.why())),
+                _ => Ok(answer),
+            }
+        })
+        .await?
+    }
+
+    /// Asks the generation that answers. While another takes its place it may be neither for a moment.
+    async fn ask<T: DeserializeOwned>(&self, body: &Value) -> Result<T, SearchError> {
+        let path = format!("{}/_search?allow_partial_search_results=false", self.name);
+        let body = body.to_string();
+        let asked = patiently(&*self.random, async || {
+            let answer = self.call_once("POST", &path, body.as_bytes()).await?;
+            match answer.status {
+                404 => Err(Failure::Passing(answer.why())),
+                _ => answer.read(),
+            }
+        });
+        asked.await.map_err(unavailable)
+    }
+
+    /// Which indexes there are.
+    async fn layout(&self) -> Result<Layout, SearchError> {
+        // Encoded, because services differ in how they sign a star.
+        let path = format!("{}-%2A/_alias", self.name);
+        let answer = self.call("GET", &path, b"").await.map_err(unavailable)?;
+        let indexes: serde_json::Map<String, Value> = answer.read().map_err(unavailable)?;
+        let mut layout = Layout::default();
+        for (index, about) in indexes {
+            let end = index.strip_prefix(&format!("{}-", self.name)).unwrap_or_default();
+            layout.has_uses |= end == suggest::USES;
+            let Ok(generation) = end.parse::<u64>() else { continue };
+            let has = |alias: &str| about.pointer(&format!("/aliases/{alias}")).is_some();
+            layout.all.push(generation);
+            if has(&self.name) {
+                layout.live = layout.live.max(Some(generation));
+            }
+            if has(&self.building()) {
+                layout.building = layout.building.max(Some(generation));
+            }
+        }
+        Ok(layout)
+    }
+
+    /// The index of a generation.
+    fn index(&self, generation: u64) -> String {
+        format!("{}-{generation}", self.name)
+    }
+
+    /// The alias of the generation that is being built.
+    fn building(&self) -> String {
+        format!("{}-building", self.name)
+    }
+
+    async fn count(&self, generation: u64) -> Result<u64, SearchError> {
+        #[derive(Deserialize)]
+        struct Count {
+            count: u64,
+        }
+        let path = format!("{}/_count", self.index(generation));
+        let body = json!({ "query": { "term": { "tokens": EVERY } } }).to_string();
+        let answer = self.call("POST", &path, body.as_bytes()).await.map_err(unavailable)?;
+        let Count { count } = answer.read().map_err(unavailable)?;
+        Ok(count)
+    }
+}
+
+/// The indexes that there are.
+#[derive(Debug, Default)]
+struct Layout {
+    /// The generations, in no order.
+    all: Vec<u64>,
+    /// The one that answers.
+    live: Option<u64>,
+    /// The one that is being built.
+    building: Option<u64>,
+    /// Whether there is an index of what was searched for.
+    has_uses: bool,
+}
+
+impl Answer {
+    /// What was answered, if it is a success.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if !(200..300).contains(&self.status) {
+            return Err(Failure::Lasting(StoreError::Unavailable(self.why())));
+        }
+        serde_json::from_slice(&self.body).map_err(|_| lasting("the answer makes no sense"))
+    }
+
+    /// What was wrong: OpenSearch says so under `error`, AWS in front of it under `message`.
+    fn why(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let part = |path: &str| body.pointer(path).and_then(Value::as_str);
+        let said = part("/error/type")
+            .or_else(|| part("/Message"))
+            .or_else(|| part("/message"));
+        let reason = part("/error/reason").unwrap_or_default();
+        format!("status {}: {} {reason}", self.status, said.unwrap_or_default())
+            .trim_end()
+            .to_owned()
+    }
+}
+
+#[async_trait]
+impl Search for OpenSearch {
+    async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
+        self.find(query).await
+    }
+
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+        self.complete(typed, limit).await
+    }
+
+    async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
+        self.count_uses(texts).await
+    }
+
+    async fn apply(&self, changes: &[IndexChange]) -> Result<(), SearchError> {
+        self.apply_all(changes).await
+    }
+
+    async fn begin(&self) -> Result<u64, SearchError> {
+        self.begin_generation().await
+    }
+
+    async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
+        self.fill_generation(generation, listings).await
+    }
+
+    async fn finish(&self, generation: u64) -> Result<(), SearchError> {
+        self.finish_generation(generation).await
+    }
+
+    async fn state(&self) -> Result<IndexState, SearchError> {
+        let layout = self.layout().await?;
+        Ok(IndexState {
+            live: layout.live.unwrap_or(0),
+            building: layout.building,
+            products: match layout.live {
+                Some(live) => self.count(live).await?,
+                None => 0,
+            },
+        })
+    }
+}

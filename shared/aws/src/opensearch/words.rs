@@ -1,0 +1,239 @@
+//! What words of a query stand for. The products' own words tell: those that begin so, counted, and those a few letters away, which
+//! the term suggester finds in the index's dictionary. It looks at no word that begins otherwise and is two edits away; those
+//! are looked up by a pattern. Words of what was removed may count until OpenSearch has merged them away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use souk_core::search::{SearchError, words};
+use souk_sql::meaning::{Asked, Candidate, MAX_BEGUN, Meaning, distance, may_begin, nearest, stems};
+
+use super::OpenSearch;
+
+/// How many words are measured that may have been meant.
+const CANDIDATES: usize = 50;
+/// How many letters a word has at least of which two may be wrong, as it was typed, and how long a pattern may be: OpenSearch takes
+/// 1,000 letters.
+const TWO_WRONG: usize = 6;
+const MAX_PATTERN: usize = 1_000;
+
+/// The values of a field with how many products have them, as an aggregation gives them.
+#[derive(Deserialize)]
+pub(super) struct Buckets {
+    pub(super) buckets: Vec<Bucket>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Bucket {
+    pub(super) key: String,
+    pub(super) doc_count: u64,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    doc_count: u64,
+}
+
+#[derive(Deserialize)]
+struct KnownAnswer {
+    aggregations: KnownParts,
+}
+
+#[derive(Deserialize)]
+struct KnownParts {
+    known: Known,
+    begun: Option<Buckets>,
+}
+
+#[derive(Deserialize)]
+struct Known {
+    buckets: HashMap<String, Counted>,
+}
+
+#[derive(Deserialize)]
+struct NearAnswer {
+    suggest: HashMap<String, Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    options: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    text: String,
+    freq: u64,
+}
+
+#[derive(Deserialize)]
+struct PatternAnswer {
+    aggregations: Words,
+}
+
+#[derive(Deserialize)]
+struct Words {
+    words: Buckets,
+}
+
+impl OpenSearch {
+    /// What each of these words stands for.
+    pub(super) async fn meanings(&self, asked: &[Asked]) -> Result<Vec<Arc<Meaning>>, SearchError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parts = self.ask::<KnownAnswer>(&known(asked)).await?.aggregations;
+        let mut all: Vec<Meaning> = asked
+            .iter()
+            .enumerate()
+            .map(|(n, word)| {
+                let count = parts.known.buckets.get(&n.to_string());
+                let begun = parts
+                    .begun
+                    .iter()
+                    .flat_map(|begun| &begun.buckets)
+                    .filter(|_| word.last);
+                Meaning {
+                    known: count.is_some_and(|count| count.doc_count > 0),
+                    begun: stems(begun.map(|word| candidate(&word.key, word.doc_count)), MAX_BEGUN),
+                    corrections: Vec::new(),
+                }
+            })
+            .collect();
+        let doubtful: Vec<(usize, &Asked)> = asked
+            .iter()
+            .zip(&all)
+            .enumerate()
+            .filter(|(_, (word, meaning))| word.doubted || !(meaning.known || !meaning.begun.is_empty()))
+            .map(|(n, (word, _))| (n, word))
+            .filter(|(_, word)| word.plain.chars().nth(2).is_some())
+            .collect();
+        if !doubtful.is_empty() {
+            let mut answer: NearAnswer = self.ask(&near(&doubtful)).await?;
+            for (n, word) in doubtful {
+                let found = answer.suggest.remove(&n.to_string()).unwrap_or_default();
+                let options = found.into_iter().flat_map(|entry| entry.options);
+                let mut candidates: Vec<_> = options.map(|choice| candidate(&choice.text, choice.freq)).collect();
+                let is_near = |other: &Candidate| distance(&word.plain, &other.plain) == 1;
+                if let (Some(pattern), false) = (begun_otherwise(&word.plain), candidates.iter().any(is_near)) {
+                    let more: PatternAnswer = self.ask(&matching(&pattern)).await?;
+                    candidates.retain(|other| {
+                        more.aggregations
+                            .words
+                            .buckets
+                            .iter()
+                            .all(|word| word.key != other.plain)
+                    });
+                    let more = more.aggregations.words.buckets.into_iter();
+                    candidates.extend(more.map(|word| candidate(&word.key, word.doc_count)));
+                }
+                if let Some(meaning) = all.get_mut(n) {
+                    meaning.corrections = nearest(&word.plain, candidates);
+                }
+            }
+        }
+        Ok(all.into_iter().map(Arc::new).collect())
+    }
+}
+
+fn candidate(plain: &str, count: u64) -> Candidate {
+    let stem = words(plain).next().map_or_else(|| plain.to_owned(), |word| word.stem);
+    Candidate {
+        plain: plain.to_owned(),
+        stem,
+        count: i64::try_from(count).unwrap_or(i64::MAX),
+    }
+}
+
+/// Asks which of these words products have, and for the most frequent ones that the last one begins.
+fn known(asked: &[Asked]) -> Value {
+    let stems: Vec<&str> = asked.iter().map(|word| &*word.stem).collect();
+    let each: Map<String, Value> = stems
+        .iter()
+        .enumerate()
+        .map(|(n, stem)| (n.to_string(), json!({ "term": { "words": stem } })))
+        .collect();
+    let mut any = vec![json!({ "terms": { "words": stems } })];
+    let mut aggregations = json!({ "known": { "filters": { "filters": each } } });
+    if let Some(Asked { plain, .. }) = asked.iter().find(|word| word.last && may_begin(&word.plain)) {
+        any.push(json!({ "prefix": { "words": plain } }));
+        // Words are letters and digits, so that none of it is syntax.
+        aggregations["begun"] =
+            json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * MAX_BEGUN } });
+    }
+    json!({
+        "size": 0,
+        "track_total_hits": false,
+        "query": { "bool": { "should": any } },
+        "aggs": aggregations,
+    })
+}
+
+/// Asks which words of the index are near these.
+fn near(doubtful: &[(usize, &Asked)]) -> Value {
+    let each: Map<String, Value> = doubtful
+        .iter()
+        .map(|(n, word)| {
+            let near = json!({
+                "text": word.plain,
+                "term": {
+                    "field": "words",
+                    "analyzer": "keyword",
+                    "size": CANDIDATES,
+                    "shard_size": CANDIDATES,
+                    "suggest_mode": "always",
+                    "max_edits": 2,
+                    "prefix_length": 0,
+                    "min_word_length": 3,
+                    // Even a word that all products have may be misspelt.
+                    "max_term_freq": 2_000_000_000,
+                },
+            });
+            (n.to_string(), near)
+        })
+        .collect();
+    json!({ "size": 0, "suggest": each })
+}
+
+/// A pattern of all words that are two edits away, one of them at the first letter, and of some more. `None` if the word is too
+/// short or too long for that.
+fn begun_otherwise(typed: &str) -> Option<String> {
+    let letters: Vec<char> = typed.chars().collect();
+    let [first, second, rest @ ..] = letters.as_slice() else {
+        return None;
+    };
+    let swapped: Vec<char> = [second, first].into_iter().chain(rest).copied().collect();
+    let tail = letters.get(1..)?;
+    // The first letter is missing; it is another one, or too much; it has changed places.
+    let pattern = format!(
+        ".({})|.?({})|{}",
+        one_edit(&letters),
+        one_edit(tail),
+        one_edit(&swapped)
+    );
+    (letters.len() >= TWO_WRONG && pattern.len() <= MAX_PATTERN).then_some(pattern)
+}
+
+/// A pattern of all words one edit away, and of some more. Words are letters and digits, so that none of it is syntax.
+fn one_edit(letters: &[char]) -> String {
+    let two = |at: usize| {
+        let (before, after) = (letters.iter().take(at), letters.iter().skip(at + 2));
+        before.collect::<String>() + ".{1,3}" + &after.collect::<String>()
+    };
+    (0..letters.len().saturating_sub(1))
+        .map(two)
+        .collect::<Vec<_>>()
+        .join("|")
+}
+
+/// Asks for the most frequent words of this pattern.
+fn matching(pattern: &str) -> Value {
+    json!({
+        "size": 0,
+        "track_total_hits": false,
+        "query": { "regexp": { "words": pattern } },
+        "aggs": { "words": { "terms": { "field": "words", "include": pattern, "size": CANDIDATES } } },
+    })
+}

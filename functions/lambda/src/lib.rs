@@ -7,7 +7,8 @@
 //! **Requests.** A Lambda is frozen when it has answered, so what a request has committed is handed to the queue before
 //! that. If the queue does not answer in time the client is not kept waiting: the sweeper hands it over later.
 //!
-//! **Search** has its index in S3 (`souk_aws::S3Search`), which the search function reads and the worker writes.
+//! **Search** has its index in S3 (`souk_aws::S3Search`), which the search function reads and the worker writes; or, if
+//! `OPENSEARCH_URL` is set, in OpenSearch (`souk_aws::OpenSearch`).
 //!
 //! **Work** is done by one more binary, the worker: SQS invokes it with batches of messages, the clock every minute.
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
-use souk_aws::{DynamoDocuments, S3Search, SqsQueue, SystemClock, SystemRandom};
+use souk_aws::{DynamoDocuments, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, Outbound, Search};
@@ -111,8 +112,13 @@ fn required(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
 }
 
-/// The search index, with its copies where a Lambda may write.
+/// The search index: in OpenSearch if there is one, else in S3, with its copies where a Lambda may write.
 fn index(aws: &souk_aws::Settings) -> Result<Arc<dyn Search>, String> {
+    if let Some(url) = env::var("OPENSEARCH_URL").ok().filter(|url| !url.is_empty()) {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let index = OpenSearch::new(aws, &url, "souk-search", clock, random);
+        return Ok(Arc::new(index.map_err(|e| format!("OPENSEARCH_URL: {e}"))?));
+    }
     let bucket = required("SOUK_SEARCH_BUCKET")?;
     let folder = env::temp_dir();
     sweep(&folder);

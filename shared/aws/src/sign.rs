@@ -166,8 +166,6 @@ pub(crate) fn lasting(why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "this is a test")]
-
     use souk_core::Timestamp;
 
     use super::*;

@@ -1,11 +1,6 @@
 //! What OpenSearch is sent, and what comes of its failures. What it makes of that, the contract checks on a real engine.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    reason = "this is a test, on a real machine"
-)]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 #[path = "stub/http.rs"]
 mod stub;

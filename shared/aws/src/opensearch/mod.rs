@@ -17,9 +17,11 @@
 //! Elasticsearch 7.0 has, which OpenSearch descends from, and no scripts. The contract is run against a real engine where
 //! `OPENSEARCH_URL` is set (`CONTRIBUTING.md`); what is sent is pinned by `tests/opensearch.rs`.
 
+mod page;
 mod query;
 mod rebuild;
 mod suggest;
+mod uses;
 mod words;
 mod write;
 
@@ -169,7 +171,7 @@ impl OpenSearch {
         let mut layout = Layout::default();
         for (index, about) in indexes {
             let end = index.strip_prefix(&format!("{}-", self.name)).unwrap_or_default();
-            layout.has_uses |= end == suggest::USES;
+            layout.has_uses |= end == uses::USES;
             let Ok(generation) = end.parse::<u64>() else { continue };
             let has = |alias: &str| about.pointer(&format!("/aliases/{alias}")).is_some();
             layout.all.push(generation);
@@ -239,6 +241,13 @@ impl Answer {
         format!("status {}: {} {reason}", self.status, said.unwrap_or_default())
             .trim_end()
             .to_owned()
+    }
+}
+
+/// Adds a field to an object.
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(fields) = object {
+        fields.insert(name.to_owned(), value);
     }
 }
 

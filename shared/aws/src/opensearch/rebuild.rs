@@ -11,9 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use souk_core::search::SearchError;
 
-use super::OpenSearch;
-use super::suggest::USES;
 use super::write::{Document, REMEMBERED};
+use super::{OpenSearch, set};
 use crate::search::unavailable;
 
 /// How often a number for a generation is tried.
@@ -162,7 +161,7 @@ impl OpenSearch {
                 .collect();
             self.write(&[to.to_owned()], &documents, "false").await?;
             match removals.last() {
-                Some(last) if removals.len() == REMOVALS => body["search_after"] = json!([last.product]),
+                Some(last) if removals.len() == REMOVALS => set(&mut body, "search_after", json!([last.product])),
                 _ => return Ok(()),
             }
         }
@@ -186,23 +185,5 @@ impl OpenSearch {
     /// Removes a generation. If that fails, the next `begin` does it.
     async fn remove(&self, generation: u64) {
         let _ = self.call("DELETE", &self.index(generation), b"").await;
-    }
-
-    /// Makes the index of what was searched for, unless there is one.
-    pub(super) async fn make_uses(&self) -> Result<(), SearchError> {
-        let body = json!({
-            "settings": { "index": { "number_of_shards": 1 } },
-            "mappings": {
-                "dynamic": false,
-                "properties": { "key": { "type": "keyword" }, "uses": { "type": "long" } },
-            },
-        });
-        let path = format!("{}-{USES}", self.name);
-        let answer = self.call("PUT", &path, body.to_string().as_bytes()).await;
-        let answer = answer.map_err(unavailable)?;
-        if !answer.why().contains("resource_already_exists") {
-            answer.read::<Value>().map_err(unavailable)?;
-        }
-        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use souk_core::search::{SearchError, words};
 use souk_sql::meaning::{Asked, Candidate, MAX_BEGUN, Meaning, distance, may_begin, nearest, stems};
 
-use super::OpenSearch;
+use super::{OpenSearch, set};
 
 /// How many words are measured that may have been meant.
 const CANDIDATES: usize = 50;
@@ -106,7 +106,7 @@ impl OpenSearch {
             .iter()
             .zip(&all)
             .enumerate()
-            .filter(|(_, (word, meaning))| word.doubted || !(meaning.known || !meaning.begun.is_empty()))
+            .filter(|(_, (word, meaning))| word.doubted || (!meaning.known && meaning.begun.is_empty()))
             .map(|(n, (word, _))| (n, word))
             .filter(|(_, word)| word.plain.chars().nth(2).is_some())
             .collect();
@@ -160,8 +160,8 @@ fn known(asked: &[Asked]) -> Value {
     if let Some(Asked { plain, .. }) = asked.iter().find(|word| word.last && may_begin(&word.plain)) {
         any.push(json!({ "prefix": { "words": plain } }));
         // Words are letters and digits, so that none of it is syntax.
-        aggregations["begun"] =
-            json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * MAX_BEGUN } });
+        let begun = json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * MAX_BEGUN } });
+        set(&mut aggregations, "begun", begun);
     }
     json!({
         "size": 0,

@@ -18,7 +18,7 @@ use souk_sql::meaning::{Indexed, facet};
 
 use super::query::around;
 use super::rebuild::definition;
-use super::{Layout, OpenSearch};
+use super::{Layout, OpenSearch, set};
 use crate::call::{Failure, patiently};
 use crate::search::unavailable;
 use crate::sign::lasting;
@@ -171,7 +171,7 @@ impl OpenSearch {
     /// Makes generation 0, so that changes are indexed before the first rebuild.
     async fn make_first(&self) -> Result<(), SearchError> {
         let mut body = definition();
-        body["aliases"] = json!({ &self.name: {} });
+        set(&mut body, "aliases", json!({ &self.name: {} }));
         let answer = self.call("PUT", &self.index(0), body.to_string().as_bytes()).await;
         let answer = answer.map_err(unavailable)?;
         // Somebody else may have been first.
@@ -219,7 +219,7 @@ impl OpenSearch {
                     // To be deleted and not there.
                     200..300 | 404 if item.error.is_null() => {}
                     status => {
-                        let part = |name: &str| item.error[name].as_str().unwrap_or_default().to_owned();
+                        let part = |name: &str| item.error.get(name).and_then(Value::as_str).unwrap_or_default();
                         let why = format!("status {status}: {} {}", part("type"), part("reason"));
                         return Err(match status {
                             429 | 500.. => Failure::Passing(why),

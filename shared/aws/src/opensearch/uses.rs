@@ -1,0 +1,253 @@
+//! How often texts were searched for: a document each of the index `souk-search-uses`, which generations share.
+//!
+//! **Atomicity.** A document is read, added to and written under the condition that nobody else has (`if_seq_no`), so no use is
+//! lost. After a rebuild uses count half, by the same means; whoever dies then leaves some as they were.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use souk_core::search::{MAX_CHANGES, SearchError};
+use souk_sql::meaning::completion;
+
+use super::words::Buckets;
+use super::{OpenSearch, set};
+use crate::search::unavailable;
+
+/// The end of the name of the index.
+pub(super) const USES: &str = "uses";
+/// How many of the most used texts are looked at.
+const MOST_USED: usize = 50;
+/// How many uses fade at a time, and how many times.
+const FADING: usize = 500;
+const ROUNDS: usize = 200;
+/// How often uses are added again because others were first.
+const TRIES: usize = 8;
+
+/// A text with how much it is used.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Use {
+    pub(super) key: String,
+    pub(super) text: String,
+    pub(super) uses: i64,
+    /// A product had it when it was used last.
+    pub(super) owned: bool,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(rename = "_source")]
+    source: Option<Use>,
+    #[serde(rename = "_seq_no", default)]
+    number: u64,
+    #[serde(rename = "_primary_term", default)]
+    term: u64,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    hits: Hits,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    hits: Vec<Stored>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    docs: Vec<Stored>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Completed {
+    pub(super) aggregations: Completions,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Completions {
+    pub(super) begun: Option<Buckets>,
+    pub(super) owned: Option<Owned>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Owned {
+    pub(super) buckets: HashMap<String, Count>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Count {
+    pub(super) doc_count: u64,
+}
+
+impl OpenSearch {
+    /// Makes the index of what was searched for, unless there is one.
+    pub(super) async fn make_uses(&self) -> Result<(), SearchError> {
+        let body = json!({
+            "settings": { "index": { "number_of_shards": 1 } },
+            "mappings": {
+                "dynamic": false,
+                "properties": { "key": { "type": "keyword" }, "uses": { "type": "long" } },
+            },
+        });
+        let path = format!("{}-{USES}", self.name);
+        let answer = self.call("PUT", &path, body.to_string().as_bytes()).await;
+        let answer = answer.map_err(unavailable)?;
+        if !answer.why().contains("resource_already_exists") {
+            answer.read::<Value>().map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// The most used texts that begin so.
+    pub(super) async fn used_most(&self, beginning: &str) -> Result<Vec<Use>, SearchError> {
+        let body = json!({
+            "size": MOST_USED,
+            "track_total_hits": false,
+            "query": { "prefix": { "key": beginning } },
+            "sort": [{ "uses": "desc" }, { "key": "asc" }],
+        });
+        let stored = self.stored(&body).await?;
+        Ok(stored.into_iter().filter_map(|stored| stored.source).collect())
+    }
+
+    async fn stored(&self, body: &Value) -> Result<Vec<Stored>, SearchError> {
+        // It is not there before the first rebuild.
+        let path = format!("{}-{USES}/_search?ignore_unavailable=true", self.name);
+        let answer = self.call("POST", &path, body.to_string().as_bytes()).await;
+        let listed: Listed = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
+        Ok(listed.hits.hits)
+    }
+
+    pub(super) async fn count_uses(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
+        let mut uses: BTreeMap<String, (String, i64)> = BTreeMap::new();
+        for (text, count) in texts.iter().take(10 * MAX_CHANGES) {
+            if let Some((key, text)) = completion(text) {
+                uses.entry(key).or_insert((text, 0)).1 += i64::from(*count);
+            }
+        }
+        let uses: Vec<(String, (String, i64))> = uses.into_iter().collect();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        if !self.layout().await?.has_uses {
+            self.make_uses().await?;
+        }
+        for part in uses.chunks(MAX_CHANGES) {
+            self.add_uses(part.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_uses(&self, mut uses: Vec<(String, (String, i64))>) -> Result<(), SearchError> {
+        let keys: Vec<&str> = uses.iter().map(|(key, _)| &**key).collect();
+        let any: Vec<Value> = keys.iter().map(has).collect();
+        let body = json!({
+            "size": 0,
+            "track_total_hits": false,
+            "query": { "bool": { "should": any } },
+            "aggs": owners(&keys),
+        });
+        let owned = self.ask::<Completed>(&body).await?.aggregations.owned;
+        let mut owned: HashMap<String, bool> = keys
+            .iter()
+            .enumerate()
+            .map(|(n, key)| {
+                let count = owned.as_ref().and_then(|owned| owned.buckets.get(&n.to_string()));
+                ((*key).to_owned(), count.is_some_and(|count| count.doc_count > 0))
+            })
+            .collect();
+        for _ in 0..TRIES {
+            let keys: Vec<&str> = uses.iter().map(|(key, _)| &**key).collect();
+            let path = format!("{}-{USES}/_mget", self.name);
+            let body = json!({ "ids": keys }).to_string();
+            let answer = self.call("POST", &path, body.as_bytes()).await;
+            let read: Read = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
+            let mut lines = String::new();
+            for ((key, (text, count)), before) in uses.iter().zip(&read.docs) {
+                let owned = *owned.entry(key.clone()).or_default();
+                let mut new = Use {
+                    key: key.clone(),
+                    text: text.clone(),
+                    uses: *count,
+                    owned,
+                };
+                // What its products have left behind does not count.
+                if let Some(old) = before.source.as_ref().filter(|old| owned || !old.owned) {
+                    new.uses = new.uses.saturating_add(old.uses);
+                }
+                lines += &self.line(before, &new);
+            }
+            let conflicts: HashSet<usize> = self.bulk(&lines, "wait_for").await?.into_iter().collect();
+            let mut n = 0;
+            uses.retain(|_| {
+                n += 1;
+                conflicts.contains(&(n - 1))
+            });
+            if uses.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(SearchError::Unavailable("others kept counting the same uses".into()))
+    }
+
+    /// Lines of a bulk request that put a use in the place of what was read.
+    fn line(&self, before: &Stored, new: &Use) -> String {
+        let mut action = json!({ "_index": format!("{}-{USES}", self.name), "_id": new.key });
+        let kind = if before.source.is_some() {
+            set(&mut action, "if_seq_no", json!(before.number));
+            set(&mut action, "if_primary_term", json!(before.term));
+            if new.uses == 0 { "delete" } else { "index" }
+        } else {
+            "create"
+        };
+        let action = json!({ kind: action });
+        if kind == "delete" {
+            format!("{action}\n")
+        } else {
+            format!("{action}\n{}\n", json!(new))
+        }
+    }
+
+    /// What was used until now goes on to count, by half.
+    pub(super) async fn fade_uses(&self) -> Result<(), SearchError> {
+        let mut body = json!({
+            "size": FADING,
+            "track_total_hits": false,
+            "seq_no_primary_term": true,
+            "query": { "match_all": {} },
+            "sort": [{ "key": "asc" }],
+        });
+        for _ in 0..ROUNDS {
+            let stored = self.stored(&body).await?;
+            let mut lines = String::new();
+            for before in &stored {
+                if let Some(old) = &before.source {
+                    let uses = old.uses / 2;
+                    lines += &self.line(before, &Use { uses, ..old.clone() });
+                    set(&mut body, "search_after", json!([old.key]));
+                }
+            }
+            self.bulk(&lines, "wait_for").await?;
+            if stored.len() < FADING {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts how many products have each of these texts.
+pub(super) fn owners(keys: &[&str]) -> Value {
+    let each = keys.iter().enumerate().map(|(n, key)| (n.to_string(), has(key)));
+    let each: Map<String, Value> = each.collect();
+    if each.is_empty() {
+        return json!({});
+    }
+    json!({ "owned": { "filters": { "filters": each } } })
+}
+
+/// What has this text.
+fn has(key: &&str) -> Value {
+    json!({ "prefix": { "completions": format!("{key}\t") } })
+}

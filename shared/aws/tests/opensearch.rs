@@ -298,6 +298,38 @@ fn a_rebuild_begins_beside_what_answers_and_takes_removals_over() {
 }
 
 #[test]
+fn uses_that_others_count_too_are_counted_again() {
+    test(async {
+        let used = |uses, number| {
+            let source = json!({ "key": "oil lamp", "text": "oil lamp", "uses": uses, "owned": false });
+            json!({ "docs": [{ "_source": source, "_seq_no": number, "_primary_term": 2 }] })
+        };
+        let owned =
+            json!({ "hits": { "hits": [] }, "aggregations": { "owned": { "buckets": { "0": { "doc_count": 1 } } } } });
+        let (index, server) = index(vec![
+            layout(),
+            ("POST /souk/_search", 200, owned),
+            ("POST /souk-uses/_mget", 200, used(3, 8)),
+            written(&[409]),
+            ("POST /souk-uses/_mget", 200, used(5, 9)),
+            written(&[200]),
+        ])
+        .await;
+        index
+            .used(&[("Oil lamp".into(), 2), ("oil, LAMP".into(), 1)])
+            .await
+            .unwrap();
+        let asked = server.asked();
+        assert_eq!(asked[2].body, json!({ "ids": ["oil lamp"] }).to_string());
+        let action =
+            json!({ "index": { "_index": "souk-uses", "_id": "oil lamp", "if_seq_no": 9, "if_primary_term": 2 } });
+        let source = json!({ "key": "oil lamp", "text": "Oil lamp", "uses": 8, "owned": true });
+        assert_eq!(lines(&asked[5]), [action, source]);
+        server.done();
+    });
+}
+
+#[test]
 fn a_query_is_levels_filters_and_counts() {
     test(async {
         let known = json!({

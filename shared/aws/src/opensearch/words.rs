@@ -237,3 +237,19 @@ fn matching(pattern: &str) -> Value {
         "aggs": { "words": { "terms": { "field": "words", "include": pattern, "size": CANDIDATES } } },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_bounded() {
+        assert_eq!(one_edit(&['a', 'b', 'c']), ".{1,3}c|a.{1,3}");
+        assert_eq!(begun_otherwise("short"), None);
+        let pattern = begun_otherwise("mbrell").unwrap_or_default();
+        assert!(pattern.starts_with(".(.{1,3}rell|m.{1,3}ell|"), "{pattern}");
+        assert!(pattern.contains(")|.?(.{1,3}ell|"), "{pattern}");
+        assert!(pattern.contains("|.{1,3}rell|b.{1,3}ell|"), "{pattern}");
+        assert!(begun_otherwise(&"x".repeat(16)).is_some() && begun_otherwise(&"x".repeat(40)).is_none());
+    }
+}

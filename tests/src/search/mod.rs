@@ -29,7 +29,7 @@ macro_rules! search_contract {
                 texts: what_matches, misspelt, order, hostile;
                 filters: equal_brute_force, pages;
                 bounds: prices, places;
-                rebuilds: versions, generations, superseded, every_search_answers;
+                rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;
                 suggestions: completes, used_first, gone;
                 corpus: generated, catalogue;
             );

@@ -1,5 +1,7 @@
 //! Versions and generations.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use souk_core::search::{IndexChange, IndexState, SearchError, SearchQuery};
@@ -105,6 +107,52 @@ pub async fn superseded(bench: &Bench) {
     assert_eq!(bench.find(&text("lamp")).await, ["c"]);
     assert_eq!(index.finish(second).await, superseded);
     assert_eq!(index.fill(second, &[]).await, superseded);
+}
+
+/// Whatever changes while one rebuild follows the other is in the end as it was changed last.
+pub async fn nothing_is_missed(bench: &Bench) {
+    // What the market has: names and versions, as a rebuild reads them.
+    let market = Mutex::new(BTreeMap::new());
+    let done = AtomicBool::new(false);
+    let change = async {
+        for version in 1..=60 {
+            let name = format!("{}", version % 7);
+            if version % 5 == 0 {
+                market.lock().unwrap().remove(&name);
+                bench.remove(&name, version).await;
+            } else {
+                market.lock().unwrap().insert(name.clone(), version);
+                bench.put(&[bench.listing(&name, version, "lamp")]).await;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let rebuild = async {
+        while !done.load(Ordering::Relaxed) {
+            let generation = bench.index.begin().await.unwrap();
+            let names: Vec<String> = (0..7).map(|n| n.to_string()).collect();
+            for part in names.chunks(3) {
+                let market = market.lock().unwrap().clone();
+                let known = part.iter().filter_map(|name| Some((name, *market.get(name)?)));
+                let listings: Vec<_> = known
+                    .map(|(name, version)| bench.listing(name, version, "lamp"))
+                    .collect();
+                bench.index.fill(generation, &listings).await.unwrap();
+            }
+            bench.index.finish(generation).await.unwrap();
+        }
+    };
+    tokio::join!(change, rebuild);
+    let found: BTreeMap<_, _> = bench
+        .page(&text("lamp"))
+        .await
+        .hits
+        .into_iter()
+        .map(|hit| (hit.product, hit.version))
+        .collect();
+    let market = market.into_inner().unwrap();
+    let expected = market.into_iter().map(|(name, version)| (bench.id(&name), version));
+    assert_eq!(found, expected.collect());
 }
 
 /// While one rebuild follows the other, every search finds what is there.

@@ -151,7 +151,8 @@ impl App {
             {
                 let key = key::of(target);
                 if let Some((ready, way)) = cache.find(&key, began.as_millisecond()) {
-                    let (response, micros) = (asker.answer(&ready, way, 0), micros());
+                    let response = asker.answer(&ready, way, began.as_millisecond(), 0);
+                    let micros = micros();
                     line.write(ready.route, &response, None, micros);
                     return response;
                 }
@@ -169,7 +170,7 @@ impl App {
         let (mut parts, body) = response.into_parts();
         let (response, micros) = if let Some(Served(ready, way)) = parts.extensions.remove() {
             let micros = micros();
-            (asker.answer(&ready, way, micros), micros)
+            (asker.answer(&ready, way, began.as_millisecond(), micros), micros)
         } else {
             let mut response = self.complete(&mut parts, body, &asker.trace, credential).await;
             let micros = micros();

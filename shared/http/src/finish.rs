@@ -14,7 +14,7 @@ use crate::route::Cache;
 use crate::trace::Trace;
 
 const EXPOSED: &str =
-    "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing";
+    "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
 const SECURITY: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -113,6 +113,7 @@ pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, plat
         crate::trace::TRACEPARENT,
         CACHE_STATUS,
         SERVER_TIMING,
+        header::AGE,
     ] {
         headers.insert(name, HeaderValue::from_static(""));
     }
@@ -139,10 +140,16 @@ impl IntoResponse for Served {
 }
 
 impl Asker {
-    /// What goes out to them of an answer that everyone is given.
-    pub(crate) fn answer(&self, ready: &Ready, way: Way, micros: i64) -> http::Response<Bytes> {
+    /// What goes out to them of an answer that everyone is given, at `now` (milliseconds since 1970).
+    pub(crate) fn answer(&self, ready: &Ready, way: Way, now: i64, micros: i64) -> http::Response<Bytes> {
         let mut response = http::Response::new(Bytes::new());
-        *response.headers_mut() = ready.headers.clone();
+        let mut headers = ready.headers.clone();
+        if matches!(way, Way::Hit | Way::Stale) {
+            headers.insert(header::AGE, age(now.saturating_sub(ready.made_at) / 1000));
+        } else {
+            headers.remove(header::AGE);
+        }
+        *response.headers_mut() = headers;
         *response.body_mut() = ready.body.clone();
         self.finish(&mut response, way, micros);
         response
@@ -171,6 +178,19 @@ impl Asker {
         self.trace.write(headers);
         headers.insert(CACHE_STATUS, way.status());
         headers.insert(SERVER_TIMING, way.timing(micros));
+    }
+}
+
+/// How long ago an answer was made (RFC 9111), so that caches in front keep it no longer than they should: in whole
+/// seconds. What most hits are is there already.
+fn age(seconds: i64) -> HeaderValue {
+    const YOUNG: [&str; 16] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
+    ];
+    let seconds = seconds.max(0);
+    match usize::try_from(seconds).ok().and_then(|n| YOUNG.get(n)) {
+        Some(text) => HeaderValue::from_static(text),
+        None => seconds.into(),
     }
 }
 

@@ -364,6 +364,7 @@ pub(crate) fn plain(response: &Response<Bytes>) -> HeaderMap {
     for own in ["x-request-id", "traceparent", "cache-status", "server-timing"] {
         assert!(headers.remove(own).is_some_and(|value| !value.is_empty()), "{own}");
     }
+    headers.remove("age");
     headers
 }
 

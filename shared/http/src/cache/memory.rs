@@ -32,6 +32,7 @@ pub(crate) struct Ready {
     pub(crate) body: Bytes,
     pub(crate) tags: Vec<Tag>,
     /// Milliseconds since 1970.
+    pub(crate) made_at: i64,
     pub(crate) fresh_until: i64,
     pub(crate) stale_until: i64,
     /// Purged.

@@ -165,6 +165,7 @@ impl Cached {
             headers,
             body,
             tags,
+            made_at: now,
             fresh_until: now.saturating_add(fresh),
             stale_until: now.saturating_add(fresh).saturating_add(stale),
             dead: Arc::default(),

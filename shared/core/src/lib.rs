@@ -6,6 +6,7 @@
 pub mod access;
 pub mod clock;
 pub mod documents;
+pub mod edge;
 pub mod event;
 pub mod fact;
 pub mod freshness;
@@ -21,6 +22,7 @@ pub mod search;
 pub use access::{Principal, Role};
 pub use clock::{Clock, Timestamp};
 pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
+pub use edge::EdgeCache;
 pub use event::Event;
 pub use key_value::KeyValue;
 pub use kind::Kind;

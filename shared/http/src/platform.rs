@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, Outbound, Queue, Random, Search, Timestamp};
+use souk_core::{Clock, Documents, EdgeCache, Outbound, Queue, Random, Search, Timestamp};
 
 use crate::Keys;
-use crate::cache::{Cached, Caching};
+use crate::cache::{Cached, Caching, LabelledDocuments};
 use crate::outbound::{Dependency, Guarded};
 use crate::work::{Outbox, Subscription};
 
@@ -30,7 +30,11 @@ pub struct Platform {
     /// Which jobs get which events; the same on every instance, whatever functions it serves.
     pub subscriptions: Vec<Subscription>,
     pub(crate) outbox: Outbox,
+    /// The cache in front of this host, if there is one that can be told what has changed.
+    pub edge: Option<Arc<dyn EdgeCache>>,
     pub(crate) cache: Option<Arc<Cached>>,
+    /// Whether answers that others may keep say what they were made of.
+    pub(crate) tagged: bool,
 }
 
 /// The ports that a host fills in.
@@ -72,7 +76,9 @@ impl Platform {
             settings,
             subscriptions,
             outbox: Outbox::default(),
+            edge: None,
             cache: None,
+            tagged: false,
         }
     }
 
@@ -83,6 +89,17 @@ impl Platform {
             let cache = Arc::new(Cached::new(caching, self.clock.clone(), &*self.random));
             (self.documents, self.search) = cache.watch(self.documents, self.search);
             self.cache = Some(cache);
+        }
+        self
+    }
+
+    /// With tags on what caches in front of us may keep, unless the operator wants none there. What is read below this is
+    /// not seen.
+    #[must_use]
+    pub fn tagged(mut self) -> Self {
+        if self.settings.cache.edge {
+            self.documents = Arc::new(LabelledDocuments(self.documents));
+            self.tagged = true;
         }
         self
     }

@@ -22,7 +22,7 @@ use souk_core::freshness::relaxed;
 use utoipa::openapi::RefOr;
 
 use crate::body::Payload;
-use crate::cache::Wanted;
+use crate::cache::{Wanted, labelled};
 use crate::client::ClientAddress;
 use crate::idempotency::Once;
 use crate::viewer::carries_credential;
@@ -313,6 +313,7 @@ async fn enforce(
                 let make = relaxed(next.run(Request::from_parts(parts, body)));
                 cache.fill(&key, policy, &platform, make).await
             }
+            _ if shared && platform.tagged => labelled(relaxed(next.run(Request::from_parts(parts, body)))).await,
             _ if shared => relaxed(next.run(Request::from_parts(parts, body))).await,
             _ => next.run(Request::from_parts(parts, body)).await,
         },

@@ -17,6 +17,7 @@
 pub(crate) mod key;
 
 mod flights;
+mod labels;
 mod memory;
 mod tags;
 
@@ -31,6 +32,7 @@ use crate::answer::Shared;
 use crate::finish::{self, Served, Way};
 use crate::route::{Cache, Policy};
 use flights::{Flights, Seat};
+pub(crate) use labels::{LabelledDocuments, labelled};
 use memory::Memory;
 pub(crate) use memory::Ready;
 use tags::{Tag, WatchedDocuments, WatchedSearch, recorded};

@@ -15,6 +15,7 @@ use souk_core::{Change, Commit, Document, Documents, Key, Page, Query, StoreErro
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Cached;
+use super::labels::Labels;
 
 /// Something that an answer can be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +66,8 @@ pub(crate) struct Seen {
     pub(crate) tags: Vec<Tag>,
     /// Something was read that ends by itself, without a commit that says so.
     pub(crate) ends: bool,
+    /// The same for caches in front of us, where they are told what changes.
+    pub(super) labels: Labels,
 }
 
 impl Seen {
@@ -79,7 +82,7 @@ thread_local! {
     static NOTING: Cell<Option<Seen>> = const { Cell::new(None) };
 }
 
-fn note(look: impl FnOnce(&mut Seen)) {
+pub(super) fn note(look: impl FnOnce(&mut Seen)) {
     NOTING.with(|noting| {
         if let Some(mut seen) = noting.take() {
             look(&mut seen);

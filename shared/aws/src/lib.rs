@@ -3,7 +3,9 @@
 //!
 //! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
 
+mod answer;
 mod call;
+mod cloudfront;
 mod documents;
 mod item;
 mod key_value;
@@ -16,6 +18,7 @@ mod sign;
 mod system;
 mod transaction;
 
+pub use cloudfront::CloudFront;
 pub use documents::DynamoDocuments;
 pub use key_value::DynamoKeyValue;
 pub use opensearch::OpenSearch;

@@ -10,14 +10,12 @@ use bytes::Bytes;
 use souk_core::{Clock, StoreError};
 
 use crate::Settings;
+use crate::answer::{failed, text};
 use crate::call::Failure;
-use crate::sign::{Signer, Wire, lasting, within};
+use crate::sign::{Signer, Wire};
 
-/// How long an object may take on its way here once it has begun, and how long to write one.
-const READING: Duration = Duration::from_secs(10);
+/// How long it may take to write an object.
 const WRITING: Duration = Duration::from_secs(20);
-/// How much of an answer that is no object is read, in bytes.
-const MAX_TEXT: usize = 1 << 20;
 /// How many names one call lists.
 const NAMES: usize = 1000;
 
@@ -152,52 +150,7 @@ impl Bucket {
     }
 }
 
-/// Hands the bytes of an object to `each` as they come.
-pub(crate) async fn read(
-    mut body: ByteStream,
-    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let broken = |_| Failure::Passing("the answer broke off".into());
-    within(READING, async {
-        while let Some(bytes) = body.try_next().await.map_err(broken)? {
-            each(&bytes)?;
-        }
-        Ok(())
-    })
-    .await?
-}
-
 fn tag(answer: &HttpResponse) -> Result<String, Failure> {
     let tag = answer.headers().get("etag").map(str::to_owned);
     tag.ok_or_else(|| Failure::Passing("the answer makes no sense".into()))
-}
-
-async fn text(answer: HttpResponse) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    read(ByteStream::new(answer.into_body()), |bytes| {
-        text.extend_from_slice(bytes);
-        if text.len() > MAX_TEXT {
-            Err(lasting("the answer is too long"))
-        } else {
-            Ok(())
-        }
-    })
-    .await?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// What an answer that is no success means.
-async fn failed(answer: HttpResponse) -> Failure {
-    let status = answer.status().as_u16();
-    let text = text(answer).await.unwrap_or_default();
-    let part = |name: &str| Some(text.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);
-    let why = format!(
-        "{}: {}",
-        part("Code").unwrap_or("status"),
-        part("Message").unwrap_or(&status.to_string())
-    );
-    match status {
-        408 | 429 | 500.. => Failure::Passing(why),
-        _ => Failure::Lasting(StoreError::Unavailable(why)),
-    }
 }

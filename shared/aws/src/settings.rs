@@ -1,4 +1,4 @@
-//! Where DynamoDB, SQS and S3 are and who we are to them, and the clients made from that.
+//! Where DynamoDB, SQS, S3 and CloudFront are and who we are to them, and the clients made from that.
 
 use std::env;
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub struct Settings {
     pub sqs: Option<String>,
     /// Likewise of S3.
     pub s3: Option<String>,
+    /// Likewise of CloudFront.
+    pub cloudfront: Option<String>,
     /// The access key.
     pub access_key_id: String,
     /// Its secret.
@@ -37,7 +39,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Settings {
     /// From `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and, if there is one,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDFRONT` or
+    /// `AWS_ENDPOINT_URL`.
     pub fn from_env() -> Result<Self, String> {
         let optional = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let required = |name: &str| optional(name).ok_or_else(|| format!("the environment variable {name} is missing"));
@@ -47,6 +50,7 @@ impl Settings {
             dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             sqs: endpoint("AWS_ENDPOINT_URL_SQS"),
             s3: endpoint("AWS_ENDPOINT_URL_S3"),
+            cloudfront: endpoint("AWS_ENDPOINT_URL_CLOUDFRONT"),
             access_key_id: required("AWS_ACCESS_KEY_ID")?,
             secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
             session_token: optional("AWS_SESSION_TOKEN"),
@@ -62,7 +66,8 @@ impl Settings {
             region: "us-east-1".into(),
             dynamodb: endpoint.clone(),
             sqs: endpoint.clone(),
-            s3: endpoint,
+            s3: endpoint.clone(),
+            cloudfront: endpoint,
             access_key_id: "emulator".into(),
             secret_access_key: "emulator".into(),
             session_token: None,

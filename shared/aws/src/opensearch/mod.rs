@@ -40,8 +40,8 @@ use souk_core::{Clock, Random, StoreError};
 use souk_sql::meaning::EVERY;
 
 use crate::Settings;
+use crate::answer::read;
 use crate::call::{Failure, patiently};
-use crate::s3::read;
 use crate::search::unavailable;
 use crate::sign::{Signer, Wire, lasting, within};
 

@@ -12,8 +12,8 @@ use souk_core::{Clock, StoreError};
 use souk_local::SqliteFile;
 use souk_sql::{SEARCH_MIGRATIONS, SqlDriver as _, SqlError, SqlSearch, Statement, Value};
 
+use crate::answer;
 use crate::call::Failure;
-use crate::s3;
 
 /// A folder for copies, and for nothing else.
 pub(super) struct Folder {
@@ -66,7 +66,7 @@ impl Folder {
     pub(super) async fn save(&self, tag: String, body: ByteStream, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
         let path = self.path()?;
         let mut file = File::create(&path.0).map_err(failed)?;
-        s3::read(body, |bytes| file.write_all(bytes).map_err(failed)).await?;
+        answer::read(body, |bytes| file.write_all(bytes).map_err(failed)).await?;
         drop(file);
         let copy = Copy::open(path, Some(tag), clock).await?;
         copy.freeze()?;

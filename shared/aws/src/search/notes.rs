@@ -15,8 +15,9 @@ use souk_core::search::{IndexChange, Listing, Search as _, SearchError};
 
 use super::copy::Copy;
 use super::{S3Search, unavailable};
+use crate::answer;
 use crate::call::{Failure, patiently};
-use crate::s3::{self, Got, Only};
+use crate::s3::{Got, Only};
 
 /// What the names of changes begin with, and how old those may be that are made for others, in milliseconds.
 pub(super) const CHANGES: &str = "note-change-";
@@ -90,7 +91,7 @@ impl S3Search {
             return Err(Failure::Passing(format!("{name} is gone")));
         };
         let mut bytes = Vec::new();
-        s3::read(body, |more| {
+        answer::read(body, |more| {
             bytes.extend_from_slice(more);
             Ok(())
         })

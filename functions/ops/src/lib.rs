@@ -3,6 +3,8 @@
 //! `openapi.json` is a snapshot of what `souk openapi` makes from the route tables of all functions; a test holds it to
 //! them. So every host, also one that serves a single function, describes the whole API, at no cost.
 
+pub mod purge;
+
 use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_http::{Access, Answer, Function, Problem, Route, Schema, State, Viewer};

@@ -24,10 +24,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
-use souk_aws::{DynamoDocuments, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom};
+use souk_aws::{CloudFront, DynamoDocuments, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
-use souk_core::{Clock, Outbound, Search};
+use souk_core::{Clock, EdgeCache, Outbound, Search};
 use souk_http::work::Subscription;
 use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings};
 use tracing_subscriber::EnvFilter;
@@ -44,6 +44,11 @@ const SUBSCRIPTIONS: [&[Subscription]; 4] = [
     souk_search::SUBSCRIPTIONS,
     souk_webhooks::SUBSCRIPTIONS,
 ];
+
+/// The id of the distribution of CloudFront in front of the API that is to be told what changes (`SOUK_CLOUDFRONT`).
+fn distribution() -> Option<String> {
+    env::var("SOUK_CLOUDFRONT").ok().filter(|id| !id.is_empty())
+}
 
 /// Every function there is.
 fn functions() -> [Function; 8] {
@@ -79,7 +84,7 @@ async fn run(function: Function, index: Index) -> Result<(), Error> {
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
-    let Host { app, .. } = &host([function], index, |_| Arc::new(NoOutbound))?;
+    let Host { app, .. } = &host([function], index, |_| Arc::new(NoOutbound), |_| None)?;
     let relay = &Relay::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
@@ -93,9 +98,10 @@ async fn run(function: Function, index: Index) -> Result<(), Error> {
 /// Does the jobs and runs the schedules of all functions until the Lambda service ends the process.
 pub async fn work() -> Result<(), Error> {
     log();
-    let Host { app, queue } = &host(functions(), index, |settings| {
-        Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
-    })?;
+    let outbound =
+        |settings: &Settings| -> Arc<dyn Outbound> { Arc::new(souk_outbound::Client::new(&settings.outbound_allow)) };
+    let all = functions().into_iter().chain([souk_ops::purge::function()]);
+    let Host { app, queue } = &host(all, index, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::answer(app, queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -142,6 +148,12 @@ fn sweep(folder: &Path) {
     }
 }
 
+/// CloudFront, for the worker alone: no other may purge.
+fn edge(aws: &souk_aws::Settings) -> Option<Arc<dyn EdgeCache>> {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    Some(Arc::new(CloudFront::new(aws, &distribution()?, clock, random)))
+}
+
 struct Host {
     app: App,
     queue: Arc<SqsQueue>,
@@ -152,6 +164,7 @@ fn host(
     functions: impl IntoIterator<Item = Function>,
     index: Index,
     outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
+    edge: impl FnOnce(&souk_aws::Settings) -> Option<Arc<dyn EdgeCache>>,
 ) -> Result<Host, String> {
     let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
     let aws = souk_aws::Settings::from_env()?;
@@ -176,9 +189,14 @@ fn host(
         random,
     };
     let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
-    let platform = Arc::new(Platform::new(ports, keys, settings, SUBSCRIPTIONS.concat()));
+    let mut subscriptions = SUBSCRIPTIONS.concat();
+    if distribution().is_some() {
+        subscriptions.extend(souk_ops::purge::SUBSCRIPTIONS);
+    }
+    let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
+    platform.edge = edge(&aws);
     Ok(Host {
-        app: App::new(platform, functions),
+        app: App::new(Arc::new(platform), functions),
         queue,
     })
 }

@@ -38,10 +38,8 @@ impl CloudFront {
             .as_deref()
             .unwrap_or("https://cloudfront.amazonaws.com");
         let url = url.trim_end_matches('/');
-        let there = Settings {
-            region: REGION.into(),
-            ..settings.clone()
-        };
+        let mut there = settings.clone();
+        there.region = REGION.into();
         Self {
             url: format!("{url}/2020-05-31/distribution/{id}/invalidation"),
             timeout: settings.timeout,

@@ -107,6 +107,44 @@ fn what_is_not_for_everyone_does_not_enter() {
     assert_eq!(way(&read), BYPASS);
 }
 
+/// A cache behind this one keeps an answer as long as its route says since it was made, not since it got it.
+#[test]
+fn what_was_kept_says_how_old_it_is() {
+    let world = World::new(7);
+    let path = "/v1/categories";
+    let age = |headers: &[(&str, &str)]| {
+        let response = run(get(&world.app, path, headers));
+        let age = response
+            .headers()
+            .get("age")
+            .map(|age| age.to_str().unwrap().to_owned());
+        (way(&response).to_owned(), age)
+    };
+    assert_eq!(age(&[]), (STORED.into(), None));
+    for (millis, seconds) in [
+        (0, "0"),
+        (999, "0"),
+        (1, "1"),
+        (8_000, "9"),
+        (6_999, "15"),
+        (1, "16"),
+        (44_000, "60"),
+    ] {
+        world.clock.advance(millis);
+        let expected = if seconds == "60" { "hit; detail=stale" } else { HIT };
+        assert_eq!(age(&[]), (expected.to_owned(), Some(seconds.to_owned())));
+    }
+    world.clock.advance(400_000);
+    assert_eq!(age(&[("if-none-match", "*"), ("origin", ORIGIN)]).1.unwrap(), "460");
+    run(world.app.relay());
+    assert_eq!(age(&[]), (HIT.into(), Some("0".into())));
+    // What was made for the one who asks has no age.
+    assert_eq!(age(&[("cookie", "theme=dark")]), (BYPASS.into(), None));
+    let response = run(get(&world.app, path, &[("origin", ORIGIN)]));
+    let exposed = response.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.split(", ").any(|name| name == "age"), "{exposed}");
+}
+
 /// Old answers are given for a while, and made anew behind that.
 #[test]
 fn who_meets_a_stale_answer_does_not_wait() {

@@ -4,6 +4,7 @@
 //! - `proofs.rs`: effects once, however often a message comes and whenever its consumer dies; poison rests and is replayed.
 //! - `rules.rs`: what costs an attempt and what does not, what is put off, shed, swept up and given up.
 //! - `operators.rs`: what operators see and do through the API.
+//! - `purges.rs`: the cache in front is told of exactly what changed.
 //! - `formats.rs`: stored formats, pinned.
 //!
 //! `SOUK_TEST_SEED` is the seed.
@@ -18,6 +19,7 @@ mod formats;
 mod operators;
 mod ports;
 mod proofs;
+mod purges;
 mod rules;
 mod world;
 

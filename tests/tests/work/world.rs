@@ -14,7 +14,7 @@ use fastrand::Rng;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use souk_core::queue::{Delivery, Outcome};
-use souk_core::{Document, Documents as _, Key, Lane, Message, Query, Timestamp};
+use souk_core::{Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Timestamp};
 use souk_http::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
 use souk_tests::contract::{Model, TestClock};
 
@@ -34,6 +34,8 @@ pub(crate) struct World {
     life: Arc<Life>,
     keys: String,
     pub(crate) backlog: u64,
+    /// The cache in front of it.
+    pub(crate) edge: Option<Arc<dyn EdgeCache>>,
 }
 
 /// A process of it.
@@ -60,6 +62,7 @@ impl World {
             }),
             keys: Keys::generate(&*random),
             backlog: 100_000,
+            edge: None,
             clock,
             random,
             life,
@@ -91,7 +94,9 @@ impl World {
             .copied()
             .collect();
         let keys = Keys::parse(&self.keys).unwrap();
-        let platform = Arc::new(Platform::new(ports, keys, settings, subscriptions));
+        let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
+        platform.edge = self.edge.clone();
+        let platform = Arc::new(platform);
         Process {
             app: App::new(platform.clone(), all),
             platform,

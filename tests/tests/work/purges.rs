@@ -163,19 +163,19 @@ fn a_change_is_one_purge_of_what_it_made() {
     );
 
     let post = |path: String| market.call(Method::POST, &path, Value::Null);
-    let products = ["products".to_owned(), product.clone()];
+    let products = [["products".to_owned(), product.clone()]];
     market.edit(&format!("/v1/products/{product}"), json!({ "title": "Torch" }));
-    assert_eq!(market.purged(), [products.clone()]);
+    assert_eq!(market.purged(), products);
     for step in ["archive", "publish", "sold"] {
         post(format!("/v1/products/{product}/{step}"));
-        assert_eq!(market.purged(), [products.clone()], "{step}");
+        assert_eq!(market.purged(), products, "{step}");
     }
     market.edit(&format!("/v1/comments/{comment}"), json!({ "body": "It does." }));
     assert_eq!(market.purged(), [[product.clone()]]);
     market.call(Method::DELETE, &format!("/v1/comments/{comment}"), Value::Null);
     assert_eq!(market.purged(), [[product.clone()]]);
     market.call(Method::DELETE, &format!("/v1/products/{product}"), Value::Null);
-    assert_eq!(market.purged(), [products]);
+    assert_eq!(market.purged(), products);
     market.edit(
         &format!("/v1/categories/{}", market.category),
         json!({ "name": "Lights" }),

@@ -67,6 +67,7 @@ async fn what_everyone_sees_alike_is_cached_for_those_who_show_nothing() {
             let own = own.expect(200);
             assert_eq!(own.body, reply.body, "{path}");
             assert_eq!(own.header("cache-control"), "private, no-store", "{path}");
+            assert_eq!(own.header("cache-tag"), "", "{path}");
         }
         let refused = anyone.get(&path).header("authorization", "Bearer x").await.expect(401);
         assert_eq!(refused.header("cache-control"), "private, no-store", "{path}");
@@ -101,7 +102,8 @@ async fn what_was_kept_goes_when_it_changes() {
     ];
     let first = anyone.get(&path).await.expect(200);
     if first.header("cache-status") == "Souk; fwd=bypass" {
-        println!("this host keeps no answers");
+        println!("this host keeps no answers, and tells others what they are made of");
+        assert_eq!(first.header("cache-tag"), format!("product,{}", text(&product, "id")));
         return;
     }
     for round in 0..5 {

@@ -33,8 +33,6 @@ pub struct Platform {
     /// The cache in front of this host, if there is one that can be told what has changed.
     pub edge: Option<Arc<dyn EdgeCache>>,
     pub(crate) cache: Option<Arc<Cached>>,
-    /// Whether answers that others may keep say what they were made of.
-    pub(crate) tagged: bool,
 }
 
 /// The ports that a host fills in.
@@ -78,7 +76,6 @@ impl Platform {
             outbox: Outbox::default(),
             edge: None,
             cache: None,
-            tagged: false,
         }
     }
 
@@ -99,7 +96,6 @@ impl Platform {
     pub fn tagged(mut self) -> Self {
         if self.settings.cache.edge {
             self.documents = Arc::new(LabelledDocuments(self.documents));
-            self.tagged = true;
         }
         self
     }

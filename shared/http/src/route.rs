@@ -313,8 +313,7 @@ async fn enforce(
                 let make = relaxed(next.run(Request::from_parts(parts, body)));
                 cache.fill(&key, policy, &platform, make).await
             }
-            _ if shared && platform.tagged => labelled(relaxed(next.run(Request::from_parts(parts, body)))).await,
-            _ if shared => relaxed(next.run(Request::from_parts(parts, body))).await,
+            _ if shared => labelled(relaxed(next.run(Request::from_parts(parts, body)))).await,
             _ => next.run(Request::from_parts(parts, body)).await,
         },
         Ok(Some(answer)) => answer.into_response(),

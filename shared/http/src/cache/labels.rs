@@ -67,7 +67,7 @@ impl Labels {
     }
 }
 
-/// Runs a handler and tags its answer, if others may keep it.
+/// Runs a handler and tags its answer, if others may keep it and what was read is noted.
 pub(crate) async fn labelled(make: impl Future<Output = Response>) -> Response {
     let (mut response, seen) = recorded(make).await;
     if response.extensions().get::<Shared>().is_some()

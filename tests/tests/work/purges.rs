@@ -132,15 +132,19 @@ impl Market {
     fn answer(&self, path: &str) -> (Bytes, BTreeSet<String>) {
         let request = Request::get(path).body(Some(Bytes::new())).unwrap();
         let answer = self.world.run(self.process.app.handle(request));
-        let tags = answer
-            .headers()
-            .get("cache-tag")
-            .map_or("", |tags| tags.to_str().unwrap());
-        let tags = tags
+        let header = |name| answer.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        let tags: BTreeSet<_> = header("cache-tag")
             .split(',')
             .filter(|tag| !tag.is_empty())
             .map(str::to_owned)
             .collect();
+        if !tags.is_empty() {
+            // By then a purge is given up.
+            let seconds = header("cache-control")
+                .split(['=', ','])
+                .filter_map(|text| text.parse::<u32>().ok());
+            assert!((1..=660).contains(&seconds.sum::<u32>()), "{path}");
+        }
         (answer.into_body(), tags)
     }
 }

@@ -105,6 +105,7 @@ impl World {
         });
         let ports = Ports {
             documents: Arc::new(souk_local::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
+            values: None,
             queue: shelf.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: receiver.clone(),

@@ -18,7 +18,7 @@ mod testing;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom};
+use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv};
 use souk_http::work::Subscription;
 use souk_http::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -121,12 +121,14 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let database = env.d1("DB").map_err(|why| format!("DB: {why}"))?;
     let index = env.d1("SEARCH").map_err(|why| format!("SEARCH: {why}"))?;
+    let values = env.kv("VALUES").map_err(|why| format!("VALUES: {why}"))?;
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
     let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
     let clock = Arc::new(SystemClock);
     let ports = Ports {
         documents: Arc::new(souk_cloudflare::open(database, clock.clone())),
+        values: Some(Arc::new(WorkersKv::new(values, clock.clone()))),
         queue: Arc::new(CloudflareQueue::open(env)?),
         search: Arc::new(souk_cloudflare::open_search(index, clock.clone())),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),

@@ -24,7 +24,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
-use souk_aws::{CloudFront, DynamoDocuments, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom};
+use souk_aws::{
+    CloudFront, DynamoDocuments, DynamoKeyValue, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom,
+};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
@@ -175,13 +177,11 @@ fn host(
         clock.clone(),
         random.clone(),
     ));
+    let table = required("SOUK_TABLE")?;
+    let values = DynamoKeyValue::new(&aws, &table, clock.clone(), random.clone());
     let ports = Ports {
-        documents: Arc::new(DynamoDocuments::new(
-            &aws,
-            required("SOUK_TABLE")?,
-            clock.clone(),
-            random.clone(),
-        )),
+        documents: Arc::new(DynamoDocuments::new(&aws, table, clock.clone(), random.clone())),
+        values: Some(Arc::new(values)),
         queue: queue.clone(),
         search: index(&aws)?,
         outbound: outbound(&settings),

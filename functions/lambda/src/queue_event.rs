@@ -135,6 +135,7 @@ mod tests {
             Arc::new(SqliteQueue::open(&folder.path().join("queue.db"), clock.clone()).unwrap());
         let ports = Ports {
             documents: Arc::new(souk_local::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
+            values: None,
             queue,
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(crate::NoOutbound),

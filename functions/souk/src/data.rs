@@ -10,7 +10,7 @@ use souk_catalog::product::Product;
 use souk_catalog::status::Status;
 use souk_core::event::Cause;
 use souk_core::search::NoSearch;
-use souk_core::{Event, Search, StoreError, fact};
+use souk_core::{Event, KeyValue, Search, StoreError, fact};
 use souk_http::{Caching, Keys, PasswordCost, Platform, Ports, Settings};
 use souk_local::{SqliteQueue, SystemClock, SystemRandom};
 
@@ -39,6 +39,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
     let ports = Ports {
         documents: Arc::new(souk_local::open(&dir.join("souk.db"), clock.clone())?),
+        values: values(&dir.join("values.db"), clock.clone()),
         queue: queue.clone(),
         search: search(&dir.join("search.db"), clock.clone()),
         outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
@@ -50,6 +51,17 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
         platform: Arc::new(Platform::new(ports, keys, settings, subscriptions).cached(CACHING)),
         queue,
     })
+}
+
+/// Copies of documents. To have none costs nothing but the way to the documents.
+fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
+    match souk_local::open_values(path, clock) {
+        Ok(values) => Some(Arc::new(values)),
+        Err(why) => {
+            eprintln!("there are no copies of documents: {why}");
+            None
+        }
+    }
 }
 
 /// The search index. One that cannot be opened, for want of permissions say, costs search alone.

@@ -69,11 +69,14 @@ impl App {
     /// Whether a request has left something for [`relay`](Self::relay) to do.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.platform.has_pending() || self.platform.cache.as_ref().is_some_and(|cache| cache.has_errands())
+        let Platform { cache, copies, .. } = &*self.platform;
+        self.platform.has_pending()
+            || cache.as_ref().is_some_and(|cache| cache.has_errands())
+            || copies.as_ref().is_some_and(|copies| copies.has_errands())
     }
 
-    /// Hands to the queue what the requests so far have committed for it, and makes anew what they found stale in the
-    /// cache. What fails is the sweeper's, or the next one's who asks.
+    /// Hands to the queue what the requests so far have committed for it, makes anew what they found stale in the cache, and
+    /// puts copies of what they had to read. What fails is the sweeper's, or the next one's who asks.
     pub async fn relay(&self) {
         if let Err(error) = self.platform.relay().await {
             tracing::warn!(%error, "events stay in the outbox");
@@ -85,6 +88,9 @@ impl App {
                 drop(self.route(Request::from_parts(parts, Body::empty())).await);
             };
             cache.run(make).await;
+        }
+        if let Some(copies) = &self.platform.copies {
+            copies.run().await;
         }
     }
 

@@ -19,6 +19,7 @@ mod body;
 mod cache;
 pub mod check;
 mod client;
+mod copies;
 mod finish;
 mod idempotency;
 mod keys;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, EdgeCache, Outbound, Queue, Random, Search, Timestamp};
+use souk_core::{Clock, Documents, EdgeCache, KeyValue, Outbound, Queue, Random, Search, Timestamp};
 
 use crate::Keys;
 use crate::cache::{Cached, Caching, LabelledDocuments};
+use crate::copies::Copies;
 use crate::outbound::{Dependency, Guarded};
 use crate::work::{Outbox, Subscription};
 
@@ -33,12 +34,15 @@ pub struct Platform {
     /// The cache in front of this host, if there is one that can be told what has changed.
     pub edge: Option<Arc<dyn EdgeCache>>,
     pub(crate) cache: Option<Arc<Cached>>,
+    pub(crate) copies: Option<Arc<Copies>>,
 }
 
 /// The ports that a host fills in.
 pub struct Ports {
     /// Versioned documents.
     pub documents: Arc<dyn Documents>,
+    /// Where copies of some of them are, for all instances; `None` if there are none.
+    pub values: Option<Arc<dyn KeyValue>>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
     /// The index that searches go to.
@@ -57,12 +61,19 @@ impl Platform {
     pub fn new(ports: Ports, keys: Keys, settings: Settings, subscriptions: Vec<Subscription>) -> Self {
         let Ports {
             documents,
+            values,
             queue,
             search,
             outbound,
             clock,
             random,
         } = ports;
+        let values = values.filter(|_| settings.cache.values);
+        let copies = values.map(|values| Arc::new(Copies::new(documents.clone(), values, clock.clone())));
+        let documents = match &copies {
+            Some(copies) => copies.clone(),
+            None => documents,
+        };
         Self {
             documents,
             queue,
@@ -76,13 +87,17 @@ impl Platform {
             outbox: Outbox::default(),
             edge: None,
             cache: None,
+            copies,
         }
     }
 
-    /// With a cache in front of the router, unless the operator wants none.
+    /// With a cache in front of the router, and copies of documents, in the memory of this process, unless the operator wants none.
     #[must_use]
     pub fn cached(mut self, caching: Caching) -> Self {
         if self.settings.cache.memory {
+            if let Some(copies) = &self.copies {
+                copies.remember();
+            }
             let cache = Arc::new(Cached::new(caching, self.clock.clone(), &*self.random));
             (self.documents, self.search) = cache.watch(self.documents, self.search);
             self.cache = Some(cache);
@@ -149,34 +164,30 @@ impl PasswordCost {
     };
 }
 
-/// Who may keep answers that everyone sees alike: all of them unless `SOUK_CACHE` names those that may, separated by
-/// commas, or is `off`.
+/// Who may keep what everyone sees alike: all of them unless `SOUK_CACHE` names those that may, separated by commas, or is
+/// `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layers {
     /// `memory`: this process, if its host can ([`Platform::cached`]).
     pub memory: bool,
     /// `edge`: shared caches in front, such as a CDN, which are told by `Cache-Control`.
     pub edge: bool,
+    /// `values`: the [`KeyValue`] of the host, copies of documents that answers are made of.
+    pub values: bool,
 }
 
 impl Layers {
     fn read(names: &[String]) -> Result<Self, String> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        match names.as_slice() {
-            [] => Ok(Self {
-                memory: true,
-                edge: true,
-            }),
-            ["off"] => Ok(Self {
-                memory: false,
-                edge: false,
-            }),
-            names if names.iter().all(|name| ["memory", "edge"].contains(name)) => Ok(Self {
-                memory: names.contains(&"memory"),
-                edge: names.contains(&"edge"),
-            }),
-            _ => Err("SOUK_CACHE: must be memory, edge, both with a comma between, or off".into()),
+        let names: Vec<&str> = match names {
+            [] => vec!["memory", "edge", "values"],
+            [off] if off == "off" => Vec::new(),
+            names => names.iter().map(String::as_str).collect(),
+        };
+        if !names.iter().all(|name| ["memory", "edge", "values"].contains(name)) {
+            return Err("SOUK_CACHE: must be some of memory, edge and values, separated by commas, or off".into());
         }
+        let [memory, edge, values] = ["memory", "edge", "values"].map(|name| names.contains(&name));
+        Ok(Self { memory, edge, values })
     }
 }
 
@@ -194,7 +205,7 @@ pub struct Settings {
     /// `SOUK_OUTBOUND_ALLOW`: the `host:port`s, separated by commas, that calls to others may go to although they are
     /// private or speak plain HTTP. For development and for receivers in one's own network.
     pub outbound_allow: Vec<String>,
-    /// `SOUK_CACHE`: who may keep answers.
+    /// `SOUK_CACHE`: who may keep what everyone sees alike.
     pub cache: Layers,
     /// The host's choice, not the operator's.
     pub password_cost: PasswordCost,
@@ -281,17 +292,15 @@ mod tests {
                 .len(),
             2
         );
-        for (value, memory, edge) in [
-            ("", true, true),
-            ("off", false, false),
-            ("edge", false, true),
-            ("edge, memory", true, true),
+        for (value, memory, edge, values) in [
+            ("", true, true, true),
+            ("off", false, false, false),
+            ("edge", false, true, false),
+            ("edge, memory", true, true, false),
+            ("values,edge,memory", true, true, true),
         ] {
-            assert_eq!(
-                read("SOUK_CACHE", value).unwrap().cache,
-                Layers { memory, edge },
-                "{value}"
-            );
+            let layers = Layers { memory, edge, values };
+            assert_eq!(read("SOUK_CACHE", value).unwrap().cache, layers, "{value}");
         }
         for (name, value) in [
             ("SOUK_PUBLIC_URL", "souk.example"),

@@ -139,6 +139,7 @@ impl World {
                 commits: watch::Sender::new(0),
                 crowded: crowded.clone(),
             }),
+            values: None,
             queue: queue.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),

@@ -73,6 +73,7 @@ impl Catalogue {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let ports = Ports {
             documents,
+            values: None,
             queue: Arc::new(Nowhere),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nowhere),

@@ -75,6 +75,7 @@ impl World {
         all.extend(functions);
         let ports = Ports {
             documents: self.store.clone(),
+            values: None,
             queue: self.queue.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),

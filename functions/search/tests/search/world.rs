@@ -302,6 +302,7 @@ impl World {
         });
         let ports = Ports {
             documents: store.clone(),
+            values: None,
             queue: queue.clone(),
             search: index.clone(),
             outbound: Arc::new(Nobody),

@@ -1,0 +1,382 @@
+//! Copies of what is read everywhere and changes seldom: categories, vendors, settings. For a moment in the memory of the
+//! process, for two minutes in a [`KeyValue`] that all instances share, which is nearer than the store or costs it less.
+//!
+//! **Who gets one.** Only a `get` that is [relaxed](souk_core::freshness): made for an answer that everyone sees alike and
+//! that caches may keep. What is done for a principal, what is decided and what is written reads the store, so no decision
+//! rests on a copy. It stands below the watch of the cache in front of the router, which notes what is asked for, wherever
+//! it comes from.
+//!
+//! **How old.** A copy says when it was read, and is none any more [`LIFE`] later, whatever the `KeyValue` still gives: no
+//! read is further behind the store than that (and than clocks differ, and than the store's own relaxed reads are behind).
+//! Mostly it is much less: a commit removes what it changes from the `KeyValue` before it is acknowledged. The whole time
+//! passes if a process dies between the two, if the `KeyValue` fails then, or if somebody who read before the commit puts
+//! a copy after it. Workers KV may give for a minute what was removed; the memory of another process, for [`FRESH`].
+//!
+//! **Who wrote reads what it wrote.** From before a commit, so also if nobody sees how it ends, until every copy that was
+//! read before its end has expired, this process reads what it changed from the store, and puts no copy of it.
+//!
+//! Copies are put after the answer ([`Copies::run`]) and nothing here is durable: when a process ends, some are not made. A
+//! `KeyValue` that fails costs the way to it, and is left alone for a while. What is absent is not copied, so what is new
+//! is seen at once.
+
+mod near;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use souk_core::documents::MAX_KEYS;
+use souk_core::freshness::is_relaxed;
+use souk_core::key_value::KeyValueError;
+use souk_core::kind::{CATEGORY, VENDOR};
+use souk_core::{
+    Change, Clock, Commit, Condition, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp,
+};
+
+use near::Near;
+
+/// How old a copy may be, in milliseconds.
+pub(crate) const LIFE: i64 = 120_000;
+/// For how long a process goes by what it has in memory, in milliseconds.
+const FRESH: i64 = 3_000;
+/// How far clocks may differ, and replicas be behind, in milliseconds.
+const SLACK: i64 = 60_000;
+/// How long a commit may be under way that nobody waits for any more, in milliseconds: D1 gives up after 30 s.
+const DOUBT: i64 = 60_000;
+/// For how long a process reads from the store what it has written: until all older copies have expired.
+const WRITTEN: i64 = LIFE + SLACK + DOUBT;
+/// For how long a `KeyValue` that failed is left alone, in milliseconds.
+const REST: i64 = 10_000;
+/// How many copies are asked for at most: each is a call, where the store gives any number of documents in one.
+const FEW: usize = 4;
+/// How many copies wait at most to be put.
+const ERRANDS: usize = 100;
+/// How long the partition of what is copied may be, in bytes; with its prefix a key for every `KeyValue`.
+const MAX_PARTITION: usize = 400;
+
+/// The documents, with copies of some of them.
+pub(crate) struct Copies {
+    documents: Arc<dyn Documents>,
+    values: Arc<dyn KeyValue>,
+    clock: Arc<dyn Clock>,
+    near: Mutex<Near>,
+    /// Whether this process keeps copies in memory.
+    remembers: AtomicBool,
+    /// Until when the values are left alone, in milliseconds since 1970.
+    rests_until: AtomicI64,
+    errands: Mutex<Vec<(Document, i64)>>,
+}
+
+/// Where one of the documents that are asked for is to come from.
+enum Slot {
+    Found(Option<Document>),
+    /// A copy will do.
+    Copied,
+    Stored,
+}
+
+impl Copies {
+    /// The documents, with copies of some in `values`.
+    pub(crate) fn new(documents: Arc<dyn Documents>, values: Arc<dyn KeyValue>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            documents,
+            values,
+            clock,
+            near: Mutex::default(),
+            remembers: false.into(),
+            rests_until: 0.into(),
+            errands: Mutex::default(),
+        }
+    }
+
+    /// From now on copies are kept in memory too. Not for processes that are frozen between requests: to them a moment is
+    /// as long as they are not asked.
+    pub(crate) fn remember(&self) {
+        self.remembers.store(true, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    fn near(&self) -> MutexGuard<'_, Near> {
+        self.near.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn errands(&self) -> MutexGuard<'_, Vec<(Document, i64)>> {
+        self.errands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rests(&self, now: i64) -> bool {
+        now < self.rests_until.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, error: &KeyValueError) {
+        let until = self.now().saturating_add(REST);
+        self.rests_until.store(until, Ordering::Relaxed);
+        tracing::warn!(%error, "copies are left alone for a while");
+    }
+
+    /// What is in memory, and where the rest is to come from.
+    fn look(&self, keys: &[Key]) -> Vec<Slot> {
+        let (now, near) = (self.now(), self.near());
+        let slot = |key: &Key| {
+            if !is_copied(key) || near.is_written(key, now) {
+                return Slot::Stored;
+            }
+            near.get(key, now)
+                .map_or(Slot::Copied, |document| Slot::Found(Some(document)))
+        };
+        keys.iter().map(slot).collect()
+    }
+
+    /// Takes what there is from the values.
+    async fn ask(&self, keys: &[Key], slots: &mut [Slot]) {
+        let open = keys.iter().zip(slots).filter(|(_, slot)| matches!(slot, Slot::Copied));
+        let asked = open.map(async |(key, slot)| match self.values.get(&place(key)).await {
+            Ok(Some(text)) => {
+                let now = self.now();
+                if let Some((document, read_at)) = read(key, &text).filter(|(_, read_at)| is_alive(*read_at, now)) {
+                    self.keep(&document, read_at);
+                    *slot = Slot::Found(Some(document));
+                }
+                None
+            }
+            Ok(None) => None,
+            Err(error) => Some(error),
+        });
+        if let Some(error) = join_all(asked).await.into_iter().flatten().next() {
+            self.failed(&error);
+        }
+    }
+
+    /// Keeps a copy in memory, if this process does and does not know better.
+    fn keep(&self, document: &Document, read_at: i64) {
+        if self.remembers.load(Ordering::Relaxed) {
+            let now = self.now();
+            let until = now.saturating_add(FRESH).min(read_at.saturating_add(LIFE));
+            self.near().put(document, now, until);
+        }
+    }
+
+    fn send(&self, document: Document, read_at: i64) {
+        let mut errands = self.errands();
+        if errands.len() < ERRANDS {
+            errands.push((document, read_at));
+        }
+    }
+
+    pub(crate) fn has_errands(&self) -> bool {
+        !self.errands().is_empty()
+    }
+
+    /// Puts the copies of what was read since the last time.
+    pub(crate) async fn run(&self) {
+        let errands = std::mem::take(&mut *self.errands());
+        for (document, read_at) in errands {
+            let now = self.now();
+            let (Some(text), Ok(expires_at)) = (
+                written(&document, read_at),
+                Timestamp::from_millisecond(read_at.saturating_add(LIFE)),
+            ) else {
+                continue;
+            };
+            if self.rests(now) || self.near().is_written(&document.key, now) {
+                continue;
+            }
+            if let Err(error) = self.values.put(&place(&document.key), &text, expires_at).await {
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn wrote(&self, keys: &[Key]) {
+        if !keys.is_empty() {
+            let now = self.now();
+            self.near().wrote(keys, now, now.saturating_add(WRITTEN));
+        }
+    }
+}
+
+#[async_trait]
+impl Documents for Copies {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        if !is_relaxed() || keys.len() > MAX_KEYS || !keys.iter().any(is_copied) {
+            return self.documents.get(keys).await;
+        }
+        let mut slots = self.look(keys);
+        // Where the store must be asked anyway, it is asked for everything.
+        let open = slots.iter().filter(|slot| !matches!(slot, Slot::Found(_))).count();
+        let shared = open <= FEW && !slots.iter().any(|slot| matches!(slot, Slot::Stored)) && !self.rests(self.now());
+        if shared {
+            self.ask(keys, &mut slots).await;
+        }
+        let open = keys
+            .iter()
+            .zip(&slots)
+            .filter(|(_, slot)| !matches!(slot, Slot::Found(_)));
+        let missing: Vec<Key> = open.map(|(key, _)| key.clone()).collect();
+        if !missing.is_empty() {
+            let read_at = self.now();
+            let mut read = self.documents.get(&missing).await?.into_iter();
+            for slot in slots.iter_mut().filter(|slot| !matches!(slot, Slot::Found(_))) {
+                let document = read.next().flatten();
+                if let (Slot::Copied, Some(document)) = (&slot, &document)
+                    && document.expires_at.is_none()
+                {
+                    self.keep(document, read_at);
+                    if shared {
+                        self.send(document.clone(), read_at);
+                    }
+                }
+                *slot = Slot::Found(document);
+            }
+        }
+        let found = slots.into_iter().map(|slot| match slot {
+            Slot::Found(document) => document,
+            Slot::Copied | Slot::Stored => None,
+        });
+        Ok(found.collect())
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.documents.query(query).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let changed = commit.changes.iter().filter(|change| is_copied(change.key()));
+        let changed = changed.filter(|change| !matches!(change, Change::Require { .. }));
+        let (keys, old): (Vec<Key>, Vec<bool>) = changed.map(|change| (change.key().clone(), !is_new(change))).unzip();
+        if keys.is_empty() {
+            return self.documents.commit(commit).await;
+        }
+        self.wrote(&keys);
+        let result = self.documents.commit(commit).await;
+        if matches!(result, Err(StoreError::Conflict(_) | StoreError::Refused(_))) {
+            return result;
+        }
+        // The time counts from the end of the commit.
+        self.wrote(&keys);
+        let places = keys.iter().zip(old).filter(|(_, old)| *old).map(|(key, _)| place(key));
+        let removed = places.map(async |place| self.values.delete(&place).await.err());
+        if let Some(error) = join_all(removed).await.into_iter().flatten().next() {
+            self.failed(&error);
+        }
+        result
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.documents.ping().await
+    }
+}
+
+/// Whether there are copies of what is at this key: things that all may see, the claims on their names, and settings.
+fn is_copied(key: &Key) -> bool {
+    let Some((kind, _)) = key.pk.split_once('/') else {
+        return false;
+    };
+    let kind = kind.strip_suffix("-named").unwrap_or(kind);
+    let listed = kind == CATEGORY.name || kind == VENDOR.name || key.pk == "settings/search";
+    listed && key.sk.is_empty() && key.pk.len() <= MAX_PARTITION
+}
+
+/// Whether there was nothing before that there could be a copy of.
+fn is_new(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Put {
+            condition: Condition::Absent,
+            ..
+        }
+    )
+}
+
+/// Where the copy is. Another format needs another place.
+fn place(key: &Key) -> String {
+    format!("copy/{}", key.pk)
+}
+
+/// The copy of a document that was read at that millisecond: a line with that and all else that is not its body, and its body.
+fn written(document: &Document, read_at: i64) -> Option<String> {
+    let Document {
+        version,
+        counters,
+        body,
+        ..
+    } = document;
+    (!counters.contains('\n')).then(|| format!("{read_at} {version} {counters}\n{body}"))
+}
+
+/// The document that this is a copy of, and when it was read.
+fn read(key: &Key, text: &str) -> Option<(Document, i64)> {
+    let (line, body) = text.split_once('\n')?;
+    let mut parts = line.splitn(3, ' ');
+    let read_at = parts.next()?.parse().ok()?;
+    let document = Document {
+        key: key.clone(),
+        version: parts.next()?.parse().ok()?,
+        body: body.to_owned(),
+        counters: parts.next()?.to_owned(),
+        expires_at: None,
+    };
+    Some((document, read_at))
+}
+
+/// Whether a copy that was read then may be used. One from the future is of a clock that cannot be trusted.
+fn is_alive(read_at: i64, now: i64) -> bool {
+    now < read_at.saturating_add(LIFE) && read_at <= now.saturating_add(SLACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stored_format_is_pinned() {
+        let key = CATEGORY.name_key("lamps");
+        let document = Document {
+            key: key.clone(),
+            version: 7,
+            body: "{\n \"id\": \"cat_1\", \"ü\": 1.0}\n".into(),
+            counters: r#"{"views": 3}"#.into(),
+            expires_at: None,
+        };
+        let text = written(&document, 1_790_000_000_123).unwrap();
+        assert_eq!(
+            (place(&key).as_str(), text.as_str()),
+            (
+                "copy/category-named/lamps",
+                "1790000000123 7 {\"views\": 3}\n{\n \"id\": \"cat_1\", \"ü\": 1.0}\n"
+            )
+        );
+        assert_eq!(read(&key, &text), Some((document, 1_790_000_000_123)));
+        for other in ["", "x", "1 2 {}", "1 2\n{}", "x 2 {}\n{}", "1 -2 {}\n{}"] {
+            assert_eq!(read(&key, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_all_may_see_is_copied() {
+        for (key, copied) in [
+            (CATEGORY.key("cat_1"), true),
+            (CATEGORY.name_key("lamps"), true),
+            (VENDOR.key("vnd_1"), true),
+            (VENDOR.name_key("shop"), true),
+            (Key::of("settings", "search"), true),
+            (Key::new("category/cat_1", "x"), false),
+            (Key::of("category", &"x".repeat(MAX_PARTITION)), false),
+            (Key::of("category-named-named", "x"), false),
+            (Key::of("settings", "other"), false),
+            (Key::of("settings-named", "search"), false),
+            (Key::new("category", ""), false),
+            (Key::of("product", "prd_1"), false),
+            (Key::of("account", "acc_1"), false),
+            (Key::of("sessions", "acc_1"), false),
+            (Key::of("password", "acc_1"), false),
+            (Key::of("webhook-secret", "whk_1"), false),
+        ] {
+            assert_eq!(is_copied(&key), copied, "{key:?}");
+        }
+    }
+}

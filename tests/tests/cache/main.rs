@@ -2,6 +2,7 @@
 //!
 //! - `safety.rs`: nobody gets what is another's, and nothing that a request carries changes what others get.
 //! - `freshness.rs`: an acknowledged change is seen by the next read, whatever happens at the same time.
+//! - `copies.rs`: the copies of documents that answers are made of are never older than they may be, and nothing is decided by them.
 //! - here: what is kept, for how long, and for whom.
 
 #![expect(
@@ -10,8 +11,10 @@
     reason = "this is a test: a panic is how it fails"
 )]
 
+mod copies;
 mod freshness;
 mod safety;
+mod values;
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -28,6 +28,8 @@ use souk_http::{
 };
 use souk_tests::contract::{Model, TestClock};
 
+use crate::values::Values;
+
 /// The origin whose pages may call the market.
 pub(crate) const ORIGIN: &str = "https://shop.example";
 
@@ -44,17 +46,22 @@ pub(crate) struct Store {
 impl Store {
     async fn pause(&self) {
         let turns = self.dice.lock().unwrap().as_mut().map_or(0, |dice| dice.u8(..4));
-        for _ in 0..turns {
-            let mut first = true;
-            std::future::poll_fn(|_| {
-                if std::mem::take(&mut first) {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
-                }
-            })
-            .await;
-        }
+        pause(turns).await;
+    }
+}
+
+/// Lets others go first so many times.
+pub(crate) async fn pause(turns: u8) {
+    for _ in 0..turns {
+        let mut first = true;
+        std::future::poll_fn(|_| {
+            if std::mem::take(&mut first) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
     }
 }
 
@@ -168,11 +175,15 @@ impl Random for Seeded {
 pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) store: Arc<Store>,
-    /// With the cache.
+    pub(crate) values: Arc<Values>,
+    /// With the cache and copies.
     pub(crate) app: App,
-    /// Without it. It reads what is; what it writes the other does not hear of.
+    /// Without. It reads what is; what it writes the other does not hear of.
     pub(crate) bare: App,
     pub(crate) platform: Arc<Platform>,
+    search: Arc<Count>,
+    random: Arc<Seeded>,
+    key: String,
 }
 
 impl World {
@@ -186,41 +197,23 @@ impl World {
             holds: AtomicBool::new(false),
             late: Mutex::default(),
         });
+        let values = Arc::new(Values::new(seed, clock.clone()));
         let random = Arc::new(Seeded(Mutex::new(Rng::with_seed(seed))));
         let key = Keys::generate(&*random);
         let search = Arc::new(Count::default());
-        let platform = || {
-            let ports = Ports {
-                documents: store.clone(),
-                queue: Arc::new(Nobody),
-                search: search.clone(),
-                outbound: Arc::new(Nobody),
-                clock: clock.clone(),
-                random: random.clone(),
-            };
-            let lookup = |name: &str| (name == "SOUK_CORS_ORIGINS").then(|| ORIGIN.to_owned());
-            let settings = Settings::from_lookup(lookup, PasswordCost::SERVER).unwrap();
-            Platform::new(ports, Keys::parse(&key).unwrap(), settings, Vec::new())
-        };
-        let functions = || {
-            [
-                souk_catalog::function(),
-                souk_community::function(),
-                souk_identity::function(),
-                gossip(),
-            ]
-        };
-        let cached = Arc::new(platform().cached(Caching {
-            bytes: 16 << 20,
-            at_most: None,
-            collapse: true,
-        }));
+        let layers = |layers| process(&clock, &store, &values, &search, &random, &key, layers);
+        let (app, platform) = layers("memory,edge,values");
+        let (bare, _) = layers("edge");
         let world = Self {
-            app: App::new(cached.clone(), functions()),
-            bare: App::new(Arc::new(platform()), functions()),
-            platform: cached,
+            app,
+            bare,
+            platform,
             clock,
             store,
+            values,
+            search,
+            random,
+            key,
         };
         let now = world.clock.now();
         let category = json!({
@@ -234,6 +227,20 @@ impl World {
             claim,
         ]);
         world
+    }
+
+    /// Another process of this market, with these layers of caches.
+    pub(crate) fn process(&self, layers: &str) -> (App, Arc<Platform>) {
+        let Self {
+            clock,
+            store,
+            values,
+            search,
+            random,
+            key,
+            ..
+        } = self;
+        process(clock, store, values, search, random, key, layers)
     }
 
     fn commit(&self, changes: Vec<Change>) {
@@ -321,6 +328,45 @@ impl World {
         }
         way
     }
+}
+
+fn process(
+    clock: &Arc<TestClock>,
+    store: &Arc<Store>,
+    values: &Arc<Values>,
+    search: &Arc<Count>,
+    random: &Arc<Seeded>,
+    key: &str,
+    layers: &str,
+) -> (App, Arc<Platform>) {
+    let ports = Ports {
+        documents: store.clone(),
+        values: Some(values.clone()),
+        queue: Arc::new(Nobody),
+        search: search.clone(),
+        outbound: Arc::new(Nobody),
+        clock: clock.clone(),
+        random: random.clone(),
+    };
+    let lookup = |name: &str| match name {
+        "SOUK_CORS_ORIGINS" => Some(ORIGIN.to_owned()),
+        "SOUK_CACHE" => Some(layers.to_owned()),
+        _ => None,
+    };
+    let settings = Settings::from_lookup(lookup, PasswordCost::SERVER).unwrap();
+    let platform = Platform::new(ports, Keys::parse(key).unwrap(), settings, Vec::new()).cached(Caching {
+        bytes: 16 << 20,
+        at_most: None,
+        collapse: true,
+    });
+    let functions = [
+        souk_catalog::function(),
+        souk_community::function(),
+        souk_identity::function(),
+        gossip(),
+    ];
+    let platform = Arc::new(platform);
+    (App::new(platform.clone(), functions), platform)
 }
 
 /// A function that tells everyone all that it hears of who asks, and what the search index says.

@@ -136,8 +136,9 @@ impl Copies {
         let open = keys.iter().zip(slots).filter(|(_, slot)| matches!(slot, Slot::Copied));
         let asked = open.map(async |(key, slot)| match self.values.get(&place(key)).await {
             Ok(Some(text)) => {
-                let now = self.now();
-                if let Some((document, read_at)) = read(key, &text).filter(|(_, read_at)| is_alive(*read_at, now)) {
+                // One from the future is of a clock that cannot be trusted.
+                let latest = self.now().saturating_add(SLACK);
+                if let Some((document, read_at)) = read(key, &text).filter(|(_, read_at)| *read_at <= latest) {
                     self.keep(&document, read_at);
                     *slot = Slot::Found(Some(document));
                 }
@@ -321,11 +322,6 @@ fn read(key: &Key, text: &str) -> Option<(Document, i64)> {
         expires_at: None,
     };
     Some((document, read_at))
-}
-
-/// Whether a copy that was read then may be used. One from the future is of a clock that cannot be trusted.
-fn is_alive(read_at: i64, now: i64) -> bool {
-    now < read_at.saturating_add(LIFE) && read_at <= now.saturating_add(SLACK)
 }
 
 #[cfg(test)]

@@ -122,6 +122,30 @@ fn no_decision_rests_on_a_copy() {
 }
 
 #[test]
+fn what_changes_leaves_the_values_before_it_is_acknowledged() {
+    let world = World::new(56);
+    world.values.be_good();
+    let [(far, _), (writer, platform)] = ["values", "values"].map(|layers| world.process(layers));
+    for round in 0..3 {
+        name(&far, THINGS, &[]);
+        run(far.relay());
+        assert_eq!(name(&far, THINGS, &[]).0, name(&world.bare, THINGS, &[]).0);
+        let new = format!("Things {round}");
+        // What the writer has read before it shall not be put after it.
+        world.clock.advance(LIFE);
+        name(&writer, THINGS, &[]);
+        run(platform.documents.commit(edit(&world, &new, json!([])))).unwrap();
+        run(writer.relay());
+        assert_eq!(name(&far, THINGS, &[]).0, new);
+        run(far.relay());
+        // Nor by somebody else, whose copy is there when the writer comes.
+        run(platform.documents.commit(edit(&world, "Last", json!([])))).unwrap();
+        assert_eq!(name(&far, THINGS, &[]).0, "Last");
+        world.clock.advance(3 * LIFE);
+    }
+}
+
+#[test]
 fn a_copy_is_as_old_as_the_beginning_of_its_read() {
     let mut rng = Rng::with_seed(54);
     for seed in 0..20 {

@@ -2,8 +2,8 @@
 //!
 //! **Consistency.** A `get` sees every commit that was acknowledged before it began. A `query` sees an index as one
 //! commit left it, and never names a document that is gone; an adapter may let it lag by milliseconds. Both may lag by
-//! seconds where the task is [relaxed](crate::freshness). A `commit` happens whole or not at all, whatever fails and
-//! whenever.
+//! seconds where the task is [relaxed](crate::freshness), and a `get` of what is copied by two minutes. A `commit` happens
+//! whole or not at all, whatever fails and whenever.
 //!
 //! **Shape.** It is DynamoDB's, because that one scales without a ceiling and SQL gets it cheaply; the reverse is not
 //! true. A document lives at a [`Key`] (partition and sort). Partitions can be read in order. Beside them a document may

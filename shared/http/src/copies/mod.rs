@@ -28,7 +28,6 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use souk_core::documents::MAX_KEYS;
 use souk_core::freshness::is_relaxed;
-use souk_core::key_value::KeyValueError;
 use souk_core::kind::{CATEGORY, VENDOR};
 use souk_core::{
     Change, Clock, Commit, Condition, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp,
@@ -112,12 +111,6 @@ impl Copies {
         now < self.rests_until.load(Ordering::Relaxed)
     }
 
-    fn failed(&self, error: &KeyValueError) {
-        let until = self.now().saturating_add(REST);
-        self.rests_until.store(until, Ordering::Relaxed);
-        tracing::warn!(%error, "copies are left alone for a while");
-    }
-
     /// What is in memory, and where the rest is to come from.
     fn look(&self, keys: &[Key]) -> Vec<Slot> {
         let (now, near) = (self.now(), self.near());
@@ -148,11 +141,13 @@ impl Copies {
             Err(error) => Some(error),
         });
         if let Some(error) = join_all(asked).await.into_iter().flatten().next() {
-            self.failed(&error);
+            self.rests_until
+                .store(self.now().saturating_add(REST), Ordering::Relaxed);
+            tracing::warn!(%error, "copies are out of reach; the store is asked for a while");
         }
     }
 
-    /// Keeps a copy in memory, if this process does and does not know better.
+    /// Keeps a copy in memory for a moment, if this process does that.
     fn keep(&self, document: &Document, read_at: i64) {
         if self.remembers.load(Ordering::Relaxed) {
             let now = self.now();
@@ -186,8 +181,9 @@ impl Copies {
             if self.rests(now) || self.near().is_written(&document.key, now) {
                 continue;
             }
+            // Where many miss a copy at once, all but one may be refused (Workers KV).
             if let Err(error) = self.values.put(&place(&document.key), &text, expires_at).await {
-                self.failed(&error);
+                return tracing::info!(%error, "a copy was not put");
             }
         }
     }
@@ -262,7 +258,7 @@ impl Documents for Copies {
         let places = keys.iter().zip(old).filter(|(_, old)| *old).map(|(key, _)| place(key));
         let removed = places.map(async |place| self.values.delete(&place).await.err());
         if let Some(error) = join_all(removed).await.into_iter().flatten().next() {
-            self.failed(&error);
+            tracing::warn!(%error, "an old copy stays until it expires");
         }
         result
     }

@@ -21,11 +21,12 @@
 
 mod near;
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use souk_core::documents::MAX_KEYS;
 use souk_core::freshness::is_relaxed;
 use souk_core::kind::{CATEGORY, VENDOR};
@@ -126,24 +127,31 @@ impl Copies {
 
     /// Takes what there is from the values.
     async fn ask(&self, keys: &[Key], slots: &mut [Slot]) {
-        let open = keys.iter().zip(slots).filter(|(_, slot)| matches!(slot, Slot::Copied));
-        let asked = open.map(async |(key, slot)| match self.values.get(&place(key)).await {
-            Ok(Some(text)) => {
-                // One from the future is of a clock that cannot be trusted.
-                let latest = self.now().saturating_add(SLACK);
-                if let Some((document, read_at)) = read(key, &text).filter(|(_, read_at)| *read_at <= latest) {
-                    self.keep(&document, read_at);
-                    *slot = Slot::Found(Some(document));
+        let (open, places): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .zip(slots)
+            .filter(|(_, slot)| matches!(slot, Slot::Copied))
+            .map(|(key, slot)| ((key, slot), place(key)))
+            .unzip();
+        let answers = all(places.iter().map(|place| self.values.get(place)).collect()).await;
+        // One from the future is of a clock that cannot be trusted.
+        let latest = self.now().saturating_add(SLACK);
+        for ((key, slot), answer) in open.into_iter().zip(answers) {
+            match answer {
+                Ok(text) => {
+                    let copy = text.and_then(|text| read(key, &text));
+                    if let Some((document, read_at)) = copy.filter(|(_, read_at)| *read_at <= latest) {
+                        self.keep(&document, read_at);
+                        *slot = Slot::Found(Some(document));
+                    }
                 }
-                None
+                Err(error) => {
+                    let until = self.now().saturating_add(REST);
+                    if self.rests_until.swap(until, Ordering::Relaxed) < until {
+                        tracing::warn!(%error, "copies are out of reach; the store is asked for a while");
+                    }
+                }
             }
-            Ok(None) => None,
-            Err(error) => Some(error),
-        });
-        if let Some(error) = join_all(asked).await.into_iter().flatten().next() {
-            self.rests_until
-                .store(self.now().saturating_add(REST), Ordering::Relaxed);
-            tracing::warn!(%error, "copies are out of reach; the store is asked for a while");
         }
     }
 
@@ -255,10 +263,16 @@ impl Documents for Copies {
         }
         // The time counts from the end of the commit.
         self.wrote(&keys);
-        let places = keys.iter().zip(old).filter(|(_, old)| *old).map(|(key, _)| place(key));
-        let removed = places.map(async |place| self.values.delete(&place).await.err());
-        if let Some(error) = join_all(removed).await.into_iter().flatten().next() {
-            tracing::warn!(%error, "an old copy stays until it expires");
+        let places: Vec<String> = keys
+            .iter()
+            .zip(old)
+            .filter(|(_, old)| *old)
+            .map(|(key, _)| place(key))
+            .collect();
+        for answer in all(places.iter().map(|place| self.values.delete(place)).collect()).await {
+            if let Err(error) = answer {
+                tracing::warn!(%error, "an old copy stays until it expires");
+            }
         }
         result
     }
@@ -266,6 +280,25 @@ impl Documents for Copies {
     async fn ping(&self) -> Result<(), StoreError> {
         self.documents.ping().await
     }
+}
+
+/// Makes a few calls at once. (`join_all` is made for many, and weighs as much.)
+async fn all<T>(calls: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+    let mut calls: Vec<_> = calls.into_iter().map(|call| (call, None)).collect();
+    std::future::poll_fn(|context| {
+        let mut done = true;
+        for (call, answer) in &mut calls {
+            if answer.is_none() {
+                match call.as_mut().poll(context) {
+                    Poll::Ready(ready) => *answer = Some(ready),
+                    Poll::Pending => done = false,
+                }
+            }
+        }
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    calls.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
 /// Whether there are copies of what is at this key: things that all may see, the claims on their names, and settings.

@@ -32,7 +32,7 @@ fn edit(world: &World, name: &str, attributes: Value) -> Commit {
 fn name(app: &App, path: &str, headers: &[(&str, &str)]) -> (String, String) {
     let response = run(get(app, path, headers));
     let body: Value = serde_json::from_slice(response.body()).unwrap();
-    let name = body["name"].as_str().unwrap_or_else(|| panic!("{path}: {body}"));
+    let name = body["name"].as_str().unwrap();
     (name.to_owned(), response.headers()["etag"].to_str().unwrap().to_owned())
 }
 

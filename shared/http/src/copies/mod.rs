@@ -20,6 +20,7 @@
 //! is seen at once.
 
 mod near;
+mod text;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -29,12 +30,12 @@ use std::task::Poll;
 use async_trait::async_trait;
 use souk_core::documents::MAX_KEYS;
 use souk_core::freshness::is_relaxed;
-use souk_core::kind::{CATEGORY, VENDOR};
 use souk_core::{
     Change, Clock, Commit, Condition, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp,
 };
 
 use near::Near;
+use text::{is_copied, place, read, written};
 
 /// How old a copy may be, in milliseconds.
 pub(crate) const LIFE: i64 = 120_000;
@@ -52,9 +53,6 @@ const REST: i64 = 10_000;
 const FEW: usize = 4;
 /// How many copies wait at most to be put.
 const ERRANDS: usize = 100;
-/// How long the partition of what is copied may be, in bytes; with its prefix a key for every `KeyValue`.
-const MAX_PARTITION: usize = 400;
-
 /// The documents, with copies of some of them.
 pub(crate) struct Copies {
     documents: Arc<dyn Documents>,
@@ -301,16 +299,6 @@ async fn all<T>(calls: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec
     calls.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
-/// Whether there are copies of what is at this key: things that all may see, the claims on their names, and settings.
-fn is_copied(key: &Key) -> bool {
-    let Some((kind, _)) = key.pk.split_once('/') else {
-        return false;
-    };
-    let kind = kind.strip_suffix("-named").unwrap_or(kind);
-    let listed = kind == CATEGORY.name || kind == VENDOR.name || key.pk == "settings/search";
-    listed && key.sk.is_empty() && key.pk.len() <= MAX_PARTITION
-}
-
 /// Whether there was nothing before that there could be a copy of.
 fn is_new(change: &Change) -> bool {
     matches!(
@@ -320,88 +308,4 @@ fn is_new(change: &Change) -> bool {
             ..
         }
     )
-}
-
-/// Where the copy is. Another format needs another place.
-fn place(key: &Key) -> String {
-    format!("copy/{}", key.pk)
-}
-
-/// The copy of a document that was read at that millisecond: a line with that and all else that is not its body, and its body.
-fn written(document: &Document, read_at: i64) -> Option<String> {
-    let Document {
-        version,
-        counters,
-        body,
-        ..
-    } = document;
-    (!counters.contains('\n')).then(|| format!("{read_at} {version} {counters}\n{body}"))
-}
-
-/// The document that this is a copy of, and when it was read.
-fn read(key: &Key, text: &str) -> Option<(Document, i64)> {
-    let (line, body) = text.split_once('\n')?;
-    let mut parts = line.splitn(3, ' ');
-    let read_at = parts.next()?.parse().ok()?;
-    let document = Document {
-        key: key.clone(),
-        version: parts.next()?.parse().ok()?,
-        body: body.to_owned(),
-        counters: parts.next()?.to_owned(),
-        expires_at: None,
-    };
-    Some((document, read_at))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stored_format_is_pinned() {
-        let key = CATEGORY.name_key("lamps");
-        let document = Document {
-            key: key.clone(),
-            version: 7,
-            body: "{\n \"id\": \"cat_1\", \"ü\": 1.0}\n".into(),
-            counters: r#"{"views": 3}"#.into(),
-            expires_at: None,
-        };
-        let text = written(&document, 1_790_000_000_123).unwrap();
-        assert_eq!(
-            (place(&key).as_str(), text.as_str()),
-            (
-                "copy/category-named/lamps",
-                "1790000000123 7 {\"views\": 3}\n{\n \"id\": \"cat_1\", \"ü\": 1.0}\n"
-            )
-        );
-        assert_eq!(read(&key, &text), Some((document, 1_790_000_000_123)));
-        for other in ["", "x", "1 2 {}", "1 2\n{}", "x 2 {}\n{}", "1 -2 {}\n{}"] {
-            assert_eq!(read(&key, other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn only_what_all_may_see_is_copied() {
-        for (key, copied) in [
-            (CATEGORY.key("cat_1"), true),
-            (CATEGORY.name_key("lamps"), true),
-            (VENDOR.key("vnd_1"), true),
-            (VENDOR.name_key("shop"), true),
-            (Key::of("settings", "search"), true),
-            (Key::new("category/cat_1", "x"), false),
-            (Key::of("category", &"x".repeat(MAX_PARTITION)), false),
-            (Key::of("category-named-named", "x"), false),
-            (Key::of("settings", "other"), false),
-            (Key::of("settings-named", "search"), false),
-            (Key::new("category", ""), false),
-            (Key::of("product", "prd_1"), false),
-            (Key::of("account", "acc_1"), false),
-            (Key::of("sessions", "acc_1"), false),
-            (Key::of("password", "acc_1"), false),
-            (Key::of("webhook-secret", "whk_1"), false),
-        ] {
-            assert_eq!(is_copied(&key), copied, "{key:?}");
-        }
-    }
 }

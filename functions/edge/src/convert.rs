@@ -26,17 +26,33 @@ export function head(request) {
     for (const [name, value] of request.headers) head += "\n" + name + "\n" + value;
     return head;
 }
-export function respond(status, head, body) {
-    const lines = head.split("\n"), headers = [];
-    for (let at = 0; at + 1 < lines.length; at += 2) headers.push([lines[at], lines[at + 1]]);
+// To make headers costs more than all the rest of a response, to copy some little: most of them are those of others before.
+const made = new Map();
+function fixed(text) {
+    let headers = made.get(text);
+    if (headers === undefined) {
+        headers = new Headers();
+        for (const [name, value] of pairs(text)) headers.append(name, value);
+        if (made.size === 100) made.clear();
+        made.set(text, headers);
+    }
+    return headers;
+}
+function* pairs(text) {
+    const lines = text.split("\n");
+    for (let at = 0; at + 1 < lines.length; at += 2) yield [lines[at], lines[at + 1]];
+}
+export function respond(status, common, own, body) {
     // The body is a view of memory that will be used anew.
-    return new Response(body?.slice() ?? null, { status, headers });
+    const response = new Response(body?.slice() ?? null, { status, headers: fixed(common) });
+    for (const [name, value] of pairs(own)) response.headers.set(name, value);
+    return response;
 }
 "#
 )]
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
-    fn respond(status: u16, head: &str, body: Option<&[u8]>) -> web_sys::Response;
+    fn respond(status: u16, common: &str, own: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
 
 /// The request with its body, or with `None` for a body that is too large.
@@ -88,14 +104,28 @@ async fn body(request: &mut Request, length: Option<usize>) -> Result<Option<Byt
 
 /// The response, in one piece.
 pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
-    let mut head = String::with_capacity(1024);
+    let body = response.body();
+    let (mut common, mut own) = (String::with_capacity(1024), String::with_capacity(512));
     for (name, value) in response.headers() {
-        if let Ok(value) = value.to_str() {
-            head.extend([name.as_str(), "\n", value, "\n"]);
+        // The platform counts a body by itself.
+        let is_counted = *name == header::CONTENT_LENGTH && !body.is_empty();
+        if let (false, Ok(value)) = (is_counted, value.to_str()) {
+            let part = if is_own(name) { &mut own } else { &mut common };
+            part.extend([name.as_str(), "\n", value, "\n"]);
         }
     }
-    let body = response.body();
-    respond(response.status().as_u16(), &head, (!body.is_empty()).then_some(body))
+    respond(
+        response.status().as_u16(),
+        &common,
+        &own,
+        (!body.is_empty()).then_some(body),
+    )
+}
+
+/// Whether each response has a value of its own for this header.
+fn is_own(name: &HeaderName) -> bool {
+    [header::ETAG, header::AGE, header::LOCATION, header::CONTENT_LENGTH].contains(name)
+        || ["x-request-id", "traceparent", "server-timing"].contains(&name.as_str())
 }
 
 fn invalid(why: impl std::fmt::Display) -> Error {

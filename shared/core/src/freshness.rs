@@ -21,9 +21,18 @@ pub fn is_relaxed() -> bool {
 
 /// Runs a task with relaxed reads. What it leaves to other tasks is not relaxed.
 pub async fn relaxed<T>(task: impl Future<Output = T>) -> T {
+    with(true, task).await
+}
+
+/// Runs a task with reads of the newest state, also within a relaxed one.
+pub async fn strict<T>(task: impl Future<Output = T>) -> T {
+    with(false, task).await
+}
+
+async fn with<T>(relaxed: bool, task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
     std::future::poll_fn(|context| {
-        let _turn = Turn(RELAXED.replace(true));
+        let _turn = Turn(RELAXED.replace(relaxed));
         task.as_mut().poll(context)
     })
     .await

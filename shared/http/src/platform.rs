@@ -68,8 +68,8 @@ impl Platform {
             clock,
             random,
         } = ports;
-        let values = values.filter(|_| settings.cache.values);
-        let copies = values.map(|values| Arc::new(Copies::new(documents.clone(), values, clock.clone())));
+        let reads = settings.cache.values;
+        let copies = values.map(|values| Arc::new(Copies::new(documents.clone(), values, clock.clone(), reads)));
         let documents = match &copies {
             Some(copies) => copies.clone(),
             None => documents,

@@ -94,6 +94,18 @@ fn what_was_copied_is_not_read_again() {
 }
 
 #[test]
+fn who_reads_no_copies_removes_them_too() {
+    let world = World::new(58);
+    world.values.be_good();
+    let (far, _) = world.process("values");
+    let (_, off) = world.process("off");
+    name(&far, THINGS, &[]);
+    run(far.relay());
+    run(off.documents.commit(edit(&world, "Others", json!([])))).unwrap();
+    assert_eq!(name(&far, THINGS, &[]).0, "Others");
+}
+
+#[test]
 fn no_decision_rests_on_a_copy() {
     let world = World::new(51);
     world.values.be_good();

@@ -6,11 +6,10 @@
 //! rests on a copy. It stands below the watch of the cache in front of the router, which notes what is asked for, wherever
 //! it comes from.
 //!
-//! **How old.** A copy says when it was read, and is none any more [`LIFE`] later, whatever the `KeyValue` still gives: no
-//! read is further behind the store than that (and than clocks differ, and than the store's own relaxed reads are behind).
-//! Mostly it is much less: a commit removes what it changes from the `KeyValue` before it is acknowledged. The whole time
-//! passes if a process dies between the two, if the `KeyValue` fails then, or if somebody who read before the commit puts
-//! a copy after it. Workers KV may give for a minute what was removed; the memory of another process, for [`FRESH`].
+//! **How old.** A copy expires [`LIFE`] after it began to be read from the newest state: no read is further behind the store
+//! than that (and than clocks differ). Mostly it is much less: a commit removes what it changes from the `KeyValue` before
+//! it is acknowledged, also in a process that reads no copies itself. The whole time passes if a process dies between the
+//! two, if the `KeyValue` fails then or has just failed, or if somebody who read before the commit puts a copy after it. Workers KV may give for a minute what was removed; the memory of another process, for [`FRESH`].
 //!
 //! **Who wrote reads what it wrote.** From before a commit, so also if nobody sees how it ends, until every copy that was
 //! read before its end has expired, this process reads what it changed from the store, and puts no copy of it.
@@ -29,7 +28,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use souk_core::documents::MAX_KEYS;
-use souk_core::freshness::is_relaxed;
+use souk_core::freshness::{is_relaxed, strict};
+use souk_core::key_value::KeyValueError;
 use souk_core::{
     Change, Clock, Commit, Condition, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp,
 };
@@ -52,12 +52,15 @@ const REST: i64 = 10_000;
 /// How many copies are asked for at most: each is a call, where the store gives any number of documents in one.
 const FEW: usize = 4;
 /// How many copies wait at most to be put.
-const ERRANDS: usize = 100;
+const ERRANDS: usize = 20;
+
 /// The documents, with copies of some of them.
 pub(crate) struct Copies {
     documents: Arc<dyn Documents>,
     values: Arc<dyn KeyValue>,
     clock: Arc<dyn Clock>,
+    /// Whether this process reads copies. It removes what it changes in any case: others read them.
+    reads: bool,
     near: Mutex<Near>,
     /// Whether this process keeps copies in memory.
     remembers: AtomicBool,
@@ -75,12 +78,18 @@ enum Slot {
 }
 
 impl Copies {
-    /// The documents, with copies of some in `values`.
-    pub(crate) fn new(documents: Arc<dyn Documents>, values: Arc<dyn KeyValue>, clock: Arc<dyn Clock>) -> Self {
+    /// The documents, with copies of some in `values`, from which this process reads or only removes.
+    pub(crate) fn new(
+        documents: Arc<dyn Documents>,
+        values: Arc<dyn KeyValue>,
+        clock: Arc<dyn Clock>,
+        reads: bool,
+    ) -> Self {
         Self {
             documents,
             values,
             clock,
+            reads,
             near: Mutex::default(),
             remembers: false.into(),
             rests_until: 0.into(),
@@ -108,6 +117,14 @@ impl Copies {
 
     fn rests(&self, now: i64) -> bool {
         now < self.rests_until.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the values alone for a while.
+    fn rest(&self, error: &KeyValueError) {
+        let until = self.now().saturating_add(REST);
+        if self.rests_until.swap(until, Ordering::Relaxed) < until {
+            tracing::warn!(%error, "copies are out of reach: for a while they are neither read nor removed");
+        }
     }
 
     /// What is in memory, and where the rest is to come from.
@@ -143,12 +160,7 @@ impl Copies {
                         *slot = Slot::Found(Some(document));
                     }
                 }
-                Err(error) => {
-                    let until = self.now().saturating_add(REST);
-                    if self.rests_until.swap(until, Ordering::Relaxed) < until {
-                        tracing::warn!(%error, "copies are out of reach; the store is asked for a while");
-                    }
-                }
+                Err(error) => self.rest(&error),
             }
         }
     }
@@ -175,7 +187,9 @@ impl Copies {
 
     /// Puts the copies of what was read since the last time.
     pub(crate) async fn run(&self) {
-        let errands = std::mem::take(&mut *self.errands());
+        let mut errands = std::mem::take(&mut *self.errands());
+        errands.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+        errands.dedup_by(|(a, _), (b, _)| a.key == b.key);
         for (document, read_at) in errands {
             let now = self.now();
             let (Some(text), Ok(expires_at)) = (
@@ -205,7 +219,7 @@ impl Copies {
 #[async_trait]
 impl Documents for Copies {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
-        if !is_relaxed() || keys.len() > MAX_KEYS || !keys.iter().any(is_copied) {
+        if !self.reads || !is_relaxed() || keys.len() > MAX_KEYS || !keys.iter().any(is_copied) {
             return self.documents.get(keys).await;
         }
         let mut slots = self.look(keys);
@@ -222,7 +236,8 @@ impl Documents for Copies {
         let missing: Vec<Key> = open.map(|(key, _)| key.clone()).collect();
         if !missing.is_empty() {
             let read_at = self.now();
-            let mut read = self.documents.get(&missing).await?.into_iter();
+            // A copy lives longer than a replica is behind.
+            let mut read = strict(self.documents.get(&missing)).await?.into_iter();
             for slot in slots.iter_mut().filter(|slot| !matches!(slot, Slot::Found(_))) {
                 let document = read.next().flatten();
                 if let (Slot::Copied, Some(document)) = (&slot, &document)
@@ -267,9 +282,10 @@ impl Documents for Copies {
             .filter(|(_, old)| *old)
             .map(|(key, _)| place(key))
             .collect();
-        for answer in all(places.iter().map(|place| self.values.delete(place)).collect()).await {
-            if let Err(error) = answer {
-                tracing::warn!(%error, "an old copy stays until it expires");
+        // What they hold then expires by itself. An edit does not wait for them again and again.
+        if !self.rests(self.now()) {
+            for answer in all(places.iter().map(|place| self.values.delete(place)).collect()).await {
+                answer.unwrap_or_else(|error| self.rest(&error));
             }
         }
         result

@@ -28,8 +28,12 @@ use worker::send::SendFuture;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{JsCast, JsValue};
 
+use crate::SystemClock;
+
 /// How long D1 may take for one call, in milliseconds; its own limit is 30 s, longer than any client waits.
 const PATIENCE: u32 = 5_000;
+/// For how long a write may happen after we have given it up, in milliseconds.
+const DOUBT: i64 = 60_000;
 
 /// The `Documents` port over D1.
 pub type D1Documents = SqlDocuments<D1Driver>;
@@ -52,18 +56,18 @@ pub fn open_search(database: D1Database, clock: Arc<dyn Clock>) -> D1Search {
 /// A D1 database.
 pub struct D1Driver {
     database: D1Database,
-    /// Where a session has to begin to see what was written here.
-    written: Mutex<Since>,
+    written: Mutex<Written>,
 }
 
-/// What a session begins with.
-enum Since {
-    /// Nothing was written here.
-    Ever,
-    /// This is the bookmark of the last write.
-    Bookmark(String),
-    /// A write is under way, or was and nobody knows how it ended: only the primary does.
-    Doubt,
+/// What this isolate has written, for reads that shall see it.
+#[derive(Default)]
+struct Written {
+    /// Of the last write that is known to be done.
+    bookmark: Option<String>,
+    /// How many writes are under way.
+    under_way: usize,
+    /// Until when a write may happen whose end nobody has seen, in milliseconds since 1970.
+    doubted_until: i64,
 }
 
 impl D1Driver {
@@ -72,32 +76,61 @@ impl D1Driver {
     pub fn new(database: D1Database) -> Self {
         Self {
             database,
-            written: Mutex::new(Since::Ever),
+            written: Mutex::default(),
         }
     }
 
-    fn written(&self) -> MutexGuard<'_, Since> {
+    fn written(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session for a read of this moment; none is the primary.
+    /// What the session of a read of this moment begins with; nothing for none, which is the primary.
     fn session(&self) -> String {
-        if !is_relaxed() {
+        let written = self.written();
+        if !is_relaxed() || written.under_way > 0 || now() < written.doubted_until {
             return String::new();
         }
-        match &*self.written() {
-            Since::Ever => "first-unconstrained".into(),
-            Since::Bookmark(bookmark) => bookmark.clone(),
-            Since::Doubt => String::new(),
+        written.bookmark.clone().unwrap_or("first-unconstrained".into())
+    }
+}
+
+fn now() -> i64 {
+    SystemClock.now().as_millisecond()
+}
+
+/// A write under way. If it ends in no other way, nobody knows how it ended.
+struct Writing<'a> {
+    driver: &'a D1Driver,
+    is_known: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(driver: &'a D1Driver) -> Self {
+        driver.written().under_way += 1;
+        Self {
+            driver,
+            is_known: false,
         }
     }
 
-    /// A write is done.
-    fn wrote(&self, bookmark: String) {
-        let mut written = self.written();
+    fn done(mut self, bookmark: Option<String>) {
+        self.is_known = bookmark.is_some();
+        let mut written = self.driver.written();
         // Bookmarks sort by age; of two writes at once the older may end last.
-        if !matches!(&*written, Since::Bookmark(newer) if *newer > bookmark) {
-            *written = Since::Bookmark(bookmark);
+        written.bookmark = bookmark.max(written.bookmark.take());
+    }
+
+    fn undone(mut self) {
+        self.is_known = true;
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut written = self.driver.written();
+        written.under_way = written.under_way.saturating_sub(1);
+        if !self.is_known {
+            written.doubted_until = now().saturating_add(DOUBT);
         }
     }
 }
@@ -166,13 +199,18 @@ impl SqlDriver for D1Driver {
                 .map(|statement| (&statement.sql, to_args(statement)))
                 .collect();
             let batch = to_json(&batch)?;
-            // Until it is known to be done; for ever, if nobody waits for that.
-            *self.written() = Since::Doubt;
-            let done = write(self.database.as_ref(), &batch, PATIENCE).await.map_err(failed)?;
-            if let Some(bookmark) = done.as_string() {
-                self.wrote(bookmark);
+            let writing = Writing::begin(self);
+            match write(self.database.as_ref(), &batch, PATIENCE).await.map_err(failed) {
+                Ok(bookmark) => {
+                    writing.done(bookmark.as_string());
+                    Ok(())
+                }
+                Err(error @ SqlError::Guard(_)) => {
+                    writing.undone();
+                    Err(error)
+                }
+                Err(error) => Err(error),
             }
-            Ok(())
         })
         .await
     }

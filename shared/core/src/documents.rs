@@ -64,7 +64,7 @@ impl Key {
     #[must_use]
     pub fn of(kind: &str, name: &str) -> Self {
         Self {
-            pk: format!("{kind}/{name}"),
+            pk: [kind, "/", name].concat(),
             sk: String::new(),
         }
     }

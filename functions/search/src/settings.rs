@@ -208,7 +208,11 @@ impl Tuned {
                 .is_ok()
         {
             match read(platform).await {
-                Ok((settings, _)) => *self.lock() = Arc::new(Known::of(settings)),
+                // Unless they were written meanwhile: then the next one looks.
+                Ok((settings, _)) if self.read_at.load(Ordering::Relaxed) == now => {
+                    *self.lock() = Arc::new(Known::of(settings));
+                }
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "search goes by the settings that were read last"),
             }
         }

@@ -11,6 +11,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use souk_core::documents::Source;
 use souk_core::edge::{MAX_TAGS, TAGGED};
+use souk_core::kind::PRODUCT;
 use souk_core::{Commit, Document, Documents, Key, Page, Query, StoreError};
 
 use super::tags::{note, recorded};
@@ -32,6 +33,14 @@ impl Labels {
         {
             self.names.push(kind.name);
             self.ids.push(id.to_owned());
+        } else if let Some((claim, _)) = key.pk.split_once('/')
+            && let Some(kind) = claim.strip_suffix("-named")
+            && let Some((_, list)) = TAGGED
+                .iter()
+                .find(|(tagged, _)| tagged.name == kind && *tagged != PRODUCT)
+        {
+            // Whose name it is can change, and then the lists of the kind are purged. A product keeps its name.
+            self.names.push(list);
         }
     }
 

@@ -50,14 +50,17 @@ impl Ledger {
         live: &BTreeMap<String, Value>,
         known: &BTreeSet<String>,
         voters: &mut [Voter],
+        data: &Path,
     ) -> Vec<String> {
         let (end, mut fits) = (Instant::now() + PATIENCE, false);
         loop {
-            let mut faults: Vec<String> = self.read(admin, after).await.err().into_iter().collect();
+            // In the order in which events go: what is under way may be anywhere behind.
+            let mut faults = left_in_outbox(data);
             faults.extend(idle(admin).await.err());
+            faults.extend(self.read(admin, after).await.err());
             if faults.is_empty() {
                 faults.extend(self.products(live, known));
-                faults.extend(self.votes(admin, voters).await);
+                faults.extend(self.votes(admin, voters, fits).await);
             }
             // Twice: what was under way at the first look would be too much at the second.
             if (faults.is_empty() && fits) || Instant::now() > end {
@@ -123,8 +126,9 @@ impl Ledger {
         faults
     }
 
-    /// Every change of a vote has one event; counts equal the votes that stand. What was in doubt is known from then on.
-    async fn votes(&self, admin: &Api, voters: &mut [Voter]) -> Vec<String> {
+    /// Every change of a vote has one event; counts equal the votes that stand. If `settled`, what was in doubt is known
+    /// from then on.
+    async fn votes(&self, admin: &Api, voters: &mut [Voter], settled: bool) -> Vec<String> {
         let mut told: BTreeMap<(&str, &str), Known> = BTreeMap::new();
         for event in self.events.values().filter(|event| is(event, "upvote.")) {
             let field = |name: &str| event["data"][name].as_str().unwrap();
@@ -140,8 +144,8 @@ impl Ledger {
         for voter in voters {
             for (product, known) in &mut voter.votes {
                 let told = told.remove(&(voter.api.id.as_str(), product)).unwrap_or_default();
-                let settled = Known { doubt: false, ..*known };
-                let fits = told == settled || (known.doubt && told == known.changed());
+                let unchanged = Known { doubt: false, ..*known };
+                let fits = told == unchanged || (known.doubt && told == known.changed());
                 if !fits {
                     faults.push(format!(
                         "{} for {product}: {known:?}, events say {told:?}",
@@ -149,7 +153,7 @@ impl Ledger {
                     ));
                 }
                 *standing.entry(product.clone()).or_default() += u64::from(told.stands());
-                if fits {
+                if fits && settled {
                     *known = told;
                 }
             }
@@ -222,10 +226,14 @@ pub(crate) fn in_store(data: &Path, voters: &[Voter]) -> Vec<String> {
             &stored ^ &known
         ));
     }
+    faults.extend(left_in_outbox(data));
+    faults
+}
+
+fn left_in_outbox(data: &Path) -> Vec<String> {
+    let store = Connection::open_with_flags(data.join("souk.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let left = "SELECT count(*) FROM documents WHERE pk LIKE 'outbox/%'";
     let left: i64 = store.query_row(left, [], |row| row.get(0)).unwrap();
-    if left != 0 {
-        faults.push(format!("{left} commits are left in the outbox"));
-    }
-    faults
+    let fault = (left != 0).then(|| format!("{left} commits are left in the outbox"));
+    fault.into_iter().collect()
 }

@@ -4,7 +4,6 @@ mod file;
 mod queue;
 mod sqlite;
 mod system;
-mod wal_index;
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -18,6 +18,8 @@
 //! At rest the writing thread moves the log itself: with an empty log a read need not look for each page in it first, and
 //! takes pages from the mapped file without a copy.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,8 +33,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 use tokio::sync::oneshot;
 
-use crate::wal_index::{Header, WalIndex};
-
 /// How many batches one transaction takes at most.
 const GROUP: usize = 64;
 /// How long an idle connection may keep its transaction open at most.
@@ -45,7 +45,9 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 /// A database file.
 pub struct SqliteDriver {
     path: PathBuf,
-    index: WalIndex,
+    /// The WAL index. It is open for as long as the connections are: to close any handle of it takes all locks away that
+    /// this process has on it, SQLite's own included, and then another process may begin it anew.
+    index: File,
     readers: Readers,
     /// `None` when it is closing.
     writer: Option<SyncSender<(Vec<Statement>, Reply)>>,
@@ -64,18 +66,21 @@ struct Reader {
     last: Option<Header>,
 }
 
+/// The first of the two copies: counters, salts and checksums that no two commits have in common.
+type Header = [u8; 48];
+
 impl Reader {
     /// Sees to an open transaction that sees all that was committed when `now` was read.
-    fn go_on(&mut self, now: Header) -> rusqlite::Result<()> {
-        if self.seen == Some(now) {
+    fn go_on(&mut self, now: Option<Header>) -> rusqlite::Result<()> {
+        if now.is_some() && self.seen == now {
             return Ok(());
         }
         self.end()?;
         // Only where nobody has committed since the last read: a reader of a busy market, such as a process that only
         // looks on, would else keep the log from starting anew.
-        if self.last.replace(now) == Some(now) {
+        if now.is_some() && std::mem::replace(&mut self.last, now) == now {
             self.connection.prepare_cached("BEGIN")?.execute([])?;
-            self.seen = Some(now);
+            self.seen = now;
         }
         Ok(())
     }
@@ -106,7 +111,9 @@ impl SqliteDriver {
         let mut connection = Connection::open(path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         migrate(&mut connection, migrations).map_err(failed)?;
-        let index = WalIndex::open(path).map_err(|e| format!("{}-shm: {e}", path.display()))?;
+        let mut index = path.to_owned().into_os_string();
+        index.push("-shm");
+        let index = File::open(index).map_err(|e| format!("{}-shm: {e}", path.display()))?;
         let (writer, waiting) = sync_channel(WAITING);
         let readers = Readers::default();
         let idle = readers.clone();
@@ -136,6 +143,12 @@ impl SqliteDriver {
             last: None,
         })
     }
+
+    /// The header of the WAL index; `None` if it cannot be read, and then no transaction outlives its read.
+    fn header(&self) -> Option<Header> {
+        let mut header = [0; 48];
+        self.index.read_exact_at(&mut header, 0).ok().map(|()| header)
+    }
 }
 
 fn lock(readers: &Readers) -> MutexGuard<'_, Vec<Reader>> {
@@ -147,7 +160,7 @@ impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         let mut reader = self.reader().map_err(failed)?;
         // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
-        reader.go_on(self.index.header()).map_err(failed)?;
+        reader.go_on(self.header()).map_err(failed)?;
         let rows = rows(&reader.connection, &statement).map_err(failed)?;
         lock(&self.readers).push(reader);
         Ok(rows)

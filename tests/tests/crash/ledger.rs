@@ -42,7 +42,7 @@ impl Ledger {
     }
 
     /// Waits until the log fits what is there, and says what does not if it never does. `live` are products of this
-    /// round by id, `known` all that ever were.
+    /// round by id, `known` all that ever were, `data` the folder if its files are what the server sees in them.
     pub(crate) async fn settle(
         &mut self,
         admin: &Api,
@@ -50,12 +50,12 @@ impl Ledger {
         live: &BTreeMap<String, Value>,
         known: &BTreeSet<String>,
         voters: &mut [Voter],
-        data: &Path,
+        data: Option<&Path>,
     ) -> Vec<String> {
         let (end, mut fits) = (Instant::now() + PATIENCE, false);
         loop {
             // In the order in which events go: what is under way may be anywhere behind.
-            let mut faults = left_in_outbox(data);
+            let mut faults = data.map(left_in_outbox).unwrap_or_default();
             faults.extend(idle(admin).await.err());
             faults.extend(self.read(admin, after).await.err());
             if faults.is_empty() {

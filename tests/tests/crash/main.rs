@@ -215,7 +215,8 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
         // What is lost has no events, however long one waits for them.
         if tally.lost.is_empty() && tally.faults.is_empty() {
             let admin = server.api().sign_in(ADMIN).await;
-            let unsettled = ledger.settle(&admin, &after, &live, &known, &mut voters, &data).await;
+            let seen = synchronous.is_none().then_some(&*data);
+            let unsettled = ledger.settle(&admin, &after, &live, &known, &mut voters, seen).await;
             tally.faults.extend(unsettled);
         }
         market.extend(live);

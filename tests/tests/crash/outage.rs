@@ -48,7 +48,7 @@ async fn a_dead_queue_costs_no_write() {
     let admin = server.api().sign_in(ADMIN).await;
     let mut ledger = Ledger::default();
     let faults = ledger
-        .settle(&admin, &began, &BTreeMap::new(), &known, &mut voters, &data)
+        .settle(&admin, &began, &BTreeMap::new(), &known, &mut voters, Some(&data))
         .await;
     assert!(faults.is_empty(), "{faults:#?}");
     let (delivered, events) = (back.elapsed(), ledger.is_whole(&admin, &began).await.unwrap());

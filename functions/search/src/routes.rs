@@ -131,12 +131,8 @@ pub(crate) async fn search(
 
 /// A page of nothing.
 fn nothing(query: &SearchQuery) -> SearchPage {
-    let none = |field: &String| FacetCounts {
-        field: field.clone(),
-        values: Vec::new(),
-    };
     SearchPage {
-        facets: query.facets.iter().map(none).collect(),
+        facets: query.no_counts(),
         ..SearchPage::default()
     }
 }

@@ -10,7 +10,7 @@ use souk_core::search::{Facet, Hit, MAX_VALUES, SearchError, SearchPage, SearchQ
 use souk_sql::meaning::{PRICE, Part, Plan, asked, digest, parts};
 
 use super::OpenSearch;
-use super::query::{body, facets, is_nowhere};
+use super::query::{body, is_nowhere};
 use super::write::field_key;
 
 /// Where a page ended.
@@ -131,7 +131,7 @@ impl OpenSearch {
     ) -> Result<SearchPage, SearchError> {
         let mut page = SearchPage {
             terms: plan.terms.clone(),
-            facets: facets(query),
+            facets: query.no_counts(),
             ..SearchPage::default()
         };
         if plan.nothing || query.near.as_ref().is_some_and(is_nowhere) {

@@ -22,23 +22,9 @@ const RADIUS: (f64, f64) = (6_371_000.8, 6_371_008.771_4);
 const SHORTEST: f64 = 0.2;
 const LONGEST: f64 = 20_000_000.0;
 
-/// The fields to count, each once.
-pub(super) fn facets(query: &SearchQuery) -> Vec<FacetCounts> {
-    let mut facets: Vec<FacetCounts> = Vec::new();
-    for field in &query.facets {
-        if facets.iter().all(|facet| facet.field != *field) {
-            facets.push(FacetCounts {
-                field: field.clone(),
-                values: Vec::new(),
-            });
-        }
-    }
-    facets
-}
-
 /// What is asked.
 pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) -> Value {
-    let facets = facets(query);
+    let facets = query.no_counts();
     let is_counted = |field: &str| facets.iter().any(|facet| facet.field == field);
     let mut always = vec![json!({ "term": { "tokens": EVERY } })];
     let mut after: Vec<(&str, Value)> = Vec::new();

@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
-use souk_core::search::{SearchError, words};
-use souk_sql::meaning::{Asked, MAX_TYPED, TOLD, TYPO, cut, distance_to_beginning, key};
+use souk_core::search::SearchError;
+use souk_sql::meaning::{MAX_TYPED, TOLD, TYPO, corrected, cut, distance_to_beginning, key, whole};
 
 use super::uses::{Completed, Completions, owners};
 use super::{OpenSearch, set};
@@ -107,24 +107,11 @@ impl OpenSearch {
 
     /// What a key may have been meant to be, if a word of it is misspelt: a few.
     async fn meant(&self, key: &str) -> Result<Vec<String>, SearchError> {
-        let all: Vec<Asked> = words(key)
-            .map(|word| Asked {
-                plain: word.plain,
-                stem: word.stem,
-                last: false,
-                doubted: false,
-            })
-            .collect();
+        let all = whole(key);
         let meanings = self.meanings(&all).await?;
-        let mut meant = Vec::new();
-        for (at, meaning) in meanings.iter().enumerate() {
-            for correction in meaning.corrections.iter().take(2) {
-                let right = all.iter().enumerate();
-                let right = right.map(|(n, word)| if n == at { correction } else { &word.plain });
-                meant.push(right.map(String::as_str).collect::<Vec<_>>().join(" "));
-            }
-        }
-        meant.truncate(2);
-        Ok(meant)
+        Ok(corrected(
+            &all,
+            meanings.iter().map(|meaning| meaning.corrections.as_slice()),
+        ))
     }
 }

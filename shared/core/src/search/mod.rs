@@ -216,6 +216,23 @@ pub struct Hit {
     pub body: String,
 }
 
+impl SearchQuery {
+    /// The fields to count, each once, with nothing counted yet.
+    #[must_use]
+    pub fn no_counts(&self) -> Vec<FacetCounts> {
+        let mut counts: Vec<FacetCounts> = Vec::new();
+        for field in &self.facets {
+            if counts.iter().all(|counts| counts.field != *field) {
+                counts.push(FacetCounts {
+                    field: field.clone(),
+                    values: Vec::new(),
+                });
+            }
+        }
+        counts
+    }
+}
+
 /// The values of a field, the most frequent first, then by value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacetCounts {

@@ -36,15 +36,7 @@ pub const STEPS: [i64; 13] = [
 impl<D: SqlDriver> SqlSearch<D> {
     /// The counts of the fields that the query asks for.
     pub(super) async fn facets(&self, query: &SearchQuery, plan: &Plan) -> Result<Vec<FacetCounts>, SearchError> {
-        let mut counts: Vec<FacetCounts> = Vec::new();
-        for field in &query.facets {
-            if counts.iter().all(|counts| counts.field != *field) {
-                counts.push(FacetCounts {
-                    field: field.clone(),
-                    values: Vec::new(),
-                });
-            }
-        }
+        let mut counts = query.no_counts();
         if plan.nothing {
             return Ok(counts);
         }

@@ -37,7 +37,7 @@ pub mod meaning {
     pub use super::facets::{PRICE, STEPS, range};
     pub use super::page::digest;
     pub use super::plan::{Clauses, Plan, asked};
-    pub use super::suggest::{MAX_TYPED, TOLD, TYPO};
+    pub use super::suggest::{MAX_TYPED, TOLD, TYPO, corrected, whole};
     pub use super::text::{Part, cut, parts};
     pub use super::token::{EVERY, Indexed, completion, facet, key};
     pub use super::typo::{distance, distance_to_beginning};

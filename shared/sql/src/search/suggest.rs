@@ -112,27 +112,12 @@ impl<D: SqlDriver> SqlSearch<D> {
 
     /// What a key may have been meant to be, if a word of it is misspelt: a few.
     async fn meant(&self, key: &str) -> Result<Vec<String>, SearchError> {
-        let all: Vec<Asked> = words(key)
-            .map(|word| Asked {
-                plain: word.plain,
-                stem: word.stem,
-                last: false,
-                doubted: false,
-            })
-            .collect();
+        let all = whole(key);
         let meanings = self.meanings(&all).await?;
-        let mut meant = Vec::new();
-        for (at, meaning) in meanings.iter().enumerate() {
-            for correction in meaning.corrections.iter().take(2) {
-                let right = all
-                    .iter()
-                    .enumerate()
-                    .map(|(n, word)| if n == at { correction } else { &word.plain });
-                meant.push(right.map(String::as_str).collect::<Vec<_>>().join(" "));
-            }
-        }
-        meant.truncate(2);
-        Ok(meant)
+        Ok(corrected(
+            &all,
+            meanings.iter().map(|meaning| meaning.corrections.as_slice()),
+        ))
     }
 
     pub(super) async fn count_uses(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
@@ -151,4 +136,30 @@ impl<D: SqlDriver> SqlSearch<D> {
         let statement = Statement::new(sql, vec![json(&rows)]);
         self.driver.write(vec![statement]).await.map_err(failed)
     }
+}
+
+/// The words of a key, as they are looked up to correct it.
+pub fn whole(key: &str) -> Vec<Asked> {
+    words(key)
+        .map(|word| Asked {
+            plain: word.plain,
+            stem: word.stem,
+            last: false,
+            doubted: false,
+        })
+        .collect()
+}
+
+/// The keys that these words may have been meant to be, one of them corrected: two at most.
+pub fn corrected<'a>(words: &[Asked], corrections: impl Iterator<Item = &'a [String]>) -> Vec<String> {
+    let mut meant = Vec::new();
+    for (at, corrections) in corrections.enumerate() {
+        for correction in corrections.iter().take(2) {
+            let right = words.iter().enumerate();
+            let right = right.map(|(n, word)| if n == at { correction } else { &word.plain });
+            meant.push(right.map(String::as_str).collect::<Vec<_>>().join(" "));
+        }
+    }
+    meant.truncate(2);
+    meant
 }

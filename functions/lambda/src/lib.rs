@@ -32,7 +32,7 @@ use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
 use souk_http::work::Subscription;
 use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long a client waits for the queue at most.
 const RELAY: Duration = Duration::from_millis(1500);
@@ -108,11 +108,13 @@ pub async fn work() -> Result<(), Error> {
     lambda_runtime::run(service_fn(answer)).await
 }
 
+/// Starts logging at the level that `SOUK_LOG` names, else `info`.
 fn log() {
+    let level = env::var("SOUK_LOG").ok().and_then(|level| level.parse().ok());
     // The Lambda service takes lines of JSON as they are.
     tracing_subscriber::fmt()
         .event_format(Lines(Some(Arc::new(SystemClock))))
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .init();
 }
 

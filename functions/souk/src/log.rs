@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use souk_http::Lines;
 use souk_local::SystemClock;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines wait for company.
@@ -32,9 +32,9 @@ struct Shared {
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Shared>);
 
-/// Starts logging, at the level of `SOUK_LOG` (`info` if it is not set).
+/// Starts logging at the level that `SOUK_LOG` names, else `info`.
 pub(crate) fn start() -> Result<Log, String> {
-    let filter = EnvFilter::try_from_env("SOUK_LOG").unwrap_or_else(|_| "info".into());
+    let level = std::env::var("SOUK_LOG").ok().and_then(|level| level.parse().ok());
     let log = Log(Arc::default());
     let shared = log.0.clone();
     std::thread::Builder::new()
@@ -43,7 +43,7 @@ pub(crate) fn start() -> Result<Log, String> {
         .map_err(|e| e.to_string())?;
     let format = tracing_subscriber::fmt().event_format(Lines(Some(Arc::new(SystemClock))));
     format
-        .with_env_filter(filter)
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(log.clone())
         .try_init()
         .map_err(|e| e.to_string())?;

@@ -14,7 +14,7 @@ const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 const settings = [
-    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_SIGNING_KEY",
+    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_SIGNING_KEY",
 ].filter((name) => name in process.env);
 // Calls to others connect to public addresses, and to those that are allowed by name.
 const networks = (process.env.SOUK_OUTBOUND_ALLOW ?? "").split(",").filter(Boolean).map((entry) => {

@@ -125,12 +125,13 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
     let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
+    let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");
     let clock = Arc::new(SystemClock);
     let ports = Ports {
-        documents: Arc::new(souk_cloudflare::open(database, clock.clone())),
+        documents: Arc::new(souk_cloudflare::open(database, replicas, clock.clone())),
         values: Some(Arc::new(WorkersKv::new(values, clock.clone()))),
         queue: Arc::new(CloudflareQueue::open(env)?),
-        search: Arc::new(souk_cloudflare::open_search(index, clock.clone())),
+        search: Arc::new(souk_cloudflare::open_search(index, replicas, clock.clone())),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
         clock,
         random: Arc::new(SystemRandom),

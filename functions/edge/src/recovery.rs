@@ -2,7 +2,7 @@
 //! one is served.
 //!
 //! A panic ends in a trap, like a stack overflow or exhausted memory, and what it leaves behind is in no known state.
-//! wasm-bindgen refuses every further call into that instance, and the shim that `worker-build` puts in front of us
+//! wasm-bindgen refuses every further call into that instance, and the shim in front of us (`shim.js`)
 //! makes a new one before the next request, if `criticalError` was raised. The `worker` crate raises it for panics, and
 //! besides has wasm-bindgen make the new instance at the next call of any kind. That may be the end of an old request's
 //! I/O, whose callback would then run in the new instance with pointers into the old one's memory. So its hook is

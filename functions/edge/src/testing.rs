@@ -70,7 +70,7 @@ static INDEX: OnceLock<D1Search> = OnceLock::new();
 
 async fn search(what: &str, body: &str, env: &Env) -> Result<Response> {
     let database = env.d1("SEARCH")?;
-    let index = INDEX.get_or_init(|| souk_cloudflare::open_search(database, Arc::new(SystemClock)));
+    let index = INDEX.get_or_init(|| souk_cloudflare::open_search(database, true, Arc::new(SystemClock)));
     match what {
         "search" => answer(&index.search(&parse::<[SearchQuery; 1]>(body)?[0]).await),
         "suggest" => {
@@ -95,7 +95,7 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
         Some(now) => Arc::new(Fixed(Timestamp::from_millisecond(now).unwrap_or_default())),
         None => Arc::new(SystemClock),
     };
-    let store = souk_cloudflare::open(env.d1("DB")?, clock.clone());
+    let store = souk_cloudflare::open(env.d1("DB")?, true, clock.clone());
     let values = WorkersKv::new(env.kv("VALUES")?, clock);
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;

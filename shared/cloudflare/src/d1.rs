@@ -6,9 +6,9 @@
 //! **Time.** Every call ends after [`PATIENCE`]. A write that was given up on has happened whole or not at all; the caller
 //! hears [`SqlError::Failed`] and cannot know which.
 //!
-//! **Replicas.** A read goes to the primary database. A [relaxed](souk_core::freshness) one may go to a replica near by,
-//! through a session that begins with the bookmark of what this isolate last wrote, so that it is not older than that.
-//! Without read replication, which the operator switches on for the database, both are the same.
+//! **Replicas.** A read goes to the primary database. If the database is said to have replicas, a
+//! [relaxed](souk_core::freshness) one may go to the nearest, through a session that begins with the bookmark of what this
+//! isolate last wrote, so that it is not older than that. A session costs each call some microseconds.
 //!
 //! **The bridge.** To cross between Wasm and JavaScript for every argument and value costs more than D1's own work. So a call
 //! crosses once with all its statements as JSON, and once with all its rows as one text.
@@ -23,7 +23,7 @@ use souk_core::Clock;
 use souk_core::freshness::is_relaxed;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use worker::D1Database;
-use worker::js_sys::Error as JsError;
+use worker::js_sys::{Error as JsError, JsString};
 use worker::send::SendFuture;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -38,24 +38,25 @@ const DOUBT: i64 = 60_000;
 /// The `Documents` port over D1.
 pub type D1Documents = SqlDocuments<D1Driver>;
 
-/// Documents in `database`, which has had every migration.
+/// Documents in `database`, which has had every migration; `replicas` tells whether there are any to read from.
 #[must_use]
-pub fn open(database: D1Database, clock: Arc<dyn Clock>) -> D1Documents {
-    SqlDocuments::new(D1Driver::new(database), clock)
+pub fn open(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) -> D1Documents {
+    SqlDocuments::new(D1Driver::new(database, replicas), clock)
 }
 
 /// The `Search` port over D1.
 pub type D1Search = SqlSearch<D1Driver>;
 
-/// The search index in `database`, which has had every migration of it.
+/// The search index in `database`, which has had every migration of it; `replicas` as for [`open`].
 #[must_use]
-pub fn open_search(database: D1Database, clock: Arc<dyn Clock>) -> D1Search {
-    SqlSearch::new(D1Driver::new(database), clock)
+pub fn open_search(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) -> D1Search {
+    SqlSearch::new(D1Driver::new(database, replicas), clock)
 }
 
 /// A D1 database.
 pub struct D1Driver {
     database: D1Database,
+    replicas: bool,
     written: Mutex<Written>,
 }
 
@@ -71,11 +72,12 @@ struct Written {
 }
 
 impl D1Driver {
-    /// A driver over the binding `database`.
+    /// A driver over the binding `database`, which may have replicas.
     #[must_use]
-    pub fn new(database: D1Database) -> Self {
+    pub fn new(database: D1Database, replicas: bool) -> Self {
         Self {
             database,
+            replicas,
             written: Mutex::default(),
         }
     }
@@ -86,8 +88,11 @@ impl D1Driver {
 
     /// What the session of a read of this moment begins with; nothing for none, which is the primary.
     fn session(&self) -> String {
+        if !self.replicas || !is_relaxed() {
+            return String::new();
+        }
         let written = self.written();
-        if !is_relaxed() || written.under_way > 0 || now() < written.doubted_until {
+        if written.under_way > 0 || now() < written.doubted_until {
             return String::new();
         }
         written.bookmark.clone().unwrap_or("first-unconstrained".into())
@@ -141,34 +146,46 @@ impl Drop for Writing<'_> {
     wasm_bindgen_futures = worker::wasm_bindgen_futures,
     js_sys = worker::js_sys,
     inline_js = r#"
-const SPECIAL = /[\u001b\u001e\u001f]/;
+const SPECIAL = /[\u001b\u001e\u001f]/g;
 const escape = (sign) => "\u001b" + String.fromCharCode(sign.charCodeAt(0) + 64);
-const pack = (value) => {
-    if (value === null) return "n";
-    if (typeof value === "number") return "i" + value;
-    return "t" + (SPECIAL.test(value) ? value.replace(/[\u001b\u001e\u001f]/g, escape) : value);
-};
-async function inTime(call, patience) {
-    let timer;
-    const late = new Promise((_, fail) => {
-        timer = setTimeout(() => fail(new Error("D1 took too long")), patience);
-    });
-    try {
-        return await Promise.race([call, late]);
-    } finally {
-        clearTimeout(timer);
+// To look for one sign is much faster than to look for one of three.
+const isPlain = (text) => !text.includes("\u001b") && !text.includes("\u001e") && !text.includes("\u001f");
+function pack(rows) {
+    let packed = "";
+    for (let row = 0; row < rows.length; row++) {
+        if (row > 0) packed += "\u001e";
+        const values = rows[row];
+        for (let at = 0; at < values.length; at++) {
+            const value = values[at];
+            if (at > 0) packed += "\u001f";
+            if (value === null) packed += "n";
+            else if (typeof value === "number") packed += "i" + value;
+            else packed += "t" + (isPlain(value) ? value : value.replace(SPECIAL, escape));
+        }
     }
+    return packed;
 }
-export async function read(database, session, sql, args, patience) {
+const inTime = (call, patience) => new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error("D1 took too long")), patience);
+    call.then(
+        (answer) => { clearTimeout(timer); done(answer); },
+        (error) => { clearTimeout(timer); fail(error); },
+    );
+});
+export function read(database, session, sql, args, patience) {
     const reader = session === "" ? database : database.withSession(session);
-    const rows = await inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience);
-    return rows.map((row) => row.map(pack).join("\u001f")).join("\u001e");
+    return inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience).then(pack);
 }
-export async function write(database, batch, patience) {
-    const session = database.withSession("first-primary");
-    const statements = JSON.parse(batch).map(([sql, args]) => session.prepare(sql).bind(...args));
-    await inTime(session.batch(statements), patience);
-    return session.getBookmark();
+export async function write(database, replicas, batch, patience) {
+    const writer = replicas ? database.withSession("first-primary") : database;
+    const statements = JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args));
+    await inTime(writer.batch(statements), patience);
+    return replicas ? writer.getBookmark() : null;
+}
+const encoder = new TextEncoder();
+export function encode(text, bytes) {
+    const { read, written } = encoder.encodeInto(text, bytes);
+    return read < text.length ? undefined : written;
 }
 "#
 )]
@@ -176,7 +193,8 @@ extern "C" {
     #[wasm_bindgen(catch)]
     async fn read(database: &JsValue, session: &str, sql: &str, args: &str, patience: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
-    async fn write(database: &JsValue, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
+    async fn write(database: &JsValue, replicas: bool, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
+    fn encode(text: &JsString, bytes: &mut [u8]) -> Option<u32>;
 }
 
 #[async_trait]
@@ -186,8 +204,7 @@ impl SqlDriver for D1Driver {
             let session = self.session();
             let args = to_json(&to_args(&statement))?;
             let rows = read(self.database.as_ref(), &session, &statement.sql, &args, PATIENCE).await;
-            let packed = rows.map_err(failed)?.as_string().unwrap_or_default();
-            unpack(&packed)
+            unpack(&to_text(rows.map_err(failed)?.unchecked_ref())?)
         })
         .await
     }
@@ -200,7 +217,8 @@ impl SqlDriver for D1Driver {
                 .collect();
             let batch = to_json(&batch)?;
             let writing = Writing::begin(self);
-            match write(self.database.as_ref(), &batch, PATIENCE).await.map_err(failed) {
+            let done = write(self.database.as_ref(), self.replicas, &batch, PATIENCE).await;
+            match done.map_err(failed) {
                 Ok(bookmark) => {
                     writing.done(bookmark.as_string());
                     Ok(())
@@ -228,6 +246,19 @@ fn to_args(statement: &Statement) -> Vec<serde_json::Value> {
 
 fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
     serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
+}
+
+/// The text, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
+fn to_text(text: &JsString) -> Result<String, SqlError> {
+    let length = text.length() as usize;
+    let mut bytes = vec![0; length];
+    let written = encode(text, &mut bytes).or_else(|| {
+        // Not ASCII alone. A unit of UTF-16 is at most three bytes of UTF-8.
+        bytes.resize(length.saturating_mul(3), 0);
+        encode(text, &mut bytes)
+    });
+    bytes.truncate(written.unwrap_or_default() as usize);
+    String::from_utf8(bytes).map_err(|e| SqlError::Failed(e.to_string()))
 }
 
 fn unpack(packed: &str) -> Result<Vec<Vec<Value>>, SqlError> {

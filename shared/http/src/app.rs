@@ -43,7 +43,7 @@ impl App {
         let (mut jobs, mut schedules) = (HashMap::new(), Vec::new());
         for function in functions {
             for route in function.routes {
-                router = router.route(route.path, route.service(&platform));
+                router = router.route(route.path, route.service());
             }
             jobs.extend(function.jobs.into_iter().map(|job| (job.name, job)));
             schedules.extend(function.schedules);

@@ -4,11 +4,14 @@
 //! [`Anonymous`]: a proof, made only by the [`Viewer`](crate::Viewer) extractor, that the request carried no credential.
 //! So an answer made for a principal cannot reach a shared cache, whatever its route says.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use crate::trace::hex;
 use crate::{Anonymous, Problem};
 
 /// A status, a JSON body and the few headers that depend on them.
@@ -20,7 +23,7 @@ pub struct Answer {
     /// The version of the document that the body shows, for `If-Match`.
     pub(crate) version: Option<u64>,
     pub(crate) location: Option<String>,
-    pub(crate) content_type: String,
+    pub(crate) content_type: Cow<'static, str>,
     #[serde(skip)]
     pub(crate) shared: bool,
     /// Whether it holds secrets, which are sealed where it is kept.
@@ -48,13 +51,13 @@ mod text {
 pub(crate) struct Shared;
 
 impl Answer {
-    fn new(status: StatusCode, content_type: &str, body: Bytes) -> Self {
+    fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
         Self {
             status: status.as_u16(),
             body,
             version: None,
             location: None,
-            content_type: content_type.to_owned(),
+            content_type: content_type.into(),
             shared: false,
             secret: false,
             replayed: false,
@@ -138,9 +141,16 @@ impl Answer {
     /// `"v3-9f86d081884c7d65"`: the document's version, for `If-Match`, and a digest of these very bytes, for
     /// `If-None-Match`, because counts and inclusions change without the version.
     fn etag(&self) -> String {
-        let digest = xxhash_rust::xxh3::xxh3_64(&self.body);
-        self.version
-            .map_or_else(|| format!("\"{digest:016x}\""), |n| format!("\"v{n}-{digest:016x}\""))
+        let mut tag = String::with_capacity(40);
+        tag.push('"');
+        if let Some(version) = self.version {
+            tag.push('v');
+            tag.push_str(&version.to_string());
+            tag.push('-');
+        }
+        hex(&xxhash_rust::xxh3::xxh3_64(&self.body).to_be_bytes(), &mut tag);
+        tag.push('"');
+        tag
     }
 }
 
@@ -153,7 +163,7 @@ impl IntoResponse for Answer {
         let headers = response.headers_mut();
         // All that an answer has in the end, so that the map need not grow on the way.
         headers.reserve(16);
-        match self.content_type.as_str() {
+        match &*self.content_type {
             "" => {}
             "application/json" => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -164,7 +174,7 @@ impl IntoResponse for Answer {
                     .and_then(|value| headers.insert(header::CONTENT_TYPE, value));
             }
         }
-        if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        if let Some(value) = etag.and_then(|etag| HeaderValue::try_from(etag).ok()) {
             headers.insert(header::ETAG, value);
         }
         if let Some(value) = self.location.and_then(|path| HeaderValue::from_str(&path).ok()) {

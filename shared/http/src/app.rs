@@ -168,7 +168,7 @@ impl App {
                 parts.extensions.insert(Payload(payload));
             }
             if !reads {
-                parts.extensions.insert(Parent(asker.trace.parent()));
+                parts.extensions.insert(Parent(asker.trace.parent.clone()));
             }
             self.route(Request::from_parts(parts, Body::empty())).await
         };
@@ -310,7 +310,7 @@ struct Line<'a> {
 impl Line<'_> {
     fn write(&self, route: &str, response: &Response<Bytes>, problem: Option<&Problem>, duration_us: i64) {
         let Self { trace, method, path } = self;
-        let (request_id, trace_id) = (&trace.request_id, &trace.trace_id);
+        let (request_id, trace_id) = (&trace.request_id, trace.trace_id());
         let (status, bytes) = (response.status().as_u16(), response.body().len());
         let code = problem.map(|problem| problem.code);
         match problem.and_then(|problem| problem.cause.as_deref()) {

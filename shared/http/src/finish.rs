@@ -12,6 +12,7 @@ use crate::Platform;
 use crate::cache::Ready;
 use crate::route::Cache;
 use crate::trace::Trace;
+use crate::view::decimal;
 
 const EXPOSED: &str =
     "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
@@ -61,8 +62,12 @@ impl Way {
         match self {
             Way::Hit | Way::Stale => HeaderValue::from_static("cache;desc=\"memory\""),
             Way::Stored | Way::Collapsed | Way::Passed | Way::Bypass => {
-                let text = format!("app;dur={}.{}", micros / 1000, micros % 1000 / 100);
-                HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("app"))
+                let tenths = u64::try_from(micros / 100).unwrap_or(0);
+                let mut text = b"app;dur=".to_vec();
+                decimal(tenths / 10, &mut text);
+                text.push(b'.');
+                decimal(tenths % 10, &mut text);
+                HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("app"))
             }
         }
     }

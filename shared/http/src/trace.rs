@@ -11,9 +11,8 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 pub(crate) struct Trace {
     /// The client's `X-Request-Id` if it sent a sensible one, else ours.
     pub(crate) request_id: String,
-    pub(crate) trace_id: String,
-    span_id: String,
-    sampled: bool,
+    /// The `traceparent` of what this request causes.
+    pub(crate) parent: String,
 }
 
 /// The `traceparent` of what this request causes; in the extensions of every request that may write.
@@ -21,19 +20,8 @@ pub(crate) struct Trace {
 pub(crate) struct Parent(pub(crate) String);
 
 impl Trace {
-    /// What names this request as the parent of what it causes.
-    pub(crate) fn parent(&self) -> String {
-        let mut parent = String::with_capacity(55);
-        for part in [
-            "00-",
-            &self.trace_id,
-            "-",
-            &self.span_id,
-            if self.sampled { "-01" } else { "-00" },
-        ] {
-            parent.push_str(part);
-        }
-        parent
+    pub(crate) fn trace_id(&self) -> &str {
+        self.parent.get(3..35).unwrap_or("")
     }
 
     /// Goes on with the caller's trace or begins a new one.
@@ -45,15 +33,22 @@ impl Trace {
         let request_id = sent.map_or_else(|| id::new("req", clock, source), str::to_owned);
         let fresh = random::bytes::<24>(source);
         let (new_trace, new_span) = fresh.split_at(16);
-        let (trace_id, sampled) = text(TRACEPARENT)
-            .and_then(parse)
-            .unwrap_or_else(|| (hex(new_trace), true));
-        Self {
-            request_id,
-            trace_id,
-            span_id: hex(new_span),
-            sampled,
-        }
+        let mut parent = String::with_capacity(55);
+        parent.push_str("00-");
+        let sampled = match text(TRACEPARENT).and_then(parse) {
+            Some((trace_id, sampled)) => {
+                parent.push_str(trace_id);
+                sampled
+            }
+            None => {
+                hex(new_trace, &mut parent);
+                true
+            }
+        };
+        parent.push('-');
+        hex(new_span, &mut parent);
+        parent.push_str(if sampled { "-01" } else { "-00" });
+        Self { request_id, parent }
     }
 
     /// The headers that tell the client.
@@ -61,14 +56,14 @@ impl Trace {
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             headers.insert(REQUEST_ID, id);
         }
-        if let Ok(parent) = HeaderValue::try_from(self.parent()) {
+        if let Ok(parent) = HeaderValue::from_str(&self.parent) {
             headers.insert(TRACEPARENT, parent);
         }
     }
 }
 
 /// The trace id and the sampled flag of a `traceparent` of version 00.
-fn parse(header: &str) -> Option<(String, bool)> {
+fn parse(header: &str) -> Option<(&str, bool)> {
     let mut parts = header.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex =
@@ -82,18 +77,16 @@ fn parse(header: &str) -> Option<(String, bool)> {
         && !zero(span)
         && is_hex(flags, 2);
     let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-    valid.then(|| (trace.to_owned(), sampled))
+    valid.then_some((trace, sampled))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| char::from(DIGITS.get(usize::from(n & 15)).copied().unwrap_or(b'0'));
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(*byte));
+/// Bytes, a multiple of eight, in hexadecimal digits, behind what is in `out` already.
+pub(crate) fn hex(bytes: &[u8], out: &mut String) {
+    let digit = |n: u8| n + if n < 10 { b'0' } else { b'a' - 10 };
+    for eight in bytes.as_chunks::<8>().0 {
+        let text = eight.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+        out.push_str(str::from_utf8(text.as_flattened()).unwrap_or_default());
     }
-    text
 }
 
 #[cfg(test)]
@@ -104,8 +97,8 @@ mod tests {
     fn only_a_well_formed_traceparent_is_continued() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let span = "00f067aa0ba902b7";
-        assert_eq!(parse(&format!("00-{trace}-{span}-01")), Some((trace.into(), true)));
-        assert_eq!(parse(&format!("00-{trace}-{span}-00")), Some((trace.into(), false)));
+        assert_eq!(parse(&format!("00-{trace}-{span}-01")), Some((trace, true)));
+        assert_eq!(parse(&format!("00-{trace}-{span}-00")), Some((trace, false)));
         for bad in [
             String::new(),
             "00".into(),
@@ -117,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(parse(&bad), None, "{bad}");
         }
-        assert_eq!(hex(&[0, 255, 16]), "00ff10");
+        let mut text = String::from("x");
+        hex(&[0, 255, 16, 9, 10, 0x9a, 0xa9, 1], &mut text);
+        assert_eq!(text, "x00ff10090a9aa901");
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! No parsing on the way. Only `fields` and `include` (CB-18) take the JSON apart.
 
-use std::io::Write as _;
-
 use serde_json::{Map, Value};
 use souk_core::{Change, Condition, Document, Key, Kind};
 
@@ -31,8 +29,15 @@ pub(crate) fn view_into(document: &Document, out: &mut Vec<u8>) {
             out.push(b',');
         }
     }
+    out.extend_from_slice(b"\"version\":");
+    decimal(document.version, out);
+    out.push(b'}');
+}
+
+/// A number, behind what is in `out` already. JSON's digits come without the machinery of `format!`.
+pub(crate) fn decimal(number: u64, out: &mut Vec<u8>) {
     // Writing to a vector does not fail.
-    let _ = write!(out, "\"version\":{}}}", document.version);
+    let _ = serde_json::to_writer(out, &number);
 }
 
 /// An account as others see it, for `include=author`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
@@ -125,11 +125,19 @@ pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, plat
     (headers, body)
 }
 
-pub(crate) async fn collect(body: Body) -> Bytes {
-    body.collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default()
+pub(crate) async fn collect(mut body: Body) -> Bytes {
+    // Nearly every body is one piece that is there.
+    let first = match body.frame().await {
+        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        Some(Err(_)) | None => return Bytes::new(),
+    };
+    if body.is_end_stream() {
+        return first;
+    }
+    match body.collect().await {
+        Ok(rest) => [first, rest.to_bytes()].concat().into(),
+        Err(_) => Bytes::new(),
+    }
 }
 
 /// In the extensions of a response that stands for one of the cache.

@@ -398,7 +398,7 @@ fn is_json(parts: &Parts) -> bool {
 
 /// The query parameters of a request, every one known to its route and given once.
 #[derive(Clone, Debug, Default)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params(Arc<[(String, String)]>);
 
 impl Params {
     fn parse(query: &str, known: &[Param]) -> Result<Self, Problem> {
@@ -425,7 +425,7 @@ impl Params {
         if errors.is_empty() {
             // The order in which they were sent means nothing.
             pairs.sort_unstable();
-            return Ok(Self(pairs));
+            return Ok(Self(pairs.into()));
         }
         let mut problem = Problem::bad_request("a parameter is not valid");
         problem.errors = errors;

@@ -6,6 +6,7 @@
 //! `popular` and `trending` read an index of [ranks](crate::rank), and then the products that these name in one batched
 //! get. A rank may be a moment behind its product, so here every filter is applied again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -37,7 +38,7 @@ struct Head {
     attributes: Map<String, Value>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Filter {
     category: Option<String>,
     author: Option<String>,
@@ -46,7 +47,20 @@ struct Filter {
     attributes: Vec<(String, Value)>,
 }
 
+/// The filter that leaves nothing out, as `Debug` writes it. Most lists have it, and to write it costs more than to say it.
+const ALL: &str = "Filter { category: None, author: None, vendor: None, tag: None, attributes: [] }";
+
 impl Filter {
+    /// What a cursor is held to.
+    fn scope(&self, index: &str, sort: Sort) -> String {
+        let filter = if *self == Self::default() {
+            ALL.into()
+        } else {
+            Cow::Owned(format!("{self:?}"))
+        };
+        [index, " ", sort.name(), " ", &filter].concat()
+    }
+
     /// Reads the filters; slugs and usernames are looked up in one batched get.
     async fn read(params: &Params, platform: &Platform) -> Result<Self, Problem> {
         let named: Vec<(&str, Kind, &str)> = [("category", CATEGORY), ("author", ACCOUNT), ("vendor", VENDOR)]
@@ -202,7 +216,7 @@ pub(crate) async fn list(platform: State, viewer: Viewer, params: Params) -> Res
     let mut filter = Filter::read(&params, &platform).await?;
     permit(status, &mut filter, &viewer)?;
     let (index, more_filters) = filter.index(status, sort);
-    let paging = Paging::read(&params, &format!("{index} {sort:?} {filter:?}"))?;
+    let paging = Paging::read(&params, &filter.scope(&index, sort))?;
 
     let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
     let mut query = Query {
@@ -329,4 +343,21 @@ fn open(name: &str, document: &Document) -> Result<Value, Problem> {
 /// `include` and `fields` of one product.
 pub fn selection(params: &Params) -> Result<Selection, Problem> {
     Selection::read(params, FIELDS, INCLUDES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_filter_is_written_as_debug_would() {
+        assert_eq!(ALL, format!("{:?}", Filter::default()));
+        let filter = Filter {
+            tag: Some("x".into()),
+            ..Filter::default()
+        };
+        for (sort, name) in [(Sort::Newest, "Newest"), (Sort::Trending, "Trending")] {
+            assert_eq!(filter.scope("i", sort), format!("i {name} {filter:?}"));
+        }
+    }
 }

@@ -31,14 +31,14 @@ impl List<'_> {
     }
 
     fn under(self, root: &str, status: Status) -> String {
-        let status = status.name();
-        match self {
-            List::All => format!("{root}/{status}"),
-            List::Category(id) => format!("{root}/{status}/category/{id}"),
-            List::Author(id) => format!("{root}/{status}/author/{id}"),
-            List::Vendor(id) => format!("{root}/{status}/vendor/{id}"),
-            List::Tag(tag) => format!("{root}/{status}/tag/{tag}"),
-        }
+        let (kind, id) = match self {
+            List::All => ("", ""),
+            List::Category(id) => ("/category/", id),
+            List::Author(id) => ("/author/", id),
+            List::Vendor(id) => ("/vendor/", id),
+            List::Tag(tag) => ("/tag/", tag),
+        };
+        [root, "/", status.name(), kind, id].concat()
     }
 }
 
@@ -65,6 +65,17 @@ pub enum Sort {
 }
 
 impl Sort {
+    /// As in cursors, which are held to their order.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Sort::Newest => "Newest",
+            Sort::Cheapest => "Cheapest",
+            Sort::Dearest => "Dearest",
+            Sort::Popular => "Popular",
+            Sort::Trending => "Trending",
+        }
+    }
+
     /// What the sort keys of this order begin with.
     #[must_use]
     pub fn prefix(self) -> &'static str {

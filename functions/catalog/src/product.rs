@@ -403,7 +403,11 @@ pub fn status_of(document: &Document) -> Result<Status, StoreError> {
         .body
         .get(ID..)
         .and_then(|rest| rest.strip_prefix("\",\"status\":\""));
-    let named = status.and_then(|rest| Status::parse(rest.split('"').next()?));
+    let is = |status: &Status, text: &str| {
+        text.strip_prefix(status.name())
+            .is_some_and(|rest| rest.starts_with('"'))
+    };
+    let named = status.and_then(|text| Status::ALL.into_iter().find(|status| is(status, text)));
     named.map_or_else(
         || document.parse::<Visibility>().map(|visibility| visibility.status),
         Ok,

@@ -373,13 +373,13 @@ impl Query {
     /// `after` is applied besides.
     #[must_use]
     pub fn bounds(&self) -> (&str, Option<String>) {
-        let mut chars: Vec<char> = self.prefix.chars().collect();
-        while let Some(last) = chars.pop() {
+        let mut end = self.prefix.clone();
+        while let Some(last) = end.pop() {
             // The next character up; surrogates are no characters, and nothing follows the last one.
             let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
             if let Some(next) = next {
-                chars.push(next);
-                return (&self.prefix, Some(chars.into_iter().collect()));
+                end.push(next);
+                return (&self.prefix, Some(end));
             }
         }
         (&self.prefix, None)

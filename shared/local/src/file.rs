@@ -53,7 +53,9 @@ impl SqliteFile {
 #[async_trait]
 impl SqlDriver for SqliteFile {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        rows(&self.lock(), &statement).map_err(failed)
+        rows(&self.lock(), &statement, usize::MAX)
+            .map(|(rows, _)| rows)
+            .map_err(failed)
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {

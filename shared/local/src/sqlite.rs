@@ -144,6 +144,15 @@ impl SqliteDriver {
         })
     }
 
+    fn rows(&self, statement: &Statement, limit: usize) -> rusqlite::Result<(Vec<Vec<Value>>, bool)> {
+        let mut reader = self.reader()?;
+        // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
+        reader.go_on(self.header())?;
+        let found = rows(&reader.connection, statement, limit)?;
+        lock(&self.readers).push(reader);
+        Ok(found)
+    }
+
     /// The header of the WAL index; `None` if it cannot be read, and then no transaction outlives its read.
     fn header(&self) -> Option<Header> {
         let mut header = [0; 48];
@@ -158,12 +167,11 @@ fn lock(readers: &Readers) -> MutexGuard<'_, Vec<Reader>> {
 #[async_trait]
 impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        let mut reader = self.reader().map_err(failed)?;
-        // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
-        reader.go_on(self.header()).map_err(failed)?;
-        let rows = rows(&reader.connection, &statement).map_err(failed)?;
-        lock(&self.readers).push(reader);
-        Ok(rows)
+        self.rows(&statement, usize::MAX).map(|(rows, _)| rows).map_err(failed)
+    }
+
+    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+        self.rows(&statement, limit).map_err(failed)
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
@@ -227,13 +235,21 @@ pub(crate) fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) 
     transaction.commit()
 }
 
-pub(crate) fn rows(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<Vec<Value>>> {
+/// The first rows of a statement, `limit` at most, and whether there are more, of which nothing is copied.
+pub(crate) fn rows(
+    connection: &Connection,
+    statement: &Statement,
+    limit: usize,
+) -> rusqlite::Result<(Vec<Vec<Value>>, bool)> {
     let mut prepared = connection.prepare_cached(&statement.sql)?;
     let columns = prepared.column_count();
     let mut rows = prepared.query(params_from_iter(statement.args.iter().map(Argument)))?;
-    // A page of a list and the row that tells of more; a larger one grows.
-    let mut out = Vec::with_capacity(24);
+    // A page of a list; a larger one grows.
+    let mut out = Vec::with_capacity(limit.min(24));
     while let Some(row) = rows.next()? {
+        if out.len() == limit {
+            return Ok((out, true));
+        }
         let mut values = Vec::with_capacity(columns);
         for column in 0..columns {
             values.push(match row.get_ref(column)? {
@@ -245,7 +261,7 @@ pub(crate) fn rows(connection: &Connection, statement: &Statement) -> rusqlite::
         }
         out.push(values);
     }
-    Ok(out)
+    Ok((out, false))
 }
 
 /// The writer's life: until every driver that could send to it is gone.

@@ -123,16 +123,13 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         ];
         let sql = PAGES.get(page_of(is_index, query.descending, from_there));
         let sql = sql.map_or("", String::as_str);
-        let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
+        let rows = self.driver.read_page(Statement::new(sql, args), query.limit).await;
+        let (rows, more) = rows.map_err(failed)?;
         let mut page = Page {
             items: Vec::with_capacity(rows.len()),
             next: None,
         };
         for row in rows {
-            if page.items.len() == query.limit {
-                page.next = page.items.last().map(|item: &Item| item.sort.clone());
-                break;
-            }
             let mut row = row.into_iter();
             let sort = text(&mut row)?;
             let key = match &query.source {
@@ -141,6 +138,9 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             };
             let document = document(key, &mut row)?;
             page.items.push(Item { sort, document });
+        }
+        if more {
+            page.next = page.items.last().map(|item| item.sort.clone());
         }
         Ok(page)
     }

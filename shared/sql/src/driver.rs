@@ -86,6 +86,14 @@ pub trait SqlDriver: Send + Sync {
     /// The rows of one reading statement, each with its columns in order.
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError>;
 
+    /// The first `limit` rows of a statement that gives one more at most, and whether it does.
+    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+        let mut rows = self.read(statement).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok((rows, more))
+    }
+
     /// Runs the statements in order as one durable transaction, or none of them.
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError>;
 }
@@ -94,6 +102,10 @@ pub trait SqlDriver: Send + Sync {
 impl<D: SqlDriver> SqlDriver for Arc<D> {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         (**self).read(statement).await
+    }
+
+    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+        (**self).read_page(statement, limit).await
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {

@@ -30,6 +30,7 @@ use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use simdutf8::basic::from_utf8;
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 use tokio::sync::oneshot;
 
@@ -255,7 +256,7 @@ pub(crate) fn rows(
             values.push(match row.get_ref(column)? {
                 ValueRef::Integer(number) => Value::Integer(number),
                 // Nothing but text of ours was ever written.
-                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map_or(Value::Null, Value::Text),
+                ValueRef::Text(text) => from_utf8(text).map_or(Value::Null, |text| Value::Text(text.to_owned())),
                 ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
             });
         }

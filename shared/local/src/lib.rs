@@ -4,6 +4,7 @@ mod file;
 mod queue;
 mod sqlite;
 mod system;
+mod wal_index;
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -18,8 +18,6 @@
 //! At rest the writing thread moves the log itself: with an empty log a read need not look for each page in it first, and
 //! takes pages from the mapped file without a copy.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +32,8 @@ use simdutf8::basic::from_utf8;
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 use tokio::sync::oneshot;
 
+use crate::wal_index::{Header, WalIndex};
+
 /// How many batches one transaction takes at most.
 const GROUP: usize = 64;
 /// How long an idle connection may keep its transaction open at most.
@@ -46,9 +46,8 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 /// A database file.
 pub struct SqliteDriver {
     path: PathBuf,
-    /// The WAL index. It is open for as long as the connections are: to close any handle of it takes all locks away that
-    /// this process has on it, SQLite's own included, and then another process may begin it anew.
-    index: File,
+    /// Dropped last, when the connections are closed.
+    index: WalIndex,
     readers: Readers,
     /// `None` when it is closing.
     writer: Option<SyncSender<(Vec<Statement>, Reply)>>,
@@ -67,21 +66,18 @@ struct Reader {
     last: Option<Header>,
 }
 
-/// The first of the two copies: counters, salts and checksums that no two commits have in common.
-type Header = [u8; 48];
-
 impl Reader {
     /// Sees to an open transaction that sees all that was committed when `now` was read.
-    fn go_on(&mut self, now: Option<Header>) -> rusqlite::Result<()> {
-        if now.is_some() && self.seen == now {
+    fn go_on(&mut self, now: Header) -> rusqlite::Result<()> {
+        if self.seen == Some(now) {
             return Ok(());
         }
         self.end()?;
         // Only where nobody has committed since the last read: a reader of a busy market, such as a process that only
         // looks on, would else keep the log from starting anew.
-        if now.is_some() && std::mem::replace(&mut self.last, now) == now {
+        if self.last.replace(now) == Some(now) {
             self.connection.prepare_cached("BEGIN")?.execute([])?;
-            self.seen = now;
+            self.seen = Some(now);
         }
         Ok(())
     }
@@ -112,9 +108,7 @@ impl SqliteDriver {
         let mut connection = Connection::open(path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         migrate(&mut connection, migrations).map_err(failed)?;
-        let mut index = path.to_owned().into_os_string();
-        index.push("-shm");
-        let index = File::open(index).map_err(|e| format!("{}-shm: {e}", path.display()))?;
+        let index = WalIndex::open(path).map_err(|e| format!("{}-shm: {e}", path.display()))?;
         let (writer, waiting) = sync_channel(WAITING);
         let readers = Readers::default();
         let idle = readers.clone();
@@ -148,16 +142,10 @@ impl SqliteDriver {
     fn rows(&self, statement: &Statement, limit: usize) -> rusqlite::Result<(Vec<Vec<Value>>, bool)> {
         let mut reader = self.reader()?;
         // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
-        reader.go_on(self.header())?;
+        reader.go_on(self.index.header())?;
         let found = rows(&reader.connection, statement, limit)?;
         lock(&self.readers).push(reader);
         Ok(found)
-    }
-
-    /// The header of the WAL index; `None` if it cannot be read, and then no transaction outlives its read.
-    fn header(&self) -> Option<Header> {
-        let mut header = [0; 48];
-        self.index.read_exact_at(&mut header, 0).ok().map(|()| header)
     }
 }
 
@@ -359,6 +347,25 @@ mod tests {
             Value::Integer(n) => n,
             _ => -1,
         }
+    }
+
+    /// POSIX takes away a process's locks on a file as soon as it closes any handle of it.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_locks_on_the_index_are_kept() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let dir = std::env::temp_dir().join(format!("souk-locks-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let driver = SqliteDriver::open(&dir.join("t.db"), TABLE).unwrap();
+        count(&driver).await;
+        let inode = std::fs::metadata(dir.join("t.db-shm")).unwrap().ino();
+        // Some sandboxes have no such list.
+        if let Ok(locks) = std::fs::read_to_string("/proc/locks") {
+            assert!(locks.contains(&format!(":{inode} 128 128")), "{locks}");
+        }
+        drop(driver);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[tokio::test]

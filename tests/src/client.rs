@@ -373,9 +373,12 @@ impl Call {
         let request = self.request.build().unwrap();
         let repeatable = request.headers().contains_key("idempotency-key") || request.method() == Method::GET;
         let mut tries = if self.patient { PATIENCE } else { 0 };
+        // A connection that is used again may be closed at that moment; who may repeat does so once, as browsers do.
+        let mut again = repeatable;
         loop {
             let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
                 Err(_) if tries > 0 && repeatable => 1,
+                Err(_) if std::mem::take(&mut again) => continue,
                 Ok(reply) if tries > 0 && reply.status == 503 => reply.header("retry-after").parse().unwrap(),
                 result => {
                     return result

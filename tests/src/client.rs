@@ -378,7 +378,7 @@ impl Call {
         loop {
             let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
                 Err(_) if tries > 0 && repeatable => 1,
-                Err(_) if std::mem::take(&mut again) => continue,
+                Err(error) if error.is_request() && !error.is_timeout() && std::mem::take(&mut again) => continue,
                 Ok(reply) if tries > 0 && reply.status == 503 => reply.header("retry-after").parse().unwrap(),
                 result => {
                     return result

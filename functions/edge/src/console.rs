@@ -2,22 +2,18 @@
 
 use std::io::{self, Write};
 
-use souk_http::Lines;
+use souk_http::{Lines, log_level};
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use worker::Env;
 
-/// Starts logging at the level that `SOUK_LOG` names, else `info`.
+/// Starts logging as `SOUK_LOG` says.
 pub(crate) fn init(env: &Env) {
-    let level = env
-        .var("SOUK_LOG")
-        .ok()
-        .and_then(|level| level.to_string().parse().ok());
+    let setting = env.var("SOUK_LOG").ok().map(|setting| setting.to_string());
     tracing_subscriber::fmt()
         // Workers Logs knows the time.
         .event_format(Lines(None))
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_max_level(log_level(setting.as_deref()))
         .with_writer(Console)
         .init();
 }

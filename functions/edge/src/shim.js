@@ -2,19 +2,21 @@
 // proxy around each instance of a class, each of its handlers and each of their results.
 import * as souk from "./index.js";
 
+Error.stackTraceLimit = 100;
 const state = souk.__worker_init_state();
 
+// After a trap nothing that is left of the instance can be used.
 function noteCrash(error) {
-    console.error(error);
-    // A trap: nothing that is left of this instance can be used.
-    if (error instanceof WebAssembly.RuntimeError) state.criticalError = true;
+    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    console.error("Critical", error);
+    return (state.criticalError = true);
 }
 
 addEventListener("error", (event) => noteCrash(event.error));
 
 // The runtime's own costs some microseconds, and a task of ours ends in it twice per request.
 globalThis.queueMicrotask = (task) => {
-    Promise.resolve().then(task).catch(noteCrash);
+    Promise.resolve().then(task).catch((error) => noteCrash(error) || console.error(error));
 };
 
 const guarded = (handler) => (input, env, context) => {
@@ -22,7 +24,6 @@ const guarded = (handler) => (input, env, context) => {
         console.log("Reinitializing Wasm application");
         souk.__wbg_reset_state();
         state.criticalError = false;
-        state.instanceId++;
     }
     try {
         return handler(input, env, context);

@@ -31,8 +31,7 @@ use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
 use souk_http::work::Subscription;
-use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings};
-use tracing_subscriber::filter::LevelFilter;
+use souk_http::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings, log_level};
 
 /// How long a client waits for the queue at most.
 const RELAY: Duration = Duration::from_millis(1500);
@@ -108,13 +107,12 @@ pub async fn work() -> Result<(), Error> {
     lambda_runtime::run(service_fn(answer)).await
 }
 
-/// Starts logging at the level that `SOUK_LOG` names, else `info`.
+/// Starts logging as `SOUK_LOG` says.
 fn log() {
-    let level = env::var("SOUK_LOG").ok().and_then(|level| level.parse().ok());
     // The Lambda service takes lines of JSON as they are.
     tracing_subscriber::fmt()
         .event_format(Lines(Some(Arc::new(SystemClock))))
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_max_level(log_level(env::var("SOUK_LOG").ok().as_deref()))
         .init();
 }
 

@@ -8,9 +8,8 @@ use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use souk_http::Lines;
+use souk_http::{Lines, log_level};
 use souk_local::SystemClock;
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines wait for company.
@@ -32,9 +31,8 @@ struct Shared {
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Shared>);
 
-/// Starts logging at the level that `SOUK_LOG` names, else `info`.
+/// Starts logging as `SOUK_LOG` says.
 pub(crate) fn start() -> Result<Log, String> {
-    let level = std::env::var("SOUK_LOG").ok().and_then(|level| level.parse().ok());
     let log = Log(Arc::default());
     let shared = log.0.clone();
     std::thread::Builder::new()
@@ -43,7 +41,7 @@ pub(crate) fn start() -> Result<Log, String> {
         .map_err(|e| e.to_string())?;
     let format = tracing_subscriber::fmt().event_format(Lines(Some(Arc::new(SystemClock))));
     format
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_max_level(log_level(std::env::var("SOUK_LOG").ok().as_deref()))
         .with_writer(log.clone())
         .try_init()
         .map_err(|e| e.to_string())?;

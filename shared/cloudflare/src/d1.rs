@@ -172,9 +172,9 @@ const inTime = (call, patience) => new Promise((done, fail) => {
         (error) => { clearTimeout(timer); fail(error); },
     );
 });
-export function read(database, session, sql, args, patience) {
+export async function read(database, session, sql, args, patience) {
     const reader = session === "" ? database : database.withSession(session);
-    return inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience).then(pack);
+    return pack(await inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience));
 }
 export async function write(database, replicas, batch, patience) {
     const writer = replicas ? database.withSession("first-primary") : database;
@@ -257,7 +257,8 @@ fn to_text(text: &JsString) -> Result<String, SqlError> {
         bytes.resize(length.saturating_mul(3), 0);
         encode(text, &mut bytes)
     });
-    bytes.truncate(written.unwrap_or_default() as usize);
+    let written = written.ok_or_else(|| SqlError::Failed("D1 answered no text".into()))?;
+    bytes.truncate(written as usize);
     String::from_utf8(bytes).map_err(|e| SqlError::Failed(e.to_string()))
 }
 

@@ -44,7 +44,7 @@ pub use cache::Caching;
 pub use client::ClientAddress;
 pub use idempotency::{CommitError, Once};
 pub use keys::{ACCESS_TOKEN_SECONDS, Keys};
-pub use log_line::Lines;
+pub use log_line::{Lines, log_level};
 #[cfg(feature = "openapi")]
 pub use openapi::{clashes, document as openapi, patch_of};
 pub use paging::{Paging, list, list_documents};

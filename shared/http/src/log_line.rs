@@ -9,9 +9,19 @@ use std::sync::Arc;
 use souk_core::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+/// What `SOUK_LOG` says to log: that level and what is worse; `info` if it names none.
+#[must_use]
+pub fn log_level(setting: Option<&str>) -> LevelFilter {
+    let level = setting
+        .filter(|level| !level.is_empty())
+        .and_then(|level| level.parse().ok());
+    level.unwrap_or(LevelFilter::INFO)
+}
 
 /// The format. Without a clock lines say no time, for platforms that do.
 pub struct Lines(pub Option<Arc<dyn Clock>>);

@@ -46,7 +46,7 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 /// A database file.
 pub struct SqliteDriver {
     path: PathBuf,
-    /// Dropped last, when the connections are closed.
+    /// Outlives the connections, which `drop` closes.
     index: WalIndex,
     readers: Readers,
     /// `None` when it is closing.

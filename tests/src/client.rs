@@ -56,8 +56,9 @@ pub fn market() -> Option<Market> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(120))
-        // Hosts close connections that are idle for longer, perhaps just when we write.
-        .pool_idle_timeout(Duration::from_secs(2))
+        // A connection for each request. Hosts close those that are idle, and a busy one may count one as idle whose next request
+        // it has not come to read; who then wrote cannot tell whether it was heard.
+        .pool_max_idle_per_host(0)
         .build()
         .unwrap();
     let url = url.trim_end_matches('/').to_owned();
@@ -373,12 +374,9 @@ impl Call {
         let request = self.request.build().unwrap();
         let repeatable = request.headers().contains_key("idempotency-key") || request.method() == Method::GET;
         let mut tries = if self.patient { PATIENCE } else { 0 };
-        // A connection that is used again may be closed at that moment; who may repeat does so once, as browsers do.
-        let mut again = repeatable;
         loop {
             let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
                 Err(_) if tries > 0 && repeatable => 1,
-                Err(error) if error.is_request() && !error.is_timeout() && std::mem::take(&mut again) => continue,
                 Ok(reply) if tries > 0 && reply.status == 503 => reply.header("retry-after").parse().unwrap(),
                 result => {
                     return result

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, response};
 use souk_core::queue::{Delivery, Outcome};
 use tower::Service as _;
 
@@ -131,7 +131,11 @@ impl App {
         let reads = matches!(method, Method::GET | Method::HEAD);
         let asker = Asker {
             trace: Trace::of(&parts.headers, clock, &*self.platform.random),
-            etags: parts.headers.get(header::IF_NONE_MATCH).filter(|_| reads).cloned(),
+            etags: if reads {
+                lines(&parts.headers, &header::IF_NONE_MATCH)
+            } else {
+                Vec::new()
+            },
             origin: self.allowed_origin(&parts.headers),
             is_head: method == Method::HEAD,
         };
@@ -253,6 +257,11 @@ fn want(parts: &mut http::request::Parts, key: &str) {
         parts.method = Method::GET;
         parts.extensions.insert(Wanted(key.into()));
     }
+}
+
+/// All lines of a header.
+fn lines(headers: &HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
+    headers.get_all(name).into_iter().cloned().collect()
 }
 
 /// Limits, before any work.

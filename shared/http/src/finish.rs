@@ -76,8 +76,8 @@ impl Way {
 /// What an answer depends on beside what was asked for.
 pub(crate) struct Asker {
     pub(crate) trace: Trace,
-    /// `If-None-Match`.
-    pub(crate) etags: Option<HeaderValue>,
+    /// `If-None-Match`, each line of it.
+    pub(crate) etags: Vec<HeaderValue>,
     /// Its `Origin`, if its pages may call us.
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) is_head: bool,
@@ -170,9 +170,10 @@ impl Asker {
 
     /// What goes out to them of an answer that is complete but for what is theirs.
     pub(crate) fn finish(&self, response: &mut http::Response<Bytes>, way: Way, micros: i64) {
-        if let (Some(sent), Some(own)) = (&self.etags, response.headers().get(header::ETAG))
+        if !self.etags.is_empty()
+            && let Some(own) = response.headers().get(header::ETAG)
             && response.status() == StatusCode::OK
-            && matches(sent, own)
+            && self.etags.iter().any(|sent| matches(sent, own))
         {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.body_mut() = Bytes::new();

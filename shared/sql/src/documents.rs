@@ -47,7 +47,7 @@ static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
         // A blob sorts after every text, so x'' stands for "no end".
         format!(
             "SELECT {sort}{key}, {COLUMNS} FROM {from} = ?1 AND {sort} {lower} ?2 AND {sort} < coalesce(?3, x'') \
-             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT ?5"
+             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT +?5"
         )
     };
     (0..8).map(page).collect()
@@ -151,7 +151,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         for (step, change) in commit.changes.into_iter().enumerate() {
             self.statements(step, change, &mut batch);
         }
-        let sweep = "DELETE FROM documents WHERE id IN (SELECT id FROM documents WHERE expires_at <= ?1 LIMIT ?2)";
+        let sweep = "DELETE FROM documents WHERE id IN (SELECT id FROM documents WHERE expires_at <= ?1 LIMIT +?2)";
         batch.push(Statement::new(sweep, vec![self.now(), SWEEP.into()]));
         self.driver.write(batch).await.map_err(failed)
     }

@@ -43,7 +43,7 @@ impl<D: SqlDriver> KeyValue for SqlKeyValue<D> {
 
     async fn put(&self, key: &str, value: &str, expires_at: Timestamp) -> Result<(), KeyValueError> {
         check(key, value)?;
-        let sweep = "DELETE FROM value WHERE key IN (SELECT key FROM value WHERE expires_at <= ?1 LIMIT ?2)";
+        let sweep = "DELETE FROM value WHERE key IN (SELECT key FROM value WHERE expires_at <= ?1 LIMIT +?2)";
         let put = "INSERT INTO value VALUES (?1, ?2, ?3) \
                    ON CONFLICT DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at";
         let args = vec![key.into(), value.into(), expires_at.as_millisecond().into()];

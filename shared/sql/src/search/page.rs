@@ -231,14 +231,14 @@ fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: 
         let next = args.len() + 1;
         levels.push(format!(
             "SELECT ?{} AS level, * FROM (SELECT d.id, d.product, d.version, d.body FROM fts \
-             CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?{next} AND {}{} ORDER BY fts.rowid DESC LIMIT ?1)",
+             CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?{next} AND {}{} ORDER BY fts.rowid DESC LIMIT +?1)",
             next + 2,
             live(&format!("CAST(?{} AS INTEGER)", next + 1)),
             bounds.sql,
         ));
         args.extend([expression.into(), below.into(), level.into()]);
     }
-    Statement::new(format!("{} LIMIT ?1", levels.join(" UNION ALL ")), args)
+    Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args)
 }
 
 /// Its arguments: `?1` how many, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds. Those of
@@ -269,7 +269,7 @@ fn in_order(
     let sql = format!(
         "SELECT p.key, d.id, d.product, d.version, d.body FROM (SELECT {key} AS key, d.id AS id FROM fts \
          CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?2 AND {}{}{} AND {after} \
-         ORDER BY 1 {direction}, 2 DESC LIMIT ?1) p \
+         ORDER BY 1 {direction}, 2 DESC LIMIT +?1) p \
          CROSS JOIN doc d ON d.id = p.id ORDER BY p.key {direction}, p.id DESC",
         live(&ALL.to_string()),
         near.sql,

@@ -92,17 +92,17 @@ impl<D: SqlDriver> SqlSearch<D> {
             }
             let part = |sql: &'static str| Statement::new(sql, vec![old.into(), ROWS.into()]);
             let mut batch = vec![part(
-                "INSERT INTO leaving (id, generation) SELECT id, generation FROM doc WHERE generation = ?1 LIMIT ?2",
+                "INSERT INTO leaving (id, generation) SELECT id, generation FROM doc WHERE generation = ?1 LIMIT +?2",
             )];
             batch.extend(LEAVE.iter().map(|sql| Statement::new(*sql, Vec::new())));
             batch.push(Statement::new("DELETE FROM leaving", Vec::new()));
             for sql in [
                 "DELETE FROM word WHERE generation = ?1 AND plain IN \
-                 (SELECT plain FROM word WHERE generation = ?1 LIMIT ?2)",
+                 (SELECT plain FROM word WHERE generation = ?1 LIMIT +?2)",
                 "DELETE FROM variant WHERE generation = ?1 AND (variant, plain) IN \
-                 (SELECT variant, plain FROM variant WHERE generation = ?1 LIMIT ?2 * 8)",
+                 (SELECT variant, plain FROM variant WHERE generation = ?1 LIMIT +?2 * 8)",
                 "DELETE FROM completion WHERE generation = ?1 AND key IN \
-                 (SELECT key FROM completion WHERE generation = ?1 LIMIT ?2)",
+                 (SELECT key FROM completion WHERE generation = ?1 LIMIT +?2)",
             ] {
                 batch.push(part(sql));
             }

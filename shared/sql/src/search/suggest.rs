@@ -75,13 +75,13 @@ impl<D: SqlDriver> SqlSearch<D> {
         let letters = key.chars().count().min(3);
         let sql = format!(
             "SELECT c.key, c.text FROM (SELECT key FROM (SELECT key FROM completion \
-             WHERE generation = (SELECT live FROM state) AND substr(key, 1, {letters}) = ?1 ORDER BY uses DESC LIMIT ?3) \
+             WHERE generation = (SELECT live FROM state) AND substr(key, 1, {letters}) = ?1 ORDER BY uses DESC LIMIT +?3) \
              WHERE key >= ?2 AND key < ?2 || '{END}' \
              UNION SELECT * FROM (SELECT key FROM completion WHERE generation = (SELECT live FROM state) \
-             AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT ?4)) k \
+             AND key >= ?2 AND key < ?2 || '{END}' ORDER BY key LIMIT +?4)) k \
              CROSS JOIN completion c ON c.generation = (SELECT live FROM state) AND c.key = k.key \
              WHERE c.products IS NOT NULL OR c.uses >= {TOLD} \
-             ORDER BY c.uses DESC, c.products DESC, c.key LIMIT ?5"
+             ORDER BY c.uses DESC, c.products DESC, c.key LIMIT +?5"
         );
         let most = i64::try_from(limit).unwrap_or(FIRST).min(FIRST);
         let first = first_letters(key, letters);
@@ -94,7 +94,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     async fn alike(&self, key: &str) -> Result<Vec<(String, String)>, SearchError> {
         let sql = format!(
             "SELECT key, text FROM (SELECT key, text, products, uses FROM completion \
-             WHERE generation = (SELECT live FROM state) AND substr(key, 1, 3) = ?1 ORDER BY uses DESC LIMIT ?2) \
+             WHERE generation = (SELECT live FROM state) AND substr(key, 1, 3) = ?1 ORDER BY uses DESC LIMIT +?2) \
              WHERE products IS NOT NULL OR uses >= {TOLD}"
         );
         let args = vec![first_letters(key, 3).into(), MOST_USED.into()];

@@ -140,47 +140,51 @@ impl Drop for Writing<'_> {
     }
 }
 
-// Values are separated by U+001F and rows by U+001E; a text that has one of them in it has U+001B and a letter instead.
+// Rows come over as one text: their shape, a line break, and their texts one behind the other. In the shape rows are separated
+// by `;` and values by `,`: `n` is NULL, `i5` a number, `t5` a text of five units of UTF-16. It begins with `+` if there are more rows than
+// were asked for.
 #[wasm_bindgen(
     wasm_bindgen = worker::wasm_bindgen,
     wasm_bindgen_futures = worker::wasm_bindgen_futures,
     js_sys = worker::js_sys,
     inline_js = r#"
-const SPECIAL = /[\u001b\u001e\u001f]/g;
-const escape = (sign) => "\u001b" + String.fromCharCode(sign.charCodeAt(0) + 64);
-// To look for one sign is much faster than to look for one of three.
-const isPlain = (text) => !text.includes("\u001b") && !text.includes("\u001e") && !text.includes("\u001f");
-function pack(rows) {
-    let packed = "";
-    for (let row = 0; row < rows.length; row++) {
-        if (row > 0) packed += "\u001e";
+function pack(rows, limit) {
+    const count = Math.min(rows.length, limit);
+    let shape = rows.length > limit ? "+" : "";
+    let texts = "";
+    for (let row = 0; row < count; row++) {
+        if (row > 0) shape += ";";
         const values = rows[row];
         for (let at = 0; at < values.length; at++) {
             const value = values[at];
-            if (at > 0) packed += "\u001f";
-            if (value === null) packed += "n";
-            else if (typeof value === "number") packed += "i" + value;
-            else packed += "t" + (isPlain(value) ? value : value.replace(SPECIAL, escape));
+            if (at > 0) shape += ",";
+            if (typeof value === "string") {
+                shape += "t" + value.length;
+                texts += value;
+            } else shape += value === null ? "n" : "i" + value;
         }
     }
-    return packed;
+    return shape + "\n" + texts;
 }
-const inTime = (call, patience) => new Promise((done, fail) => {
+const inTime = (patience, call, use) => new Promise((done, fail) => {
+    const answering = call();
     const timer = setTimeout(() => fail(new Error("D1 took too long")), patience);
-    call.then(
-        (answer) => { clearTimeout(timer); done(answer); },
-        (error) => { clearTimeout(timer); fail(error); },
+    answering.then(
+        (answer) => { done(use(answer)); clearTimeout(timer); },
+        (error) => { fail(error); clearTimeout(timer); },
     );
 });
-export async function read(database, session, sql, args, patience) {
-    const reader = session === "" ? database : database.withSession(session);
-    return pack(await inTime(reader.prepare(sql).bind(...JSON.parse(args)).raw(), patience));
+export function read(database, session, sql, args, limit, patience) {
+    const call = () => {
+        const reader = session === "" ? database : database.withSession(session);
+        return reader.prepare(sql).bind(...JSON.parse(args)).raw();
+    };
+    return inTime(patience, call, (rows) => pack(rows, limit));
 }
-export async function write(database, replicas, batch, patience) {
+export function write(database, replicas, batch, patience) {
     const writer = replicas ? database.withSession("first-primary") : database;
-    const statements = JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args));
-    await inTime(writer.batch(statements), patience);
-    return replicas ? writer.getBookmark() : null;
+    const call = () => writer.batch(JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args)));
+    return inTime(patience, call, () => replicas ? writer.getBookmark() : null);
 }
 const encoder = new TextEncoder();
 export function encode(text, bytes) {
@@ -191,7 +195,14 @@ export function encode(text, bytes) {
 )]
 extern "C" {
     #[wasm_bindgen(catch)]
-    async fn read(database: &JsValue, session: &str, sql: &str, args: &str, patience: u32) -> Result<JsValue, JsValue>;
+    async fn read(
+        database: &JsValue,
+        session: &str,
+        sql: &str,
+        args: &str,
+        limit: f64,
+        patience: u32,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn write(database: &JsValue, replicas: bool, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
     fn encode(text: &JsString, bytes: &mut [u8]) -> Option<u32>;
@@ -199,12 +210,26 @@ extern "C" {
 
 #[async_trait]
 impl SqlDriver for D1Driver {
+    const REMOTE: bool = true;
+
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
+        self.read_page(statement, usize::MAX).await.map(|(rows, _)| rows)
+    }
+
+    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
         SendFuture::new(async {
             let session = self.session();
-            let args = to_json(&to_args(&statement))?;
-            let rows = read(self.database.as_ref(), &session, &statement.sql, &args, PATIENCE).await;
-            unpack(&to_text(rows.map_err(failed)?.unchecked_ref())?)
+            let args = to_json(&statement.args)?;
+            let rows = read(
+                self.database.as_ref(),
+                &session,
+                &statement.sql,
+                &args,
+                limit as f64,
+                PATIENCE,
+            )
+            .await;
+            unpack(rows.map_err(failed)?.unchecked_ref())
         })
         .await
     }
@@ -213,7 +238,7 @@ impl SqlDriver for D1Driver {
         SendFuture::new(async {
             let batch: Vec<_> = batch
                 .iter()
-                .map(|statement| (&statement.sql, to_args(statement)))
+                .map(|statement| (&statement.sql, &statement.args))
                 .collect();
             let batch = to_json(&batch)?;
             let writing = Writing::begin(self);
@@ -234,16 +259,6 @@ impl SqlDriver for D1Driver {
     }
 }
 
-/// D1 has no 64-bit integers: a number is a double, exact up to 2^53, and stored as an integer where it is one.
-fn to_args(statement: &Statement) -> Vec<serde_json::Value> {
-    let arg = |value: &Value| match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-    };
-    statement.args.iter().map(arg).collect()
-}
-
 fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
     serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
 }
@@ -251,9 +266,9 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
 /// The text, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
 fn to_text(text: &JsString) -> Result<String, SqlError> {
     let length = text.length() as usize;
-    let mut bytes = vec![0; length];
+    // Enough for most of what is not ASCII alone; a unit of UTF-16 is at most three bytes of UTF-8.
+    let mut bytes = vec![0; length.saturating_add(length / 8)];
     let written = encode(text, &mut bytes).or_else(|| {
-        // Not ASCII alone. A unit of UTF-16 is at most three bytes of UTF-8.
         bytes.resize(length.saturating_mul(3), 0);
         encode(text, &mut bytes)
     });
@@ -262,37 +277,49 @@ fn to_text(text: &JsString) -> Result<String, SqlError> {
     String::from_utf8(bytes).map_err(|e| SqlError::Failed(e.to_string()))
 }
 
-fn unpack(packed: &str) -> Result<Vec<Vec<Value>>, SqlError> {
-    if packed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let value = |packed: &str| match packed.split_at_checked(1) {
-        Some(("n", "")) => Ok(Value::Null),
-        Some(("t", text)) => Ok(Value::Text(unescape(text))),
-        // What is no integer was a double to begin with.
-        Some(("i", number)) => number
-            .parse()
-            .map(|number: f64| Value::Integer(number as i64))
-            .map_err(drop),
-        _ => Err(()),
-    };
-    let row = |row: &str| row.split('\u{1f}').map(value).collect();
-    let rows: Result<_, ()> = packed.split('\u{1e}').map(row).collect();
-    rows.map_err(|()| SqlError::Failed("D1 answered something else than rows".into()))
+/// The rows, and whether there are more.
+fn unpack(packed: &JsString) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+    let text = to_text(packed)?;
+    let is_ascii = text.len() == packed.length() as usize;
+    read_packed(&text, is_ascii).ok_or_else(|| SqlError::Failed("D1 answered something else than rows".into()))
 }
 
-fn unescape(text: &str) -> String {
-    if !text.contains('\u{1b}') {
-        return text.to_owned();
+fn read_packed(packed: &str, is_ascii: bool) -> Option<(Vec<Vec<Value>>, bool)> {
+    let (shape, mut texts) = packed.split_once('\n')?;
+    let (shape, more) = shape.strip_prefix('+').map_or((shape, false), |shape| (shape, true));
+    if shape.is_empty() {
+        return Some((Vec::new(), more));
     }
-    let mut signs = text.chars();
-    std::iter::from_fn(|| match signs.next()? {
-        '\u{1b}' => signs
-            .next()
-            .and_then(|sign| char::from_u32(u32::from(sign).saturating_sub(64))),
-        sign => Some(sign),
-    })
-    .collect()
+    let mut value = |value: &str| match value.split_at_checked(1)? {
+        ("n", "") => Some(Value::Null),
+        ("t", units) => {
+            let units = units.parse().ok()?;
+            let (text, rest) = texts.split_at_checked(if is_ascii { units } else { bytes(texts, units)? })?;
+            texts = rest;
+            Some(Value::Text(text.to_owned()))
+        }
+        // What is no integer was a double to begin with.
+        ("i", number) => {
+            let whole = || number.parse().map(|number: f64| number as i64);
+            number.parse().or_else(|_| whole()).ok().map(Value::Integer)
+        }
+        _ => None,
+    };
+    let rows = shape.split(';').map(|row| row.split(',').map(&mut value).collect());
+    Some((rows.collect::<Option<_>>()?, more))
+}
+
+/// How many bytes of UTF-8 so many units of UTF-16 are.
+fn bytes(text: &str, units: usize) -> Option<usize> {
+    if text.as_bytes().get(..units)?.is_ascii() {
+        return Some(units);
+    }
+    let mut left = units;
+    let mut signs = text.char_indices();
+    while left > 0 {
+        left = left.checked_sub(signs.next()?.1.len_utf16())?;
+    }
+    Some(signs.offset())
 }
 
 fn failed(error: JsValue) -> SqlError {

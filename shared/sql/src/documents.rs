@@ -30,31 +30,45 @@ impl<D: SqlDriver> SqlDocuments<D> {
     }
 }
 
-/// What [`document`] reads behind the key.
-const COLUMNS: &str = "d.version, d.body, d.counters, d.expires_at";
-
 /// The queries of a page, by [`page_of`]; put together once.
-static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let page = |n: usize| {
-        let (sort, key, from) = if n & 4 == 0 {
-            ("d.sk", "", "documents d WHERE d.pk")
-        } else {
-            let from = "entries e CROSS JOIN documents d ON d.id = e.document WHERE e.name";
-            ("e.sort", ", d.pk, d.sk", from)
-        };
-        let order = if n & 2 == 0 { "ASC" } else { "DESC" };
-        let lower = if n & 1 == 0 { ">" } else { ">=" };
-        // A blob sorts after every text, so x'' stands for "no end".
-        format!(
-            "SELECT {sort}{key}, {COLUMNS} FROM {from} = ?1 AND {sort} {lower} ?2 AND {sort} < coalesce(?3, x'') \
-             AND (d.expires_at IS NULL OR d.expires_at > ?4) ORDER BY {sort} {order} LIMIT +?5"
-        )
-    };
-    (0..8).map(page).collect()
-});
+static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| (0..16).map(page).collect());
 
-fn page_of(is_index: bool, descending: bool, from_there: bool) -> usize {
-    usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
+fn page(n: usize) -> String {
+    let (is_index, remote) = (n & 4 != 0, n & 8 != 0);
+    let order = if n & 2 == 0 { "ASC" } else { "DESC" };
+    let lower = if n & 1 == 0 { ">" } else { ">=" };
+    // A blob sorts after every text, so x'' stands for "no end".
+    let bounds = |sort: &str| format!("= ?1 AND {sort} {lower} ?2 AND {sort} < coalesce(?3, x'') ");
+    if !is_index {
+        return format!(
+            "SELECT d.sk, d.version, d.body, d.counters, d.expires_at FROM documents d WHERE d.pk {} \
+             AND (d.expires_at IS NULL OR d.expires_at > ?5) ORDER BY d.sk {order} LIMIT +?4",
+            bounds("d.sk")
+        );
+    }
+    // What has entries never expires, and takes them along when it goes: the row behind the page is that of the entry behind it.
+    let body = if remote {
+        format!(
+            "iif(e.sort = (SELECT b.sort FROM entries b WHERE b.name {} ORDER BY b.sort {order} LIMIT 1 OFFSET ?4 - 1), \
+             NULL, d.body)",
+            bounds("b.sort")
+        )
+    } else {
+        "d.body".into()
+    };
+    format!(
+        "SELECT e.sort, d.pk, d.sk, d.version, {body}, d.counters FROM entries e CROSS JOIN documents d \
+         ON d.id = e.document WHERE e.name {} ORDER BY e.sort {order} LIMIT +?4",
+        bounds("e.sort")
+    )
+}
+
+/// Where the body stands in a row of an index.
+const BODY: usize = 4;
+
+/// Which of [`PAGES`]; a `remote` one of an index leaves out the body of the row behind the page.
+fn page_of(is_index: bool, remote: bool, descending: bool, from_there: bool) -> usize {
+    usize::from(remote) << 3 | usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
 }
 
 #[async_trait]
@@ -114,17 +128,29 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         }
         // One more than asked for tells whether anything follows.
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
-        let args = vec![
+        let mut args = vec![
             name.as_str().into(),
             lower.into(),
             upper.map_or(Value::Null, Value::from),
-            self.now(),
             limit.into(),
         ];
-        let sql = PAGES.get(page_of(is_index, query.descending, from_there));
-        let sql = sql.map_or("", String::as_str);
-        let rows = self.driver.read_page(Statement::new(sql, args), query.limit).await;
-        let (rows, more) = rows.map_err(failed)?;
+        if !is_index {
+            args.push(self.now());
+        }
+        let read = async |remote: bool, args| {
+            let sql = PAGES.get(page_of(is_index, remote, query.descending, from_there));
+            let sql = sql.map_or("", String::as_str);
+            let page = self.driver.read_page(Statement::new(sql, args), query.limit).await;
+            page.map_err(failed)
+        };
+        let (rows, more) = if is_index && D::REMOTE {
+            let page = read(true, args.clone()).await?;
+            // It was not the row behind the page, because some document was deleted without its entries.
+            let is_whole = page.0.iter().all(|row| row.get(BODY) != Some(&Value::Null));
+            if is_whole { page } else { read(false, args).await? }
+        } else {
+            read(false, args).await?
+        };
         let mut page = Page {
             items: Vec::with_capacity(rows.len()),
             next: None,

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
-/// A value bound or read. D1 knows no 64-bit integers, so none here exceeds 2^53.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value bound or read; in JSON what it is there. D1 knows no 64-bit integers, so none here exceeds 2^53.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// NULL.
     Null,
@@ -88,6 +90,9 @@ impl SqlError {
 /// A database that speaks SQLite's SQL.
 #[async_trait]
 pub trait SqlDriver: Send + Sync {
+    /// Whether rows travel: then the body of the row that only shows that a page is not the last is worth being left out of it.
+    const REMOTE: bool = false;
+
     /// The rows of one reading statement, each with its columns in order.
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError>;
 
@@ -105,6 +110,8 @@ pub trait SqlDriver: Send + Sync {
 
 #[async_trait]
 impl<D: SqlDriver> SqlDriver for Arc<D> {
+    const REMOTE: bool = D::REMOTE;
+
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         (**self).read(statement).await
     }

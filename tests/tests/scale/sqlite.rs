@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
+use souk_core::{Change, Commit, Condition, Documents as _, Entry, Key, Query};
 use souk_local::{SqliteDriver, SystemClock};
 use souk_sql::{MIGRATIONS, SqlDocuments, SqlDriver, SqlError, Statement, Value};
 
@@ -19,13 +20,14 @@ struct Counts {
     steps: AtomicI64,
 }
 
-struct Counting {
+/// `REMOTE` as of a driver whose rows travel.
+struct Counting<const REMOTE: bool> {
     driver: SqliteDriver,
     connection: Mutex<Connection>,
     counts: Arc<Counts>,
 }
 
-impl Counting {
+impl<const REMOTE: bool> Counting<REMOTE> {
     fn open(path: &Path, counts: Arc<Counts>) -> Self {
         let driver = SqliteDriver::open(path, MIGRATIONS).unwrap();
         let connection = Connection::open(path).unwrap();
@@ -42,7 +44,9 @@ impl Counting {
 }
 
 #[async_trait]
-impl SqlDriver for Counting {
+impl<const REMOTE: bool> SqlDriver for Counting<REMOTE> {
+    const REMOTE: bool = REMOTE;
+
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         let steps = {
             let connection = self.connection.lock().unwrap();
@@ -69,11 +73,20 @@ impl SqlDriver for Counting {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_cost_the_same_at_any_size() {
+    prove_with::<false>("SQLite").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_travel_cost_the_same_at_any_size() {
+    prove_with::<true>("SQLite, as D1 is asked").await;
+}
+
+async fn prove_with<const REMOTE: bool>(name: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("souk.db");
     let counts = Arc::new(Counts::default());
     let store = Arc::new(SqlDocuments::new(
-        Counting::open(&path, counts.clone()),
+        Counting::<REMOTE>::open(&path, counts.clone()),
         Arc::new(SystemClock),
     ));
     let take = || {
@@ -83,5 +96,47 @@ async fn reads_cost_the_same_at_any_size() {
             ("steps", taken(&counts.steps)),
         ])
     };
-    prove("SQLite", store.clone(), store, take).await;
+    prove(name, store.clone(), store, take).await;
+}
+
+/// SQL alone forgives this: a writer has to name the entries of what it deletes.
+#[tokio::test]
+async fn a_page_is_whole_although_entries_were_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let counting = Counting::<true>::open(&directory.path().join("souk.db"), Arc::default());
+    let store = SqlDocuments::new(counting, Arc::new(SystemClock));
+    let key = |n: usize| Key::new("thing", n.to_string());
+    let entry = |n: usize| Entry::new("things", n.to_string());
+    let changes = (0..10).map(|n| Change::create(key(n), "{}".into(), vec![entry(n)]));
+    store.commit(Commit::new(changes.collect())).await.unwrap();
+    for gone in [2, 5] {
+        let stale = Vec::new();
+        let delete = Change::Delete {
+            key: key(gone),
+            condition: Condition::Exists,
+            stale,
+        };
+        store.commit(Commit::new(vec![delete])).await.unwrap();
+    }
+    for limit in 1..10 {
+        for descending in [false, true] {
+            let mut query = Query::index("things", limit);
+            query.descending = descending;
+            let mut seen = Vec::new();
+            loop {
+                let page = store.query(&query).await.unwrap();
+                assert!(
+                    page.next.is_none() || page.items.len() == limit,
+                    "a page is short of {limit}"
+                );
+                seen.extend(page.items.into_iter().map(|item| item.sort));
+                query.after = page.next;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+            seen.sort();
+            assert_eq!(seen, ["0", "1", "3", "4", "6", "7", "8", "9"], "{limit} at a time");
+        }
+    }
 }

@@ -71,7 +71,7 @@ impl SqliteQueue {
         let lease = format!("{}-{now}-{count}", std::process::id());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let take = "UPDATE messages SET lease = ?1, due = ?2, deliveries = deliveries + 1 WHERE id IN \
-                    (SELECT id FROM messages WHERE lane = ?3 AND due <= ?4 ORDER BY due LIMIT ?5)";
+                    (SELECT id FROM messages WHERE lane = ?3 AND due <= ?4 ORDER BY due LIMIT +?5)";
         let until = now + i64::from(seconds) * 1000;
         let args = vec![
             lease.as_str().into(),

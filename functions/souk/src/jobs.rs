@@ -3,6 +3,7 @@
 //! Each lane is consumed by itself, so a lane full of slow work holds up no other. Their shares of the thread follow from
 //! the size of their batches.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -61,7 +62,14 @@ impl Consumers {
         let news = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
         let noticed = news.clone();
-        let run = move || runtime.block_on(consume_all(&app, &platform, &queue, &noticed, &stopped));
+        let run = move || {
+            let consume = || runtime.block_on(consume_all(&app, &platform, &queue, &noticed, &stopped));
+            // A panic costs what is under way: it comes again when its leases end.
+            while !*stopped.borrow() && catch_unwind(AssertUnwindSafe(consume)).is_err() {
+                tracing::error!("the work in the background has failed; it begins anew");
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("jobs".into())
             .spawn(run)

@@ -223,7 +223,6 @@ pub(crate) fn cache_control(cache: Cache, shared: bool, credential: bool) -> Hea
 /// `If-None-Match`, by weak comparison as RFC 9110 says.
 fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
     let (sent, own) = (sent.to_str().unwrap_or(""), own.to_str().unwrap_or(""));
-    sent.split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == own)
+    let mut tags = sent.split(',').map(str::trim);
+    sent.trim() == "*" || tags.any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == own)
 }

@@ -35,15 +35,13 @@ impl IfMatch {
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(header) = parts.headers.get(header::IF_MATCH) else {
-            return Ok(Self(None));
-        };
-        let text = header.to_str().unwrap_or_default().trim();
-        if text == "*" {
+        let lines = parts.headers.get_all(header::IF_MATCH).into_iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default().trim()).collect();
+        if lines.is_empty() || lines.contains(&"*") {
             return Ok(Self(None));
         }
         // The version is what decides: counts move without it, and must not make an edit fail.
-        let versions = text.split(',').filter_map(|tag| {
+        let versions = lines.iter().flat_map(|line| line.split(',')).filter_map(|tag| {
             let tag = tag.trim().strip_prefix("\"v")?.strip_suffix('"')?;
             tag.split('-').next()?.parse().ok()
         });

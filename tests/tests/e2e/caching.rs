@@ -143,7 +143,7 @@ async fn what_a_client_has_is_not_sent_again() {
     let (anyone, member) = (market.anonymous(), market.member().await);
     for path in public(&market).await.iter().chain([&"/v1/me".to_owned()]) {
         let client = if path == "/v1/me" { &member } else { &anyone };
-        let unlike = ["\"other\"", "other", "", "W/", "\""];
+        let unlike = ["\"other\"", "other", "", "W/", "\"", "\"a\", *"];
         let (first, others) = alike(client, path, |first| {
             let tag = first.header("etag");
             let like = [
@@ -239,7 +239,13 @@ async fn a_change_may_depend_on_what_was_seen() {
             change(tag).await.expect(status);
         }
         let newest = client.get(&path).await.expect(200).header("etag").to_owned();
-        change(&format!("{old}, {newest}")).await.expect(200);
+        let newer = change(&format!("{old}, {newest}"))
+            .await
+            .expect(200)
+            .header("etag")
+            .to_owned();
+        // On two lines of the header.
+        change("\"other\"").header("if-match", &newer).await.expect(200);
     }
     let path = path_of(&product);
     let seen = seller.get(&path).await.expect(200).header("etag").to_owned();

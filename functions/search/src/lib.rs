@@ -123,7 +123,7 @@ const ABOUT: &str = "All words must match: in title, description, tags, category
 const SEARCH: &[Param] = &[
     Param {
         name: "q",
-        about: "What to look for; everything, if it is not given.",
+        about: "What to look for; everything, if it is not given. Words after the tenth are passed over.",
         schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
     },
     Param::text("category", "In one of these categories (ids or slugs)."),

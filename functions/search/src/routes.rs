@@ -120,7 +120,11 @@ pub(crate) async fn search(
                 .as_millisecond()
                 .saturating_sub(began.as_millisecond());
             let found = !page.hits.is_empty();
-            memory.usage.searched(&platform, day, &id, &query.text, found, ms);
+            // What was not looked for is not suggested to others.
+            let rest = words(&query.text).nth(MAX_WORDS);
+            let text = query.text.get(..rest.map_or(query.text.len(), |word| word.range.start));
+            let text = text.unwrap_or("");
+            memory.usage.searched(&platform, day, &id, text, found, ms);
         }
         query_id = Some(id);
     }

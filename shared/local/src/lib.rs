@@ -29,34 +29,67 @@ pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteDocuments, Strin
 /// The `KeyValue` port over an SQLite file.
 pub type SqliteKeyValue = SqlKeyValue<SqliteDriver>;
 
-/// Opens, creates or migrates the database of values at `path`.
+/// Opens, creates or migrates the database of values at `path`. One that is damaged is set aside, as `….damaged`: copies can be
+/// made anew.
 pub fn open_values(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteKeyValue, String> {
+    set_damaged_aside(path)?;
     Ok(SqlKeyValue::new(SqliteDriver::open(path, VALUE_MIGRATIONS)?, clock))
 }
 
 /// The `Search` port over an SQLite file.
 pub type SqliteSearch = SqlSearch<SqliteDriver>;
 
-/// Opens, creates or migrates the search index at `path`. A file that is damaged is set aside, as `….damaged`, and a new one
-/// takes its place: the index can be made anew.
+/// Opens, creates or migrates the search index at `path`. One that is damaged is set aside likewise.
 pub fn open_search(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteSearch, String> {
-    if sqlite::is_damaged(path) {
-        for part in ["", "-wal", "-shm"] {
-            let file = |end: &str| {
-                let mut name = path.as_os_str().to_owned();
-                name.push(end);
-                name
-            };
-            match std::fs::rename(file(part), file(&format!(".damaged{part}"))) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(format!(
-                        "{} is damaged and cannot be set aside: {error}",
-                        path.display()
-                    ));
-                }
-                _ => {}
+    set_damaged_aside(path)?;
+    Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
+}
+
+/// Makes room for a new file in the place of a damaged one.
+fn set_damaged_aside(path: &Path) -> Result<(), String> {
+    if !sqlite::is_damaged(path) {
+        return Ok(());
+    }
+    let file = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        name
+    };
+    for part in ["", "-wal", "-shm"] {
+        match std::fs::rename(file(part), file(&format!(".damaged{part}"))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let path = path.display();
+                return Err(format!("{path} is damaged and cannot be set aside: {error}"));
             }
+            _ => {}
         }
     }
-    Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_of_what_can_be_made_anew_is_set_aside() {
+        let folder = std::env::temp_dir().join(format!("souk-damaged-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let opened = |name: &str| {
+            let path = folder.join(name);
+            let (values, search) = (path.with_extension("values"), path.with_extension("search"));
+            open_values(&values, Arc::new(SystemClock)).unwrap();
+            open_search(&search, Arc::new(SystemClock)).unwrap();
+            [values, search]
+        };
+        for path in opened("market") {
+            let mut aside = path.clone().into_os_string();
+            aside.push(".damaged");
+            assert!(!Path::new(&aside).exists(), "a sound file stays");
+            std::fs::write(&path, "no database ".repeat(1000)).unwrap();
+            opened("market");
+            assert!(std::fs::read(&aside).unwrap().starts_with(b"no database"));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

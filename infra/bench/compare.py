@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Souk's local binary against another server, run by turns on this machine: medians and the ratio of CPU per request.
+"""Souk's local binary or its Worker against another server, run by turns on this machine: medians and the ratio of CPU per
+request.
 
     compare.py --peer-command 'exec node dist/main.js' --peer-dir ../peer --peer-url http://127.0.0.1:7104 \\
         --peer-get '/products/{1..20000}' --peer-list '/products?limit=20' --at-least get=4,list=6
@@ -12,8 +13,11 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
+import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,8 +27,11 @@ import urllib.request
 
 import bench
 import machine
+import workerd
 
 ROOT = os.path.dirname(os.path.dirname(bench.HERE))
+TOOLS = os.environ.get("SOUK_TOOLS", os.path.expanduser("~/.cache/souk"))
+WORKERD = f"{TOOLS}/npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd"
 LOGIN = ("bench-runner", "a pass phrase for measuring")
 
 
@@ -66,35 +73,66 @@ def server(command, url, directory=None):
 
 
 @contextlib.contextmanager
-def souk(options):
-    """Souk on a fresh market of `options.products` products, the same every time."""
-    with tempfile.TemporaryDirectory(prefix="souk-bench-") as data:
-        binary, place = shlex.quote(options.souk), shlex.quote(data)
+def market(options):
+    """The folder of a fresh market of `options.products` products, the same every time, and whatever else is needed to serve it."""
+    with tempfile.TemporaryDirectory(prefix="souk-bench-") as place:
         print(f"seeding {options.products:,} products", file=sys.stderr)
-        subprocess.run(
-            f"{binary} seed --products {options.products} --seed 1 --data {place}",
-            shell=True,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        command = [options.souk, "seed", "--products", str(options.products), "--seed", "1", "--data", f"{place}/market"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if options.worker:
+            prepare_worker(place)
+        yield place
+
+
+def prepare_worker(place):
+    """Writes a configuration for plain workerd, with the market in its databases."""
+    dump, port = f"{place}/dump.json", free_port()
+    state = shlex.quote(f"{place}/state")
+    command = f"MINIFLARE_WORKERD_CONFIG_DEBUG={shlex.quote(dump)} exec {ROOT}/infra/worker-dev --no-build {port} {state}"
+    with server(command, f"http://127.0.0.1:{port}/healthz"):
+        pass
+    sources = {"documents": "souk.db", "fts": "search.db"}
+    for folder, _, files in os.walk(f"{place}/state/v3/d1"):
+        for path in (os.path.join(folder, name) for name in files if name.endswith(".sqlite")):
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+            for source in (sources[table] for table in tables & set(sources)):
+                with contextlib.closing(sqlite3.connect(f"{place}/market/{source}")) as database:
+                    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                for rest in ("-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path + rest)
+                shutil.copyfile(f"{place}/market/{source}", path)
+    workerd.main(dump, f"{place}/worker", port)
+    with open(f"{place}/port", "w") as file:
+        file.write(str(port))
+
+
+@contextlib.contextmanager
+def souk(options, place):
+    if options.worker:
+        with open(f"{place}/port") as file:
+            url = f"http://127.0.0.1:{file.read()}"
+        command = f"exec {shlex.quote(options.workerd)} serve --experimental {shlex.quote(place)}/worker/config.capnp"
+    else:
         url = f"http://127.0.0.1:{free_port()}"
-        command = f"exec {binary} serve --listen {url.removeprefix('http://')} --data {place} --no-demo"
-        with server(command, url + "/healthz") as pid:
-            if set(options.scenarios) & set(bench.WRITES):
-                name, password = LOGIN
-                bench.Api(url).call(
-                    "/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": password}
-                )
-            yield bench.Target(
-                "souk",
-                url,
-                pid,
-                options.souk_get,
-                options.souk_list,
-                login=":".join(LOGIN),
-                ids=options.products,
-                search=options.souk_search,
-            )
+        data = shlex.quote(f"{place}/market")
+        listen = url.removeprefix("http://")
+        command = f"exec {shlex.quote(options.souk)} serve --listen {listen} --data {data} --no-demo"
+    with server(command, url + "/healthz") as pid:
+        if set(options.scenarios) & set(bench.WRITES):
+            name, password = LOGIN
+            bench.Api(url).call("/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": password})
+        yield bench.Target(
+            "souk",
+            url,
+            pid,
+            options.souk_get,
+            options.souk_list,
+            login=":".join(LOGIN),
+            ids=options.products,
+            search=options.souk_search,
+        )
 
 
 @contextlib.contextmanager
@@ -121,6 +159,9 @@ def floors(text):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--souk", default=os.path.join(ROOT, "target/release/souk"), help="the binary, release build")
+    parser.add_argument("--worker", action="store_true", help="measure the Worker that infra/worker-build has built instead")
+    parser.add_argument("--workerd", default=WORKERD, help="the workerd that serves it")
+    parser.add_argument("--starts", type=int, default=1, help="how often both are started anew; --runs is for each start")
     parser.add_argument("--souk-get", metavar="PATH", help="default /v1/products/{id}")
     parser.add_argument("--souk-list", metavar="PATH", action="append", help="default /v1/products?limit=20")
     parser.add_argument("--souk-search", metavar="PATH", action="append", help="default /v1/search?q={lamp|oil lamp|…}")
@@ -146,47 +187,45 @@ def parse():
     return options
 
 
+def measure(options, scenario, connections, targets, runs, start):
+    """Adds `options.runs` turns to `runs`, a list for each target."""
+    limit = bench.limit_of(options, scenario)
+    for target in targets:
+        if options.warmup:
+            target.load(scenario, connections, options.warmup, limit)
+    for turn in range(options.runs):
+        if not machine.wait_for_quiet(machine.busy_seconds, 10):
+            print("the machine is busy with other work", file=sys.stderr)
+        for target, done in zip(targets, runs):
+            done.append(target.load(scenario, connections, options.seconds, limit))
+        spent = ", ".join(f"{target.name} {done[-1]['cpu_us']:.1f} CPU-µs" for target, done in zip(targets, runs))
+        print(f"{scenario} at {connections}, start {start + 1}, turn {turn + 1}: {spent}", file=sys.stderr, flush=True)
+
+
 def main():
     options = parse()
     bench.need_wrk()
+    # The runs of both sides, in the order they were made, by scenario and connections.
+    measured = {(scenario, at): ([], []) for scenario in options.scenarios for at in options.connections}
+    with market(options) as place:
+        for start in range(options.starts):
+            with souk(options, place) as ours, peer(options) as theirs:
+                for (scenario, connections), runs in measured.items():
+                    measure(options, scenario, connections, (ours, theirs), runs, start)
     rows, ratios = [], []
-    with souk(options) as ours, peer(options) as theirs:
-        for scenario in options.scenarios:
-            limit = bench.limit_of(options, scenario)
-            for connections in options.connections:
-                for target in (ours, theirs):
-                    if options.warmup:
-                        target.load(scenario, connections, options.warmup, limit)
-                runs = {ours: [], theirs: []}
-                for turn in range(options.runs):
-                    if not machine.wait_for_quiet(machine.busy_seconds, 10):
-                        print("the machine is busy with other work", file=sys.stderr)
-                    for target in (ours, theirs):
-                        runs[target].append(target.load(scenario, connections, options.seconds, limit))
-                    print(
-                        f"{scenario} at {connections}, turn {turn + 1}: "
-                        + ", ".join(f"{target.name} {done[-1]['cpu_us']:.1f} CPU-µs" for target, done in runs.items()),
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                pair = [
-                    {
-                        "server": target.name,
-                        "scenario": scenario,
-                        "connections": connections,
-                        **bench.summary(done),
-                        "runs": done,
-                    }
-                    for target, done in runs.items()
-                ]
-                rows += pair
-                ratios.append(
-                    {
-                        "scenario": scenario,
-                        "connections": connections,
-                        "cpu_ratio": round(pair[1]["cpu_us"] / pair[0]["cpu_us"], 2),
-                    }
-                )
+    for (scenario, connections), runs in measured.items():
+        for name, done in zip(("souk", options.peer_name), runs):
+            row = {"server": name, "scenario": scenario, "connections": connections}
+            rows.append({**row, **bench.summary(done), "runs": done})
+        ours, theirs = ([run["cpu_us"] for run in side] for side in runs)
+        ratios.append(
+            {
+                "scenario": scenario,
+                "connections": connections,
+                "cpu_ratio": round(statistics.median(theirs) / statistics.median(ours), 2),
+                "turn_ratio": round(statistics.median(b / a for a, b in zip(ours, theirs)), 2),
+            }
+        )
     print(bench.table(rows, [("server", "server", "{}"), *bench.COLUMNS]))
     failed = False
     for row in ratios:
@@ -195,7 +234,8 @@ def main():
         failed |= short
         verdict = "" if floor is None else f" (at least {floor:g} wanted{': TOO LITTLE' if short else ''})"
         where = f"{row['scenario']} at {row['connections']}"
-        print(f"{where}: {options.peer_name} takes {row['cpu_ratio']:.1f} times Souk's CPU per request{verdict}")
+        turns = f"{row['turn_ratio']:.2f} by the median of the turns' own ratios"
+        print(f"{where}: {options.peer_name} takes {row['cpu_ratio']:.2f} times Souk's CPU per request, {turns}{verdict}")
     if wrong := sum(row["errors"] for row in rows):
         print(f"{wrong} requests failed: the figures mean nothing", file=sys.stderr)
         failed = True

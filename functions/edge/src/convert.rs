@@ -32,30 +32,27 @@ function fixed(text) {
     let headers = made.get(text);
     if (headers === undefined) {
         headers = new Headers();
-        put(headers, text);
+        for (const [name, value] of pairs(text)) headers.append(name, value);
         if (made.size === 100) made.clear();
         made.set(text, headers);
     }
     return headers;
 }
-function put(headers, text) {
+function* pairs(text) {
     const lines = text.split("\n");
-    for (let at = 0; at + 1 < lines.length; at += 2) headers.append(lines[at], lines[at + 1]);
+    for (let at = 0; at + 1 < lines.length; at += 2) yield [lines[at], lines[at + 1]];
 }
 export function respond(status, common, own, body) {
-    // What is a view is one of memory that will be used anew.
-    const content = body instanceof Uint8Array ? body.slice() : body;
-    const response = new Response(content, { status, headers: fixed(common) });
-    put(response.headers, own);
+    // The body is a view of memory that will be used anew.
+    const response = new Response(body?.slice() ?? null, { status, headers: fixed(common) });
+    for (const [name, value] of pairs(own)) response.headers.set(name, value);
     return response;
 }
 "#
 )]
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
-    fn respond(status: u16, common: &str, own: &str, body: Option<&str>) -> web_sys::Response;
-    #[wasm_bindgen(js_name = respond)]
-    fn respond_bytes(status: u16, common: &str, own: &str, body: &[u8]) -> web_sys::Response;
+    fn respond(status: u16, common: &str, own: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
 
 /// The request with its body, or with `None` for a body that is too large.
@@ -117,15 +114,12 @@ pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
             part.extend([name.as_str(), "\n", value, "\n"]);
         }
     }
-    let status = response.status().as_u16();
-    if body.is_empty() {
-        return respond(status, &common, &own, None);
-    }
-    // A text costs the runtime less than a buffer.
-    match str::from_utf8(body) {
-        Ok(text) => respond(status, &common, &own, Some(text)),
-        Err(_) => respond_bytes(status, &common, &own, body),
-    }
+    respond(
+        response.status().as_u16(),
+        &common,
+        &own,
+        (!body.is_empty()).then_some(body),
+    )
 }
 
 /// Whether each response has a value of its own for this header.

@@ -24,6 +24,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 import bench
 import machine
@@ -32,7 +33,7 @@ import workerd
 ROOT = os.path.dirname(os.path.dirname(bench.HERE))
 TOOLS = os.environ.get("SOUK_TOOLS", os.path.expanduser("~/.cache/souk"))
 WORKERD = f"{TOOLS}/npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd"
-LOGIN = ("bench-runner", "a pass phrase for measuring")
+PASSWORD = "a pass phrase for measuring"
 
 
 def free_port():
@@ -119,17 +120,18 @@ def souk(options, place):
         data = shlex.quote(f"{place}/market")
         listen = url.removeprefix("http://")
         command = f"exec {shlex.quote(options.souk)} serve --listen {listen} --data {data} --no-demo"
+    # Each start has an account of its own: the market keeps those of the starts before.
+    name = f"bench-{uuid.uuid4().hex[:12]}"
     with server(command, url + "/healthz") as pid:
         if set(options.scenarios) & set(bench.WRITES):
-            name, password = LOGIN
-            bench.Api(url).call("/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": password})
+            bench.Api(url).call("/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": PASSWORD})
         yield bench.Target(
             "souk",
             url,
             pid,
             options.souk_get,
             options.souk_list,
-            login=":".join(LOGIN),
+            login=f"{name}:{PASSWORD}",
             ids=options.products,
             search=options.souk_search,
         )

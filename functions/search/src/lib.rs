@@ -116,9 +116,9 @@ fn unavailable(error: SearchError) -> Problem {
 }
 
 const ABOUT: &str = "All words must match: in title, description, tags, category, vendor or attributes; accents, plurals, small \
-    misspellings and synonyms do not matter, the last word may be a beginning, and \"words between quotes\" stand side by side. Any \
-    text is a query. Filters take several values, separated by commas: any of them. What is found follows what is written within \
-    seconds.";
+    misspellings and synonyms do not matter, the last word may be a beginning of two letters or more, and \"words between \
+    quotes\" stand side by side. Any text is a query. Filters take several values, separated by commas: any of them. What is \
+    found follows what is written within seconds.";
 
 const SEARCH: &[Param] = &[
     Param {

@@ -126,15 +126,87 @@ fn latin(letter: char) -> Option<&'static str> {
     })
 }
 
-/// Harman's S stemmer, with the plurals in `-es` that have one more syllable.
+/// Plurals for which [`by_rule`] would find another word than the singular, in pairs. No singular is changed by it.
+const PLURALS: &[(&str, &str)] = &[
+    ("aliases", "alias"),
+    ("atlases", "atlas"),
+    ("axes", "axe"),
+    ("beanies", "beanie"),
+    ("bikinis", "bikini"),
+    ("bonuses", "bonus"),
+    ("bookshelves", "bookshelf"),
+    ("brownies", "brownie"),
+    ("buses", "bus"),
+    ("caches", "cache"),
+    ("cactuses", "cactus"),
+    ("calories", "calorie"),
+    ("calves", "calf"),
+    ("campuses", "campus"),
+    ("canoes", "canoe"),
+    ("canvases", "canvas"),
+    ("children", "child"),
+    ("cookies", "cookie"),
+    ("feet", "foot"),
+    ("gases", "gas"),
+    ("geese", "goose"),
+    ("halves", "half"),
+    ("headaches", "headache"),
+    ("hoodies", "hoodie"),
+    ("hooves", "hoof"),
+    ("horseshoes", "horseshoe"),
+    ("irises", "iris"),
+    ("kiwis", "kiwi"),
+    ("knives", "knife"),
+    ("leaves", "leaf"),
+    ("lenses", "lens"),
+    ("lives", "life"),
+    ("loaves", "loaf"),
+    ("men", "man"),
+    ("menus", "menu"),
+    ("mice", "mouse"),
+    ("minibuses", "minibus"),
+    ("movies", "movie"),
+    ("octopuses", "octopus"),
+    ("quizzes", "quiz"),
+    ("scarves", "scarf"),
+    ("selfies", "selfie"),
+    ("shelves", "shelf"),
+    ("skis", "ski"),
+    ("smoothies", "smoothie"),
+    ("taxis", "taxi"),
+    ("teeth", "tooth"),
+    ("thermoses", "thermos"),
+    ("viruses", "virus"),
+    ("wives", "wife"),
+    ("wolves", "wolf"),
+    ("women", "woman"),
+    ("zombies", "zombie"),
+];
+/// Singulars that end like plurals, beside those in `-ss`, `-us` and `-is`.
+const SINGULARS: &[&str] = &["alias", "atlas", "canvas", "lens", "thermos"];
+
+/// The singular, as far as it can be told without a dictionary. What it makes it leaves as it is.
 fn stem(word: &str) -> String {
+    let singular = |word: &str| {
+        let at = PLURALS.binary_search_by_key(&word, |(plural, _)| plural).ok()?;
+        PLURALS.get(at).map(|(_, singular)| (*singular).to_owned())
+    };
+    singular(word).unwrap_or_else(|| {
+        let stem = by_rule(word);
+        // Of "mens" nothing is left but the apostrophe of "men's".
+        singular(&stem).unwrap_or(stem)
+    })
+}
+
+/// Harman's S stemmer, with the plurals in `-es` that have one more syllable, and those in `-oes`.
+fn by_rule(word: &str) -> String {
     let is = |ending: &str| word.ends_with(ending);
     let cut = |count: usize| word.get(..word.len().saturating_sub(count)).unwrap_or(word);
-    if word.len() < 4 || !is("s") || is("ss") || is("us") || is("is") {
+    if word.len() < 4 || !is("s") || is("ss") || is("us") || is("is") || SINGULARS.contains(&word) {
         word.to_owned()
     } else if is("ies") && word.len() > 4 {
         format!("{}y", cut(3))
-    } else if ["sses", "shes", "ches", "xes", "zzes"].iter().any(|ending| is(ending)) {
+    } else if ["sses", "shes", "ches", "xes", "zzes"].iter().any(|ending| is(ending)) || (is("oes") && word.len() > 5) {
         cut(2).to_owned()
     } else {
         cut(1).to_owned()
@@ -147,6 +219,19 @@ mod tests {
 
     fn stems(text: &str) -> Vec<String> {
         words(text).map(|word| word.stem).collect()
+    }
+
+    #[test]
+    fn plurals_have_the_stem_of_their_singulars() {
+        let pairs = "lamp/lamps box/boxes watch/watches glass/glasses dress/dresses case/cases house/houses use/uses \
+            size/sizes photo/photos potato/potatoes hero/heroes shoe/shoes toe/toes berry/berries tie/ties pie/pies glove/gloves man/mens";
+        let pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('/'));
+        for (one, many) in pairs.chain(PLURALS.iter().map(|(many, one)| (*one, *many))) {
+            // A singular is not changed: what is corrected or completed to it can be shown.
+            assert_eq!(stems(one), [one]);
+            assert_eq!(stems(many), [one]);
+        }
+        assert!(PLURALS.is_sorted(), "it is searched by halves");
     }
 
     #[test]

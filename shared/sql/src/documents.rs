@@ -71,6 +71,12 @@ fn page_of(is_index: bool, remote: bool, descending: bool, from_there: bool) -> 
     usize::from(remote) << 3 | usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
 }
 
+/// One document, by the only part of its key and by both. Whether it has expired is seen when it is read: over a network every
+/// argument costs some microseconds.
+const BY_PK: &str = "SELECT d.version, d.body, d.counters, d.expires_at FROM documents d WHERE d.pk = ?1 AND d.sk = ''";
+const BY_KEY: &str =
+    "SELECT d.version, d.body, d.counters, d.expires_at FROM documents d WHERE d.pk = ?1 AND d.sk = ?2";
+
 #[async_trait]
 impl<D: SqlDriver> Documents for SqlDocuments<D> {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
@@ -78,13 +84,14 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
         if let [key] = keys {
-            let sql = "SELECT d.version, d.body, d.counters, d.expires_at FROM documents d \
-                       WHERE d.pk = ?1 AND d.sk = ?2 AND (d.expires_at IS NULL OR d.expires_at > ?3)";
-            let args = vec![key.pk.as_str().into(), key.sk.as_str().into(), self.now()];
+            let (sql, args) = match (key.pk.as_str().into(), key.sk.as_str()) {
+                (pk, "") => (BY_PK, vec![pk]),
+                (pk, sk) => (BY_KEY, vec![pk, sk.into()]),
+            };
             let row = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?.pop();
-            return Ok(vec![
-                row.map(|row| document(key.clone(), &mut row.into_iter())).transpose()?,
-            ]);
+            let found = row.map(|row| document(key.clone(), &mut row.into_iter())).transpose()?;
+            let now = self.clock.now();
+            return Ok(vec![found.filter(|found| found.expires_at.is_none_or(|at| at > now))]);
         }
         let mut found = vec![None; keys.len()];
         if keys.is_empty() {

@@ -17,42 +17,48 @@ const LONG_URL: usize = 16 * 1024;
 /// miss the answer if the connection is closed on them.
 const DRAINED: usize = 2 * 1024 * 1024;
 
+/// In the place of a value that each response has of its own. No value can have it.
+const OWN: &str = "\r";
+
 #[wasm_bindgen(
     wasm_bindgen = worker::wasm_bindgen,
     js_sys = worker::js_sys,
     inline_js = r#"
 export function head(request) {
     let head = request.method + "\n" + request.url;
-    for (const [name, value] of request.headers) head += "\n" + name + "\n" + value;
+    // By no iterator, which the runtime makes an object for.
+    request.headers.forEach((value, name) => { head += "\n" + name + "\n" + value; });
     return head;
 }
-// To make headers costs more than all the rest of a response, to copy some little: most of them are those of others before.
-const made = new Map();
-function fixed(text) {
-    let headers = made.get(text);
-    if (headers === undefined) {
-        headers = new Headers();
-        for (const [name, value] of pairs(text)) headers.append(name, value);
-        if (made.size === 100) made.clear();
-        made.set(text, headers);
+// To make headers costs more than all the rest of a response, to copy some little. So those of responses before are kept, with the
+// names of those that each response has a value of its own for, and are set before they are copied: a response's own
+// would be one more object for the runtime.
+const kept = new Map();
+function keep(common) {
+    const lines = common.split("\n");
+    const own = [];
+    const headers = new Headers();
+    for (let at = 0; at + 1 < lines.length; at += 2) {
+        if (lines[at + 1] === "\r") own.push(lines[at]);
+        else headers.append(lines[at], lines[at + 1]);
     }
-    return headers;
+    if (kept.size === 100) kept.clear();
+    const made = { headers, own };
+    kept.set(common, made);
+    return made;
 }
-function* pairs(text) {
-    const lines = text.split("\n");
-    for (let at = 0; at + 1 < lines.length; at += 2) yield [lines[at], lines[at + 1]];
-}
-export function respond(status, common, own, body) {
+export function respond(status, common, values, body) {
+    const { headers, own } = kept.get(common) ?? keep(common);
+    const lines = values.split("\n");
+    for (let at = 0; at < own.length; at++) headers.set(own[at], lines[at]);
     // The body is a view of memory that will be used anew.
-    const response = new Response(body?.slice() ?? null, { status, headers: fixed(common) });
-    for (const [name, value] of pairs(own)) response.headers.set(name, value);
-    return response;
+    return new Response(body?.slice() ?? null, { status, headers });
 }
 "#
 )]
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
-    fn respond(status: u16, common: &str, own: &str, body: Option<&[u8]>) -> web_sys::Response;
+    fn respond(status: u16, common: &str, values: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
 
 /// The request with its body, or with `None` for a body that is too large.
@@ -105,19 +111,24 @@ async fn body(request: &mut Request, length: Option<usize>) -> Result<Option<Byt
 /// The response, in one piece.
 pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
     let body = response.body();
-    let (mut common, mut own) = (String::with_capacity(1024), String::with_capacity(512));
+    let (mut common, mut values) = (String::with_capacity(1024), String::with_capacity(256));
     for (name, value) in response.headers() {
         // The platform counts a body by itself.
         let is_counted = *name == header::CONTENT_LENGTH && !body.is_empty();
-        if let (false, Ok(value)) = (is_counted, value.to_str()) {
-            let part = if is_own(name) { &mut own } else { &mut common };
-            part.extend([name.as_str(), "\n", value, "\n"]);
+        let (false, Ok(value)) = (is_counted, value.to_str()) else {
+            continue;
+        };
+        if is_own(name) {
+            common.extend([name.as_str(), "\n", OWN, "\n"]);
+            values.extend([value, "\n"]);
+        } else {
+            common.extend([name.as_str(), "\n", value, "\n"]);
         }
     }
     respond(
         response.status().as_u16(),
         &common,
-        &own,
+        &values,
         (!body.is_empty()).then_some(body),
     )
 }

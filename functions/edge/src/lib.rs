@@ -18,10 +18,12 @@ mod testing;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv};
+use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv, task};
 use souk_http::work::Subscription;
 use souk_http::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use worker::js_sys::Function;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
@@ -39,22 +41,27 @@ fn app(env: &Env) -> Option<&'static App> {
     APP.get_or_init(|| start(env)).as_ref()
 }
 
-/// The `fetch` handler. Not by `#[event(fetch)]`, which crosses to JavaScript for what nobody here asks for.
-#[wasm_bindgen(
-    wasm_bindgen = worker::wasm_bindgen,
-    wasm_bindgen_futures = worker::wasm_bindgen_futures,
-    js_sys = worker::js_sys
-)]
-pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> web_sys::Response {
+/// The `fetch` handler, which gives the response to `done`. Not by `#[event(fetch)]`, which crosses to JavaScript for what nobody
+/// here asks for.
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
+pub fn fetch(request: web_sys::Request, env: Env, context: RawContext, done: Function) {
+    task::spawn(async move {
+        let response = answer(&request, env, context).await;
+        // It settles a promise, and cannot fail.
+        drop(done.call1(&JsValue::UNDEFINED, &response));
+    });
+}
+
+async fn answer(request: &web_sys::Request, env: Env, context: RawContext) -> web_sys::Response {
     let app = app(&env);
     #[cfg(feature = "testing")]
-    if let Some(response) = testing::serve(&request, &env).await {
+    if let Some(response) = testing::serve(request, &env).await {
         return response;
     }
     let Some(app) = app else {
         return plain(500, "This Worker is not configured; its log says what is missing.");
     };
-    let request = match convert::request(&request).await {
+    let request = match convert::request(request).await {
         Ok(request) => request,
         Err(error) => {
             tracing::warn!(%error, "a request that is none");

@@ -14,9 +14,18 @@ function noteCrash(error) {
 
 addEventListener("error", (event) => noteCrash(event.error));
 
-// The runtime's own costs some microseconds, and a task of ours ends in it twice per request.
+// The runtime's own costs some microseconds, and what waits for a promise in wasm-bindgen's way goes on in it.
 globalThis.queueMicrotask = (task) => {
     Promise.resolve().then(task).catch((error) => noteCrash(error) || console.error(error));
+};
+
+// Ends a call of souk_cloudflare's, and runs what waited for it.
+globalThis.soukSettle = (call, value, isDone) => {
+    try {
+        souk.settle(call, value, isDone);
+    } catch (error) {
+        noteCrash(error) || console.error(error);
+    }
 };
 
 const guarded = (handler) => (input, env, context) => {
@@ -35,7 +44,9 @@ const guarded = (handler) => (input, env, context) => {
 
 export default {
     fetch: guarded((request, env, context) => {
-        const response = souk.fetch(request, env, context);
+        // Not within a promise's executor, which would keep a crash from `guarded`.
+        const { promise: response, resolve: done } = Promise.withResolvers();
+        souk.fetch(request, env, context, done);
         // A request whose client has gone is still served to its end: its future would else be kept in memory for ever.
         context.waitUntil(response);
         return response;

@@ -16,6 +16,9 @@
 //! The schemas are applied from `shared/sql/migrations` and `shared/sql/migrations-search` by `wrangler d1 migrations
 //! apply`, never from here.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -29,6 +32,7 @@ use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{JsCast, JsValue};
 
 use crate::SystemClock;
+use crate::task::outcome;
 
 /// How long D1 may take for one call, in milliseconds; its own limit is 30 s, longer than any client waits.
 const PATIENCE: u32 = 5_000;
@@ -86,16 +90,16 @@ impl D1Driver {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the session of a read of this moment begins with; nothing for none, which is the primary.
-    fn session(&self) -> String {
+    /// What the session of a read of this moment begins with; `None` for none, which is the primary.
+    fn session(&self) -> Option<String> {
         if !self.replicas || !is_relaxed() {
-            return String::new();
+            return None;
         }
         let written = self.written();
         if written.under_way > 0 || now() < written.doubted_until {
-            return String::new();
+            return None;
         }
-        written.bookmark.clone().unwrap_or("first-unconstrained".into())
+        Some(written.bookmark.clone().unwrap_or("first-unconstrained".into()))
     }
 }
 
@@ -145,7 +149,6 @@ impl Drop for Writing<'_> {
 // were asked for.
 #[wasm_bindgen(
     wasm_bindgen = worker::wasm_bindgen,
-    wasm_bindgen_futures = worker::wasm_bindgen_futures,
     js_sys = worker::js_sys,
     inline_js = r#"
 function pack(rows, limit) {
@@ -166,25 +169,23 @@ function pack(rows, limit) {
     }
     return shape + "\n" + texts;
 }
-const inTime = (patience, call, use) => new Promise((done, fail) => {
-    const answering = call();
-    const timer = setTimeout(() => fail(new Error("D1 took too long")), patience);
-    answering.then(
-        (answer) => { done(use(answer)); clearTimeout(timer); },
-        (error) => { fail(error); clearTimeout(timer); },
-    );
-});
+// Begins a call, whose number it gives and whose end it tells to `task::settle` by way of the shim.
+let last = 0;
+function begin(patience, answering, use) {
+    const call = last = (last + 1) >>> 0;
+    const timer = setTimeout(() => soukSettle(call, new Error("D1 took too long"), false), patience);
+    const end = (value, isDone) => { clearTimeout(timer); soukSettle(call, value, isDone); };
+    answering.then((answer) => end(use(answer), true), (error) => end(error, false));
+    return call;
+}
 export function read(database, session, sql, args, limit, patience) {
-    const call = () => {
-        const reader = session === "" ? database : database.withSession(session);
-        return reader.prepare(sql).bind(...JSON.parse(args)).raw();
-    };
-    return inTime(patience, call, (rows) => pack(rows, limit));
+    const reader = session === undefined ? database : database.withSession(session);
+    return begin(patience, reader.prepare(sql).bind(...JSON.parse(args)).raw(), (rows) => pack(rows, limit));
 }
 export function write(database, replicas, batch, patience) {
     const writer = replicas ? database.withSession("first-primary") : database;
-    const call = () => writer.batch(JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args)));
-    return inTime(patience, call, () => replicas ? writer.getBookmark() : null);
+    const statements = JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args));
+    return begin(patience, writer.batch(statements), () => replicas ? writer.getBookmark() : null);
 }
 const encoder = new TextEncoder();
 export function encode(text, bytes) {
@@ -195,16 +196,16 @@ export function encode(text, bytes) {
 )]
 extern "C" {
     #[wasm_bindgen(catch)]
-    async fn read(
+    fn read(
         database: &JsValue,
-        session: &str,
-        sql: &str,
+        session: Option<&str>,
+        sql: &JsString,
         args: &str,
         limit: f64,
         patience: u32,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<u32, JsValue>;
     #[wasm_bindgen(catch)]
-    async fn write(database: &JsValue, replicas: bool, batch: &str, patience: u32) -> Result<JsValue, JsValue>;
+    fn write(database: &JsValue, replicas: bool, batch: &str, patience: u32) -> Result<u32, JsValue>;
     fn encode(text: &JsString, bytes: &mut [u8]) -> Option<u32>;
 }
 
@@ -220,16 +221,17 @@ impl SqlDriver for D1Driver {
         SendFuture::new(async {
             let session = self.session();
             let args = to_json(&statement.args)?;
-            let rows = read(
-                self.database.as_ref(),
-                &session,
-                &statement.sql,
-                &args,
-                limit as f64,
-                PATIENCE,
-            )
-            .await;
-            unpack(rows.map_err(failed)?.unchecked_ref())
+            let call = with_text(&statement, |sql| {
+                read(
+                    self.database.as_ref(),
+                    session.as_deref(),
+                    sql,
+                    &args,
+                    limit as f64,
+                    PATIENCE,
+                )
+            });
+            unpack(outcome(call).await.map_err(failed)?.unchecked_ref())
         })
         .await
     }
@@ -242,8 +244,8 @@ impl SqlDriver for D1Driver {
                 .collect();
             let batch = to_json(&batch)?;
             let writing = Writing::begin(self);
-            let done = write(self.database.as_ref(), self.replicas, &batch, PATIENCE).await;
-            match done.map_err(failed) {
+            let call = write(self.database.as_ref(), self.replicas, &batch, PATIENCE);
+            match outcome(call).await.map_err(failed) {
                 Ok(bookmark) => {
                     writing.done(bookmark.as_string());
                     Ok(())
@@ -256,6 +258,22 @@ impl SqlDriver for D1Driver {
             }
         })
         .await
+    }
+}
+
+thread_local! {
+    /// The fixed texts of statements as JavaScript's.
+    static TEXTS: RefCell<HashMap<*const str, JsString>> = RefCell::default();
+}
+
+/// Calls with a statement's text, which is brought over once if it is one of the fixed ones.
+fn with_text<T>(statement: &Statement, call: impl FnOnce(&JsString) -> T) -> T {
+    match &statement.sql {
+        Cow::Borrowed(text) => TEXTS.with_borrow_mut(|texts| {
+            let known = texts.entry(std::ptr::from_ref(*text));
+            call(known.or_insert_with(|| JsString::from(*text)))
+        }),
+        Cow::Owned(text) => call(&JsString::from(text.as_str())),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Adapters for Cloudflare Workers: documents and the search index in D1, copies in KV, lanes in Queues, calls to others
-//! by `fetch`, and the isolate's own clock and randomness.
+//! by `fetch`, requests as tasks, and the isolate's own clock and randomness.
 //!
 //! An isolate has one thread, so what JavaScript hands out is not `Send`; the ports are. The adapters hide that behind
 //! `worker::send`, and nothing outside this crate knows of it. Natively the crate is empty.
@@ -13,6 +13,7 @@ mod key_value;
 mod outbound;
 mod queue;
 mod system;
+pub mod task;
 mod time;
 
 pub use d1::{D1Documents, D1Driver, D1Search, open, open_search};

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-PRODUCTS, WORDS, SEARCHERS = 200, 20, 4
+PRODUCTS, WORDS, SEARCHERS, EDITORS = 200, 20, 4, 4
 
 
 def call(url, method, path, body=None, token=None):
@@ -56,16 +56,17 @@ def main():
     words = [f"zq{n}x" for n in range(WORDS)]
     end = time.time() + options.seconds
 
-    def edit():
-        begun = time.time()
+    def edit(own):
+        begun, done = time.time(), 0
         while time.time() < end:
-            product, word = random.choice(ids), random.choice(words)
+            product, word = random.choice(own), random.choice(words)
             sent = time.time()
             call(options.url, "PATCH", f"/v1/products/{product}", {"title": f"Edited {word} lamp"}, token)
             with lock:
                 edits[product] = [*edits.get(product, [])[-1:], (sent, time.time(), word)]
                 counts["edits"] += 1
-            time.sleep(max(0, begun + counts["edits"] / options.rate - time.time()))
+            done += 1
+            time.sleep(max(0, begun + done * EDITORS / options.rate - time.time()))
 
     def search():
         while time.time() < end:
@@ -83,7 +84,9 @@ def main():
                         wrong.append((word, product, round(asked - answered, 1)))
             time.sleep(0.05)
 
-    threads = [threading.Thread(target=edit), *(threading.Thread(target=search) for _ in range(SEARCHERS))]
+    # No product has two editors, so that it is known which edit is the last.
+    threads = [threading.Thread(target=edit, args=[ids[n::EDITORS]]) for n in range(EDITORS)]
+    threads += [threading.Thread(target=search) for _ in range(SEARCHERS)]
     for thread in threads:
         thread.start()
     for _ in range(options.reindex):

@@ -193,7 +193,7 @@ fn stem(word: &str) -> String {
     };
     singular(word).unwrap_or_else(|| {
         let stem = by_rule(word);
-        // Of "mens" nothing is left but the apostrophe of "men's".
+        // "Mens" is "men's" without its apostrophe.
         singular(&stem).unwrap_or(stem)
     })
 }

@@ -3,6 +3,9 @@
 //! To cross between Wasm and JavaScript costs about as much as to route a request. So a request's method, URL and headers come
 //! over as one text, one item a line (none of them can have a line break in it), and a response goes back in one call.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
@@ -25,41 +28,47 @@ const OWN: &str = "\r";
     js_sys = worker::js_sys,
     inline_js = r#"
 export function head(request) {
-    let head = request.method + "\n" + request.url;
+    // From the path on: before it are no less than eight signs.
+    let head = request.method + "\n" + request.url.slice(request.url.indexOf("/", 8));
     // By no iterator, which the runtime makes an object for.
     request.headers.forEach((value, name) => { head += "\n" + name + "\n" + value; });
     return head;
 }
-// To make headers costs more than all the rest of a response, to copy some little. So those of responses before are kept, with the
-// names of those that each response has a value of its own for, and are set before they are copied: a response's own
-// would be one more object for the runtime.
-const kept = new Map();
-function keep(common) {
+// To make headers costs more than all the rest of a response, to copy some little. So responses are kept, without a body, with the
+// names of those headers that each response has a value of its own for. These are set before the copy is made: a
+// response's own would be one more object for the runtime.
+const kept = [];
+export function keep(place, status, common) {
     const lines = common.split("\n");
     const own = [];
-    const headers = new Headers();
+    const response = new Response(null, { status });
     for (let at = 0; at + 1 < lines.length; at += 2) {
         if (lines[at + 1] === "\r") own.push(lines[at]);
-        else headers.append(lines[at], lines[at + 1]);
+        else response.headers.append(lines[at], lines[at + 1]);
     }
-    if (kept.size === 100) kept.clear();
-    const made = { headers, own };
-    kept.set(common, made);
-    return made;
+    kept[place] = { response, own };
 }
-export function respond(status, common, values, body) {
-    const { headers, own } = kept.get(common) ?? keep(common);
+export function respond(place, values, body) {
+    const { response, own } = kept[place];
     const lines = values.split("\n");
-    for (let at = 0; at < own.length; at++) headers.set(own[at], lines[at]);
+    for (let at = 0; at < own.length; at++) response.headers.set(own[at], lines[at]);
     // The body is a view of memory that will be used anew.
-    return new Response(body?.slice() ?? null, { status, headers });
+    return new Response(body?.slice() ?? null, response);
 }
 "#
 )]
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
-    fn respond(status: u16, common: &str, values: &str, body: Option<&[u8]>) -> web_sys::Response;
+    fn keep(place: usize, status: u16, common: &str);
+    fn respond(place: usize, values: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
+
+thread_local! {
+    /// Where JavaScript keeps a response with this status and these headers.
+    static KEPT: RefCell<HashMap<(u16, String), usize>> = RefCell::default();
+}
+/// How many different ones it keeps.
+const MAX_KEPT: usize = 100;
 
 /// The request with its body, or with `None` for a body that is too large.
 pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>> {
@@ -125,12 +134,25 @@ pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
             common.extend([name.as_str(), "\n", value, "\n"]);
         }
     }
-    respond(
-        response.status().as_u16(),
-        &common,
-        &values,
-        (!body.is_empty()).then_some(body),
-    )
+    let place = place(response.status().as_u16(), common);
+    respond(place, &values, (!body.is_empty()).then_some(body))
+}
+
+/// Where such a response is kept, from now on if none was.
+fn place(status: u16, common: String) -> usize {
+    KEPT.with_borrow_mut(|kept| {
+        let like = (status, common);
+        if let Some(place) = kept.get(&like) {
+            return *place;
+        }
+        if kept.len() == MAX_KEPT {
+            kept.clear();
+        }
+        let place = kept.len();
+        keep(place, status, &like.1);
+        kept.insert(like, place);
+        place
+    })
 }
 
 /// Whether each response has a value of its own for this header.

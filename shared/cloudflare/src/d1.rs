@@ -18,7 +18,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -263,7 +263,7 @@ impl SqlDriver for D1Driver {
 
 thread_local! {
     /// The fixed texts of statements as JavaScript's.
-    static TEXTS: RefCell<HashMap<*const str, JsString>> = RefCell::default();
+    static TEXTS: RefCell<BTreeMap<*const str, JsString>> = RefCell::default();
 }
 
 /// Calls with a statement's text, which is brought over once if it is one of the fixed ones.

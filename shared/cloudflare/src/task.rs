@@ -5,7 +5,7 @@
 //! number. What waits for promises in wasm-bindgen's way may be in a task too; it then runs on in a microtask.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -33,7 +33,8 @@ thread_local! {
         SCHEDULED.set(false);
         run_after(|| ());
     });
-    static CALLS: RefCell<HashMap<u32, oneshot::Sender<Outcome>>> = RefCell::default();
+    static CALLS: RefCell<BTreeMap<u32, oneshot::Sender<Outcome>>> = RefCell::default();
+    static READY: Waker = Waker::from(Arc::new(Ready));
 }
 
 /// Called when a task is ready.
@@ -60,7 +61,7 @@ fn run_after(first: impl FnOnce()) {
         return first();
     }
     first();
-    let waker = Waker::from(Arc::new(Ready));
+    let waker = READY.with(Waker::clone);
     let next = || TASKS.with_borrow_mut(|tasks| tasks.poll_next_unpin(&mut Context::from_waker(&waker)));
     loop {
         WOKEN.set(false);

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use futures_util::future::BoxFuture;
 use http::Method;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,50 @@ struct Record {
 }
 
 impl Once {
+    /// That of the request.
+    pub(crate) fn of(parts: &Parts, platform: &Arc<Platform>) -> Result<Self, Problem> {
+        if let Some(once) = parts.extensions.get::<Once>() {
+            return Ok(once.clone());
+        }
+        let member = parts.extensions.get::<Member>();
+        let cause = Cause {
+            actor: member.map(|member| member.0.account.clone()),
+            trace: parts.extensions.get::<Parent>().map(|parent| parent.0.clone()),
+        };
+        // Every other method may be repeated by nature.
+        let header = parts.headers.get("idempotency-key");
+        let Some(header) = header.filter(|_| parts.method == Method::POST) else {
+            return Ok(Self {
+                platform: platform.clone(),
+                record: None,
+                cause,
+            });
+        };
+        let text = header.to_str().unwrap_or_default().trim().trim_matches('"');
+        if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(Problem::bad_parameter(
+                "Idempotency-Key",
+                "must be 1 to 255 printable ASCII characters",
+            ));
+        }
+        let body = parts
+            .extensions
+            .get::<Payload>()
+            .map(|payload| payload.0.clone())
+            .unwrap_or_default();
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
+        let scope = member.map_or(fingerprint.as_str(), |member| member.0.account.as_str());
+        let name = platform
+            .keys
+            .digest(format!("{scope}\n{}\n{text}", parts.uri.path()).as_bytes());
+        Ok(Self {
+            platform: platform.clone(),
+            record: Some((Key::of("idempotency", &name), fingerprint)),
+            cause,
+        })
+    }
+
     /// The event of type `name` that says `fact`, due to this request.
     pub fn event<F: Fact>(&self, name: &str, fact: &F) -> Result<Event, StoreError> {
         let platform = &self.platform;
@@ -74,17 +119,28 @@ impl Once {
 
     /// Commits `changes` with their `events` and keeps `answer` with them; the answer is then the client's, be it this
     /// one or, if a twin of this request was faster, the twin's.
-    pub async fn commit(
+    pub fn commit(
         &self,
         changes: Vec<Change>,
         events: Vec<Event>,
         answer: Answer,
-    ) -> Result<Answer, CommitError> {
-        self.commit_all(changes, events, Vec::new(), answer).await
+    ) -> BoxFuture<'_, Result<Answer, CommitError>> {
+        self.commit_all(changes, events, Vec::new(), answer)
     }
 
-    /// [`commit`](Self::commit), with work that follows.
-    pub async fn commit_all(
+    /// [`commit`](Self::commit), with work that follows. In a box, as what is not in one is compiled anew in each crate
+    /// that awaits it.
+    pub fn commit_all(
+        &self,
+        changes: Vec<Change>,
+        events: Vec<Event>,
+        messages: Vec<Message>,
+        answer: Answer,
+    ) -> BoxFuture<'_, Result<Answer, CommitError>> {
+        Box::pin(self.committed(changes, events, messages, answer))
+    }
+
+    async fn committed(
         &self,
         mut changes: Vec<Change>,
         events: Vec<Event>,
@@ -163,45 +219,6 @@ impl Once {
 impl FromRequestParts<Arc<Platform>> for Once {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Arc<Platform>) -> Result<Self, Problem> {
-        if let Some(once) = parts.extensions.get::<Once>() {
-            return Ok(once.clone());
-        }
-        let member = parts.extensions.get::<Member>();
-        let cause = Cause {
-            actor: member.map(|member| member.0.account.clone()),
-            trace: parts.extensions.get::<Parent>().map(|parent| parent.0.clone()),
-        };
-        // Every other method may be repeated by nature.
-        let header = parts.headers.get("idempotency-key");
-        let Some(header) = header.filter(|_| parts.method == Method::POST) else {
-            return Ok(Self {
-                platform: platform.clone(),
-                record: None,
-                cause,
-            });
-        };
-        let text = header.to_str().unwrap_or_default().trim().trim_matches('"');
-        if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return Err(Problem::bad_parameter(
-                "Idempotency-Key",
-                "must be 1 to 255 printable ASCII characters",
-            ));
-        }
-        let body = parts
-            .extensions
-            .get::<Payload>()
-            .map(|payload| payload.0.clone())
-            .unwrap_or_default();
-        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-        let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
-        let scope = member.map_or(fingerprint.as_str(), |member| member.0.account.as_str());
-        let name = platform
-            .keys
-            .digest(format!("{scope}\n{}\n{text}", parts.uri.path()).as_bytes());
-        Ok(Self {
-            platform: platform.clone(),
-            record: Some((Key::of("idempotency", &name), fingerprint)),
-            cause,
-        })
+        Self::of(parts, platform)
     }
 }

@@ -205,6 +205,8 @@ pub struct Route {
 
 /// What an axum handler is once it was called.
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+/// A handler that needs no more than the request.
+type Answer = dyn FnOnce(Request, Arc<Platform>) -> Answering + Send;
 /// What axum answers a row with, once all of its policy is known.
 type Mount = Box<dyn FnOnce(Policy) -> MethodRouter<Arc<Platform>> + Send + Sync>;
 
@@ -320,17 +322,17 @@ where
         let Self { policy, handler } = self;
         // A function has no size, so this takes no memory, and `enforce` is compiled once for all of them.
         let answer = Box::new(move |request, platform| handler.call(request, platform));
-        Box::pin(enforce(policy, answer, request, platform))
+        enforced(policy, answer, request, platform)
     }
 }
 
+/// [`enforce`] in a box. A future is compiled anew in each crate that puts it into one.
+fn enforced(policy: Policy, answer: Box<Answer>, request: Request, platform: Arc<Platform>) -> Answering {
+    Box::pin(enforce(policy, answer, request, platform))
+}
+
 /// The policy of a row, before its handler.
-async fn enforce(
-    policy: Policy,
-    answer: Box<dyn FnOnce(Request, Arc<Platform>) -> Answering + Send>,
-    request: Request,
-    platform: Arc<Platform>,
-) -> Response {
+async fn enforce(policy: Policy, answer: Box<Answer>, request: Request, platform: Arc<Platform>) -> Response {
     let (mut parts, body) = request.into_parts();
     let wanted = parts.extensions.remove::<Wanted>();
     let shared = matches!(policy.cache, Cache::Public { .. }) && !carries_credential(&parts.headers);
@@ -377,7 +379,7 @@ async fn admit(parts: &mut Parts, platform: &Arc<Platform>, policy: Policy) -> R
         parts.extensions.insert(params);
     }
     if parts.method == Method::POST {
-        let once = Once::from_request_parts(parts, platform).await?;
+        let once = Once::of(parts, platform)?;
         let replayed = once.replay().await?;
         parts.extensions.insert(once);
         return Ok(replayed);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use futures_util::future::BoxFuture;
 use http::{header, request::Parts};
 use souk_core::access::{AccountAccess, session_key};
 use souk_core::kind::ACCOUNT;
@@ -96,8 +97,12 @@ pub(crate) fn carries_credential(headers: &http::HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
 }
 
-/// Checks the bearer token and its session.
-async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+/// Checks the bearer token and its session. In a box, as what is not in one is compiled anew in each crate that awaits it.
+fn authenticate<'a>(parts: &'a Parts, platform: &'a Platform) -> BoxFuture<'a, Result<Principal, Problem>> {
+    Box::pin(authenticated(parts, platform))
+}
+
+async fn authenticated(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     let header = parts
         .headers
         .get(header::AUTHORIZATION)

@@ -206,7 +206,7 @@ pub struct Route {
 /// What an axum handler is once it was called.
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// A handler that needs no more than the request.
-type Answer = dyn FnOnce(Request, Arc<Platform>) -> Answering + Send;
+type Answerer = dyn FnOnce(Request, Arc<Platform>) -> Answering + Send;
 /// What axum answers a row with, once all of its policy is known.
 type Mount = Box<dyn FnOnce(Policy) -> MethodRouter<Arc<Platform>> + Send + Sync>;
 
@@ -327,12 +327,12 @@ where
 }
 
 /// [`enforce`] in a box. A future is compiled anew in each crate that puts it into one.
-fn enforced(policy: Policy, answer: Box<Answer>, request: Request, platform: Arc<Platform>) -> Answering {
+fn enforced(policy: Policy, answer: Box<Answerer>, request: Request, platform: Arc<Platform>) -> Answering {
     Box::pin(enforce(policy, answer, request, platform))
 }
 
 /// The policy of a row, before its handler.
-async fn enforce(policy: Policy, answer: Box<Answer>, request: Request, platform: Arc<Platform>) -> Response {
+async fn enforce(policy: Policy, answer: Box<Answerer>, request: Request, platform: Arc<Platform>) -> Response {
     let (mut parts, body) = request.into_parts();
     let wanted = parts.extensions.remove::<Wanted>();
     let shared = matches!(policy.cache, Cache::Public { .. }) && !carries_credential(&parts.headers);

@@ -11,6 +11,7 @@ See README.md beside it.
 import argparse
 import contextlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -110,7 +111,7 @@ def prepare_worker(place):
 
 
 @contextlib.contextmanager
-def souk(options, place):
+def souk(options, place, ids=None):
     if options.worker:
         with open(f"{place}/port") as file:
             url = f"http://127.0.0.1:{file.read()}"
@@ -125,7 +126,7 @@ def souk(options, place):
     with server(command, url + "/healthz") as pid:
         if set(options.scenarios) & set(bench.WRITES):
             bench.Api(url).call("/v1/accounts", {"username": name, "email": f"{name}@example.com", "password": PASSWORD})
-        yield bench.Target(
+        target = bench.Target(
             "souk",
             url,
             pid,
@@ -135,6 +136,8 @@ def souk(options, place):
             ids=options.products,
             search=options.souk_search,
         )
+        target.found = ids
+        yield target
 
 
 @contextlib.contextmanager
@@ -190,17 +193,20 @@ def parse():
 
 
 def measure(options, scenario, connections, targets, runs, start):
-    """Adds `options.runs` turns to `runs`, a list for each target."""
+    """Adds `options.runs` turns to `runs`, a list for each target.
+
+    They warm up by turns too, so that both have rested for as long: what V8 has been idle with costs it more at first."""
     limit = bench.limit_of(options, scenario)
-    for target in targets:
-        if options.warmup:
-            target.load(scenario, connections, options.warmup, limit)
-    for turn in range(options.runs):
-        if not machine.wait_for_quiet(machine.busy_seconds, 10):
+    warmups = math.ceil(options.warmup / options.seconds)
+    for turn in range(-warmups, options.runs):
+        if turn >= 0 and not machine.wait_for_quiet(machine.busy_seconds, 10):
             print("the machine is busy with other work", file=sys.stderr)
-        for target, done in zip(targets, runs):
-            done.append(target.load(scenario, connections, options.seconds, limit))
-        spent = ", ".join(f"{target.name} {done[-1]['cpu_us']:.1f} CPU-µs" for target, done in zip(targets, runs))
+        loads = [target.load(scenario, connections, options.seconds, limit) for target in targets]
+        if turn < 0:
+            continue
+        for load, done in zip(loads, runs):
+            done.append(load)
+        spent = ", ".join(f"{target.name} {load['cpu_us']:.1f} CPU-µs" for target, load in zip(targets, loads))
         print(f"{scenario} at {connections}, start {start + 1}, turn {turn + 1}: {spent}", file=sys.stderr, flush=True)
 
 
@@ -210,8 +216,11 @@ def main():
     # The runs of both sides, in the order they were made, by scenario and connections.
     measured = {(scenario, at): ([], []) for scenario in options.scenarios for at in options.connections}
     with market(options) as place:
+        # By a process of its own: the peer is asked for no pages of a hundred before it is measured.
+        with souk(options, place) as ours:
+            ids = ours.known()
         for start in range(options.starts):
-            with souk(options, place) as ours, peer(options) as theirs:
+            with souk(options, place, ids) as ours, peer(options) as theirs:
                 for (scenario, connections), runs in measured.items():
                     measure(options, scenario, connections, (ours, theirs), runs, start)
     rows, ratios = [], []

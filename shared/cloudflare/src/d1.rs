@@ -3,8 +3,10 @@
 //! **Atomicity.** D1 runs a `batch()` as one transaction: it has neither `BEGIN` nor interactive transactions. A
 //! statement that fails, the guard's included, undoes the whole batch, and its message comes back as the error's.
 //!
-//! **Time.** Every call ends after [`PATIENCE`]. A write that was given up on has happened whole or not at all; the caller
-//! hears [`SqlError::Failed`] and cannot know which.
+//! **Time.** A call ends after [`PATIENCE`]: every write, and every read of a database that has not answered within the last
+//! second. A read behind an answer has no timer, which would be some hundredths of all its request's CPU; if D1 falls silent
+//! just then, it ends by D1's own limit. A write that was given up on has happened whole or not at all; the caller hears
+//! [`SqlError::Failed`] and cannot know which.
 //!
 //! **Replicas.** A read goes to the primary database. If the database is said to have replicas, a
 //! [relaxed](souk_core::freshness) one may go to the nearest, through a session that begins with the bookmark of what this
@@ -169,23 +171,31 @@ function pack(rows, limit) {
     }
     return shape + "\n" + texts;
 }
+// When each database has last answered, in milliseconds since 1970.
+const heard = new WeakMap();
 // Begins a call, whose number it gives and whose end it tells to `task::settle` by way of the shim.
 let last = 0;
-function begin(patience, answering, use) {
+function begin(database, patience, answering, use) {
     const call = last = (last + 1) >>> 0;
-    const timer = setTimeout(() => soukSettle(call, new Error("D1 took too long"), false), patience);
-    const end = (value, isDone) => { clearTimeout(timer); soukSettle(call, value, isDone); };
-    answering.then((answer) => end(use(answer), true), (error) => end(error, false));
+    const timer = patience && setTimeout(() => soukSettle(call, new Error("D1 took too long"), false), patience);
+    const end = (value, isDone) => {
+        if (timer) clearTimeout(timer);
+        heard.set(database, Date.now());
+        soukSettle(call, value, isDone);
+    };
+    answering.then(use).then((value) => end(value, true), (error) => end(error, false));
     return call;
 }
 export function read(database, session, sql, args, limit, patience) {
     const reader = session === undefined ? database : database.withSession(session);
-    return begin(patience, reader.prepare(sql).bind(...JSON.parse(args)).raw(), (rows) => pack(rows, limit));
+    const answering = reader.prepare(sql).bind(...JSON.parse(args)).raw();
+    const isAnswering = Date.now() - heard.get(database) < 1000;
+    return begin(database, isAnswering ? 0 : patience, answering, (rows) => pack(rows, limit));
 }
 export function write(database, replicas, batch, patience) {
     const writer = replicas ? database.withSession("first-primary") : database;
     const statements = JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args));
-    return begin(patience, writer.batch(statements), () => replicas ? writer.getBookmark() : null);
+    return begin(database, patience, writer.batch(statements), () => replicas ? writer.getBookmark() : null);
 }
 const encoder = new TextEncoder();
 export function encode(text, bytes) {

@@ -195,7 +195,7 @@ def parse():
 def measure(options, scenario, connections, targets, runs, start):
     """Adds `options.runs` turns to `runs`, a list for each target.
 
-    They warm up by turns too, so that both have rested for as long: what V8 has been idle with costs it more at first."""
+    They warm up by turns too, so that both have rested for as long: who has been idle costs more at first."""
     limit = bench.limit_of(options, scenario)
     warmups = math.ceil(options.warmup / options.seconds)
     for turn in range(-warmups, options.runs):

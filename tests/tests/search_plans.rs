@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 use souk_core::search::{Facet, Field, IndexChange, Listing, Near, Search, SearchQuery, Sort};
@@ -71,7 +70,6 @@ impl Watched {
     }
 }
 
-#[async_trait]
 impl SqlDriver for Watched {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         self.look(&statement);

@@ -23,7 +23,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use souk_core::Clock;
 use souk_core::freshness::is_relaxed;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
@@ -219,7 +218,6 @@ extern "C" {
     fn encode(text: &JsString, bytes: &mut [u8]) -> Option<u32>;
 }
 
-#[async_trait]
 impl SqlDriver for D1Driver {
     const REMOTE: bool = true;
 
@@ -291,9 +289,8 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
     serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
 }
 
-/// The text, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
-fn to_text(text: &JsString) -> Result<String, SqlError> {
-    let length = text.length() as usize;
+/// The text, of so many units of UTF-16, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
+fn to_text(text: &JsString, length: usize) -> Result<String, SqlError> {
     // Enough for most of what is not ASCII alone; a unit of UTF-16 is at most three bytes of UTF-8.
     let mut bytes = vec![0; length.saturating_add(length / 8)];
     let written = encode(text, &mut bytes).or_else(|| {
@@ -307,8 +304,9 @@ fn to_text(text: &JsString) -> Result<String, SqlError> {
 
 /// The rows, and whether there are more.
 fn unpack(packed: &JsString) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
-    let text = to_text(packed)?;
-    let is_ascii = text.len() == packed.length() as usize;
+    let length = packed.length() as usize;
+    let text = to_text(packed, length)?;
+    let is_ascii = text.len() == length;
     read_packed(&text, is_ascii).ok_or_else(|| SqlError::Failed("D1 answered something else than rows".into()))
 }
 

@@ -8,7 +8,6 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
@@ -50,7 +49,6 @@ impl SqliteFile {
     }
 }
 
-#[async_trait]
 impl SqlDriver for SqliteFile {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         rows(&self.lock(), &statement, usize::MAX)

@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
@@ -153,7 +152,6 @@ fn lock(readers: &Readers) -> MutexGuard<'_, Vec<Reader>> {
     readers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[async_trait]
 impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         self.rows(&statement, usize::MAX).map(|(rows, _)| rows).map_err(failed)

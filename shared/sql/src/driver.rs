@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::Serialize;
 
 /// A value bound or read; in JSON what it is there. D1 knows no 64-bit integers, so none here exceeds 2^53.
@@ -88,27 +87,31 @@ impl SqlError {
 }
 
 /// A database that speaks SQLite's SQL.
-#[async_trait]
 pub trait SqlDriver: Send + Sync {
     /// Whether rows travel: then the body of the row that only shows that a page is not the last is worth being left out of it.
     const REMOTE: bool = false;
 
     /// The rows of one reading statement, each with its columns in order.
-    async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError>;
+    fn read(&self, statement: Statement) -> impl Future<Output = Result<Vec<Vec<Value>>, SqlError>> + Send;
 
     /// The first `limit` rows of a statement that gives one more at most, and whether it does.
-    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
-        let mut rows = self.read(statement).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        Ok((rows, more))
+    fn read_page(
+        &self,
+        statement: Statement,
+        limit: usize,
+    ) -> impl Future<Output = Result<(Vec<Vec<Value>>, bool), SqlError>> + Send {
+        async move {
+            let mut rows = self.read(statement).await?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            Ok((rows, more))
+        }
     }
 
     /// Runs the statements in order as one durable transaction, or none of them.
-    async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError>;
+    fn write(&self, batch: Vec<Statement>) -> impl Future<Output = Result<(), SqlError>> + Send;
 }
 
-#[async_trait]
 impl<D: SqlDriver> SqlDriver for Arc<D> {
     const REMOTE: bool = D::REMOTE;
 

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
@@ -43,7 +42,6 @@ impl<const REMOTE: bool> Counting<REMOTE> {
     }
 }
 
-#[async_trait]
 impl<const REMOTE: bool> SqlDriver for Counting<REMOTE> {
     const REMOTE: bool = REMOTE;
 

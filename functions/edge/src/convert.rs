@@ -4,7 +4,6 @@
 //! over as one text, one item a line (none of them can have a line break in it), and a response goes back in one call.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -64,24 +63,29 @@ extern "C" {
 }
 
 thread_local! {
-    /// Where JavaScript keeps a response with this status and these headers.
-    static KEPT: RefCell<HashMap<(u16, String), usize>> = RefCell::default();
+    /// What JavaScript keeps, by its place there.
+    static KEPT: RefCell<Vec<Kept>> = RefCell::default();
+}
+/// A response that is kept: its status, and its headers in their order, `None` for a value that each response has of its own.
+struct Kept {
+    status: u16,
+    headers: Vec<(HeaderName, Option<HeaderValue>)>,
 }
 /// How many different ones it keeps.
 const MAX_KEPT: usize = 100;
 
 /// The request with its body, or with `None` for a body that is too large.
 pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>> {
-    let head = head(raw);
-    let mut lines = head.split('\n');
+    // What is made of it are parts of it: no item is copied.
+    let head = Bytes::from(head(raw));
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| head.slice_ref(line));
     let mut out = http::Request::new(Some(Bytes::new()));
-    *out.method_mut() = Method::from_bytes(lines.next().unwrap_or_default().as_bytes()).map_err(invalid)?;
-    // Serialised by a URL parser, hence ASCII.
-    let url = lines.next().unwrap_or_default();
-    let uri: Uri = url.get(..LONG_URL).unwrap_or(url).parse().map_err(invalid)?;
-    *out.uri_mut() = uri;
+    *out.method_mut() = Method::from_bytes(&lines.next().unwrap_or_default()).map_err(invalid)?;
+    let mut url = lines.next().unwrap_or_default();
+    url.truncate(LONG_URL);
+    *out.uri_mut() = Uri::from_maybe_shared(url).map_err(invalid)?;
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&name), HeaderValue::from_maybe_shared(value)) {
             out.headers_mut().append(name, value);
         }
     }
@@ -120,39 +124,78 @@ async fn body(request: &mut Request, length: Option<usize>) -> Result<Option<Byt
 /// The response, in one piece.
 pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
     let body = response.body();
-    let (mut common, mut values) = (String::with_capacity(1024), String::with_capacity(256));
-    for (name, value) in response.headers() {
-        // The platform counts a body by itself.
-        let is_counted = *name == header::CONTENT_LENGTH && !body.is_empty();
-        let (false, Ok(value)) = (is_counted, value.to_str()) else {
-            continue;
-        };
-        if is_own(name) {
-            common.extend([name.as_str(), "\n", OWN, "\n"]);
-            values.extend([value, "\n"]);
-        } else {
-            common.extend([name.as_str(), "\n", value, "\n"]);
-        }
-    }
-    let place = place(response.status().as_u16(), common);
+    let mut values = String::with_capacity(192);
+    let place = place(response, &mut values);
     respond(place, &values, (!body.is_empty()).then_some(body))
 }
 
-/// Where such a response is kept, from now on if none was.
-fn place(status: u16, common: String) -> usize {
-    KEPT.with_borrow_mut(|kept| {
-        let like = (status, common);
-        if let Some(place) = kept.get(&like) {
-            return *place;
-        }
+/// Where a response with this status and these headers is kept, from now on if none was. `values` gets what is its own, a line each.
+fn place(response: &http::Response<Bytes>, values: &mut String) -> usize {
+    let status = response.status().as_u16();
+    // The platform counts a body by itself.
+    let is_counted = !response.body().is_empty();
+    let headers = || {
+        let headers = response.headers().iter();
+        headers.filter(|(name, _)| !(is_counted && **name == header::CONTENT_LENGTH))
+    };
+    let known = KEPT.with_borrow(|kept| {
+        kept.iter().position(|like| {
+            values.clear();
+            like.status == status && like.fits(headers(), values)
+        })
+    });
+    if let Some(place) = known {
+        return place;
+    }
+    let own_or_common = |name: &HeaderName, value: &HeaderValue| (!is_own(name)).then(|| value.clone());
+    let like = Kept {
+        status,
+        headers: headers()
+            .map(|(name, value)| (name.clone(), own_or_common(name, value)))
+            .collect(),
+    };
+    values.clear();
+    like.fits(headers(), values);
+    let common = like.headers.iter().flat_map(|(name, value)| {
+        let value = value.as_ref().map_or(OWN, text);
+        [name.as_str(), "\n", value, "\n"]
+    });
+    let common: String = common.collect();
+    let place = KEPT.with_borrow_mut(|kept| {
         if kept.len() == MAX_KEPT {
             kept.clear();
         }
-        let place = kept.len();
-        keep(place, status, &like.1);
-        kept.insert(like, place);
-        place
-    })
+        kept.push(like);
+        kept.len() - 1
+    });
+    keep(place, status, &common);
+    place
+}
+
+impl Kept {
+    /// Whether these are its headers, in its order. `values` gets a line for each whose value is the response's own.
+    fn fits<'a>(
+        &self,
+        mut headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+        values: &mut String,
+    ) -> bool {
+        let fits = self.headers.iter().all(|(name, common)| {
+            let Some((other, value)) = headers.next() else {
+                return false;
+            };
+            if common.is_none() {
+                values.push_str(text(value));
+                values.push('\n');
+            }
+            name == other && common.as_ref().is_none_or(|common| common == value)
+        });
+        fits && headers.next().is_none()
+    }
+}
+
+/// All that we send is ASCII.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
 }
 
 /// Whether each response has a value of its own for this header.

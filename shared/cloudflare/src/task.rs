@@ -5,13 +5,13 @@
 //! number. What waits for promises in wasm-bindgen's way may be in a task too; it then runs on in a microtask.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures_channel::oneshot;
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::future::LocalBoxFuture;
+use worker::send::SendWrapper;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::{Closure, wasm_bindgen};
 
@@ -24,27 +24,25 @@ extern "C" {
 type Outcome = Result<JsValue, JsValue>;
 
 thread_local! {
-    static TASKS: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>> = RefCell::default();
-    /// Whether they are being run, whether one got ready meanwhile, and whether a microtask will run them.
+    /// The tasks that can go on, in the order in which they were woken.
+    static READY: RefCell<VecDeque<Arc<Task>>> = RefCell::default();
+    /// Whether they are being run, and whether a microtask will run them.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
-    static WOKEN: Cell<bool> = const { Cell::new(false) };
     static SCHEDULED: Cell<bool> = const { Cell::new(false) };
     static MICROTASK: Closure<dyn Fn()> = Closure::new(|| {
         SCHEDULED.set(false);
         run_after(|| ());
     });
-    static CALLS: RefCell<BTreeMap<u32, oneshot::Sender<Outcome>>> = RefCell::default();
-    static READY: Waker = Waker::from(Arc::new(Ready));
+    static CALLS: RefCell<BTreeMap<u32, Call>> = RefCell::default();
 }
 
-/// Called when a task is ready.
-struct Ready;
+/// What is left of a task, `None` while it runs and when it is done. It is kept by whoever may wake it.
+struct Task(SendWrapper<Cell<Option<LocalBoxFuture<'static, ()>>>>);
 
-impl Wake for Ready {
+impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        if RUNNING.get() {
-            WOKEN.set(true);
-        } else if !SCHEDULED.replace(true) {
+        READY.with_borrow_mut(|ready| ready.push_back(self));
+        if !RUNNING.get() && !SCHEDULED.replace(true) {
             MICROTASK.with(queue_microtask);
         }
     }
@@ -52,7 +50,8 @@ impl Wake for Ready {
 
 /// Runs it until it has to wait; it then goes on by itself. For events to call, not for tasks.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    run_after(|| TASKS.with_borrow(|tasks| tasks.push(task.boxed_local())));
+    let task = Arc::new(Task(SendWrapper(Cell::new(Some(Box::pin(task))))));
+    run_after(|| READY.with_borrow_mut(|ready| ready.push_back(task)));
 }
 
 /// Runs every task that is ready after `first`.
@@ -61,32 +60,60 @@ fn run_after(first: impl FnOnce()) {
         return first();
     }
     first();
-    let waker = READY.with(Waker::clone);
-    let next = || TASKS.with_borrow_mut(|tasks| tasks.poll_next_unpin(&mut Context::from_waker(&waker)));
-    loop {
-        WOKEN.set(false);
-        let is_one_done = matches!(next(), Poll::Ready(Some(())));
-        if !is_one_done && !WOKEN.get() {
-            break;
+    while let Some(task) = READY.with_borrow_mut(VecDeque::pop_front) {
+        // It may have been woken twice.
+        if let Some(mut rest) = task.0.take() {
+            let waker = Waker::from(task.clone());
+            if rest.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                task.0.set(Some(rest));
+            }
         }
     }
     RUNNING.set(false);
 }
 
+/// A call that somebody waits for.
+enum Call {
+    UnderWay(Waker),
+    Ended(Outcome),
+}
+
+/// Waits for the call of this number.
+struct Waiting(u32);
+
+impl Future for Waiting {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        CALLS.with_borrow_mut(|calls| match calls.remove(&self.0) {
+            Some(Call::Ended(outcome)) => Poll::Ready(outcome),
+            _ => {
+                calls.insert(self.0, Call::UnderWay(context.waker().clone()));
+                Poll::Pending
+            }
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // What was there is let go only when the calls are not borrowed any more: it may be the last to keep a task that waits for another.
+        let _given_up = CALLS.with_borrow_mut(|calls| calls.remove(&self.0));
+    }
+}
+
 /// What a call comes to, as [`settle`] is told: of the number that JavaScript gave it when it began, before it can have ended and
 /// not again for four thousand million others. A call that could not begin comes to why.
 pub(crate) async fn outcome(begun: Result<u32, JsValue>) -> Outcome {
-    let call = begun?;
-    let (sender, outcome) = oneshot::channel();
-    CALLS.with_borrow_mut(|calls| calls.insert(call, sender));
-    outcome.await.unwrap_or(Err(JsValue::UNDEFINED))
+    Waiting(begun?).await
 }
 
-/// Ends a call, and runs what waited for it. A call that nobody knows has ended before, or in an instance before this one.
+/// Ends a call, and runs what waited for it. A call that nobody knows has been given up, or is of an instance before this one.
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
 pub fn settle(call: u32, value: JsValue, is_done: bool) {
-    if let Some(sender) = CALLS.with_borrow_mut(|calls| calls.remove(&call)) {
-        // It fails if nobody waits any more.
-        run_after(|| drop(sender.send(if is_done { Ok(value) } else { Err(value) })));
+    let outcome = if is_done { Ok(value) } else { Err(value) };
+    let waiting = CALLS.with_borrow_mut(|calls| Some(std::mem::replace(calls.get_mut(&call)?, Call::Ended(outcome))));
+    if let Some(Call::UnderWay(waker)) = waiting {
+        run_after(|| waker.wake());
     }
 }

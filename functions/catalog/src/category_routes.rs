@@ -5,13 +5,12 @@
 //! checked against, so none can come after that, and one list read then tells the truth. A crash in between leaves a
 //! closed category, which can be removed again or reopened by any edit.
 
-use axum::extract::Path;
 use souk_core::documents::get_one;
 use souk_core::kind::CATEGORY;
 use souk_core::{Change, Commit, Condition, Document, Query, StoreError, fact};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Platform, Problem, Selection, State,
-    Viewer, check, list as page_of, rename, view, written,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, Selection,
+    State, Viewer, check, list as page_of, rename, view, written,
 };
 
 use crate::ATTEMPTS;

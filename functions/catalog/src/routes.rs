@@ -1,12 +1,11 @@
 //! The handlers for one product: parse, call, answer.
 
-use axum::extract::Path;
 use souk_core::access::VendorAccess;
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::{Change, Condition, Document, Principal, StoreError, fact, id};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Platform, Problem, State, Viewer, check,
-    written,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Path, Platform, Problem, State, Viewer,
+    check, written,
 };
 
 use crate::ATTEMPTS;

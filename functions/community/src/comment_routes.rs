@@ -6,15 +6,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use axum::extract::Path;
 use serde_json::{Map, Value};
 use souk_core::documents::get_one;
 use souk_core::fact::{COMMENT_CREATED, COMMENT_DELETED, COMMENT_EDITED, CommentFact};
 use souk_core::kind::{ACCOUNT, COMMENT};
 use souk_core::{Change, Condition, Document, Query, StoreError};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Platform, Problem, Selection, State,
-    Viewer, list as page_of, list_documents, profile, view, written,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, Selection,
+    State, Viewer, list as page_of, list_documents, profile, view, written,
 };
 
 use crate::comment::{Comment, CommentText, FIELDS, MAX_DEPTH, NewComment, index, path};

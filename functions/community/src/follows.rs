@@ -2,14 +2,13 @@
 //! follows, `followers/{target}` + follower tells whom a publication concerns. So there is never one without the other.
 //! They may be as many as they will: nothing ever reads all of them at once.
 
-use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use souk_core::access::AccountAccess;
 use souk_core::documents::get_one;
 use souk_core::fact::{ACCOUNT_FOLLOWED, ACCOUNT_UNFOLLOWED, FollowFact, VENDOR_FOLLOWED, VENDOR_UNFOLLOWED};
 use souk_core::kind::{ACCOUNT, resolve};
 use souk_core::{Change, Condition, Key, Kind, StoreError, Timestamp};
-use souk_http::{Answer, CommitError, Member, Once, Platform, Problem, State};
+use souk_http::{Answer, CommitError, Member, Once, Path, Platform, Problem, State};
 
 use crate::ATTEMPTS;
 

@@ -1,12 +1,11 @@
 //! Upvotes: one document per account and product, `upvotes/{product}` + account. It is the vote; the product's count and
 //! rank follow from the events that are committed with it.
 
-use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::fact::{UPVOTE_ADDED, UPVOTE_REMOVED, UpvoteFact};
 use souk_core::{Change, Condition, Key, StoreError, Timestamp};
-use souk_http::{Answer, CommitError, Member, Once, Problem, State};
+use souk_http::{Answer, CommitError, Member, Once, Path, Problem, State};
 
 use crate::{ATTEMPTS, product};
 

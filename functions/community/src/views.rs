@@ -11,13 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::Path;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Condition, Key, Lane, Message, clock};
 use souk_http::work::{Effects, JobError};
-use souk_http::{Answer, ClientAddress, Once, Platform, Problem, State, Viewer};
+use souk_http::{Answer, ClientAddress, Once, Path, Platform, Problem, State, Viewer};
 
 use crate::product;
 

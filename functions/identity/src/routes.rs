@@ -1,12 +1,12 @@
 //! The handlers: parse, call, answer.
 
-use axum::extract::Path;
 use serde::Serialize;
 use souk_core::documents::get_one;
 use souk_core::kind::ACCOUNT;
 use souk_core::{Change, Commit, Document, Role, StoreError};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Problem, Selection, State, Viewer, rename,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Path, Problem, Selection, State, Viewer,
+    rename,
 };
 
 use crate::account::{self, Account, EMAIL_CLAIM, Me, NewAccount, USERNAME_CLAIM};

@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use souk_core::documents::get_one;
 use souk_core::{Change, Condition, Document, Lane, Message, Query, StoreError, Timestamp};
 use souk_http::work::dead::{self, DeadLetter};
 use souk_http::work::{Effects, JobError, tracked};
-use souk_http::{Answer, CommitError, Member, Once, Paging, Params, Platform, Problem, State, list as page_of};
+use souk_http::{Answer, CommitError, Member, Once, Paging, Params, Path, Platform, Problem, State, list as page_of};
 
 /// The job that replays all of a lane.
 pub(crate) const JOB: &str = "jobs.replay";

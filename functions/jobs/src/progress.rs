@@ -1,11 +1,10 @@
 //! How jobs go that a client asked for, when schedules ran, and how the systems are that we call.
 
-use axum::extract::Path;
 use souk_core::documents::{MAX_LIMIT, get_one};
 use souk_core::{Query, Role};
 use souk_http::work::schedule::{self, Runs};
 use souk_http::work::tracked::{self, Tracked};
-use souk_http::{Answer, Member, Problem, State};
+use souk_http::{Answer, Member, Path, Problem, State};
 
 pub(crate) async fn show(
     platform: State,

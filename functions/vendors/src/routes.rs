@@ -1,11 +1,10 @@
 //! The handlers: parse, call, answer.
 
-use axum::extract::Path;
 use souk_core::kind::VENDOR;
 use souk_core::{Change, Document, Query, StoreError, fact};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Problem, Selection, State, Viewer,
-    check, list as page_of, view,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Problem, Selection, State,
+    Viewer, check, list as page_of, view,
 };
 
 use crate::vendor::{FIELDS, INDEX, NewVendor, Vendor};

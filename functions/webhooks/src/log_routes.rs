@@ -1,6 +1,5 @@
 //! The handlers for deliveries: the log, tests and replays.
 
-use axum::extract::Path;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
@@ -8,7 +7,8 @@ use souk_core::fact::{WEBHOOK_TEST, WebhookFact};
 use souk_core::{Condition, Document, Lane, Query, StoreError, Timestamp, id as ids};
 use souk_http::work::tracked;
 use souk_http::{
-    Answer, CommitError, Json, Member, Once, Paging, Params, Platform, Problem, State, list_documents, view, written,
+    Answer, CommitError, Json, Member, Once, Paging, Params, Path, Platform, Problem, State, list_documents, view,
+    written,
 };
 
 use crate::delivery::{Delivery, PREFIX, Status, partition};

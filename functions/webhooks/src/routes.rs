@@ -1,6 +1,5 @@
 //! The handlers for webhooks themselves: parse, call, answer.
 
-use axum::extract::Path;
 use serde::Serialize;
 use souk_core::access::VendorAccess;
 use souk_core::documents::get_one;
@@ -8,7 +7,7 @@ use souk_core::kind::VENDOR;
 use souk_core::outbound::target;
 use souk_core::{Change, Commit, Condition, Document, Key, Principal, StoreError, Timestamp};
 use souk_http::{
-    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Platform, Problem, State,
+    Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, State,
     list_documents, view,
 };
 

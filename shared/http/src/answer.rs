@@ -110,13 +110,6 @@ impl Answer {
         self
     }
 
-    /// Turns it into a 503, for a readiness report.
-    #[must_use]
-    pub fn not_ready(mut self) -> Self {
-        self.status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
-        self
-    }
-
     /// Says which version of the document it shows, so that the `ETag` serves `If-Match`.
     #[must_use]
     pub fn version(mut self, version: u64) -> Self {

@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, response};
 use souk_core::queue::{Delivery, Outcome};
-use tower::Service as _;
 
 use crate::answer::Shared;
 use crate::body::Payload;
 use crate::cache::{Wanted, key};
 use crate::finish::{self, Asker, Served, Way};
-use crate::route::{Cache, Policy};
+use crate::route::Cache;
+use crate::router::Router;
 use crate::trace::{Parent, Trace};
 use crate::viewer::carries_credential;
 use crate::work::schedule::Schedule;
@@ -39,27 +37,14 @@ impl App {
     /// Mounts the functions. No two may have a route in common.
     #[must_use]
     pub fn new(platform: Arc<Platform>, functions: impl IntoIterator<Item = Function>) -> Self {
-        let mut router = Router::new();
-        let (mut jobs, mut schedules) = (HashMap::new(), Vec::new());
+        let (mut routes, mut jobs, mut schedules) = (Vec::new(), HashMap::new(), Vec::new());
         for function in functions {
-            for route in function.routes {
-                router = router.route(route.path, route.service());
-            }
+            routes.extend(function.routes);
             jobs.extend(function.jobs.into_iter().map(|job| (job.name, job)));
             schedules.extend(function.schedules);
         }
-        let router = router
-            .fallback(async || Problem::not_found("path"))
-            .method_not_allowed_fallback(async || {
-                Problem::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    "the path is there, this method is not",
-                )
-            })
-            .with_state(platform.clone());
         Self {
-            router,
+            router: Router::new(routes),
             platform,
             jobs,
             schedules,
@@ -85,7 +70,7 @@ impl App {
             let make = async |key: &str| {
                 let (mut parts, ()) = http::Request::new(()).into_parts();
                 want(&mut parts, key);
-                drop(self.route(Request::from_parts(parts, Body::empty())).await);
+                drop(self.router.answer(parts, false, &self.platform).await);
             };
             cache.run(make).await;
         }
@@ -147,10 +132,10 @@ impl App {
             path: uri.path(),
         };
 
-        let response = if let Err(problem) = measure(&parts, payload.is_some()) {
-            problem.into_response()
+        let (response, policy) = if let Err(problem) = measure(&parts, payload.is_some()) {
+            (problem.into_response(), None)
         } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            preflight(asker.origin.is_some())
+            (preflight(asker.origin.is_some()), None)
         } else {
             let payload = payload.filter(|payload| !payload.is_empty());
             if let Some(cache) = &self.platform.cache
@@ -174,7 +159,7 @@ impl App {
             if !reads {
                 parts.extensions.insert(Parent(asker.trace.parent.clone()));
             }
-            self.route(Request::from_parts(parts, Body::empty())).await
+            self.router.answer(parts, credential, &self.platform).await
         };
 
         let (mut parts, body) = response.into_parts();
@@ -182,21 +167,16 @@ impl App {
             let micros = micros();
             (asker.answer(&ready, way, began.as_millisecond(), micros), micros)
         } else {
-            let mut response = self.complete(&mut parts, body, &asker.trace, credential).await;
+            let cache = policy.map_or(Cache::NoStore, |policy| policy.cache);
+            let mut response = self.complete(&mut parts, body, &asker.trace, cache, credential).await;
             let micros = micros();
             asker.finish(&mut response, Way::Bypass, micros);
             (response, micros)
         };
         // The pattern names no one; the path is logged only where no route knows it.
-        let route = parts.extensions.get::<Policy>().map_or("", |policy| policy.path);
+        let route = policy.map_or("", |policy| policy.path);
         line.write(route, &response, parts.extensions.get(), micros);
         response
-    }
-
-    async fn route(&self, request: Request) -> axum::response::Response {
-        // Routers never fail.
-        let answer = self.router.clone().call(request).await;
-        answer.unwrap_or_else(|never| match never {})
     }
 
     /// The `Origin` of a page that may call us.
@@ -216,15 +196,11 @@ impl App {
         parts: &mut response::Parts,
         body: Body,
         trace: &Trace,
+        cache: Cache,
         credential: bool,
     ) -> Response<Bytes> {
         let mut body = finish::collect(body).await;
         let status = parts.status;
-        if (status.is_client_error() || status.is_server_error()) && parts.extensions.get::<Problem>().is_none() {
-            // The router's own refusal, of a path that is not UTF-8.
-            let detail = "the request is not well-formed";
-            parts.extensions.insert(Problem::new(status, "bad_request", detail));
-        }
         let mut headers = std::mem::take(&mut parts.headers);
         if let Some(problem) = parts.extensions.get::<Problem>() {
             body = problem.document(&trace.request_id).into();
@@ -232,13 +208,8 @@ impl App {
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/problem+json"),
             );
-            // The router has counted another body. Its count stays where it is right, for HEAD.
-            headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
-        let cache = parts
-            .extensions
-            .get::<Policy>()
-            .map_or(Cache::NoStore, |policy| policy.cache);
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
         let edge = self.platform.settings.cache.edge;
         let shared = edge && parts.extensions.get::<Shared>().is_some() && !credential;
         let cache = finish::cache_control(cache, shared, credential);

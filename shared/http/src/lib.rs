@@ -32,6 +32,7 @@ mod platform;
 mod precondition;
 mod problem;
 mod route;
+mod router;
 mod trace;
 mod view;
 mod viewer;
@@ -52,6 +53,7 @@ pub use platform::{Layers, PasswordCost, Platform, Ports, Settings};
 pub use precondition::IfMatch;
 pub use problem::{FieldError, Problem};
 pub use route::{Access, Cache, Function, Param, Params, Route, Schema};
+pub use router::Path;
 pub use view::{Selection, beside, profile, rename, view, written};
 pub use viewer::{Anonymous, Member, Viewer};
 

@@ -34,6 +34,8 @@ pub struct Platform {
     /// The cache in front of this host, if there is one that can be told what has changed.
     pub edge: Option<Arc<dyn EdgeCache>>,
     pub(crate) cache: Option<Arc<Cached>>,
+    /// Whether answers are tagged for it.
+    pub(crate) is_tagged: bool,
     pub(crate) copies: Option<Arc<Copies>>,
 }
 
@@ -87,6 +89,7 @@ impl Platform {
             outbox: Outbox::default(),
             edge: None,
             cache: None,
+            is_tagged: false,
             copies,
         }
     }
@@ -111,6 +114,7 @@ impl Platform {
     pub fn tagged(mut self) -> Self {
         if self.settings.cache.edge {
             self.documents = Arc::new(LabelledDocuments(self.documents));
+            self.is_tagged = true;
         }
         self
     }

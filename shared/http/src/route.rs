@@ -7,14 +7,13 @@
     expect(dead_code, reason = "some fields are only for the document")
 )]
 
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use souk_core::Role;
@@ -26,7 +25,6 @@ use crate::body::Payload;
 use crate::cache::{Wanted, labelled};
 use crate::client::ClientAddress;
 use crate::idempotency::Once;
-use crate::viewer::carries_credential;
 use crate::work::schedule::Schedule;
 use crate::work::{Job, Subscription};
 use crate::{FieldError, Platform, Problem, viewer};
@@ -200,15 +198,13 @@ pub struct Route {
     pub(crate) request: Option<Schema>,
     pub(crate) success: Vec<(StatusCode, &'static str, Option<Schema>)>,
     pub(crate) failures: Vec<StatusCode>,
-    handler: Mount,
+    handler: Box<Answerer>,
 }
 
 /// What an axum handler is once it was called.
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
-/// A handler that needs no more than the request.
-type Answerer = dyn FnOnce(Request, Arc<Platform>) -> Answering + Send;
-/// What axum answers a row with, once all of its policy is known.
-type Mount = Box<dyn FnOnce(Policy) -> MethodRouter<Arc<Platform>> + Send + Sync>;
+/// A handler, whatever it takes of the request.
+type Answerer = dyn Fn(Request, Arc<Platform>) -> Answering + Send + Sync;
 
 /// What is checked before the handler runs, and what is known of its answer.
 #[derive(Clone, Copy, Debug)]
@@ -228,7 +224,6 @@ impl Route {
         H: Handler<T, Arc<Platform>, Future = Answering>,
         T: 'static,
     {
-        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
         Self {
             method,
             path,
@@ -244,7 +239,7 @@ impl Route {
             request: None,
             success: Vec::new(),
             failures: Vec::new(),
-            handler: Box::new(move |policy| on(filter, Enforced { policy, handler })),
+            handler: Box::new(move |request, platform| handler.clone().call(request, platform)),
         }
     }
 
@@ -292,68 +287,39 @@ impl Route {
         self
     }
 
-    /// The handler behind its policy.
-    pub(crate) fn service(self) -> MethodRouter<Arc<Platform>> {
-        (self.handler)(self.policy)
+    /// The answer of the handler, behind its policy.
+    pub(crate) async fn answer(&self, mut parts: Parts, credential: bool, platform: &Arc<Platform>) -> Response {
+        let policy = self.policy;
+        let wanted = parts.extensions.remove::<Wanted>();
+        let is_public = matches!(policy.cache, Cache::Public { .. });
+        match admit(&mut parts, platform, policy).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => return answer.into_response(),
+            Err(problem) => return problem.into_response(),
+        }
+        if !is_public || credential {
+            return self.call(parts, platform).await;
+        }
+        match (wanted, &platform.cache) {
+            // What everyone shall be answered is made of what was asked for, and not of who asks.
+            (Some(Wanted(key)), Some(cache)) => {
+                parts.headers.clear();
+                parts.extensions.remove::<ClientAddress>();
+                let make = relaxed(self.call(parts, platform));
+                cache.fill(&key, policy, platform, make).await
+            }
+            _ if platform.is_tagged => labelled(relaxed(self.call(parts, platform))).await,
+            _ => relaxed(self.call(parts, platform)).await,
+        }
+    }
+
+    fn call(&self, parts: Parts, platform: &Arc<Platform>) -> Answering {
+        (self.handler)(Request::from_parts(parts, Body::empty()), platform.clone())
     }
 }
 
 /// How large a body may be that nobody reads, in bytes.
 const IGNORED_BODY: usize = 1024;
-
-/// A handler behind its policy. As one handler it costs a request less than a layer of axum's around another.
-#[derive(Clone)]
-struct Enforced<H> {
-    policy: Policy,
-    handler: H,
-}
-
-/// Tells axum [`Enforced`] from the handlers that it knows; `T` is what the one within takes.
-struct Behind<T>(PhantomData<T>);
-
-impl<H, T> Handler<Behind<T>, Arc<Platform>> for Enforced<H>
-where
-    H: Handler<T, Arc<Platform>, Future = Answering>,
-    T: 'static,
-{
-    type Future = Answering;
-
-    fn call(self, request: Request, platform: Arc<Platform>) -> Self::Future {
-        let Self { policy, handler } = self;
-        // A function has no size, so this takes no memory, and `enforce` is compiled once for all of them.
-        let answer = Box::new(move |request, platform| handler.call(request, platform));
-        enforced(policy, answer, request, platform)
-    }
-}
-
-/// [`enforce`] in a box. A future is compiled anew in each crate that puts it into one.
-fn enforced(policy: Policy, answer: Box<Answerer>, request: Request, platform: Arc<Platform>) -> Answering {
-    Box::pin(enforce(policy, answer, request, platform))
-}
-
-/// The policy of a row, before its handler.
-async fn enforce(policy: Policy, answer: Box<Answerer>, request: Request, platform: Arc<Platform>) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let wanted = parts.extensions.remove::<Wanted>();
-    let shared = matches!(policy.cache, Cache::Public { .. }) && !carries_credential(&parts.headers);
-    let mut response = match admit(&mut parts, &platform, policy).await {
-        Ok(None) => match (policy.cache, wanted, &platform.cache) {
-            // What everyone shall be answered is made of what was asked for, and not of who asks.
-            (Cache::Public { .. }, Some(Wanted(key)), Some(cache)) => {
-                parts.headers.clear();
-                parts.extensions.remove::<ClientAddress>();
-                let make = relaxed(answer(Request::from_parts(parts, body), platform.clone()));
-                cache.fill(&key, policy, &platform, make).await
-            }
-            _ if shared => labelled(relaxed(answer(Request::from_parts(parts, body), platform))).await,
-            _ => answer(Request::from_parts(parts, body), platform).await,
-        },
-        Ok(Some(answer)) => answer.into_response(),
-        Err(problem) => problem.into_response(),
-    };
-    response.extensions_mut().insert(policy);
-    response
-}
 
 /// `Some` is an answer that makes the handler needless.
 async fn admit(parts: &mut Parts, platform: &Arc<Platform>, policy: Policy) -> Result<Option<crate::Answer>, Problem> {

@@ -69,6 +69,9 @@ pub(crate) struct Copies {
     errands: Mutex<Vec<(Document, i64)>>,
 }
 
+/// What [`Documents::get`] gives.
+type Found<'a> = Pin<Box<dyn Future<Output = Result<Vec<Option<Document>>, StoreError>> + Send + 'a>>;
+
 /// Where one of the documents that are asked for is to come from.
 enum Slot {
     Found(Option<Document>),
@@ -138,6 +141,44 @@ impl Copies {
                 .map_or(Slot::Copied, |document| Slot::Found(Some(document)))
         };
         keys.iter().map(slot).collect()
+    }
+
+    /// The documents at these keys, of which some may be copies.
+    async fn copied(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        let mut slots = self.look(keys);
+        // Where the store must be asked anyway, it is asked for everything.
+        let open = slots.iter().filter(|slot| !matches!(slot, Slot::Found(_))).count();
+        let shared = open <= FEW && !slots.iter().any(|slot| matches!(slot, Slot::Stored)) && !self.rests(self.now());
+        if shared {
+            self.ask(keys, &mut slots).await;
+        }
+        let open = keys
+            .iter()
+            .zip(&slots)
+            .filter(|(_, slot)| !matches!(slot, Slot::Found(_)));
+        let missing: Vec<Key> = open.map(|(key, _)| key.clone()).collect();
+        if !missing.is_empty() {
+            let read_at = self.now();
+            // A copy lives longer than a replica is behind.
+            let mut read = strict(self.documents.get(&missing)).await?.into_iter();
+            for slot in slots.iter_mut().filter(|slot| !matches!(slot, Slot::Found(_))) {
+                let document = read.next().flatten();
+                if let (Slot::Copied, Some(document)) = (&slot, &document)
+                    && document.expires_at.is_none()
+                {
+                    self.keep(document, read_at);
+                    if shared {
+                        self.send(document.clone(), read_at);
+                    }
+                }
+                *slot = Slot::Found(document);
+            }
+        }
+        let found = slots.into_iter().map(|slot| match slot {
+            Slot::Found(document) => document,
+            Slot::Copied | Slot::Stored => None,
+        });
+        Ok(found.collect())
     }
 
     /// Takes what there is from the values.
@@ -218,44 +259,17 @@ impl Copies {
 
 #[async_trait]
 impl Documents for Copies {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    /// Not an `async fn`, so that what is no business of copies costs no future of ours.
+    fn get<'a, 'k, 'f>(&'a self, keys: &'k [Key]) -> Found<'f>
+    where
+        'a: 'f,
+        'k: 'f,
+        Self: 'f,
+    {
         if !self.reads || !is_relaxed() || keys.len() > MAX_KEYS || !keys.iter().any(is_copied) {
-            return self.documents.get(keys).await;
+            return self.documents.get(keys);
         }
-        let mut slots = self.look(keys);
-        // Where the store must be asked anyway, it is asked for everything.
-        let open = slots.iter().filter(|slot| !matches!(slot, Slot::Found(_))).count();
-        let shared = open <= FEW && !slots.iter().any(|slot| matches!(slot, Slot::Stored)) && !self.rests(self.now());
-        if shared {
-            self.ask(keys, &mut slots).await;
-        }
-        let open = keys
-            .iter()
-            .zip(&slots)
-            .filter(|(_, slot)| !matches!(slot, Slot::Found(_)));
-        let missing: Vec<Key> = open.map(|(key, _)| key.clone()).collect();
-        if !missing.is_empty() {
-            let read_at = self.now();
-            // A copy lives longer than a replica is behind.
-            let mut read = strict(self.documents.get(&missing)).await?.into_iter();
-            for slot in slots.iter_mut().filter(|slot| !matches!(slot, Slot::Found(_))) {
-                let document = read.next().flatten();
-                if let (Slot::Copied, Some(document)) = (&slot, &document)
-                    && document.expires_at.is_none()
-                {
-                    self.keep(document, read_at);
-                    if shared {
-                        self.send(document.clone(), read_at);
-                    }
-                }
-                *slot = Slot::Found(document);
-            }
-        }
-        let found = slots.into_iter().map(|slot| match slot {
-            Slot::Found(document) => document,
-            Slot::Copied | Slot::Stored => None,
-        });
-        Ok(found.collect())
+        Box::pin(self.copied(keys))
     }
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {

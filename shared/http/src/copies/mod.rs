@@ -145,6 +145,9 @@ impl Copies {
 
     /// The documents at these keys, of which some may be copies.
     async fn copied(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+        if !is_relaxed() || keys.len() > MAX_KEYS {
+            return self.documents.get(keys).await;
+        }
         let mut slots = self.look(keys);
         // Where the store must be asked anyway, it is asked for everything.
         let open = slots.iter().filter(|slot| !matches!(slot, Slot::Found(_))).count();
@@ -266,7 +269,7 @@ impl Documents for Copies {
         'k: 'f,
         Self: 'f,
     {
-        if !self.reads || !is_relaxed() || keys.len() > MAX_KEYS || !keys.iter().any(is_copied) {
+        if !self.reads || !keys.iter().any(is_copied) {
             return self.documents.get(keys);
         }
         Box::pin(self.copied(keys))

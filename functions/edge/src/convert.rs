@@ -132,12 +132,7 @@ pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
 /// Where a response with this status and these headers is kept, from now on if none was. `values` gets what is its own, a line each.
 fn place(response: &http::Response<Bytes>, values: &mut String) -> usize {
     let status = response.status().as_u16();
-    // The platform counts a body by itself.
-    let is_counted = !response.body().is_empty();
-    let headers = || {
-        let headers = response.headers().iter();
-        headers.filter(|(name, _)| !(is_counted && **name == header::CONTENT_LENGTH))
-    };
+    let headers = || response.headers().iter();
     let known = KEPT.with_borrow(|kept| {
         kept.iter().position(|like| {
             values.clear();

@@ -209,7 +209,6 @@ impl App {
                 HeaderValue::from_static("application/problem+json"),
             );
         }
-        headers.insert(header::CONTENT_LENGTH, body.len().into());
         let edge = self.platform.settings.cache.edge;
         let shared = edge && parts.extensions.get::<Shared>().is_some() && !credential;
         let cache = finish::cache_control(cache, shared, credential);

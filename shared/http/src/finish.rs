@@ -16,15 +16,20 @@ use crate::view::decimal;
 
 const EXPOSED: &str =
     "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
-const SECURITY: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
+// Values in constants are checked when this is compiled, and not for each answer.
+const SECURITY: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
-const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// For our own pages: their own files, and nothing from anywhere else.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                           img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -86,15 +91,15 @@ pub(crate) struct Asker {
 /// The headers of every answer that follow from the answer itself.
 pub(crate) fn settle(headers: &mut HeaderMap, cache: HeaderValue, https: bool) {
     headers.insert(header::CACHE_CONTROL, cache);
-    headers.insert(header::VARY, HeaderValue::from_static("origin, authorization, cookie"));
+    headers.insert(header::VARY, VARY);
     let page = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     for (name, value) in SECURITY {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.insert(name, value);
     }
     let policy = if page { PAGE_POLICY } else { DATA_POLICY };
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     if https {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
@@ -112,7 +117,6 @@ pub(crate) async fn ready(parts: response::Parts, body: Body, cache: Cache, plat
         cache_control(cache, platform.settings.cache.edge, false),
         platform.is_https(),
     );
-    headers.insert(header::CONTENT_LENGTH, body.len().into());
     for name in [
         crate::trace::REQUEST_ID,
         crate::trace::TRACEPARENT,
@@ -179,10 +183,13 @@ impl Asker {
             *response.body_mut() = Bytes::new();
             // The others stay: a browser takes them over for the page that it has.
             response.headers_mut().remove(header::CONTENT_TYPE);
-            response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         if self.is_head {
-            *response.body_mut() = Bytes::new();
+            // The hosts count every body but this.
+            let length = std::mem::take(response.body_mut()).len();
+            if response.status() != StatusCode::NOT_MODIFIED {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            }
         }
         let headers = response.headers_mut();
         if let Some(origin) = &self.origin {
@@ -213,10 +220,10 @@ pub(crate) fn cache_control(cache: Cache, shared: bool, credential: bool) -> Hea
     match cache {
         Cache::Public { s_maxage, stale } if shared => {
             let text = format!("public, max-age=0, s-maxage={s_maxage}, stale-while-revalidate={stale}");
-            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"))
+            HeaderValue::from_str(&text).unwrap_or(NO_STORE)
         }
         _ if credential => HeaderValue::from_static("private, no-store"),
-        _ => HeaderValue::from_static("no-store"),
+        _ => NO_STORE,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -93,10 +94,13 @@ struct Values(Vec<String>);
 pub struct Path<T>(pub T);
 
 /// Exactly so many of them.
-fn values<const N: usize>(parts: &Parts) -> Result<[String; N], Problem> {
-    let sent = parts.extensions.get::<Values>().map_or(&[][..], |values| &values.0);
-    let decode = |text: &String| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
-    let decoded: Result<Vec<_>, _> = sent.iter().map(decode).collect();
+fn values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
+    let sent = parts.extensions.remove::<Values>().map(|values| values.0);
+    let decode = |text: String| match percent_decode_str(&text).decode_utf8()? {
+        Cow::Borrowed(_) => Ok::<_, Utf8Error>(text),
+        Cow::Owned(decoded) => Ok(decoded),
+    };
+    let decoded: Result<Vec<_>, _> = sent.unwrap_or_default().into_iter().map(decode).collect();
     let decoded = decoded.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
     let other = |_| Problem::internal("the pattern of this path has another number of braces");
     decoded.try_into().map_err(other)

@@ -90,8 +90,8 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             };
             let row = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?.pop();
             let found = row.map(|row| document(key.clone(), &mut row.into_iter())).transpose()?;
-            let now = self.clock.now();
-            return Ok(vec![found.filter(|found| found.expires_at.is_none_or(|at| at > now))]);
+            let is_there = |found: &Document| found.expires_at.is_none_or(|at| at > self.clock.now());
+            return Ok(vec![found.filter(is_there)]);
         }
         let mut found = vec![None; keys.len()];
         if keys.is_empty() {

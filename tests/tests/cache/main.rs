@@ -53,7 +53,8 @@ fn what_everyone_sees_alike_is_made_once() {
         assert_eq!(hit.headers()["server-timing"], "cache;desc=\"memory\"");
         let head = run(call(&world.app, Method::HEAD, path, &[]));
         assert_eq!(way(&head), HIT, "{path}");
-        assert!(head.body().is_empty() && head.headers()["content-length"] == hit.headers()["content-length"]);
+        assert!(head.body().is_empty());
+        assert_eq!(head.headers()["content-length"], hit.body().len().to_string());
         let tag = hit.headers()["etag"].to_str().unwrap();
         let same = run(get(&world.app, path, &[("if-none-match", tag), ("origin", ORIGIN)]));
         assert_eq!((way(&same), same.status().as_u16()), (HIT, 304), "{path}");

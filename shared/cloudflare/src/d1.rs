@@ -23,6 +23,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use simdutf8::basic::from_utf8;
 use souk_core::Clock;
 use souk_core::freshness::is_relaxed;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
@@ -289,8 +290,8 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
     serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
 }
 
-/// The text, of so many units of UTF-16, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
-fn to_text(text: &JsString, length: usize) -> Result<String, SqlError> {
+/// The text, of so many units of UTF-16, in UTF-8, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
+fn to_utf8(text: &JsString, length: usize) -> Result<Vec<u8>, SqlError> {
     // Enough for most of what is not ASCII alone; a unit of UTF-16 is at most three bytes of UTF-8.
     let mut bytes = vec![0; length.saturating_add(length / 8)];
     let written = encode(text, &mut bytes).or_else(|| {
@@ -299,15 +300,16 @@ fn to_text(text: &JsString, length: usize) -> Result<String, SqlError> {
     });
     let written = written.ok_or_else(|| SqlError::Failed("D1 answered no text".into()))?;
     bytes.truncate(written as usize);
-    String::from_utf8(bytes).map_err(|e| SqlError::Failed(e.to_string()))
+    Ok(bytes)
 }
 
 /// The rows, and whether there are more.
 fn unpack(packed: &JsString) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
     let length = packed.length() as usize;
-    let text = to_text(packed, length)?;
+    let bytes = to_utf8(packed, length)?;
+    let text = from_utf8(&bytes).map_err(|e| SqlError::Failed(e.to_string()))?;
     let is_ascii = text.len() == length;
-    read_packed(&text, is_ascii).ok_or_else(|| SqlError::Failed("D1 answered something else than rows".into()))
+    read_packed(text, is_ascii).ok_or_else(|| SqlError::Failed("D1 answered something else than rows".into()))
 }
 
 fn read_packed(packed: &str, is_ascii: bool) -> Option<(Vec<Vec<Value>>, bool)> {

@@ -142,7 +142,9 @@ fn place(response: &http::Response<Bytes>, values: &mut String) -> usize {
     if let Some(place) = known {
         return place;
     }
-    let own_or_common = |name: &HeaderName, value: &HeaderValue| (!is_own(name)).then(|| value.clone());
+    // A copy: the value may be a part of a request's head, credentials and all, which is not to be kept with it.
+    let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+    let own_or_common = |name: &HeaderName, value: &HeaderValue| (!is_own(name)).then(|| copy(value)).flatten();
     let like = Kept {
         status,
         headers: headers()

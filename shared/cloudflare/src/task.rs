@@ -61,7 +61,7 @@ fn run_after(first: impl FnOnce()) {
     }
     first();
     while let Some(task) = READY.with_borrow_mut(VecDeque::pop_front) {
-        // It may have been woken twice.
+        // It may have been woken again before it was done.
         if let Some(mut rest) = task.0.take() {
             let waker = Waker::from(task.clone());
             if rest.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
@@ -85,19 +85,18 @@ impl Future for Waiting {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        CALLS.with_borrow_mut(|calls| match calls.remove(&self.0) {
+        let under_way = Call::UnderWay(context.waker().clone());
+        // What was there is let go only when the calls are not borrowed any more: a waker may be the last to keep a task that
+        // waits for another call.
+        match CALLS.with_borrow_mut(|calls| calls.insert(self.0, under_way)) {
             Some(Call::Ended(outcome)) => Poll::Ready(outcome),
-            _ => {
-                calls.insert(self.0, Call::UnderWay(context.waker().clone()));
-                Poll::Pending
-            }
-        })
+            _ => Poll::Pending,
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // What was there is let go only when the calls are not borrowed any more: it may be the last to keep a task that waits for another.
         let _given_up = CALLS.with_borrow_mut(|calls| calls.remove(&self.0));
     }
 }
@@ -108,7 +107,7 @@ pub(crate) async fn outcome(begun: Result<u32, JsValue>) -> Outcome {
     Waiting(begun?).await
 }
 
-/// Ends a call, and runs what waited for it. A call that nobody knows has been given up, or is of an instance before this one.
+/// Ends a call, and runs what waited for it. A call that nobody knows has ended before or been given up, or is of an instance before this one.
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
 pub fn settle(call: u32, value: JsValue, is_done: bool) {
     let outcome = if is_done { Ok(value) } else { Err(value) };

@@ -13,7 +13,7 @@ thread_local! {
     static RELAXED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the reads of this moment may be relaxed. Adapters ask as soon as they are called.
+/// Whether the reads of this moment may be relaxed. Adapters ask when a read is first polled.
 #[must_use]
 pub fn is_relaxed() -> bool {
     RELAXED.get()

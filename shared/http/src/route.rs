@@ -288,7 +288,7 @@ impl Route {
     }
 
     /// The answer of the handler, behind its policy.
-    pub(crate) async fn answer(&self, mut parts: Parts, credential: bool, platform: &Arc<Platform>) -> Response {
+    pub(crate) async fn run(&self, mut parts: Parts, credential: bool, platform: &Arc<Platform>) -> Response {
         let policy = self.policy;
         let wanted = parts.extensions.remove::<Wanted>();
         let is_public = matches!(policy.cache, Cache::Public { .. });

@@ -27,12 +27,16 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// If two of them have patterns that stand in each other's way, so that no host starts with such rows.
+    /// If two of them have a path and a method in common, or patterns that stand in each other's way: no host starts then.
     #[expect(clippy::panic, reason = "a mistake in the program, which the first start shows")]
     pub(crate) fn new(routes: impl IntoIterator<Item = Route>) -> Self {
-        let mut rows = BTreeMap::<_, Vec<_>>::new();
+        let mut rows = BTreeMap::<_, Vec<Route>>::new();
         for route in routes {
-            rows.entry(route.path).or_default().push(route);
+            let others = rows.entry(route.path).or_default();
+            if others.iter().any(|other| other.method == route.method) {
+                panic!("{} {} is there twice", route.method, route.path);
+            }
+            others.push(route);
         }
         let mut paths = matchit::Router::new();
         for (path, rows) in rows {
@@ -62,9 +66,9 @@ impl Router {
         };
         let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_owned()).collect();
         if !values.is_empty() {
-            parts.extensions.insert(Values(values));
+            parts.extensions.insert(PathValues(values));
         }
-        (row.answer(parts, credential, platform).await, Some(row.policy))
+        (row.run(parts, credential, platform).await, Some(row.policy))
     }
 }
 
@@ -87,15 +91,15 @@ fn not_allowed(rows: &[Route]) -> Response {
 
 /// What stands in a request's path for the braces of its pattern, as it was sent.
 #[derive(Clone)]
-struct Values(Vec<String>);
+struct PathValues(Vec<String>);
 
-/// What stands in the path for the braces of its pattern: a text, or two.
+/// What stands in the path for the braces of its pattern: a text, or two. A handler takes it once.
 #[derive(Clone, Debug)]
 pub struct Path<T>(pub T);
 
 /// Exactly so many of them.
-fn values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
-    let sent = parts.extensions.remove::<Values>().map(|values| values.0);
+fn path_values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
+    let sent = parts.extensions.remove::<PathValues>().map(|values| values.0);
     let decode = |text: String| match percent_decode_str(&text).decode_utf8()? {
         Cow::Borrowed(_) => Ok::<_, Utf8Error>(text),
         Cow::Owned(decoded) => Ok(decoded),
@@ -109,7 +113,7 @@ fn values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
 impl<S: Sync> FromRequestParts<S> for Path<String> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let [value] = values(parts)?;
+        let [value] = path_values(parts)?;
         Ok(Self(value))
     }
 }
@@ -117,7 +121,7 @@ impl<S: Sync> FromRequestParts<S> for Path<String> {
 impl<S: Sync> FromRequestParts<S> for Path<(String, String)> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let [first, second] = values(parts)?;
+        let [first, second] = path_values(parts)?;
         Ok(Self((first, second)))
     }
 }

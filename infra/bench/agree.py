@@ -53,7 +53,8 @@ def main():
         cursor = "&cursor=" + urllib.parse.quote(page["next_cursor"])
     # Each product's last two edits: when each was sent and answered, and the word that it gave the title.
     edits, lock, counts, wrong = {}, threading.Lock(), {"edits": 0, "searches": 0, "failed": 0}, []
-    words = [f"zq{n}x" for n in range(WORDS)]
+    # Three letters of a word differ from every other's: a search that finds nothing is mended by one letter, and must not find another word.
+    words = [f"q{chr(ord('a') + n) * 3}x" for n in range(WORDS)]
     end = time.time() + options.seconds
 
     def edit(own):
@@ -81,7 +82,7 @@ def main():
                 counts["searches"] += 1
                 for product, (*_, (_, answered, last)) in edits.items():
                     if answered < asked - options.lag and (last == word) != (product in found):
-                        wrong.append((word, product, round(asked - answered, 1)))
+                        wrong.append((product, "lacks" if last == word else "still has", word, round(asked - answered, 1)))
             time.sleep(0.05)
 
     # No product has two editors, so that it is known which edit is the last.
@@ -95,8 +96,8 @@ def main():
     for thread in threads:
         thread.join()
     print(", ".join(f"{count} {name}" for name, count in counts.items()), f"{len(wrong)} wrong", sep=", ")
-    for word, product, age in wrong[:10]:
-        print(f"{product}: {word} is {age} s old", file=sys.stderr)
+    for product, how, word, age in wrong[:10]:
+        print(f"{product} {how} {word}, {age} s after its last edit", file=sys.stderr)
     sys.exit(bool(wrong) or counts["failed"] > 0)
 
 

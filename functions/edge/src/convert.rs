@@ -162,10 +162,11 @@ fn place(response: &http::Response<Bytes>, values: &mut String) -> usize {
         if kept.len() == MAX_KEPT {
             kept.clear();
         }
-        kept.push(like);
-        kept.len() - 1
+        kept.len()
     });
+    // JavaScript first: were it to throw, a place on the list without a response behind it would fail every request that finds it.
     keep(place, status, &common);
+    KEPT.with_borrow_mut(|kept| kept.push(like));
     place
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
 
 /// Copies of documents. To have none costs nothing but the way to the documents.
 fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
-    match souk_local::open_values(path, clock) {
+    match sound(path).and_then(|()| souk_local::open_values(path, clock)) {
         Ok(values) => Some(Arc::new(values)),
         Err(why) => {
             eprintln!("there are no copies of documents: {why}");
@@ -66,13 +66,22 @@ fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
 
 /// The search index. One that cannot be opened, for want of permissions say, costs search alone.
 fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
-    match souk_local::open_search(path, clock) {
+    match sound(path).and_then(|()| souk_local::open_search(path, clock)) {
         Ok(index) => Arc::new(index),
         Err(why) => {
             eprintln!("search is off: {why}");
             Arc::new(NoSearch(Some(why)))
         }
     }
+}
+
+/// Sets a file aside that is damaged.
+fn sound(path: &Path) -> Result<(), String> {
+    if souk_local::set_damaged_aside(path)? {
+        let path = path.display();
+        eprintln!("{path} was damaged and is now {path}.damaged; a server that runs on it must be started anew");
+    }
+    Ok(())
 }
 
 /// What has happened to a product that was written here and not by a request, at `version`; `before` is its status

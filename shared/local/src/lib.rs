@@ -29,26 +29,24 @@ pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteDocuments, Strin
 /// The `KeyValue` port over an SQLite file.
 pub type SqliteKeyValue = SqlKeyValue<SqliteDriver>;
 
-/// Opens, creates or migrates the database of values at `path`. One that is damaged is set aside, as `….damaged`: copies can be
-/// made anew.
+/// Opens, creates or migrates the database of values at `path`.
 pub fn open_values(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteKeyValue, String> {
-    set_damaged_aside(path)?;
     Ok(SqlKeyValue::new(SqliteDriver::open(path, VALUE_MIGRATIONS)?, clock))
 }
 
 /// The `Search` port over an SQLite file.
 pub type SqliteSearch = SqlSearch<SqliteDriver>;
 
-/// Opens, creates or migrates the search index at `path`. One that is damaged is set aside likewise.
+/// Opens, creates or migrates the search index at `path`.
 pub fn open_search(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteSearch, String> {
-    set_damaged_aside(path)?;
     Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
 }
 
-/// Makes room for a new file in the place of a damaged one.
-fn set_damaged_aside(path: &Path) -> Result<(), String> {
+/// Makes room for a new file in the place of a damaged one, which is `….damaged` from then on, and says whether it has. For values
+/// and the search index, which can be made anew.
+pub fn set_damaged_aside(path: &Path) -> Result<bool, String> {
     if !sqlite::is_damaged(path) {
-        return Ok(());
+        return Ok(false);
     }
     let file = |end: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -64,7 +62,7 @@ fn set_damaged_aside(path: &Path) -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -78,6 +76,8 @@ mod tests {
         let opened = |name: &str| {
             let path = folder.join(name);
             let (values, search) = (path.with_extension("values"), path.with_extension("search"));
+            set_damaged_aside(&values).unwrap();
+            set_damaged_aside(&search).unwrap();
             open_values(&values, Arc::new(SystemClock)).unwrap();
             open_search(&search, Arc::new(SystemClock)).unwrap();
             [values, search]

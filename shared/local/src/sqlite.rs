@@ -17,8 +17,14 @@
 //!
 //! At rest the writing thread moves the log itself: with an empty log a read need not look for each page in it first, and
 //! takes pages from the mapped file without a copy.
+//!
+//! **A file that is removed** under its driver, or that another has taken the place of, would take writes that nobody finds
+//! again after the next start. The writing thread looks before each commit and at rest; from then on every call fails.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -44,13 +50,54 @@ type Reply = oneshot::Sender<Result<(), SqlError>>;
 
 /// A database file.
 pub struct SqliteDriver {
-    path: PathBuf,
+    place: Arc<Place>,
     /// Outlives the connections, which `drop` closes.
     index: WalIndex,
     readers: Readers,
     /// `None` when it is closing.
     writer: Option<SyncSender<(Vec<Statement>, Reply)>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where the file is, as long as it is there.
+struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+    is_left: AtomicBool,
+}
+
+impl Place {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: (file.dev(), file.ino()),
+            is_left: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks whether the file is still there.
+    fn look(&self) {
+        let is_left = match std::fs::metadata(&self.path) {
+            Ok(file) => (file.dev(), file.ino()) != self.file,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_left {
+            self.is_left.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What was seen when it was last looked.
+    fn is_there(&self) -> Result<(), SqlError> {
+        if self.is_left.load(Ordering::Relaxed) {
+            let path = self.path.display();
+            return Err(SqlError::Failed(format!(
+                "{path} was removed or replaced since it was opened: start anew"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// The idle ones.
@@ -108,15 +155,16 @@ impl SqliteDriver {
         configure(&connection).map_err(failed)?;
         migrate(&mut connection, migrations).map_err(failed)?;
         let index = WalIndex::open(path).map_err(|e| format!("{}-shm: {e}", path.display()))?;
+        let place = Arc::new(Place::of(path).map_err(|e| format!("{}: {e}", path.display()))?);
         let (writer, waiting) = sync_channel(WAITING);
         let readers = Readers::default();
-        let idle = readers.clone();
+        let (idle, at) = (readers.clone(), place.clone());
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || write_all(&connection, &waiting, &idle))
+            .spawn(move || write_all(&connection, &at, &waiting, &idle))
             .map_err(|e| e.to_string())?;
         Ok(Self {
-            path: path.to_owned(),
+            place,
             index,
             readers,
             writer: Some(writer),
@@ -129,7 +177,7 @@ impl SqliteDriver {
             return Ok(reader);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(&self.place.path, flags)?;
         configure(&connection)?;
         Ok(Reader {
             connection,
@@ -138,13 +186,17 @@ impl SqliteDriver {
         })
     }
 
-    fn rows(&self, statement: &Statement, limit: usize) -> rusqlite::Result<(Vec<Vec<Value>>, bool)> {
-        let mut reader = self.reader()?;
-        // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
-        reader.go_on(self.index.header())?;
-        let found = rows(&reader.connection, statement, limit)?;
-        lock(&self.readers).push(reader);
-        Ok(found)
+    fn rows(&self, statement: &Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+        self.place.is_there()?;
+        let read = || {
+            let mut reader = self.reader()?;
+            // Read before the transaction begins: at worst it sees more than this says, and is renewed for nothing.
+            reader.go_on(self.index.header())?;
+            let found = rows(&reader.connection, statement, limit)?;
+            lock(&self.readers).push(reader);
+            Ok(found)
+        };
+        read().map_err(failed)
     }
 }
 
@@ -154,11 +206,11 @@ fn lock(readers: &Readers) -> MutexGuard<'_, Vec<Reader>> {
 
 impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        self.rows(&statement, usize::MAX).map(|(rows, _)| rows).map_err(failed)
+        self.rows(&statement, usize::MAX).map(|(rows, _)| rows)
     }
 
     async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
-        self.rows(&statement, limit).map_err(failed)
+        self.rows(&statement, limit)
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
@@ -252,13 +304,14 @@ pub(crate) fn rows(
 }
 
 /// The writer's life: until every driver that could send to it is gone.
-fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)>, idle: &Readers) {
+fn write_all(connection: &Connection, place: &Place, waiting: &Receiver<(Vec<Statement>, Reply)>, idle: &Readers) {
     // One that fails to end its transaction is of no more use.
     let end_idle = || lock(idle).retain_mut(|reader| reader.end().is_ok());
     loop {
         let first = match waiting.recv_timeout(REST) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
+                place.look();
                 end_idle();
                 // It waits for nobody: what a reader still needs stays until the next rest.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
@@ -269,11 +322,15 @@ fn write_all(connection: &Connection, waiting: &Receiver<(Vec<Statement>, Reply)
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(GROUP - 1));
         let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let results = commit_group(connection, &batches).unwrap_or_else(|error| {
-            // Nothing of the group happened. A rollback fails only where SQLite has rolled back by itself.
-            let _ = connection.execute_batch("ROLLBACK");
-            vec![Err(failed(error)); batches.len()]
-        });
+        place.look();
+        let results = match place.is_there() {
+            Ok(()) => commit_group(connection, &batches).unwrap_or_else(|error| {
+                // Nothing of the group happened. A rollback fails only where SQLite has rolled back by itself.
+                let _ = connection.execute_batch("ROLLBACK");
+                vec![Err(failed(error)); batches.len()]
+            }),
+            Err(error) => vec![Err(error); batches.len()],
+        };
         end_idle();
         for (reply, result) in replies.into_iter().zip(results) {
             // Whoever asked may be gone; what was written stays written.
@@ -351,8 +408,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_locks_on_the_index_are_kept() {
-        use std::os::unix::fs::MetadataExt as _;
-
         let dir = std::env::temp_dir().join(format!("souk-locks-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let driver = SqliteDriver::open(&dir.join("t.db"), TABLE).unwrap();
@@ -363,6 +418,29 @@ mod tests {
             assert!(locks.contains(&format!(":{inode} 128 128")), "{locks}");
         }
         drop(driver);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_to_a_file_that_is_gone() {
+        let dir = std::env::temp_dir().join(format!("souk-gone-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("t.db");
+        let statement = || Statement::new("INSERT INTO t VALUES (1)", Vec::new());
+        let removed = SqliteDriver::open(&path, TABLE).unwrap();
+        add(&removed).await;
+        for part in ["t.db", "t.db-wal", "t.db-shm"] {
+            std::fs::remove_file(dir.join(part)).unwrap();
+        }
+        // Another has come in its place.
+        let other = SqliteDriver::open(&path, TABLE).unwrap();
+        assert!(matches!(removed.write(vec![statement()]).await, Err(SqlError::Failed(why)) if why.contains("t.db")));
+        let read = removed.read(Statement::new("SELECT n FROM t", Vec::new())).await;
+        assert!(matches!(read, Err(SqlError::Failed(_))));
+        drop(removed);
+        add(&other).await;
+        assert_eq!(count(&other).await, 1);
+        drop(other);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::Timestamp;
 use souk_core::documents::get_one;
 use souk_core::kind::PRODUCT;
-use souk_http::{Answer, Json, Member, Params, Problem, State};
+use souk_http::{Answer, Json, Member, Once, Params, Problem, State};
 
 use crate::Memory;
 use crate::usage::{self, Asked, RANGES, Tally};
@@ -42,13 +42,17 @@ fn is_product<C>(id: &str, _: &C) -> garde::Result {
 pub(crate) async fn click(
     memory: Arc<Memory>,
     platform: State,
+    once: Once,
     Json(click): Json<NewClick>,
 ) -> Result<Answer, Problem> {
     let Some(day) = usage::day_of(&click.query_id, platform.now()) else {
         return Err(Problem::invalid().field("query_id", "is none that a search gave today or yesterday"));
     };
-    memory.usage.clicked(&platform, day, &click.query_id);
-    Ok(Answer::no_content())
+    let answer = once.commit(Vec::new(), Vec::new(), Answer::no_content()).await?;
+    if !answer.is_replayed() {
+        memory.usage.clicked(&platform, day, &click.query_id);
+    }
+    Ok(answer)
 }
 
 /// What people looked for on a day.

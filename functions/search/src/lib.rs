@@ -206,7 +206,7 @@ fn public(memory: &Arc<Memory>) -> [Route; 3] {
             Method::POST,
             "/v1/search/clicks",
             Access::Public,
-            move |state, click| analytics::click(clicking.clone(), state, click),
+            move |state, once, click| analytics::click(clicking.clone(), state, once, click),
         )
         .about(
             "Say that I look at something that was found",

@@ -87,6 +87,12 @@ impl Answer {
         Self::new(StatusCode::NO_CONTENT, "", Bytes::new())
     }
 
+    /// Whether it was given before, to an earlier request with the same `Idempotency-Key`.
+    #[must_use]
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
+    }
+
     /// Turns it into a 201 whose `Location` is this path.
     #[must_use]
     pub fn created(mut self, location: String) -> Self {

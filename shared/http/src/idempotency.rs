@@ -160,6 +160,9 @@ impl Once {
                 stale: Vec::new(),
             });
         }
+        if changes.is_empty() && events.is_empty() && messages.is_empty() {
+            return Ok(answer);
+        }
         match self.platform.commit(changes, events, messages).await {
             Ok(()) => Ok(answer),
             Err(StoreError::Conflict(step)) => match self.replay().await.map_err(CommitError::Problem)? {

@@ -153,10 +153,14 @@ async fn what_people_look_for_is_counted() {
     finds(&anyone, &format!("q={there}"), &[&product]).await;
     let page = anyone.get(&format!("/v1/search?q={there}")).await.expect(200);
     let click = |query_id: &str| json!({ "query_id": query_id, "product": product["id"] });
-    anyone
-        .post("/v1/search/clicks", click(page.text("query_id")))
-        .await
-        .expect(204);
+    // The second one is the first one, sent again.
+    let key = word();
+    for _ in 0..2 {
+        let click = anyone
+            .call(reqwest::Method::POST, "/v1/search/clicks")
+            .json(&click(page.text("query_id")));
+        click.header("idempotency-key", &key).await.expect(204);
+    }
     anyone
         .post("/v1/search/clicks", click("none"))
         .await

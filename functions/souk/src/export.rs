@@ -12,7 +12,7 @@ use souk_catalog::status::Status;
 use souk_core::documents::{MAX_LIMIT, get_one};
 use souk_core::kind::{CATEGORY, VENDOR};
 use souk_core::{Kind, Query};
-use souk_http::{Platform, Problem};
+use souk_http::{Platform, Problem, check};
 
 use crate::data;
 use crate::import::{Line, explain};
@@ -91,15 +91,75 @@ async fn name(
     #[derive(Deserialize)]
     struct Named {
         slug: String,
+        name: String,
     }
     if let Some(name) = names.get(id) {
         return Ok(name.clone());
     }
     let document = get_one(&*platform.documents, kind.key(id)).await?;
-    // The slug makes itself again; a name may not.
-    let name = document.map_or(Ok(id.to_owned()), |document| {
-        document.parse::<Named>().map(|named| named.slug)
-    })?;
+    let name = match document.map(|document| document.parse::<Named>()).transpose()? {
+        // Whoever imports it finds or makes the same slug by it.
+        Some(named) if check::slugify(&named.name, "") == named.slug => named.name,
+        // It was renamed. The slug makes itself again.
+        Some(named) => named.slug,
+        None => id.to_owned(),
+    };
     names.insert(id.to_owned(), name.clone());
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use souk_core::kind::PRODUCT;
+
+    use super::*;
+    use crate::data::Market;
+    use crate::import::import;
+
+    const LINES: &str = r#"{"slug":"oil-lamp","title":"Oil lamp","category":"灯具","vendor":"Zinc & Co","price_minor":1,"currency":"EUR","status":"draft"}"#;
+
+    async fn exported(market: &Market, path: &Path) -> String {
+        export(&market.platform, Some(path)).await.unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    async fn product(market: &Market) -> Product {
+        #[derive(Deserialize)]
+        struct Claim {
+            id: String,
+        }
+        let store = &*market.platform.documents;
+        let claim = get_one(store, PRODUCT.name_key("oil-lamp")).await.unwrap().unwrap();
+        let id = claim.parse::<Claim>().unwrap().id;
+        get_one(store, PRODUCT.key(&id))
+            .await
+            .unwrap()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_exported_is_imported_with_its_names() {
+        let folder = std::env::temp_dir().join(format!("souk-export-{}", std::process::id()));
+        let [one, other] = ["one", "other"].map(|name| data::open(&folder.join(name)).unwrap());
+        let [lines, first, second] = ["lines", "first", "second"].map(|name| folder.join(name));
+        std::fs::write(&lines, LINES).unwrap();
+        import(&one.platform, &lines).await.unwrap();
+        let text = exported(&one, &first).await;
+        assert!(text.contains("灯具") && text.contains("Zinc & Co"), "{text}");
+        import(&other.platform, &first).await.unwrap();
+        assert_eq!(exported(&other, &second).await, text);
+        // A draft is published when it is imported as such.
+        let draft = product(&one).await;
+        std::fs::write(&lines, LINES.replace("draft", "published")).unwrap();
+        import(&one.platform, &lines).await.unwrap();
+        let published = product(&one).await;
+        assert_eq!(
+            (draft.published_at, published.published_at),
+            (None, Some(published.updated_at))
+        );
+        drop((one, other));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

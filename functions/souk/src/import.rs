@@ -47,9 +47,9 @@ pub(crate) struct Line {
     pub(crate) title: String,
     #[serde(default)]
     pub(crate) description: String,
-    /// The name of the category.
+    /// The name of the category, or its slug.
     pub(crate) category: String,
-    /// The name of the vendor.
+    /// The name of the vendor, or its slug.
     #[serde(default)]
     pub(crate) vendor: Option<String>,
     #[serde(default)]
@@ -204,7 +204,8 @@ fn parse(bytes: &[u8]) -> Result<Line, String> {
     if text.trim().is_empty() {
         return Err(String::new());
     }
-    serde_json::from_str(text).map_err(|e| e.to_string())
+    // The text is one line of many, of which it says the first.
+    serde_json::from_str(text).map_err(|e| e.to_string().replace(" at line 1 column ", " at column "))
 }
 
 /// The attributes that the lines of each category have, by the category's slug.
@@ -280,7 +281,13 @@ impl Importer<'_> {
         };
         new.validate().map_err(|report| {
             report.iter().fold(Problem::invalid(), |problem, (path, error)| {
-                problem.field(path.to_string(), error.message())
+                // As the line has it.
+                let field = match path.to_string().as_str() {
+                    "price.amount" => "price_minor".to_owned(),
+                    "price.currency" => "currency".to_owned(),
+                    other => other.to_owned(),
+                };
+                problem.field(field, error.message())
             })
         })?;
         new.category = self.named(CATEGORY, &new.category, &line.category).await?;
@@ -434,7 +441,7 @@ impl Importer<'_> {
                     let fresh = if old.status == status {
                         fresh
                     } else {
-                        fresh.moved(status, old.updated_at)
+                        fresh.moved(status, now)
                     };
                     if fresh == old {
                         return Ok(Outcome::Same);

@@ -70,7 +70,8 @@ enum Command {
     },
     /// Add products from a file of one JSON object per line; run it twice and nothing changes
     Import {
-        /// Lines with sku, title, description, category, vendor, tags, url, price_minor, currency
+        /// Lines with title, category, price_minor, currency, and whichever of sku, slug, description, vendor, tags, url,
+        /// condition, cover, gallery, attributes, location, status
         file: PathBuf,
         #[command(flatten)]
         data: Data,

@@ -334,12 +334,13 @@ const familyMember = (parameter, text) => {
 function field(parameter, value) {
   const s = flat(parameter.schema ?? {});
   const options = s.type === "boolean" ? [true, false] : s.enum;
-  const assumed = parameter.required && parameter.in !== "path" ? s.default : undefined;
-  const given = parameter.example ?? s.example ?? assumed;
+  const example = parameter.example ?? s.example;
+  // What may be left out is: an example of it is only shown.
+  const given = parameter.required && parameter.in !== "path" ? example ?? s.default : undefined;
   const option = (value) => el("option", { selected: value === given }, String(value));
   return options ? el("select", {}, el("option", { value: "" }, "—"), options.map(option))
-    : el("input", { value: value ?? (parameter.in === "path" ? "" : given), autocomplete: "off", spellcheck: "false",
-      placeholder: isFamily(parameter) ? "name=value" : String(s.default ?? typeName({ ...s, nullable: false })) });
+    : el("input", { value: value ?? given ?? "", autocomplete: "off", spellcheck: "false",
+      placeholder: isFamily(parameter) ? "name=value" : String(s.default ?? example ?? typeName({ ...s, nullable: false })) });
 }
 
 /** Puts a value into an input unless the reader wrote something else there. */

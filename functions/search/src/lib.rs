@@ -34,7 +34,7 @@ use souk_http::work::tracked::Tracked;
 use souk_http::work::{Job, Subscription};
 use souk_http::{Access, Function, Param, Problem, Route, Schema};
 
-pub use rebuild::{Rebuilt, ensure, rebuild};
+pub use rebuild::{Rebuilt, ensure, rebuild, request};
 
 /// Which events its jobs want.
 pub const SUBSCRIPTIONS: &[Subscription] = &[

@@ -162,10 +162,15 @@ pub async fn ensure(platform: &Platform) -> Result<bool, JobError> {
     if some.items.is_empty() && some.next.is_none() {
         return Ok(false);
     }
+    request(platform).await?;
+    Ok(true)
+}
+
+/// Leaves a message for a rebuild.
+pub async fn request(platform: &Platform) -> Result<(), JobError> {
     let body = serde_json::to_value(Part::default()).map_err(|e| JobError::Fatal(e.to_string()))?;
     let message = platform.message(JOB, Lane::Default, body, None);
-    platform.commit(Vec::new(), Vec::new(), vec![message]).await?;
-    Ok(true)
+    Ok(platform.commit(Vec::new(), Vec::new(), vec![message]).await?)
 }
 
 /// The schedule: [`ensure`], unless somebody is at it.

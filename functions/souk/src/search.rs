@@ -25,7 +25,14 @@ pub(crate) async fn run(platform: &Platform, action: Action) -> Result<String, S
                 bar.set_length(known.max(done));
                 bar.set_position(done);
             });
-            let rebuilt = rebuilt.await;
+            let rebuilt = tokio::select! {
+                rebuilt = rebuilt => rebuilt,
+                // What is half done would be kept up to date for nothing until the next rebuild.
+                _ = tokio::signal::ctrl_c() => {
+                    souk_search::request(platform).await.map_err(|e| e.to_string())?;
+                    Err("interrupted; a server does it anew".into())
+                }
+            };
             bar.finish_and_clear();
             match rebuilt? {
                 Rebuilt::Done(products) => Ok(format!("{products} products are in the search index")),

@@ -84,7 +84,7 @@ pub(crate) struct NewSearchSettings {
     #[garde(dive, custom(some_weight))]
     #[serde(default)]
     weights: Weights,
-    /// Groups of single words that stand for each other.
+    /// Groups of 2 to 10 single words that stand for each other.
     #[garde(custom(groups))]
     #[serde(default)]
     #[schema(max_items = 200, example = json!([["sofa", "couch"]]))]

@@ -145,10 +145,11 @@ pub(crate) fn day_of(id: &str, now: Timestamp) -> Option<String> {
         .find(|day| day.chars().filter(char::is_ascii_digit).eq(date.chars()))
 }
 
-/// What was typed, as others may see it.
+/// What was typed, as others may see it: on one line, and without signs that cannot be seen or turn others around.
 fn tidy(text: &str) -> String {
+    let is_unseen = |c: char| matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
+        .split(|c: char| c.is_whitespace() || c.is_control() || is_unseen(c))
         .filter(|w| !w.is_empty())
         .collect();
     let mut tidy = String::new();
@@ -336,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_others_may_see_is_tidy() {
-        assert_eq!(tidy("  Crème\n\u{0}BRÛLÉE "), "crème brûlée");
+        assert_eq!(tidy("  Crème\n\u{0}\u{202e}BRÛLÉE "), "crème brûlée");
         assert!(tidy(&"é".repeat(99)).len() <= MAX_TEXT);
     }
 

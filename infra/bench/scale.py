@@ -85,9 +85,10 @@ def main():
         markets = []
         for size in (options.small, options.large):
             settings = argparse.Namespace(
-                products=size, souk=options.souk, scenarios=[], souk_get=None, souk_list=None, souk_search=None
+                products=size, souk=options.souk, worker=False, scenarios=[], souk_get=None, souk_list=None, souk_search=None
             )
-            markets.append(Market(stack.enter_context(compare.souk(settings)), size))
+            place = stack.enter_context(compare.market(settings))
+            markets.append(Market(stack.enter_context(compare.souk(settings, place)), size))
         for read in options.reads:
             runs = {market: [] for market in markets}
             for market in markets:

@@ -147,7 +147,7 @@ pub(crate) fn day_of(id: &str, now: Timestamp) -> Option<String> {
 
 /// What was typed, as others may see it: on one line, and without signs that cannot be seen or turn others around.
 fn tidy(text: &str) -> String {
-    let is_unseen = |c: char| matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let is_unseen = |c: char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control() || is_unseen(c))
         .filter(|w| !w.is_empty())

@@ -437,8 +437,10 @@ mod tests {
         assert!(matches!(removed.write(vec![statement()]).await, Err(SqlError::Failed(why)) if why.contains("t.db")));
         let read = removed.read(Statement::new("SELECT n FROM t", Vec::new())).await;
         assert!(matches!(read, Err(SqlError::Failed(_))));
-        drop(removed);
         add(&other).await;
+        // Nor does the old one take the log of the new one away when it closes.
+        drop(removed);
+        assert!(dir.join("t.db-wal").exists());
         assert_eq!(count(&other).await, 1);
         drop(other);
         std::fs::remove_dir_all(&dir).unwrap();

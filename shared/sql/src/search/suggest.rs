@@ -6,8 +6,8 @@
 //! may have been.
 //!
 //! A text is there as long as a product has it, which is counted; one that only was searched for is suggested after
-//! a few uses, so that nobody reads what was typed by chance, and fades with the rebuilds. Nobody is told apart: who types a text again and
-//! again has it suggested.
+//! a few uses, so that nobody reads what was typed by chance, and fades with the rebuilds. Nobody is told apart: who types
+//! a text again and again has it suggested.
 
 use std::collections::HashSet;
 

@@ -15,7 +15,8 @@ use souk_core::{Kind, Query};
 use souk_http::{Platform, Problem, check};
 
 use crate::data;
-use crate::import::{Line, explain};
+use crate::import::explain;
+use crate::line::Line;
 
 /// Writes every product to `path` or the standard output; says how many.
 pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u64, String> {
@@ -110,7 +111,7 @@ async fn name(
 
 #[cfg(test)]
 mod tests {
-    use souk_core::kind::PRODUCT;
+    use souk_core::kind::{PRODUCT, resolve};
 
     use super::*;
     use crate::data::Market;
@@ -124,13 +125,12 @@ mod tests {
     }
 
     async fn product(market: &Market) -> Product {
-        #[derive(Deserialize)]
-        struct Claim {
-            id: String,
-        }
         let store = &*market.platform.documents;
-        let claim = get_one(store, PRODUCT.name_key("oil-lamp")).await.unwrap().unwrap();
-        let id = claim.parse::<Claim>().unwrap().id;
+        let id = resolve(store, &[(PRODUCT, "oil-lamp")])
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
         get_one(store, PRODUCT.key(&id))
             .await
             .unwrap()

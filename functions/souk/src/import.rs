@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 use garde::Validate as _;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use souk_catalog::category::{Attribute, AttributeType, Category};
-use souk_catalog::product::{ItemCondition, Location, NewProduct, Origin, Product, sku_key};
+use souk_catalog::product::{NewProduct, Origin, Product, sku_key};
 use souk_catalog::routes::{creation, unique_slug};
 use souk_catalog::status::Status;
 use souk_core::documents::get_one;
@@ -25,6 +25,7 @@ use souk_http::{Platform, Problem, check};
 use souk_vendors::Vendor;
 
 use crate::data;
+use crate::line::{Line, parse};
 
 /// How many lines are written at once.
 const AT_ONCE: usize = 64;
@@ -34,47 +35,6 @@ const ATTEMPTS: usize = 5;
 const IMPORTER: &str = "importer";
 /// Where it is kept which product a line without SKU and slug is.
 const IMPORTED: &str = "imported";
-
-/// One line. All but the first few may be left out.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Line {
-    #[serde(default)]
-    pub(crate) sku: Option<String>,
-    /// Of a product that is there; a new one gets it if it is free.
-    #[serde(default)]
-    pub(crate) slug: Option<String>,
-    pub(crate) title: String,
-    #[serde(default)]
-    pub(crate) description: String,
-    /// The name of the category, or its slug.
-    pub(crate) category: String,
-    /// The name of the vendor, or its slug.
-    #[serde(default)]
-    pub(crate) vendor: Option<String>,
-    #[serde(default)]
-    pub(crate) tags: Vec<String>,
-    #[serde(default)]
-    pub(crate) url: Option<String>,
-    pub(crate) price_minor: i64,
-    pub(crate) currency: String,
-    #[serde(default)]
-    pub(crate) condition: ItemCondition,
-    #[serde(default)]
-    pub(crate) cover: Option<String>,
-    #[serde(default)]
-    pub(crate) gallery: Vec<String>,
-    #[serde(default)]
-    pub(crate) attributes: Map<String, Value>,
-    #[serde(default)]
-    pub(crate) location: Option<Location>,
-    #[serde(default = "published")]
-    pub(crate) status: Status,
-}
-
-fn published() -> Status {
-    Status::Published
-}
 
 /// What an import did.
 #[derive(Debug, Default)]
@@ -196,16 +156,6 @@ pub(crate) async fn import(platform: &Platform, path: &Path) -> Result<Report, S
     bar.finish_and_clear();
     report.bad.sort();
     Ok(report)
-}
-
-/// A line, or what is wrong with it; nothing is wrong with an empty one, and there is nothing in it.
-fn parse(bytes: &[u8]) -> Result<Line, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("is not UTF-8: {e}"))?;
-    if text.trim().is_empty() {
-        return Err(String::new());
-    }
-    // The text is one line of many, of which it says the first.
-    serde_json::from_str(text).map_err(|e| e.to_string().replace(" at line 1 column ", " at column "))
 }
 
 /// The attributes that the lines of each category have, by the category's slug.

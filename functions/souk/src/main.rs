@@ -4,6 +4,7 @@ mod data;
 mod export;
 mod import;
 mod jobs;
+mod line;
 mod log;
 mod market;
 mod operator;

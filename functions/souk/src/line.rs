@@ -1,0 +1,57 @@
+//! A line of NDJSON: a product, as `import` reads it and `export` writes it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use souk_catalog::product::{ItemCondition, Location};
+use souk_catalog::status::Status;
+
+/// One line. All but the first few may be left out.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    #[serde(default)]
+    pub(crate) sku: Option<String>,
+    /// Of a product that is there; a new one gets it if it is free.
+    #[serde(default)]
+    pub(crate) slug: Option<String>,
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) description: String,
+    /// The name of the category, or its slug.
+    pub(crate) category: String,
+    /// The name of the vendor, or its slug.
+    #[serde(default)]
+    pub(crate) vendor: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    pub(crate) price_minor: i64,
+    pub(crate) currency: String,
+    #[serde(default)]
+    pub(crate) condition: ItemCondition,
+    #[serde(default)]
+    pub(crate) cover: Option<String>,
+    #[serde(default)]
+    pub(crate) gallery: Vec<String>,
+    #[serde(default)]
+    pub(crate) attributes: Map<String, Value>,
+    #[serde(default)]
+    pub(crate) location: Option<Location>,
+    #[serde(default = "published")]
+    pub(crate) status: Status,
+}
+
+fn published() -> Status {
+    Status::Published
+}
+
+/// A line, or what is wrong with it; nothing is wrong with an empty one, and there is nothing in it.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Line, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("is not UTF-8: {e}"))?;
+    if text.trim().is_empty() {
+        return Err(String::new());
+    }
+    // The text is one line of many, of which it says the first.
+    serde_json::from_str(text).map_err(|e| e.to_string().replace(" at line 1 column ", " at column "))
+}

@@ -21,7 +21,7 @@ async fn make_model(clock: Arc<TestClock>) -> Made {
 
 async fn make_sqlite(clock: Arc<TestClock>) -> Made {
     let directory = tempfile::tempdir().unwrap();
-    let store = souk_local::open(&directory.path().join("souk.db"), clock).unwrap();
+    let store = souk_sqlite::open(&directory.path().join("souk.db"), clock).unwrap();
     Made::ready(store, directory)
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use souk_core::{Lane, Queue};
-use souk_local::{SqliteQueue, SystemClock};
+use souk_sqlite::{SqliteQueue, SystemClock};
 use souk_tests::contract::queue::{Made, QueueBench, Seen, act, now};
 use souk_tests::contract::queue_worker::WorkerBench;
 use souk_tests::queue_contract;

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use souk_local::SystemClock;
+use souk_sqlite::SystemClock;
 use souk_tests::search::{Made, RemoteSearch};
 use souk_tests::search_contract;
 
@@ -19,7 +19,7 @@ search_contract!(opensearch, make_opensearch);
 
 async fn make_sqlite() -> Made {
     let directory = tempfile::tempdir().unwrap();
-    let index = souk_local::open_search(&directory.path().join("search.db"), Arc::new(SystemClock)).unwrap();
+    let index = souk_sqlite::open_search(&directory.path().join("search.db"), Arc::new(SystemClock)).unwrap();
     Made::Ready(Arc::new(index), Box::new(directory))
 }
 
@@ -45,7 +45,7 @@ async fn make_s3() -> Made {
         &bucket,
         folder.path(),
         Arc::new(SystemClock),
-        Arc::new(souk_local::SystemRandom),
+        Arc::new(souk_sqlite::SystemRandom),
     );
     Made::Ready(Arc::new(index), Box::new(folder))
 }
@@ -69,7 +69,7 @@ async fn make_opensearch() -> Made {
     let made = made.send().await.unwrap();
     assert!(made.status().is_success(), "{}", made.text().await.unwrap());
     let settings = souk_aws::Settings::emulator("http://127.0.0.1:1");
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(souk_local::SystemRandom));
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(souk_sqlite::SystemRandom));
     let index = souk_aws::OpenSearch::new(&settings, &url, &NAME, clock, random).unwrap();
     Made::Ready(Arc::new(index), Box::new(()))
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 use souk_core::search::{Facet, Field, IndexChange, Listing, Near, Search, SearchQuery, Sort};
-use souk_local::{SqliteDriver, SystemClock};
 use souk_sql::{SEARCH_MIGRATIONS, SqlDriver, SqlError, SqlSearch, Statement, Value};
+use souk_sqlite::{SqliteDriver, SystemClock};
 use souk_tests::search::bench::{listing, text};
 
 /// Tables of one row, or of as many as one transaction or one rebuild has.

@@ -8,7 +8,7 @@ use souk_tests::contract::{TestClock, missing};
 #[tokio::test]
 async fn sqlite() {
     let (clock, directory) = (Arc::new(TestClock::default()), tempfile::tempdir().unwrap());
-    let store = souk_local::open_values(&directory.path().join("values.db"), clock.clone()).unwrap();
+    let store = souk_sqlite::open_values(&directory.path().join("values.db"), clock.clone()).unwrap();
     agree(&store, &clock).await;
 }
 

@@ -19,8 +19,8 @@ use souk_core::fact::{PRODUCT_SOLD, ProductFact};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
 use souk_core::{Change, Clock, Event, Lane, Message, Outbound, Queue, Timestamp, access, kind};
-use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
-use souk_local::SystemRandom;
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_sqlite::SystemRandom;
 
 const OWNER: &str = "acc_0123456789abcdef0123456789abcdef";
 const SESSION: &str = "ses_0123456789abcdef0123456789abcdef";
@@ -104,7 +104,7 @@ impl World {
             calls: Mutex::default(),
         });
         let ports = Ports {
-            documents: Arc::new(souk_local::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
+            documents: Arc::new(souk_sqlite::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
             values: None,
             queue: shelf.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use souk_core::fact::CategoryFact;
 use souk_core::{Entry, Timestamp};
-use souk_http::{FieldError, check};
+use souk_kit::{FieldError, check};
 
 /// The index of all categories, by slug.
 pub(crate) const INDEX: &str = "categories";
@@ -59,7 +59,7 @@ pub struct Category {
     #[schema(ignore)]
     pub closing: bool,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }

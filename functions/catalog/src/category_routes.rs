@@ -8,7 +8,7 @@
 use souk_core::documents::get_one;
 use souk_core::kind::CATEGORY;
 use souk_core::{Change, Commit, Condition, Document, Query, StoreError, fact};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, Selection,
     State, Viewer, check, list as page_of, rename, view, written,
 };

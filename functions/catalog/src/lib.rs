@@ -19,7 +19,7 @@ pub mod status;
 
 use http::{Method, StatusCode};
 use souk_core::Role;
-use souk_http::{Access, Function, Param, Route, Schema};
+use souk_kit::{Access, Function, Param, Route, Schema};
 
 use category::{Category, NewCategory};
 use product::{NewProduct, Product};

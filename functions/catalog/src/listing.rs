@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT, get_one};
 use souk_core::kind::{ACCOUNT, CATEGORY, PRODUCT, VENDOR, resolve};
 use souk_core::{Document, Item, Kind, Query, Role};
-use souk_http::{
+use souk_kit::{
     Answer, Paging, Params, Platform, Problem, Selection, State, Viewer, list as page_of, list_documents, profile, view,
 };
 

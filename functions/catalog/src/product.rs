@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use souk_core::fact::ProductFact;
 use souk_core::{Document, Entry, Key, Money, StoreError, Timestamp};
-use souk_http::check;
+use souk_kit::check;
 
 use crate::lists::{List, Sort};
 use crate::status::Status;
@@ -97,19 +97,19 @@ pub struct Product {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub published_at: Option<Timestamp>,
     /// How many have voted for it.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true)]
     pub upvote_count: i64,
     /// How many comments it has.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true)]
     pub comment_count: i64,
     /// How many have seen it.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true)]
     pub view_count: i64,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }

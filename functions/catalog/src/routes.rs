@@ -3,7 +3,7 @@
 use souk_core::access::VendorAccess;
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::{Change, Condition, Document, Principal, StoreError, fact, id};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Path, Platform, Problem, State, Viewer,
     check, written,
 };

@@ -6,7 +6,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::{Entry, Timestamp};
-use souk_http::check;
+use souk_kit::check;
 
 /// How deep replies go; a comment on the product itself has depth 0.
 pub(crate) const MAX_DEPTH: u32 = 8;
@@ -57,7 +57,7 @@ pub(crate) struct Comment {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) edited_at: Option<Timestamp>,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub(crate) version: u64,
 }

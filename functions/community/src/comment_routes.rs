@@ -11,7 +11,7 @@ use souk_core::documents::get_one;
 use souk_core::fact::{COMMENT_CREATED, COMMENT_DELETED, COMMENT_EDITED, CommentFact};
 use souk_core::kind::{ACCOUNT, COMMENT};
 use souk_core::{Change, Condition, Document, Query, StoreError};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, Selection,
     State, Viewer, list as page_of, list_documents, profile, view, written,
 };

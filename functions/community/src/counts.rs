@@ -11,8 +11,8 @@ use souk_core::event::Fact;
 use souk_core::fact::{COMMENT_CREATED, COMMENT_DELETED, CommentFact, UPVOTE_ADDED, UpvoteFact};
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Lane, Message, search};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError, cause_of, event_of};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError, cause_of, event_of};
 
 use crate::rank::{self, Heat};
 use crate::task::Task;

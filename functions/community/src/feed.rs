@@ -18,8 +18,8 @@ use souk_core::documents::{MAX_KEYS, get_one};
 use souk_core::fact::ProductFact;
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Condition, Document, Key, Message, Query, Timestamp, clock};
-use souk_http::work::{Effects, JobError, cause_of};
-use souk_http::{Answer, Member, Paging, Params, Platform, Problem, State, list as page_of};
+use souk_kit::work::{Effects, JobError, cause_of};
+use souk_kit::{Answer, Member, Paging, Params, Platform, Problem, State, list as page_of};
 
 use crate::follows::{follow_key, followers};
 use crate::product::Product;

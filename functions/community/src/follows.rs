@@ -8,7 +8,7 @@ use souk_core::documents::get_one;
 use souk_core::fact::{ACCOUNT_FOLLOWED, ACCOUNT_UNFOLLOWED, FollowFact, VENDOR_FOLLOWED, VENDOR_UNFOLLOWED};
 use souk_core::kind::{ACCOUNT, resolve};
 use souk_core::{Change, Condition, Key, Kind, StoreError, Timestamp};
-use souk_http::{Answer, CommitError, Member, Once, Path, Platform, Problem, State};
+use souk_kit::{Answer, CommitError, Member, Once, Path, Platform, Problem, State};
 
 use crate::ATTEMPTS;
 

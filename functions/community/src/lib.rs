@@ -30,8 +30,8 @@ mod views;
 use http::{Method, StatusCode};
 use souk_catalog::product::Product;
 use souk_core::{Kind, Lane, Role, fact, kind};
-use souk_http::work::{Job, Subscription};
-use souk_http::{Access, Function, Param, Route, Schema};
+use souk_kit::work::{Job, Subscription};
+use souk_kit::{Access, Function, Param, Route, Schema};
 
 use comment::{Comment, CommentText, NewComment};
 

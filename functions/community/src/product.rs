@@ -4,7 +4,7 @@ use serde::Deserialize;
 use souk_catalog::status::Status;
 use souk_core::kind::PRODUCT;
 use souk_core::{Document, Timestamp};
-use souk_http::{Platform, Problem, Viewer};
+use souk_kit::{Platform, Problem, Viewer};
 
 /// Some parts of a product.
 #[derive(Debug, Deserialize)]

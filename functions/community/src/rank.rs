@@ -20,8 +20,8 @@ use souk_catalog::rank::{MAX_SCORE, Standing, key};
 use souk_core::fact::ProductFact;
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Condition, Document, Message, StoreError, Timestamp};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError};
 
 use crate::product::{Product, votes};
 use crate::task::Task;

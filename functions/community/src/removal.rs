@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use souk_core::documents::Source;
 use souk_core::fact::ProductFact;
 use souk_core::{Change, Condition, Entry, Message, Query, clock};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError, cause_of};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError, cause_of};
 
 use crate::task::Task;
 use crate::{comment, upvotes, views};

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use souk_core::{Event, Lane, Message};
-use souk_http::Platform;
-use souk_http::work::{JobError, event_of};
+use souk_kit::Platform;
+use souk_kit::work::{JobError, event_of};
 
 /// An event, or a `T` that a job of ours sent.
 pub(crate) enum Task<T> {

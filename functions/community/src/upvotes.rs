@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::fact::{UPVOTE_ADDED, UPVOTE_REMOVED, UpvoteFact};
 use souk_core::{Change, Condition, Key, StoreError, Timestamp};
-use souk_http::{Answer, CommitError, Member, Once, Path, Problem, State};
+use souk_kit::{Answer, CommitError, Member, Once, Path, Problem, State};
 
 use crate::{ATTEMPTS, product};
 

@@ -15,8 +15,8 @@ use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use souk_core::kind::PRODUCT;
 use souk_core::{Change, Condition, Key, Lane, Message, clock};
-use souk_http::work::{Effects, JobError};
-use souk_http::{Answer, ClientAddress, Once, Path, Platform, Problem, State, Viewer};
+use souk_kit::work::{Effects, JobError};
+use souk_kit::{Answer, ClientAddress, Once, Path, Platform, Problem, State, Viewer};
 
 use crate::product;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::kind::ACCOUNT;
 use souk_core::{Change, Commit, Document, Key, Role, Timestamp};
-use souk_http::{Platform, Problem, check};
+use souk_kit::{Platform, Problem, check};
 
 use crate::password;
 

@@ -11,7 +11,7 @@ mod session;
 
 use http::{Method, StatusCode};
 use souk_core::Role;
-use souk_http::{Access, Function, Param, Route, Schema};
+use souk_kit::{Access, Function, Param, Route, Schema};
 
 pub use account::{Account, Me, NewAccount, Profile, by_email, grant, sign_up};
 

@@ -4,7 +4,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::Deserialize;
 use souk_core::{Key, random};
-use souk_http::{Platform, Problem};
+use souk_kit::{Platform, Problem};
 
 /// Where the password of an account is: apart from the account, so that nothing that reads accounts reads hashes.
 pub(crate) fn key(account: &str) -> Key {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use souk_core::documents::get_one;
 use souk_core::kind::ACCOUNT;
 use souk_core::{Change, Commit, Document, Role, StoreError};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Params, Path, Problem, Selection, State, Viewer,
     rename,
 };

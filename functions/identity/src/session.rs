@@ -1,7 +1,7 @@
 //! Sessions and their tokens.
 //!
 //! A session is a document beside the others of its account; it exists as long as it is valid, and every request with a
-//! token looks (see `souk_http::Viewer`). Its refresh token is `{account}.{session}.{family}.{secret}`, opaque to
+//! token looks (see `souk_kit::Viewer`). Its refresh token is `{account}.{session}.{family}.{secret}`, opaque to
 //! clients, and only digests of the last two parts are stored. *Family* stays the same as long as the session lives,
 //! *secret* changes at each refresh: a token with the right family and a wrong secret was ours once and has been used,
 //! so somebody else may have it, and the session ends.
@@ -15,7 +15,7 @@ use souk_core::access::session_key;
 use souk_core::documents::get_one;
 use souk_core::kind::ACCOUNT;
 use souk_core::{Change, Condition, Document, Timestamp, clock, id, random};
-use souk_http::{ACCESS_TOKEN_SECONDS, Answer, Platform, Problem};
+use souk_kit::{ACCESS_TOKEN_SECONDS, Answer, Platform, Problem};
 use subtle::ConstantTimeEq as _;
 
 /// How long a session lives without being refreshed.

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use souk_core::queue::Backlog;
 use souk_core::{Lane, StoreError};
-use souk_http::work::stats;
-use souk_http::{Answer, Platform, Problem, State};
+use souk_kit::work::stats;
+use souk_kit::{Answer, Platform, Problem, State};
 
 /// A lane at this moment.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]

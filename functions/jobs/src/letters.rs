@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use souk_core::documents::get_one;
 use souk_core::{Change, Condition, Document, Lane, Message, Query, StoreError, Timestamp};
-use souk_http::work::dead::{self, DeadLetter};
-use souk_http::work::{Effects, JobError, tracked};
-use souk_http::{Answer, CommitError, Member, Once, Paging, Params, Path, Platform, Problem, State, list as page_of};
+use souk_kit::work::dead::{self, DeadLetter};
+use souk_kit::work::{Effects, JobError, tracked};
+use souk_kit::{Answer, CommitError, Member, Once, Paging, Params, Path, Platform, Problem, State, list as page_of};
 
 /// The job that replays all of a lane.
 pub(crate) const JOB: &str = "jobs.replay";

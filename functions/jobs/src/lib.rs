@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use souk_core::{Event, Lane, Role};
-use souk_http::outbound::Dependency;
-use souk_http::work::dead::DeadLetter;
-use souk_http::work::schedule::{Runs, Schedule};
-use souk_http::work::tracked::Tracked;
-use souk_http::work::{Job, Subscription};
-use souk_http::{Access, Function, Param, Platform, Route, Schema};
+use souk_kit::outbound::Dependency;
+use souk_kit::work::dead::DeadLetter;
+use souk_kit::work::schedule::{Runs, Schedule};
+use souk_kit::work::tracked::Tracked;
+use souk_kit::work::{Job, Subscription};
+use souk_kit::{Access, Function, Param, Platform, Route, Schema};
 
 pub use lanes::{LaneState, lanes};
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_core::{Change, Condition, Key, Message, Query, StoreError, Timestamp, clock, fact};
-use souk_http::work::{Effects, JobError, event_of};
-use souk_http::{Answer, Paging, Params, Platform, Problem, State, Viewer, list as page_of};
+use souk_kit::work::{Effects, JobError, event_of};
+use souk_kit::{Answer, Paging, Params, Platform, Problem, State, Viewer, list as page_of};
 use utoipa::openapi::{RefOr, Schema};
 
 /// The job that writes it.

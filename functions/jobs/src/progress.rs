@@ -2,9 +2,9 @@
 
 use souk_core::documents::{MAX_LIMIT, get_one};
 use souk_core::{Query, Role};
-use souk_http::work::schedule::{self, Runs};
-use souk_http::work::tracked::{self, Tracked};
-use souk_http::{Answer, Member, Path, Problem, State};
+use souk_kit::work::schedule::{self, Runs};
+use souk_kit::work::tracked::{self, Tracked};
+use souk_kit::{Answer, Member, Path, Problem, State};
 
 pub(crate) async fn show(
     platform: State,

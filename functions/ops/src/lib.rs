@@ -7,7 +7,7 @@ pub mod purge;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_http::{Access, Answer, Function, Problem, Route, Schema, State, Viewer};
+use souk_kit::{Access, Answer, Function, Problem, Route, Schema, State, Viewer};
 
 /// The snapshot.
 pub const OPENAPI: &str = include_str!("openapi.json");

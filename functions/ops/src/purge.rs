@@ -1,5 +1,5 @@
 //! Tells the cache in front of the market what has changed, on hosts where there is one that can be told
-//! ([`Platform::edge`](souk_http::Platform)); no other host mounts this or subscribes to its events.
+//! ([`Platform::edge`](souk_kit::Platform)); no other host mounts this or subscribes to its events.
 //!
 //! One purge names what up to forty events have changed. It comes after the change, by a second or so, and takes effect
 //! some seconds later. Nothing is stored: a message that comes twice purges twice, or is the same purge if it comes with
@@ -16,8 +16,8 @@ use souk_core::edge::TAGGED;
 use souk_core::fact::{self, CategoryFact, CommentFact, ProductFact, VendorFact};
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::{Event, Kind, Lane, Message, StoreError};
-use souk_http::work::{Effects, Job, JobError, Subscription, event_of};
-use souk_http::{Function, Platform};
+use souk_kit::work::{Effects, Job, JobError, Subscription, event_of};
+use souk_kit::{Function, Platform};
 
 const JOB: &str = "ops.purge";
 /// How many messages make one purge.

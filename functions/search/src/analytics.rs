@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::Timestamp;
 use souk_core::documents::get_one;
 use souk_core::kind::PRODUCT;
-use souk_http::{Answer, Json, Member, Once, Params, Problem, State};
+use souk_kit::{Answer, Json, Member, Once, Params, Problem, State};
 
 use crate::Memory;
 use crate::usage::{self, Asked, RANGES, Tally};

@@ -19,8 +19,8 @@ use souk_core::fact::{CategoryFact, PRODUCT_DELETED, ProductFact, VendorFact};
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::search::{Facet, Field, IndexChange, Listing, SearchError};
 use souk_core::{Document, Key, Message, Query, StoreError};
-use souk_http::work::{Effects, JobError, event_of, tracked};
-use souk_http::{Platform, view};
+use souk_kit::work::{Effects, JobError, event_of, tracked};
+use souk_kit::{Platform, view};
 
 use crate::query::number;
 

@@ -29,10 +29,10 @@ use std::sync::atomic::AtomicBool;
 use http::{Method, StatusCode};
 use souk_core::search::{INDEX, SearchError};
 use souk_core::{Lane, Role, fact};
-use souk_http::work::schedule::Schedule;
-use souk_http::work::tracked::Tracked;
-use souk_http::work::{Job, Subscription};
-use souk_http::{Access, Function, Param, Problem, Route, Schema};
+use souk_kit::work::schedule::Schedule;
+use souk_kit::work::tracked::Tracked;
+use souk_kit::work::{Job, Subscription};
+use souk_kit::{Access, Function, Param, Problem, Route, Schema};
 
 pub use rebuild::{Rebuilt, ensure, rebuild, request};
 

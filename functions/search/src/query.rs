@@ -5,7 +5,7 @@ use souk_core::kind::{CATEGORY, VENDOR, resolve};
 use souk_core::money::MAX_AMOUNT;
 use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort};
 use souk_core::{Documents, Kind};
-use souk_http::{FieldError, Paging, Params, Problem};
+use souk_kit::{FieldError, Paging, Params, Problem};
 
 /// How many values one filter takes, and how many facets one query asks for.
 const MAX_VALUES: usize = 20;

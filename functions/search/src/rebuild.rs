@@ -13,8 +13,8 @@ use souk_catalog::lists::List;
 use souk_catalog::status::Status;
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError};
 use souk_core::{Lane, Message, Query};
-use souk_http::work::{Effects, JobError, tracked};
-use souk_http::{Answer, Member, Once, Platform, Problem, State};
+use souk_kit::work::{Effects, JobError, tracked};
+use souk_kit::{Answer, Member, Once, Platform, Problem, State};
 
 use crate::index::{self, PAGES, changes_of, failed};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 use souk_catalog::product::Product;
 use souk_core::search::{FacetCounts, Hit, MAX_WORDS, SearchError, SearchPage, SearchQuery, Word, words};
-use souk_http::{Answer, Params, Problem, State, Viewer};
+use souk_kit::{Answer, Params, Problem, State, Viewer};
 
 use crate::highlight::Marker;
 use crate::{Memory, query, rebuild, unavailable, usage};

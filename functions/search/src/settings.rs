@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::search::{Field, MAX_WORD, Tuning, Word, words};
 use souk_core::{Change, Condition, Key, StoreError};
-use souk_http::{Answer, CommitError, IfMatch, Json, Member, Once, Platform, Problem, State, written};
+use souk_kit::{Answer, CommitError, IfMatch, Json, Member, Once, Platform, Problem, State, written};
 
 use crate::Memory;
 
@@ -122,7 +122,7 @@ pub(crate) struct SearchSettings {
     /// Groups of single words that stand for each other.
     synonyms: Vec<Vec<String>>,
     /// How many times they were written; 0 before the first time.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true)]
     version: u64,
 }

@@ -18,8 +18,8 @@ use serde_json::json;
 use souk_core::documents::get_one;
 use souk_core::search::Word;
 use souk_core::{Change, Condition, Key, Lane, Message, StoreError, Timestamp, clock};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError, cause_of};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError, cause_of};
 
 use crate::index::failed;
 

@@ -8,7 +8,7 @@ mod vendor;
 
 use http::{Method, StatusCode};
 use souk_core::Role;
-use souk_http::{Access, Function, Param, Route, Schema};
+use souk_kit::{Access, Function, Param, Route, Schema};
 
 pub use vendor::{NewVendor, Vendor};
 

@@ -2,7 +2,7 @@
 
 use souk_core::kind::VENDOR;
 use souk_core::{Change, Document, Query, StoreError, fact};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Problem, Selection, State,
     Viewer, check, list as page_of, view,
 };
@@ -120,7 +120,7 @@ pub(crate) async fn edit(
             &old.entries(),
             new.entries(),
         )];
-        changes.extend(souk_http::rename(VENDOR, &old.slug, &new.slug, &old.id));
+        changes.extend(souk_kit::rename(VENDOR, &old.slug, &new.slug, &old.id));
         let events = vec![once.event(fact::VENDOR_UPDATED, &new.fact(document.version + 1))?];
         match once.commit(changes, events, shown).await {
             Err(CommitError::Conflict(0)) if precondition.is_given() => return Err(IfMatch::failed()),
@@ -138,5 +138,5 @@ fn taken() -> Problem {
 
 /// The body to store, and the answer that shows it.
 fn written(vendor: &Vendor, version: u64) -> Result<(String, Answer), Problem> {
-    souk_http::written(VENDOR.key(&vendor.id), vendor, "{}", version)
+    souk_kit::written(VENDOR.key(&vendor.id), vendor, "{}", version)
 }

@@ -40,7 +40,7 @@ pub struct Vendor {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
@@ -50,17 +50,17 @@ pub struct Vendor {
 #[serde(deny_unknown_fields)]
 pub struct NewVendor {
     /// As people read it.
-    #[garde(custom(souk_http::check::line(1, 80)))]
+    #[garde(custom(souk_kit::check::line(1, 80)))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 80, example = "Lantern & Co")]
     pub name: String,
     /// Unique; made from the name if not given.
-    #[garde(inner(custom(souk_http::check::slug)))]
+    #[garde(inner(custom(souk_kit::check::slug)))]
     #[schema(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 80)]
     #[serde(default)]
     pub slug: Option<String>,
     /// What it is about; plain text.
-    #[garde(custom(souk_http::check::text(0, 2000)))]
+    #[garde(custom(souk_kit::check::text(0, 2000)))]
     #[serde(default)]
     #[schema(max_length = 2000)]
     pub description: String,

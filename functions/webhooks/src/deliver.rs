@@ -5,7 +5,7 @@
 //! `{delivery}.{round}.{number}`, where the number counts the messages of a round. If we die after the call and before the
 //! commit, the message comes again and so does the call: at least once, with the same `webhook-id`.
 //!
-//! Nobody is called, and no attempt is used up, while the webhook's circuit is open (`souk_http::outbound`: each
+//! Nobody is called, and no attempt is used up, while the webhook's circuit is open (`souk_kit::outbound`: each
 //! webhook is a dependency of its own, so that those of one host are no concern of each other), its rate is used up, or as
 //! many calls as its owner may have at once are under way.
 
@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use souk_core::outbound::{Call, OutboundError};
 use souk_core::{Condition, Message, Timestamp, random};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError, cause_of};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError, cause_of};
 
 use crate::delivery::{Attempt, Delivery, Received, Sent, Status, Step, describe};
 use crate::health::{self, Health};

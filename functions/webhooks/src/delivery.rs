@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use souk_core::outbound::{OutboundError, Reply};
 use souk_core::{Change, Condition, Event, Key, Lane, Message, StoreError, Timestamp, clock, id};
-use souk_http::Platform;
+use souk_kit::Platform;
 
 use crate::webhook::{Webhook, put};
 
@@ -77,7 +77,7 @@ pub struct Delivery {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }

@@ -13,7 +13,7 @@ use souk_core::documents::get_one;
 use souk_core::event::Cause;
 use souk_core::fact::{WEBHOOK_DISABLED, WebhookFact};
 use souk_core::{Commit, Condition, Event, Key, StoreError, Timestamp, clock};
-use souk_http::Platform;
+use souk_kit::Platform;
 
 use crate::webhook::{WEBHOOK, Webhook, put};
 

@@ -21,9 +21,9 @@ mod webhook;
 
 use http::{Method, StatusCode};
 use souk_core::{Lane, Role};
-use souk_http::work::tracked::Tracked;
-use souk_http::work::{Job, Subscription};
-use souk_http::{Access, Function, Param, Route, Schema};
+use souk_kit::work::tracked::Tracked;
+use souk_kit::work::{Job, Subscription};
+use souk_kit::{Access, Function, Param, Route, Schema};
 
 pub use delivery::Delivery;
 pub use webhook::{NewWebhook, Webhook};

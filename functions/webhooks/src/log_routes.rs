@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
 use souk_core::fact::{WEBHOOK_TEST, WebhookFact};
 use souk_core::{Condition, Document, Lane, Query, StoreError, Timestamp, id as ids};
-use souk_http::work::tracked;
-use souk_http::{
+use souk_kit::work::tracked;
+use souk_kit::{
     Answer, CommitError, Json, Member, Once, Paging, Params, Path, Platform, Problem, State, list_documents, view,
     written,
 };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_core::{Condition, Message, Query, Timestamp};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError};
 
 use crate::delivery::{Delivery, Status, mark, partition};
 

@@ -12,8 +12,8 @@ use souk_core::documents::MAX_KEYS;
 use souk_core::fact::{CommentFact, FollowFact, ProductFact, UpvoteFact, VendorFact, WebhookFact};
 use souk_core::kind::{ACCOUNT, PRODUCT, VENDOR};
 use souk_core::{Condition, Document, Event, Key, Message, Principal, StoreError};
-use souk_http::Platform;
-use souk_http::work::{Effects, JobError, event_of};
+use souk_kit::Platform;
+use souk_kit::work::{Effects, JobError, event_of};
 
 use crate::delivery::Delivery;
 use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};

@@ -6,7 +6,7 @@ use souk_core::documents::get_one;
 use souk_core::kind::VENDOR;
 use souk_core::outbound::target;
 use souk_core::{Change, Commit, Condition, Document, Key, Principal, StoreError, Timestamp};
-use souk_http::{
+use souk_kit::{
     Answer, CommitError, IfMatch, Json, Member, MergePatch, Once, Paging, Params, Path, Platform, Problem, State,
     list_documents, view,
 };
@@ -162,7 +162,7 @@ pub(crate) async fn create(
         version: 1,
     };
     let (secrets, secret) = Secrets::generate(&platform.keys, &*platform.random)?;
-    let (body, _) = souk_http::written(WEBHOOK.key(&webhook.id), &webhook, "{}", 1)?;
+    let (body, _) = souk_kit::written(WEBHOOK.key(&webhook.id), &webhook, "{}", 1)?;
     let key = WEBHOOK.key(&webhook.id);
     let mut shown = serde_json::to_value(CreatedWebhook {
         webhook: webhook.clone(),
@@ -227,7 +227,7 @@ pub(crate) async fn edit(
             updated_at: platform.now(),
             ..old
         };
-        let (body, shown) = souk_http::written(document.key.clone(), &new, "{}", document.version + 1)?;
+        let (body, shown) = souk_kit::written(document.key.clone(), &new, "{}", document.version + 1)?;
         let mut changes = vec![Change::replace(document.key, document.version, body, &[], Vec::new())];
         if again {
             // What it did before it was switched off is forgiven.

@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use souk_core::{Key, Random, Timestamp, clock, random};
-use souk_http::{Keys, Problem};
+use souk_kit::{Keys, Problem};
 
 /// How long the old secret signs along, in seconds.
 pub(crate) const OVERLAP_SECONDS: i64 = 24 * 3600;

@@ -62,7 +62,7 @@ pub struct Webhook {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_http::beside")]
+    #[serde(default, skip_serializing_if = "souk_kit::beside")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
@@ -72,7 +72,7 @@ pub struct Webhook {
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
     /// Where events shall be sent: an `https` URL of a public host, in plain ASCII, without user name and fragment.
-    #[garde(custom(souk_http::check::line(1, 2000)))]
+    #[garde(custom(souk_kit::check::line(1, 2000)))]
     #[serde(default)]
     #[schema(
         required = true,
@@ -87,7 +87,7 @@ pub struct NewWebhook {
     #[schema(required = true, min_items = 1, max_items = 50, example = json!(["product.*", "comment.created"]))]
     pub events: Vec<String>,
     /// What it is for.
-    #[garde(custom(souk_http::check::text(0, 500)))]
+    #[garde(custom(souk_kit::check::text(0, 500)))]
     #[serde(default)]
     #[schema(max_length = 500)]
     pub description: String,

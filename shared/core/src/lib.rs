@@ -1,7 +1,7 @@
 //! The kernel of Souk: ids, money, roles and the ports that every host fills in.
 //!
 //! Nothing here does I/O or names a platform. Functions (`functions/*`) are written against these types; adapters
-//! (`shared/local`, `shared/cloudflare`, `shared/aws`) implement the ports; only the hosts see both.
+//! (`shared/adapters/sqlite`, `shared/adapters/cloudflare`, `shared/adapters/aws`) implement the ports; only the hosts see both.
 
 pub mod access;
 pub mod clock;

@@ -2,7 +2,7 @@
 //!
 //! An adapter makes one attempt, within a deadline. It connects to public addresses only (checked when it connects, after
 //! the name was resolved), follows no redirects and reads a bounded answer. Retries and circuit breakers are above it, in
-//! `souk_http::outbound`.
+//! `souk_kit::outbound`.
 //!
 //! **Whom we call.** [`target`] reads a URL, before it is stored and again before it is called; [`is_public`] judges each
 //! address that its name resolves to. The grammar is a narrow one on purpose: what it lets through, every parser of URLs

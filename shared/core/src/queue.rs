@@ -2,7 +2,7 @@
 //!
 //! **Delivery.** What `send` has acknowledged is delivered at least once: perhaps twice, late, and in any order. A
 //! message that the consumer neither finishes nor gives back, because it died, comes again after a while. Who consumes
-//! is the host: it hands what its queue delivers to `souk_http::App::work` and tells the queue what came of it.
+//! is the host: it hands what its queue delivers to `souk_kit::App::work` and tells the queue what came of it.
 //!
 //! **Lanes** are queues of their own with consumers of their own, so that no lane waits for another. When the backlog is
 //! full, `low` is shed first; only work that may be lost goes there.

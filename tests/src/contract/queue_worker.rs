@@ -3,7 +3,7 @@
 //! `POST /__test/queue/{send,backlog}` are the port's methods, as `/__test/documents/*` are those of the store. The platform
 //! pushes what it delivers to the Worker's `queue` handler, which acts by the message's script and notes what it saw;
 //! `POST /__test/queue/seen` answers with what it noted since the last call. "To die" is there to give one message back
-//! without a delay of its own: a handler that ends badly gets its whole batch again, which `functions/edge/tests` tries.
+//! without a delay of its own: a handler that ends badly gets its whole batch again, which `functions/hosts/cloudflare/tests` tries.
 
 use std::time::Duration;
 

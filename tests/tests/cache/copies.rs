@@ -9,7 +9,7 @@ use souk_core::documents::get_one;
 use souk_core::freshness::relaxed;
 use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
 use souk_core::{Change, Clock as _, Commit, Condition, Document, Documents as _, Key, KeyValue as _, StoreError};
-use souk_http::App;
+use souk_kit::App;
 
 use crate::world::{Account, Task, World, call, category, get, plain, run, step};
 

@@ -22,7 +22,7 @@ use souk_core::{
     Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, Search,
     StoreError,
 };
-use souk_http::{
+use souk_kit::{
     Access, Answer, App, Caching, ClientAddress, Function, Keys, Param, PasswordCost, Platform, Ports, Problem, Route,
     Settings, State, Viewer,
 };

@@ -19,8 +19,8 @@ use souk_core::{
     Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
     StoreError,
 };
-use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
-use souk_local::SqliteDocuments;
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_sqlite::SqliteDocuments;
 use souk_tests::contract::bench::TestClock;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -130,7 +130,7 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let queue = Arc::new(Held::default());
         let random = Arc::new(Dice(Mutex::new(Rng::with_seed(seed))));
-        let documents = souk_local::open(&directory.path().join("souk.db"), clock.clone()).unwrap();
+        let documents = souk_sqlite::open(&directory.path().join("souk.db"), clock.clone()).unwrap();
         let crowded = Arc::new(AtomicBool::new(false));
         let ports = Ports {
             documents: Arc::new(Hesitant {

@@ -9,7 +9,7 @@
 //! - in the log of events one event for each change and none besides, and counts that equal the votes (`ledger.rs`).
 //!
 //! The process dies and the machine lives, so this proves the order of commit and acknowledgement. The `fsync` is proved by a
-//! build of the server whose files lose what was not synced (`functions/souk/src/power_loss.rs`). That the test can fail
+//! build of the server whose files lose what was not synced (`functions/hosts/local/src/power_loss.rs`). That the test can fail
 //! is shown too: once by putting back the files of before the load, once by syncing less.
 //!
 //! `outage.rs` takes the queue away instead of the server.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use serde_json::{Value, json};
 use souk_aws::{DynamoDocuments, Settings};
-use souk_local::{SystemClock, SystemRandom};
+use souk_sqlite::{SystemClock, SystemRandom};
 
 use crate::{Cost, prove, say};
 

@@ -31,8 +31,8 @@ use serde_json::Value;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
 use souk_core::{Documents, Lane, Message, Outbound, Queue};
-use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
-use souk_local::{SystemClock, SystemRandom};
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_sqlite::{SystemClock, SystemRandom};
 
 /// How many products the small market has.
 const SMALL: u32 = 1_000;

@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 use souk_core::{Change, Commit, Condition, Documents as _, Entry, Key, Query};
-use souk_local::{SqliteDriver, SystemClock};
 use souk_sql::{MIGRATIONS, SqlDocuments, SqlDriver, SqlError, Statement, Value};
+use souk_sqlite::{SqliteDriver, SystemClock};
 
 use crate::{Cost, prove};
 

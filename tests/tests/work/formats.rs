@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use souk_core::Message;
-use souk_http::work::dead::DeadLetter;
+use souk_kit::work::dead::DeadLetter;
 
 #[test]
 fn a_message_says_what_it_says_for_ever() {

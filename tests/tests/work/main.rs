@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 use souk_core::{Change, Condition, Key, Lane, Message};
-use souk_http::work::{Effects, Job, JobError};
-use souk_http::{Function, Platform};
+use souk_kit::work::{Effects, Job, JobError};
+use souk_kit::{Function, Platform};
 
 use world::Process;
 

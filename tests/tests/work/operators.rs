@@ -137,7 +137,7 @@ fn a_job_is_shown_to_those_whom_it_concerns() {
     assert_eq!(world.call(&process, &admin, Method::GET, "/v1/jobs/none", None).0, 404);
     // One that is given up says so.
     let owner = "acc_0";
-    let (message, change, job) = souk_http::work::tracked::start(
+    let (message, change, job) = souk_kit::work::tracked::start(
         &process.platform,
         "test.fatal",
         Lane::Low,

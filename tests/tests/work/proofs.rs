@@ -8,9 +8,9 @@ use fastrand::Rng;
 use http::Method;
 use serde_json::json;
 use souk_core::{Lane, Message};
-use souk_http::work::dead::DeadLetter;
-use souk_http::work::{Effects, Job};
-use souk_http::{Function, Platform};
+use souk_kit::work::dead::DeadLetter;
+use souk_kit::work::{Effects, Job};
+use souk_kit::{Function, Platform};
 
 use crate::world::{BATCH, World};
 use crate::{add, fragile, jobs, message, number, place, seed, tally};

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::{Change, Clock as _, Commit, Key, Lane, Message, Timestamp};
-use souk_http::work::dead::DeadLetter;
-use souk_http::work::schedule::{Runs, Schedule};
-use souk_http::work::{Effects, Job, JobError, stats};
-use souk_http::{Function, Platform};
+use souk_kit::work::dead::DeadLetter;
+use souk_kit::work::schedule::{Runs, Schedule};
+use souk_kit::work::{Effects, Job, JobError, stats};
+use souk_kit::{Function, Platform};
 
 use crate::world::{Process, World};
 use crate::{counted, fragile, jobs, message, number, place, seed};

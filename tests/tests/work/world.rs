@@ -15,7 +15,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::{Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Timestamp};
-use souk_http::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_kit::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
 use souk_tests::contract::{Model, TestClock};
 
 use crate::ports::{Lanes, Life, Nobody, Seeded, Store};

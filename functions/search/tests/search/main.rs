@@ -286,7 +286,7 @@ async fn a_rebuild_goes_on_in_parts_and_tells_how_far_it_is() {
     assert!(!souk_search::ensure(&world.platform).await.unwrap());
 
     let job = world.call(Method::POST, "/v1/search/reindex", Value::Null).await;
-    let job = souk_http::work::tracked::key(job["id"].as_str().unwrap());
+    let job = souk_kit::work::tracked::key(job["id"].as_str().unwrap());
     let look = async || -> Value {
         let found = souk_core::documents::get_one(&*world.platform.documents, job.clone())
             .await

@@ -19,8 +19,8 @@ use souk_core::{
     Change, Clock, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, Search,
     StoreError, Timestamp,
 };
-use souk_http::{App, Keys, PasswordCost, Platform, Ports, Settings};
-use souk_local::SqliteDocuments;
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_sqlite::SqliteDocuments;
 
 /// What is indexed: all that have all the words, by rank; and what it was asked and told.
 #[derive(Default)]
@@ -296,7 +296,7 @@ impl World {
         let (queue, index) = (Arc::new(Held::default()), Arc::new(Index::default()));
         let random = Arc::new(Counting(AtomicU8::new(0), AtomicI64::new(1)));
         let store = Arc::new(Store {
-            store: souk_local::open(&directory.path().join("souk.db"), clock.clone()).unwrap(),
+            store: souk_sqlite::open(&directory.path().join("souk.db"), clock.clone()).unwrap(),
             is_gone: AtomicBool::new(false),
             reads: AtomicI64::new(0),
         });

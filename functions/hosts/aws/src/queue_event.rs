@@ -1,0 +1,280 @@
+//! The worker's events: SQS with a batch of messages, of a lane or of its dead-letter queue, and EventBridge every minute.
+//!
+//! What the answer to a batch does not list, SQS forgets. What it lists comes again when its lease ends (the queue's
+//! visibility time-out), or when [`SqsQueue::put_off`] says, which may fail: then it comes late. If the worker dies
+//! before it answers, all of the batch comes again, and the inbox knows what was done.
+
+use lambda_http::Error;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use souk_aws::SqsQueue;
+use souk_core::queue::{Delivery, Outcome};
+use souk_core::{Lane, Message, Timestamp};
+use souk_kit::App;
+
+/// What the name of a dead-letter queue ends in, after its lane.
+const DEAD: &str = "-dead";
+
+/// A message of a batch.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: String,
+    receipt_handle: String,
+    body: String,
+    attributes: Attributes,
+    #[serde(rename = "eventSourceARN")]
+    source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes {
+    approximate_receive_count: String,
+    sent_timestamp: String,
+}
+
+/// Does what the event asks for.
+pub(crate) async fn answer(app: &App, queue: &SqsQueue, mut event: Value) -> Result<Value, Error> {
+    if event.get("detail-type").is_some_and(|kind| kind == "Scheduled Event") {
+        app.tick().await;
+        return Ok(Value::Null);
+    }
+    let records = event.get_mut("Records").map(Value::take).unwrap_or_default();
+    let records: Vec<Record> = serde_json::from_value(records).map_err(|e| format!("an unknown event: {e}"))?;
+    let Some(source) = records.first().map(|record| name(&record.source).to_owned()) else {
+        return Ok(Value::Null);
+    };
+    let Batch { failed, again } = batch(app, records).await;
+    if let Err(error) = queue.put_off(&source, &again).await {
+        tracing::warn!(%error, queue = source, "messages come again when their lease ends");
+    }
+    Ok(failed)
+}
+
+/// What became of a batch.
+struct Batch {
+    /// The answer to SQS.
+    failed: Value,
+    /// The receipts of what is to be delivered again, and after how many seconds.
+    again: Vec<(String, u32)>,
+}
+
+/// Works off a batch, which is of one queue.
+async fn batch(app: &App, records: Vec<Record>) -> Batch {
+    let is_dead = records.first().is_some_and(|record| record.source.ends_with(DEAD));
+    let deliveries = records.iter().map(delivery).collect();
+    let outcomes = if is_dead {
+        app.bury(deliveries).await
+    } else {
+        app.work(deliveries).await
+    };
+    let (mut failed, mut again) = (Vec::new(), Vec::new());
+    for (record, outcome) in records.into_iter().zip(outcomes) {
+        if let Outcome::Again(seconds) = outcome {
+            failed.push(json!({ "itemIdentifier": record.message_id }));
+            again.push((record.receipt_handle, seconds));
+        }
+    }
+    Batch {
+        failed: json!({ "batchItemFailures": failed }),
+        again,
+    }
+}
+
+/// The name of the queue with this ARN.
+fn name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
+}
+
+/// The message in a record. One that is none becomes one for no job, which the runner keeps as a dead letter.
+fn delivery(record: &Record) -> Delivery {
+    let message = serde_json::from_str(&record.body).unwrap_or_else(|error| {
+        tracing::error!(%error, sqs_id = record.message_id, "a message that cannot be read");
+        let queue = name(&record.source);
+        let lane = queue.strip_suffix(DEAD).unwrap_or(queue).rsplit('-').next();
+        let sent = record.attributes.sent_timestamp.parse().ok();
+        Message {
+            id: record.message_id.clone(),
+            job: String::new(),
+            lane: lane.and_then(Lane::parse).unwrap_or(Lane::Default),
+            body: Value::String(record.body.clone()),
+            trace: None,
+            created_at: sent
+                .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+                .unwrap_or_default(),
+            not_before: None,
+            expires_at: None,
+            attempts: Vec::new(),
+            tracked: false,
+        }
+    });
+    Delivery {
+        message,
+        deliveries: record.attributes.approximate_receive_count.parse().unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use souk_core::documents::get_one;
+    use souk_core::{Change, Key, Queue};
+    use souk_kit::work::{Effects, Job, JobError, dead};
+    use souk_kit::{Function, Keys, PasswordCost, Platform, Ports, Settings};
+    use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
+
+    use super::*;
+
+    /// An app with one job, which does what a message's body says, over stores on this machine.
+    fn app() -> (App, Arc<Platform>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let queue: Arc<dyn Queue> =
+            Arc::new(SqliteQueue::open(&folder.path().join("queue.db"), clock.clone()).unwrap());
+        let ports = Ports {
+            documents: Arc::new(souk_sqlite::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
+            values: None,
+            queue,
+            search: Arc::new(souk_core::search::NoSearch(None)),
+            outbound: Arc::new(crate::NoOutbound),
+            clock,
+            random,
+        };
+        let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
+        let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
+        let platform = Arc::new(Platform::new(ports, keys, settings, Vec::new()));
+        let job = Job::each("test", "", async |_, message: Message| match message.body.as_str() {
+            Some("poison") => Err(JobError::Fatal("it is poison".into())),
+            _ => Ok(Effects {
+                changes: vec![Change::create(Key::of("done", &message.id), "{}".into(), Vec::new())],
+                ..Effects::default()
+            }),
+        });
+        let mut function = Function::new("test", "", Vec::new());
+        function.jobs = vec![job];
+        (App::new(platform.clone(), [function]), platform, folder)
+    }
+
+    fn message(platform: &Platform, id: &str, body: &str) -> Message {
+        let mut message = platform.message("test", Lane::High, body.into(), None);
+        message.id = id.into();
+        message
+    }
+
+    /// An event as SQS sends it.
+    fn event(queue: &str, bodies: &[String]) -> Value {
+        let record = |(n, body): (usize, &String)| {
+            json!({
+                "messageId": format!("059f36b4-87a3-44ab-83d2-66197504000{n}"),
+                "receiptHandle": format!("AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a.{n}"),
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": "2",
+                    "SentTimestamp": "1773342238000",
+                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": "1773342238001"
+                },
+                "messageAttributes": {},
+                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{queue}"),
+                "awsRegion": "eu-central-1"
+            })
+        };
+        json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() })
+    }
+
+    fn records(event: &Value) -> Vec<Record> {
+        serde_json::from_value(event["Records"].clone()).unwrap()
+    }
+
+    async fn dead_letter(platform: &Platform, id: &str) -> Option<dead::DeadLetter> {
+        let found = get_one(&*platform.documents, dead::key(Lane::High, id)).await.unwrap();
+        found.map(|document| document.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_worked_off_and_only_what_is_put_off_comes_again() {
+        let (app, platform, _folder) = app();
+        let texts = [
+            message(&platform, "job_good", "good"),
+            message(&platform, "job_bad", "poison"),
+        ]
+        .map(|message| serde_json::to_string(&message).unwrap());
+        let [good, bad] = texts;
+        let event = event("souk-high", &[good, "not a message".into(), bad]);
+        assert_eq!(delivery(&records(&event)[0]).deliveries, 2);
+        let done = batch(&app, records(&event)).await;
+        assert_eq!(done.failed, json!({ "batchItemFailures": [] }));
+        assert!(done.again.is_empty());
+        let letter = dead_letter(&platform, "job_bad").await.unwrap();
+        assert_eq!((letter.error.as_str(), letter.attempts.len()), ("it is poison", 1));
+        // What cannot be read is kept too, under SQS's own id.
+        let letter = dead_letter(&platform, "059f36b4-87a3-44ab-83d2-661975040001")
+            .await
+            .unwrap();
+        assert_eq!(letter.message.body, "not a message");
+        assert_eq!(letter.message.created_at.as_millisecond(), 1_773_342_238_000);
+        let mark = get_one(&*platform.documents, Key::of("inbox", "job_good"))
+            .await
+            .unwrap();
+        assert!(mark.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_queue_has_given_up_becomes_a_dead_letter() {
+        let (app, platform, _folder) = app();
+        let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
+        let done = batch(&app, records(&event("souk-high-dead", &[text, "?".into()]))).await;
+        assert_eq!(done.failed, json!({ "batchItemFailures": [] }));
+        let letter = dead_letter(&platform, "job_1").await.unwrap();
+        assert!(letter.error.contains("gave it up"), "{}", letter.error);
+        assert!(
+            dead_letter(&platform, "059f36b4-87a3-44ab-83d2-661975040001")
+                .await
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_laid_to_rest_is_listed_and_put_off() {
+        let (app, platform, _folder) = app();
+        // Larger than a document may be.
+        let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
+        let done = batch(&app, records(&event("souk-high-dead", &["x".repeat(500_000), text]))).await;
+        let id = "059f36b4-87a3-44ab-83d2-661975040000";
+        assert_eq!(done.failed, json!({ "batchItemFailures": [{ "itemIdentifier": id }] }));
+        assert_eq!(done.again[0].0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a.0");
+        assert_eq!(done.again.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_event_of_the_clock_is_a_tick_and_any_other_is_an_error() {
+        let (app, _, _folder) = app();
+        let settings = souk_aws::Settings::emulator("http://127.0.0.1:1");
+        let (clock, random) = (Arc::new(souk_aws::SystemClock), Arc::new(souk_aws::SystemRandom));
+        let queue = SqsQueue::new(&settings, "http://127.0.0.1:1/0/souk-", clock, random);
+        let event = json!({
+            "version": "0",
+            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": "123456789012",
+            "time": "2026-10-08T16:53:06Z",
+            "region": "eu-central-1",
+            "resources": ["arn:aws:events:eu-central-1:123456789012:rule/souk-WorkerFunctionMinute-1"],
+            "detail": {}
+        });
+        assert_eq!(answer(&app, &queue, event).await.unwrap(), Value::Null);
+        for event in [
+            Value::Null,
+            json!({}),
+            json!({ "rawPath": "/" }),
+            json!({ "Records": [{ "s3": {} }] }),
+        ] {
+            assert!(answer(&app, &queue, event.clone()).await.is_err(), "{event}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The data folder: the database, the keys, and the platform made of them.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use souk_catalog::product::Product;
+use souk_catalog::status::Status;
+use souk_core::event::Cause;
+use souk_core::search::NoSearch;
+use souk_core::{Event, KeyValue, Search, StoreError, fact};
+use souk_kit::{Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
+
+use crate::functions;
+
+/// How many bytes of answers the server keeps. It does not hear of what a command writes beside it, so that is seen after
+/// half a minute, or as soon as its route says.
+const CACHING: Caching = Caching {
+    bytes: 64 << 20,
+    at_most: Some((20_000, 10_000)),
+    collapse: true,
+};
+
+/// A data folder, opened.
+pub(crate) struct Market {
+    pub(crate) platform: Arc<Platform>,
+    /// The queue that the platform sends to, for whoever consumes it.
+    pub(crate) queue: Arc<SqliteQueue>,
+}
+
+/// The platform over this folder, which is made if it is not there.
+pub(crate) fn open(dir: &Path) -> Result<Market, String> {
+    let keys = keys(dir, false)?;
+    let clock = Arc::new(SystemClock);
+    let settings = Settings::from_lookup(|name| std::env::var(name).ok(), PasswordCost::SERVER)?;
+    let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
+    let ports = Ports {
+        documents: Arc::new(souk_sqlite::open(&dir.join("souk.db"), clock.clone())?),
+        values: values(&dir.join("values.db"), clock.clone()),
+        queue: queue.clone(),
+        search: search(&dir.join("search.db"), clock.clone()),
+        outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
+        clock,
+        random: Arc::new(SystemRandom),
+    };
+    let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
+    Ok(Market {
+        platform: Arc::new(Platform::new(ports, keys, settings, subscriptions).cached(CACHING)),
+        queue,
+    })
+}
+
+/// Copies of documents. To have none costs nothing but the way to the documents.
+fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
+    match sound(path).and_then(|()| souk_sqlite::open_values(path, clock)) {
+        Ok(values) => Some(Arc::new(values)),
+        Err(why) => {
+            eprintln!("there are no copies of documents: {why}");
+            None
+        }
+    }
+}
+
+/// The search index. One that cannot be opened, for want of permissions say, costs search alone.
+fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
+    match sound(path).and_then(|()| souk_sqlite::open_search(path, clock)) {
+        Ok(index) => Arc::new(index),
+        Err(why) => {
+            eprintln!("search is off: {why}");
+            Arc::new(NoSearch(Some(why)))
+        }
+    }
+}
+
+/// Sets a file aside that is damaged.
+fn sound(path: &Path) -> Result<(), String> {
+    if souk_sqlite::set_damaged_aside(path)? {
+        let path = path.display();
+        eprintln!("{path} was damaged and is now {path}.damaged; a server that runs on it must be started anew");
+    }
+    Ok(())
+}
+
+/// What has happened to a product that was written here and not by a request, at `version`; `before` is its status
+/// until then, `None` for a new one.
+pub(crate) fn news(
+    platform: &Platform,
+    product: &Product,
+    version: u64,
+    before: Option<Status>,
+) -> Result<Vec<Event>, StoreError> {
+    let mut names = vec![match before {
+        None => fact::PRODUCT_CREATED,
+        Some(_) => fact::PRODUCT_UPDATED,
+    }];
+    if before.unwrap_or(Status::Draft) != product.status {
+        names.push(product.status.event());
+    }
+    let (fact, cause) = (product.fact(version), Cause::default());
+    names
+        .into_iter()
+        .map(|name| Event::new(name, &fact, &cause, &*platform.clock, &*platform.random))
+        .collect()
+}
+
+/// The keys of this folder, made at the first start; one per line, the signing one first.
+pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
+    let mut folder = fs::DirBuilder::new();
+    // It holds keys and password hashes.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder
+        .recursive(true)
+        .create(dir)
+        .map_err(|e| format!("{}: {e}", dir.display()))?;
+    let path = dir.join("keys");
+    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut seeds = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed(error)),
+    };
+    if seeds.is_empty() || rotate {
+        seeds = format!("{}\n{seeds}", Keys::generate(&SystemRandom));
+        private(&path, &seeds).map_err(failed)?;
+    }
+    Keys::parse(&seeds.lines().collect::<Vec<_>>().join(",")).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
+}
+
+/// A progress bar on the terminal, if there is one.
+pub(crate) fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A count on the terminal, if there is one, of something that has no known end.
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg}: {pos} messages, {per_sec}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style).with_message(what)
+}

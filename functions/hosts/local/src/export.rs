@@ -1,0 +1,165 @@
+//! Products out as NDJSON, in the lines that `import` reads.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde::Deserialize;
+use souk_catalog::lists::{List, Sort};
+use souk_catalog::product::Product;
+use souk_catalog::status::Status;
+use souk_core::documents::{MAX_LIMIT, get_one};
+use souk_core::kind::{CATEGORY, VENDOR};
+use souk_core::{Kind, Query};
+use souk_kit::{Platform, Problem, check};
+
+use crate::data;
+use crate::import::explain;
+use crate::line::Line;
+
+/// Writes every product to `path` or the standard output; says how many.
+pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u64, String> {
+    let failed = |e: std::io::Error| e.to_string();
+    let mut out: Box<dyn Write> = match path {
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        )),
+        None => Box::new(BufWriter::new(std::io::stdout())),
+    };
+    let mut names: HashMap<String, String> = HashMap::new();
+    let bar = data::bar(0);
+    let mut count = 0;
+    for status in Status::ALL {
+        let mut query = Query {
+            prefix: Sort::Newest.prefix().to_owned(),
+            ..Query::index(List::All.index(status), MAX_LIMIT)
+        };
+        loop {
+            let page = platform.documents.query(&query).await.map_err(|e| e.to_string())?;
+            for item in &page.items {
+                let product: Product = item.document.parse().map_err(|e| e.to_string())?;
+                let line = line(platform, product, &mut names)
+                    .await
+                    .map_err(|problem| explain(&problem))?;
+                serde_json::to_writer(&mut out, &line).map_err(|e| e.to_string())?;
+                out.write_all(b"\n").map_err(failed)?;
+                count += 1;
+            }
+            bar.inc_length(page.items.len() as u64);
+            bar.inc(page.items.len() as u64);
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+    }
+    bar.finish_and_clear();
+    out.flush().map_err(failed)?;
+    Ok(count)
+}
+
+async fn line(platform: &Platform, product: Product, names: &mut HashMap<String, String>) -> Result<Line, Problem> {
+    let category = name(platform, CATEGORY, &product.category, names).await?;
+    let vendor = match &product.vendor {
+        Some(id) => Some(name(platform, VENDOR, id, names).await?),
+        None => None,
+    };
+    Ok(Line {
+        sku: product.sku,
+        slug: Some(product.slug),
+        title: product.title,
+        description: product.description,
+        category,
+        vendor,
+        tags: product.tags,
+        url: product.url,
+        price_minor: product.price.amount,
+        currency: product.price.currency,
+        condition: product.condition,
+        cover: product.cover,
+        gallery: product.gallery,
+        attributes: product.attributes,
+        location: product.location,
+        status: product.status,
+    })
+}
+
+async fn name(
+    platform: &Platform,
+    kind: Kind,
+    id: &str,
+    names: &mut HashMap<String, String>,
+) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Named {
+        slug: String,
+        name: String,
+    }
+    if let Some(name) = names.get(id) {
+        return Ok(name.clone());
+    }
+    let document = get_one(&*platform.documents, kind.key(id)).await?;
+    let name = match document.map(|document| document.parse::<Named>()).transpose()? {
+        // Whoever imports it finds or makes the same slug by it.
+        Some(named) if check::slugify(&named.name, "") == named.slug => named.name,
+        // It was renamed. The slug makes itself again.
+        Some(named) => named.slug,
+        None => id.to_owned(),
+    };
+    names.insert(id.to_owned(), name.clone());
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use souk_core::kind::{PRODUCT, resolve};
+
+    use super::*;
+    use crate::data::Market;
+    use crate::import::import;
+
+    const LINES: &str = r#"{"slug":"oil-lamp","title":"Oil lamp","category":"灯具","vendor":"Zinc & Co","price_minor":1,"currency":"EUR","status":"draft"}"#;
+
+    async fn exported(market: &Market, path: &Path) -> String {
+        export(&market.platform, Some(path)).await.unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    async fn product(market: &Market) -> Product {
+        let store = &*market.platform.documents;
+        let id = resolve(store, &[(PRODUCT, "oil-lamp")])
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
+        get_one(store, PRODUCT.key(&id))
+            .await
+            .unwrap()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_exported_is_imported_with_its_names() {
+        let folder = std::env::temp_dir().join(format!("souk-export-{}", std::process::id()));
+        let [one, other] = ["one", "other"].map(|name| data::open(&folder.join(name)).unwrap());
+        let [lines, first, second] = ["lines", "first", "second"].map(|name| folder.join(name));
+        std::fs::write(&lines, LINES).unwrap();
+        import(&one.platform, &lines).await.unwrap();
+        let text = exported(&one, &first).await;
+        assert!(text.contains("灯具") && text.contains("Zinc & Co"), "{text}");
+        import(&other.platform, &first).await.unwrap();
+        assert_eq!(exported(&other, &second).await, text);
+        // A draft is published when it is imported as such.
+        let draft = product(&one).await;
+        std::fs::write(&lines, LINES.replace("draft", "published")).unwrap();
+        import(&one.platform, &lines).await.unwrap();
+        let published = product(&one).await;
+        assert_eq!(
+            (draft.published_at, published.published_at),
+            (None, Some(published.updated_at))
+        );
+        drop((one, other));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

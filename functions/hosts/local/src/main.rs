@@ -1,0 +1,244 @@
+//! The local host: every function in one binary, with everything embedded. `souk --help` says the rest.
+
+mod data;
+mod export;
+mod import;
+mod jobs;
+mod line;
+mod log;
+mod market;
+mod operator;
+#[cfg(feature = "testing")]
+mod power_loss;
+mod search;
+mod server;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use souk_core::Role;
+
+/// A request is a few dozen small allocations; this allocator makes them cheaper than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A marketplace backend that runs at the edge; here, on your machine.
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    data: Data,
+    /// Start empty instead of with the demo market
+    #[arg(long)]
+    no_demo: bool,
+}
+
+#[derive(clap::Args)]
+struct Data {
+    /// The folder for the database and the keys; made if it is not there
+    #[arg(long = "data", value_name = "DIR", default_value = ".souk")]
+    dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve(Serve),
+    /// Add made-up products; the same ones for the same seed
+    Seed {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        products: u32,
+        /// Which ones
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Add products from a file of one JSON object per line; run it twice and nothing changes
+    Import {
+        /// Lines with title, category, price_minor, currency, and whichever of sku, slug, description, vendor, tags, url,
+        /// condition, cover, gallery, attributes, location, status
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Write all products as one JSON object per line, as `import` reads them
+    Export {
+        /// Where to; the standard output if not given
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Show the ids of the signing keys
+    Keys {
+        /// Put a new key in front; the old ones go on verifying
+        #[arg(long)]
+        rotate: bool,
+        /// Print a new key, for SOUK_SIGNING_KEY of a cloud host, and keep nothing
+        #[arg(long, conflicts_with = "rotate")]
+        generate: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Give an account a role
+    Grant {
+        /// The account's email address
+        email: String,
+        /// member, moderator or admin
+        role: Role,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Show the lanes of background work and their dead letters, replay or discard these
+    Jobs {
+        #[arg(value_enum, default_value = "show")]
+        action: operator::Action,
+        /// high, default, notifications or low; all of them if not given
+        #[arg(value_parser = operator::lane)]
+        lane: Option<souk_core::Lane>,
+        /// The id of a dead letter; all of them if not given
+        id: Option<String>,
+        /// Show it again every second, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Rebuild the search index, also while a server runs on the folder
+    Search {
+        #[arg(value_enum)]
+        action: search::Action,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Print the OpenAPI description of the API
+    Openapi,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    #[cfg(feature = "testing")]
+    power_loss::arm();
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "souk: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), String> {
+    let out = |text: String| writeln!(std::io::stdout(), "{text}").map_err(|e| e.to_string());
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => server::serve(serve.listen, &serve.data.dir, !serve.no_demo).await,
+        Command::Seed { products, seed, data } => {
+            let market = data::open(&data.dir)?;
+            search::ensure(&market.platform).await;
+            let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
+            jobs::finish(&market, data::spinner("working off what follows")).await?;
+            out(format!(
+                "{added} products added, {} were there already",
+                u64::from(products) - added
+            ))
+        }
+        Command::Import { file, data } => {
+            let market = data::open(&data.dir)?;
+            search::ensure(&market.platform).await;
+            let report = import::import(&market.platform, &file).await?;
+            jobs::finish(&market, data::spinner("working off what follows")).await?;
+            out(report.to_string())?;
+            if report.bad.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{} lines were left out", report.bad.len()))
+            }
+        }
+        Command::Export { output, data } => {
+            let count = export::export(&data::open(&data.dir)?.platform, output.as_deref()).await?;
+            writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
+        }
+        Command::Keys { generate: true, .. } => out(souk_kit::Keys::generate(&souk_sqlite::SystemRandom)),
+        Command::Keys { rotate, data, .. } => {
+            let keys = data::keys(&data.dir, rotate)?;
+            keys.ids()
+                .enumerate()
+                .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
+        }
+        Command::Grant { email, role, data } => {
+            let found = souk_identity::grant(&data::open(&data.dir)?.platform, &email, role)
+                .await
+                .map_err(|e| e.detail)?;
+            if found {
+                out(format!("{email}: {role:?}").to_lowercase())
+            } else {
+                Err(format!("no account has {email}"))
+            }
+        }
+        Command::Jobs {
+            action,
+            lane,
+            id,
+            watch,
+            data,
+        } => operator::run(&data::open(&data.dir)?, action, lane, id.as_deref(), watch).await,
+        Command::Search { action, data } => out(search::run(&data::open(&data.dir)?.platform, action).await?),
+        Command::Openapi => {
+            let document = souk_kit::openapi(&functions(), env!("CARGO_PKG_VERSION"));
+            out(serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?)
+        }
+    }
+}
+
+/// Every function there is.
+fn functions() -> [souk_kit::Function; 8] {
+    [
+        souk_catalog::function(),
+        souk_community::function(),
+        souk_vendors::function(),
+        souk_identity::function(),
+        souk_jobs::function(),
+        souk_webhooks::function(),
+        souk_search::function(),
+        souk_ops::function(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `souk openapi > functions/ops/src/openapi.json` makes it true again.
+    #[test]
+    fn the_openapi_snapshot_is_true() {
+        let snapshot: serde_json::Value = serde_json::from_str(souk_ops::OPENAPI).unwrap();
+        assert_eq!(souk_kit::openapi(&functions(), env!("CARGO_PKG_VERSION")), snapshot);
+    }
+
+    #[test]
+    fn no_two_schemas_share_a_name() {
+        assert_eq!(souk_kit::clashes(&functions()), std::collections::BTreeSet::new());
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

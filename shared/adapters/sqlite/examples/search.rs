@@ -1,8 +1,8 @@
-//! What a search costs of the processor, in a small market and in a large one:
+//! CPU time of a search, in a small market and in a large one:
 //! `cargo run --release -p souk-sqlite --example search -- 5000 100000`
 //!
-//! The products are generated: words as frequent as in speech, 40 categories, 200 vendors, 1 KB each. Each query is asked
-//! with the words that it stands for remembered, as for a popular query, and ("anew") not.
+//! The products are generated: words by Zipf's law, 40 categories, 200 vendors, 1 KB each. Each query is measured with its
+//! word lookups cached, as for a popular query, and without ("cold").
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,11 +21,11 @@ use souk_core::search::{Facet, Field, IndexChange, Listing, Search, SearchQuery}
 use souk_core::{Clock, Timestamp};
 use souk_sqlite::SqliteSearch;
 
-/// A clock that goes as far as it is told.
+/// A clock that the measurement moves.
 #[derive(Default)]
-struct Told(AtomicI64);
+struct ManualClock(AtomicI64);
 
-impl Clock for Told {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millisecond(1_800_000_000_000 + self.0.load(Ordering::Relaxed)).unwrap()
     }
@@ -84,27 +84,27 @@ fn listing(n: usize, chance: &mut SmallRng) -> Listing {
     }
 }
 
-/// Microseconds of processor time of this process, in user and kernel mode.
-fn cpu() -> f64 {
+/// CPU time of this process in microseconds, user and system.
+fn cpu_us() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) * 10_000.0
 }
 
-async fn measure(index: &SqliteSearch, clock: &Told, query: &SearchQuery, anew: bool) -> (f64, usize) {
+async fn measure(index: &SqliteSearch, clock: &ManualClock, query: &SearchQuery, cold: bool) -> (f64, usize) {
     let hits = index.search(query).await.unwrap().hits.len();
-    let (mut runs, before, began) = (0_u32, cpu(), Instant::now());
+    let (mut runs, before, began) = (0_u32, cpu_us(), Instant::now());
     while began.elapsed().as_secs_f64() < 0.7 {
         for _ in 0..20 {
-            if anew {
+            if cold {
                 clock.0.fetch_add(10_000, Ordering::Relaxed);
             }
             index.search(query).await.unwrap();
         }
         runs += 20;
     }
-    ((cpu() - before) / f64::from(runs), hits)
+    ((cpu_us() - before) / f64::from(runs), hits)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -115,10 +115,10 @@ async fn main() {
         for end in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{end}", path.display()));
         }
-        let clock = Arc::new(Told::default());
+        let clock = Arc::new(ManualClock::default());
         let index = souk_sqlite::open_search(&path, clock.clone()).unwrap();
         let mut chance = SmallRng::seed_from_u64(1);
-        let (began, before) = (Instant::now(), cpu());
+        let (began, before) = (Instant::now(), cpu_us());
         let generation = index.begin().await.unwrap();
         for part in (0..size).collect::<Vec<_>>().chunks(100) {
             let listings: Vec<_> = part.iter().map(|n| listing(*n, &mut chance)).collect();
@@ -126,7 +126,7 @@ async fn main() {
         }
         let filled = began.elapsed().as_secs_f64();
         index.finish(generation).await.unwrap();
-        let (all, took) = (began.elapsed().as_secs_f64(), cpu() - before);
+        let (all, took) = (began.elapsed().as_secs_f64(), cpu_us() - before);
         let bytes = std::fs::metadata(&path).unwrap().len();
         println!(
             "{size} products: filled in {filled:.1} s, finished after {all:.1} s, {:.0} µs of CPU each, {} MB",
@@ -167,9 +167,9 @@ async fn main() {
                 },
             ),
         ] {
-            let (kept, hits) = measure(&index, &clock, &query, false).await;
-            let (anew, _) = measure(&index, &clock, &query, true).await;
-            println!("  {name:28} {hits:3} hits {kept:7.1} µs, anew {anew:7.1} µs");
+            let (warm, hits) = measure(&index, &clock, &query, false).await;
+            let (cold, _) = measure(&index, &clock, &query, true).await;
+            println!("  {name:28} {hits:3} hits {warm:7.1} µs, cold {cold:7.1} µs");
         }
         let facets = SearchQuery {
             facets: vec!["category".into(), "vendor".into()],
@@ -182,15 +182,15 @@ async fn main() {
             ("eight letters", &word(40)[..]),
             ("misspelt", &wrong),
         ] {
-            let (mut runs, before, began) = (0_u32, cpu(), Instant::now());
+            let (mut runs, before, began) = (0_u32, cpu_us(), Instant::now());
             while began.elapsed().as_secs_f64() < 0.7 {
                 index.suggest(typed, 10).await.unwrap();
                 runs += 1;
             }
-            let cost = (cpu() - before) / f64::from(runs);
+            let cost = (cpu_us() - before) / f64::from(runs);
             println!("  suggestions, {name:15}          {cost:7.1} µs");
         }
-        let (mut version, before) = (1_u32, cpu());
+        let (mut version, before) = (1_u32, cpu_us());
         let mut edited = listing(7, &mut chance);
         while version < 1_000 {
             version += 1;
@@ -203,7 +203,7 @@ async fn main() {
         println!(
             "  {:28}          {:7.1} µs",
             "an edit",
-            (cpu() - before) / f64::from(version)
+            (cpu_us() - before) / f64::from(version)
         );
         drop(index);
         let _ = std::fs::remove_file(&path);

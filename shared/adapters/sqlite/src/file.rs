@@ -1,24 +1,23 @@
-//! [`SqliteFile`]: a database that is one file and in nobody else's hands: a copy that is worked on before anybody sees it, or
+//! [`SqliteFile`]: a database in a single file that no other process opens: a copy that is prepared before it is published, or
 //! one that is only read.
 //!
-//! **Atomicity.** A batch is one transaction. What was written is in the file when `write` returns, so that the file can be
-//! copied; nothing is ever synced, and whoever dies in between leaves a file that is good for nothing. So this is for files
-//! that are thrown away then.
+//! **Atomicity.** A batch is one transaction. It is in the file when `write` returns, so the file can be copied then. Nothing
+//! is synced: a crash may leave the file damaged, so this is for files that are thrown away after a crash.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 
-use crate::sqlite::{Argument, failed, migrate, rows};
+use crate::connection::{execute, migrate, rows, sql_error};
 
-/// A database in one file.
+/// A database in a single file.
 pub struct SqliteFile(Mutex<Connection>);
 
 impl SqliteFile {
-    /// Opens the file, creates it if there is none, and applies the migrations (name, SQL) that it has not had.
+    /// Opens or creates the file and applies the migrations (name, SQL) that it lacks.
     pub fn open(path: &Path, migrations: &[(&str, &str)]) -> Result<Self, String> {
         let open = || {
             let mut connection = Connection::open(path)?;
@@ -34,14 +33,14 @@ impl SqliteFile {
         open().map_err(|e: rusqlite::Error| format!("{}: {e}", path.display()))
     }
 
-    /// Lets nothing be written any more.
+    /// Makes every later write fail.
     pub fn freeze(&self) -> Result<(), SqlError> {
-        self.lock().execute_batch("PRAGMA query_only = ON").map_err(failed)
+        self.lock().execute_batch("PRAGMA query_only = ON").map_err(sql_error)
     }
 
-    /// Gives back what rows that were deleted have left empty.
+    /// Shrinks the file by the space of deleted rows (`VACUUM`).
     pub fn compact(&self) -> Result<(), SqlError> {
-        self.lock().execute_batch("VACUUM").map_err(failed)
+        self.lock().execute_batch("VACUUM").map_err(sql_error)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -53,20 +52,17 @@ impl SqlDriver for SqliteFile {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         rows(&self.lock(), &statement, usize::MAX)
             .map(|(rows, _)| rows)
-            .map_err(failed)
+            .map_err(sql_error)
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
         let mut connection = self.lock();
         let mut run = || {
             let transaction = connection.transaction()?;
-            for statement in &batch {
-                let args = params_from_iter(statement.args.iter().map(Argument));
-                transaction.prepare_cached(&statement.sql)?.execute(args)?;
-            }
+            batch.iter().try_for_each(|statement| execute(&transaction, statement))?;
             transaction.commit()
         };
-        run().map_err(failed)
+        run().map_err(sql_error)
     }
 }
 

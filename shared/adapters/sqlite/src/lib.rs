@@ -1,10 +1,12 @@
-//! Adapters for the local host: documents, queues and the search index in SQLite files, and the system's own clock and randomness.
+//! Adapters for the local host: documents, queues and the search index in SQLite files, and the system's clock and randomness.
 
+mod connection;
+mod driver;
 mod file;
 mod queue;
-mod sqlite;
 mod system;
-mod wal_index;
+mod watched_file;
+mod writer;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,9 +15,9 @@ use std::sync::Arc;
 use souk_core::Clock;
 use souk_sql::{MIGRATIONS, SEARCH_MIGRATIONS, SqlDocuments, SqlKeyValue, SqlSearch, VALUE_MIGRATIONS};
 
+pub use driver::SqliteDriver;
 pub use file::SqliteFile;
 pub use queue::{Leased, SqliteQueue};
-pub use sqlite::SqliteDriver;
 pub use system::{SystemClock, SystemRandom};
 
 /// The `Documents` port over an SQLite file.
@@ -42,19 +44,19 @@ pub fn open_search(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteSearch, S
     Ok(SqlSearch::new(SqliteDriver::open(path, SEARCH_MIGRATIONS)?, clock))
 }
 
-/// Makes room for a new file in the place of a damaged one, which is `….damaged` from then on, and says whether it has. For values
-/// and the search index, which can be made anew.
+/// Renames a damaged database to `….damaged`, so that a new one can take its name; says whether it was damaged. For values and
+/// the search index, which can be rebuilt.
 pub fn set_damaged_aside(path: &Path) -> Result<bool, String> {
-    if !sqlite::is_damaged(path) {
+    if !connection::is_damaged(path) {
         return Ok(false);
     }
-    let file = |end: &str| {
+    let with_suffix = |end: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
         name
     };
     for part in ["", "-wal", "-shm"] {
-        match std::fs::rename(file(part), file(&format!(".damaged{part}"))) {
+        match std::fs::rename(with_suffix(part), with_suffix(&format!(".damaged{part}"))) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let path = path.display();
                 return Err(format!("{path} is damaged and cannot be set aside: {error}"));
@@ -70,10 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_file_of_what_can_be_made_anew_is_set_aside() {
+    fn a_damaged_file_of_what_can_be_rebuilt_is_set_aside() {
         let folder = std::env::temp_dir().join(format!("souk-damaged-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let opened = |name: &str| {
+        let open_both = |name: &str| {
             let path = folder.join(name);
             let (values, search) = (path.with_extension("values"), path.with_extension("search"));
             set_damaged_aside(&values).unwrap();
@@ -82,12 +84,12 @@ mod tests {
             open_search(&search, Arc::new(SystemClock)).unwrap();
             [values, search]
         };
-        for path in opened("market") {
+        for path in open_both("market") {
             let mut aside = path.clone().into_os_string();
             aside.push(".damaged");
             assert!(!Path::new(&aside).exists(), "a sound file stays");
             std::fs::write(&path, "no database ".repeat(1000)).unwrap();
-            opened("market");
+            open_both("market");
             assert!(std::fs::read(&aside).unwrap().starts_with(b"no database"));
         }
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,8 +1,9 @@
 //! The `Queue` port in an SQLite file of its own, and its consuming side.
 //!
-//! A message that is received is leased: nobody else gets it until the lease ends. [`SqliteQueue::settle`] removes it or
-//! gives it back. One whose consumer died comes again when its lease has ended, counted as one more delivery. A lease
-//! has a token of its own, so that a consumer that was too slow cannot remove what another one is working on.
+//! `receive` leases a message: no other consumer gets it until the lease expires (SQS: visibility timeout).
+//! [`SqliteQueue::settle`] deletes it or gives it back. If the consumer dies, the message is delivered again after the lease
+//! has expired, which counts as one more delivery. Each lease has a token of its own, so a consumer that was too slow cannot
+//! delete a message that another consumer has leased meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[(
      CREATE INDEX messages_lease ON messages (lease) WHERE lease IS NOT NULL;",
 )];
 
-/// Queues in a file.
+/// All lanes of the queue in one file.
 pub struct SqliteQueue {
     driver: SqliteDriver,
     clock: Arc<dyn Clock>,
@@ -32,12 +33,12 @@ pub struct SqliteQueue {
     leases: AtomicU64,
 }
 
-/// A delivery that someone works on.
+/// A delivery and the lease on its message.
 #[derive(Clone, Debug)]
 pub struct Leased {
     row: i64,
     lease: String,
-    /// What is delivered.
+    /// The message and how often it was delivered.
     pub delivery: Delivery,
 }
 
@@ -56,7 +57,7 @@ impl SqliteQueue {
         self.clock.now().as_millisecond()
     }
 
-    /// Resolves when something was sent to the lane, also if that was before the call.
+    /// Resolves after a message was sent to the lane in this process; at once if that happened since the last call.
     pub async fn news(&self, lane: Lane) {
         if let Some(notify) = self.news.get(lane as usize) {
             notify.notified().await;
@@ -66,7 +67,7 @@ impl SqliteQueue {
     /// Up to `limit` messages that are due, leased for `seconds`.
     pub async fn receive(&self, lane: Lane, limit: usize, seconds: u32) -> Result<Vec<Leased>, QueueError> {
         let now = self.now();
-        // Unlike any other lease, in this process and in any other.
+        // Unique among all processes that open the file.
         let count = self.leases.fetch_add(1, Ordering::Relaxed);
         let lease = format!("{}-{now}-{count}", std::process::id());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -106,7 +107,7 @@ impl SqliteQueue {
                         deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
                     },
                 }),
-                // It comes again with each lease that ends, for somebody to look at, and keeps no other.
+                // It stays in the queue for an operator to look at and does not block other messages.
                 Err(error) => {
                     tracing::error!(%error, row, "a message cannot be read");
                     None
@@ -116,7 +117,7 @@ impl SqliteQueue {
         Ok(leased.collect())
     }
 
-    /// Removes what is done and gives back the rest.
+    /// Deletes the messages that are done and gives back the others after their delay.
     pub async fn settle(&self, settled: &[(Leased, Outcome)]) -> Result<(), QueueError> {
         let now = self.now();
         let statements = settled.iter().map(|(leased, outcome)| {
@@ -137,7 +138,7 @@ impl SqliteQueue {
         self.driver.write(statements).await.map_err(failed)
     }
 
-    /// Ends all leases: for the only consumer, when it starts, after a crash.
+    /// Ends all leases. The only consumer calls it when it starts, so that a crash delays no message.
     pub async fn release(&self) -> Result<(), QueueError> {
         let release = "UPDATE messages SET lease = NULL, due = ?1 WHERE lease IS NOT NULL";
         let statement = Statement::new(release, vec![self.now().into()]);
@@ -192,6 +193,6 @@ impl Queue for SqliteQueue {
 fn failed(error: SqlError) -> QueueError {
     match error {
         SqlError::Failed(why) => QueueError::Unavailable(why),
-        SqlError::Guard(_) => QueueError::Unavailable("a guard failed where there is none".into()),
+        SqlError::Guard(_) => QueueError::Unavailable("a constraint failed".into()),
     }
 }

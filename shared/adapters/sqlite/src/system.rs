@@ -1,4 +1,4 @@
-//! The machine's own clock and randomness.
+//! The system's clock and randomness.
 
 use rand::RngCore as _;
 use souk_core::{Clock, Random, Timestamp};
@@ -10,15 +10,15 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the port's one implementation for a real machine"
+        reason = "this adapter is the Clock port of hosts with a system clock"
     )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 }
 
-/// A generator per thread, seeded by the operating system again and again: a system call per id would be the dearest
-/// part of a small request.
+/// A generator per thread, which the operating system reseeds: a system call for each id would cost more than the rest of a
+/// small request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 

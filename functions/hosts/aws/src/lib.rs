@@ -1,16 +1,14 @@
-//! The AWS host: builds the platform from the environment, answers API Gateway's events with one function, and does the
-//! work in the background of all of them.
+//! The AWS host: Souk's functions as Lambdas, from two binaries.
 //!
-//! Each function is a binary of its own (`src/bin`), so that it starts fast and may do no more than its own role in
-//! `template.yaml` allows. A Lambda answers one event at a time; more events make more Lambdas.
+//! `api` answers API Gateway's events with the functions that `SOUK_FUNCTIONS` names (all of them if it is unset).
+//! `template.yaml` deploys it once for each function, with a role of its own. `worker` runs the jobs and schedules of all
+//! functions: SQS invokes it with batches of messages, EventBridge every minute.
 //!
-//! **Requests.** A Lambda is frozen when it has answered, so what a request has committed is handed to the queue before
-//! that. If the queue does not answer in time the client is not kept waiting: the sweeper hands it over later.
+//! **Outbox.** Lambda freezes an instance as soon as it has answered, so `api` sends what a request committed to SQS before it
+//! answers. If SQS is slow the client does not wait: the sweeper sends the messages later.
 //!
-//! **Search** has its index in S3 (`souk_aws::S3Search`), which the search function reads and the worker writes; or, if
-//! `OPENSEARCH_URL` is set, in OpenSearch (`souk_aws::OpenSearch`).
-//!
-//! **Work** is done by one more binary, the worker: SQS invokes it with batches of messages, the clock every minute.
+//! **Search.** The index is a file in S3 (`souk_aws::S3Search`) or, if `OPENSEARCH_URL` is set, in OpenSearch
+//! (`souk_aws::OpenSearch`). Only the search function and the worker open it.
 
 pub mod event;
 mod queue_event;
@@ -30,28 +28,14 @@ use souk_aws::{
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
-use souk_kit::work::Subscription;
 use souk_kit::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings, log_level};
 
-/// How long a client waits for the queue at most.
-const RELAY: Duration = Duration::from_millis(1500);
-/// How long nobody waits any more, in milliseconds, after one has waited in vain.
-const PAUSE: i64 = 10_000;
+/// How long a client waits for SQS at most.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
+/// For how long no client waits for SQS after it was slow, in milliseconds.
+const PAUSE_AFTER_TIMEOUT: i64 = 10_000;
 
-/// Which jobs get which events. Data alone, so that no function's binary has the others' code in it.
-const SUBSCRIPTIONS: [&[Subscription]; 4] = [
-    souk_community::SUBSCRIPTIONS,
-    souk_jobs::SUBSCRIPTIONS,
-    souk_search::SUBSCRIPTIONS,
-    souk_webhooks::SUBSCRIPTIONS,
-];
-
-/// The id of the distribution of CloudFront in front of the API that is to be told what changes (`SOUK_CLOUDFRONT`).
-fn distribution() -> Option<String> {
-    env::var("SOUK_CLOUDFRONT").ok().filter(|id| !id.is_empty())
-}
-
-/// Every function there is.
+/// All functions.
 fn functions() -> [Function; 8] {
     [
         souk_catalog::function(),
@@ -65,51 +49,62 @@ fn functions() -> [Function; 8] {
     ]
 }
 
-/// Makes the port of those who have business with search, and only in their binaries is there the code for it.
-type Index = fn(&souk_aws::Settings) -> Result<Arc<dyn Search>, String>;
-
-/// Serves the routes of `function`, which searches nothing, until the Lambda service ends the process.
-pub async fn serve(function: Function) -> Result<(), Error> {
-    run(function, |_| Ok(Arc::new(NoSearch(None)))).await
+/// The functions that `names` lists, separated by commas; all if it lists none.
+fn select(names: &str) -> Result<Vec<Function>, String> {
+    let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let all = functions();
+    if let Some(unknown) = names.iter().find(|name| all.iter().all(|function| function.name != **name)) {
+        let known = all.map(|function| function.name).join(", ");
+        return Err(format!("SOUK_FUNCTIONS: there is no function {unknown:?}; there are {known}"));
+    }
+    let is_selected = |function: &Function| names.is_empty() || names.contains(&function.name);
+    Ok(all.into_iter().filter(is_selected).collect())
 }
 
-/// Serves the routes of `function`, which searches, until the Lambda service ends the process.
-pub async fn serve_search(function: Function) -> Result<(), Error> {
-    run(function, index).await
-}
-
-async fn run(function: Function, index: Index) -> Result<(), Error> {
-    log();
-    // `SOUK_PROXIES`: how many proxies of ours, such as CloudFront, are between the client and the API.
+/// Answers API Gateway's events with the functions that `SOUK_FUNCTIONS` names.
+pub async fn serve() -> Result<(), Error> {
+    init_logging();
+    // `SOUK_PROXIES`: how many trusted proxies, such as CloudFront, are between the client and the API.
     let proxies = match env::var("SOUK_PROXIES") {
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
-    let Host { app, .. } = &host([function], index, |_| Arc::new(NoOutbound), |_| None)?;
-    let relay = &Relay::default();
+    let functions = select(&env::var("SOUK_FUNCTIONS").unwrap_or_default())?;
+    let aws = souk_aws::Settings::from_env()?;
+    let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
+        search_index(&aws)?
+    } else {
+        Arc::new(NoSearch(None))
+    };
+    let host = &Host::new(&aws, functions, search, |_| Arc::new(NoOutbound), None)?;
+    let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
-        let response = app.handle(request).await;
-        relay.run(app, &SystemClock).await;
+        let response = host.app.handle(request).await;
+        flush.run(&host.app, &SystemClock).await;
         Ok::<_, Error>(event::answer(response).await?)
     };
     lambda_runtime::run(service_fn(answer)).await
 }
 
-/// Does the jobs and runs the schedules of all functions until the Lambda service ends the process.
+/// Runs the jobs and schedules of all functions.
 pub async fn work() -> Result<(), Error> {
-    log();
+    init_logging();
+    let aws = souk_aws::Settings::from_env()?;
+    let search = search_index(&aws)?;
     let outbound =
         |settings: &Settings| -> Arc<dyn Outbound> { Arc::new(souk_outbound::Client::new(&settings.outbound_allow)) };
-    let all = functions().into_iter().chain([souk_ops::purge::function()]);
-    let Host { app, queue } = &host(all, index, outbound, edge)?;
-    let answer = async |event: LambdaEvent<Value>| queue_event::answer(app, queue, event.payload).await;
+    let edge = distribution().map(|id| -> Arc<dyn EdgeCache> {
+        Arc::new(CloudFront::new(&aws, &id, Arc::new(SystemClock), Arc::new(SystemRandom)))
+    });
+    let all = functions().into_iter().chain([souk_ops::purge::function()]).collect();
+    let host = &Host::new(&aws, all, search, outbound, edge)?;
+    let answer = async |event: LambdaEvent<Value>| queue_event::answer(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
 
-/// Starts logging as `SOUK_LOG` says.
-fn log() {
-    // The Lambda service takes lines of JSON as they are.
+/// Logs JSON lines, as Lambda's JSON log format takes them; `SOUK_LOG` sets the level.
+fn init_logging() {
     tracing_subscriber::fmt()
         .event_format(Lines(Some(Arc::new(SystemClock))))
         .with_max_level(log_level(env::var("SOUK_LOG").ok().as_deref()))
@@ -120,115 +115,114 @@ fn required(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
 }
 
-/// The search index: in OpenSearch if there is one, else in S3, with its copies where a Lambda may write.
-fn index(aws: &souk_aws::Settings) -> Result<Arc<dyn Search>, String> {
+/// The id of the CloudFront distribution to purge (`SOUK_CLOUDFRONT`).
+fn distribution() -> Option<String> {
+    env::var("SOUK_CLOUDFRONT").ok().filter(|id| !id.is_empty())
+}
+
+/// The search index: in OpenSearch if `OPENSEARCH_URL` is set, else in S3 with local copies in `/tmp`.
+fn search_index(aws: &souk_aws::Settings) -> Result<Arc<dyn Search>, String> {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     if let Some(url) = env::var("OPENSEARCH_URL").ok().filter(|url| !url.is_empty()) {
-        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
         let index = OpenSearch::new(aws, &url, "souk-search", clock, random);
         return Ok(Arc::new(index.map_err(|e| format!("OPENSEARCH_URL: {e}"))?));
     }
     let bucket = required("SOUK_SEARCH_BUCKET")?;
     let folder = env::temp_dir();
-    sweep(&folder);
+    remove_old_copies(&folder);
     let folder = folder.join(format!("{COPIES}{}", std::process::id()));
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     Ok(Arc::new(S3Search::new(aws, &bucket, &folder, clock, random)))
 }
 
-/// What the name of a folder of copies begins with, before the id of its process.
+/// The name of a folder with copies of the search index is this and the id of the process that uses it.
 const COPIES: &str = "souk-search-";
 
-/// Removes what processes have left that ended before they could: a Lambda keeps its `/tmp` when it starts anew.
-fn sweep(folder: &Path) {
+/// Removes the copies of processes that have ended: `/tmp` outlives a process that Lambda restarts.
+fn remove_old_copies(folder: &Path) {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
-        let is_left = |id: &str| id.parse::<u32>().is_ok() && !Path::new("/proc").join(id).exists();
-        if name.strip_prefix(COPIES).is_some_and(is_left) {
-            // Somebody else may be at it.
+        let has_ended = |id: &str| id.parse::<u32>().is_ok() && !Path::new("/proc").join(id).exists();
+        if name.strip_prefix(COPIES).is_some_and(has_ended) {
+            // Another process may be removing it too.
             let _ = std::fs::remove_dir_all(folder.join(name));
         }
     }
 }
 
-/// CloudFront, for the worker alone: no other may purge.
-fn edge(aws: &souk_aws::Settings) -> Option<Arc<dyn EdgeCache>> {
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    Some(Arc::new(CloudFront::new(aws, &distribution()?, clock, random)))
-}
-
+/// The functions over their ports, as the environment that `template.yaml` sets describes them.
 struct Host {
     app: App,
     queue: Arc<SqsQueue>,
 }
 
-/// The functions over the ports and settings, from the environment that `template.yaml` sets.
-fn host(
-    functions: impl IntoIterator<Item = Function>,
-    index: Index,
-    outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
-    edge: impl FnOnce(&souk_aws::Settings) -> Option<Arc<dyn EdgeCache>>,
-) -> Result<Host, String> {
-    let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
-    let aws = souk_aws::Settings::from_env()?;
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    let queue = Arc::new(SqsQueue::new(
-        &aws,
-        required("SOUK_QUEUE_PREFIX")?,
-        clock.clone(),
-        random.clone(),
-    ));
-    let table = required("SOUK_TABLE")?;
-    let values = DynamoKeyValue::new(&aws, &table, clock.clone(), random.clone());
-    let ports = Ports {
-        documents: Arc::new(DynamoDocuments::new(&aws, table, clock.clone(), random.clone())),
-        values: Some(Arc::new(values)),
-        queue: queue.clone(),
-        search: index(&aws)?,
-        outbound: outbound(&settings),
-        clock,
-        random,
-    };
-    let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
-    let mut subscriptions = SUBSCRIPTIONS.concat();
-    if distribution().is_some() {
-        subscriptions.extend(souk_ops::purge::SUBSCRIPTIONS);
+impl Host {
+    fn new(
+        aws: &souk_aws::Settings,
+        functions: Vec<Function>,
+        search: Arc<dyn Search>,
+        outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
+        edge: Option<Arc<dyn EdgeCache>>,
+    ) -> Result<Self, String> {
+        let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let queue = SqsQueue::new(aws, required("SOUK_QUEUE_PREFIX")?, clock.clone(), random.clone());
+        let queue = Arc::new(queue);
+        let table = required("SOUK_TABLE")?;
+        let documents = DynamoDocuments::new(aws, &table, clock.clone(), random.clone());
+        let values = DynamoKeyValue::new(aws, &table, clock.clone(), random.clone());
+        let ports = Ports {
+            documents: Arc::new(documents),
+            values: Some(Arc::new(values)),
+            queue: queue.clone(),
+            search,
+            outbound: outbound(&settings),
+            clock,
+            random,
+        };
+        let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
+        // An event goes to the jobs of all functions, whichever are mounted here.
+        let mut subscriptions = crate::functions().map(|function| function.subscriptions).concat();
+        if distribution().is_some() {
+            subscriptions.extend(souk_ops::purge::SUBSCRIPTIONS);
+        }
+        let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
+        platform.edge = edge;
+        Ok(Self {
+            app: App::new(Arc::new(platform), functions),
+            queue,
+        })
     }
-    let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
-    platform.edge = edge(&aws);
-    Ok(Host {
-        app: App::new(Arc::new(platform), functions),
-        queue,
-    })
 }
 
-/// Hands over what requests have committed, within bounds.
+/// Sends what requests have committed to SQS, before they are answered.
 #[derive(Default)]
-struct Relay {
-    /// Not before, in milliseconds since 1970.
+struct OutboxFlush {
+    /// In milliseconds since 1970; until then the sweeper sends.
     paused_until: AtomicI64,
 }
 
-impl Relay {
+impl OutboxFlush {
     #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
     async fn run(&self, app: &App, clock: &dyn Clock) {
         let now = || clock.now().as_millisecond();
         if !app.has_news() || now() < self.paused_until.load(Ordering::Relaxed) {
             return;
         }
-        if tokio::time::timeout(RELAY, app.relay()).await.is_err() {
-            tracing::warn!("the queue does not answer in time");
-            self.paused_until.store(now().saturating_add(PAUSE), Ordering::Relaxed);
+        if tokio::time::timeout(FLUSH_TIMEOUT, app.relay()).await.is_err() {
+            tracing::warn!("SQS is slow: the sweeper sends what is in the outbox");
+            let until = now().saturating_add(PAUSE_AFTER_TIMEOUT);
+            self.paused_until.store(until, Ordering::Relaxed);
         }
     }
 }
 
-/// For those who call nobody: only jobs do.
+/// Refuses every call: only jobs call other systems, and only the worker runs jobs.
 struct NoOutbound;
 
 #[async_trait]
 impl Outbound for NoOutbound {
     async fn call(&self, _call: Call) -> Result<Reply, OutboundError> {
-        Err(OutboundError::Refused("only the worker calls others".into()))
+        Err(OutboundError::Refused("only the worker calls other systems".into()))
     }
 }
 
@@ -237,21 +231,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_subscriptions_are_those_of_the_functions() {
-        let own = functions().map(|function| function.subscriptions).concat();
-        let listed = SUBSCRIPTIONS.concat();
-        assert!(own.iter().all(|subscription| listed.contains(subscription)), "{own:?}");
-        assert_eq!(own.len(), listed.len());
+    fn souk_functions_names_what_is_mounted() {
+        let names = |text: &str| select(text).map(|all| all.iter().map(|function| function.name).collect::<Vec<_>>());
+        assert_eq!(names("").unwrap().len(), functions().len());
+        assert_eq!(names("catalog").unwrap(), ["catalog"]);
+        assert_eq!(names(" search, catalog,").unwrap(), ["catalog", "search"]);
+        let error = names("catalog,katalog").unwrap_err();
+        assert!(error.starts_with("SOUK_FUNCTIONS: there is no function \"katalog\"; there are catalog,"), "{error}");
     }
 
     #[test]
-    fn only_what_ended_processes_have_left_is_removed() {
+    fn only_copies_of_ended_processes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let own = format!("{COPIES}{}", std::process::id());
         for name in ["souk-search-4294967295", &own, "souk-search-x", "other-4294967295"] {
             std::fs::create_dir_all(folder.path().join(name).join("a")).unwrap();
         }
-        sweep(folder.path());
+        remove_old_copies(folder.path());
         let names = std::fs::read_dir(folder.path()).unwrap();
         let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
         names.sort();

@@ -1,4 +1,4 @@
-//! The work in the background, of all functions, as a Lambda.
+//! Runs the jobs and the schedules of all functions.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

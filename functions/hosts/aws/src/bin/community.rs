@@ -1,6 +1,0 @@
-//! Comments, upvotes, follows and the feed, as a Lambda.
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
-    souk_lambda::serve(souk_community::function()).await
-}

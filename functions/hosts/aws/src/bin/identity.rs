@@ -1,6 +1,0 @@
-//! Accounts and sessions, as a Lambda.
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
-    souk_lambda::serve(souk_identity::function()).await
-}

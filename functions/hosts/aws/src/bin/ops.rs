@@ -1,6 +1,0 @@
-//! Health and documentation, as a Lambda.
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
-    souk_lambda::serve(souk_ops::function()).await
-}

@@ -1,4 +1,4 @@
-//! Log lines: JSON through the console, which Workers Logs stores with a time of its own and indexes by field.
+//! Log lines as JSON on the console. Workers Logs adds the time and indexes their fields.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use worker::Env;
 
-/// Starts logging as `SOUK_LOG` says.
+/// Starts logging at the level in `SOUK_LOG`.
 pub(crate) fn init(env: &Env) {
     let setting = env.var("SOUK_LOG").ok().map(|setting| setting.to_string());
     tracing_subscriber::fmt()
-        // Workers Logs knows the time.
+        // Without a clock: Workers Logs adds the time.
         .event_format(Lines(None))
         .with_max_level(log_level(setting.as_deref()))
         .with_writer(Console)
@@ -33,7 +33,7 @@ impl<'a> MakeWriter<'a> for Console {
     }
 }
 
-/// The formatter writes each event in one piece.
+/// A log line; the formatter writes each in one call.
 struct Line {
     error: bool,
 }

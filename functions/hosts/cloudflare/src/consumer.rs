@@ -1,46 +1,46 @@
-//! What the queues deliver.
+//! The consumer of every lane's queue and dead-letter queue.
 //!
-//! A batch is worked off and each of its messages settled by its own outcome. If the instance dies before, the platform
-//! delivers all of it again; what was committed until then is known by its mark in the inbox. The dead-letter queues,
-//! which hold what ended its consumers again and again, are consumed as well, into the dead letters among the documents.
+//! The app works on a whole batch, then each message is acknowledged or retried by its own outcome. If the instance dies
+//! before that, Cloudflare redelivers the batch; the inbox recognizes the messages whose effects were committed.
+//! A lane's dead-letter queue holds the messages that kept killing their consumers; its consumer stores them as dead
+//! letters, which operators see.
 
-use souk_cloudflare::delivered;
+use souk_cloudflare::received;
 use souk_core::queue::Outcome;
 use souk_kit::App;
 use worker::worker_sys::MessageBatch;
 
-/// How the name of a dead-letter queue ends.
-const DEAD: &str = "-dead";
-/// When a message comes back that this deployment cannot work: time enough for a better one, and so often
-/// (`max_retries`) that it is there for most of a day, in its lane and then in the dead-letter queue.
-const LATER: Outcome = Outcome::Again(600);
+const DEAD_LETTER_SUFFIX: &str = "-dead";
+/// For messages that this deployment cannot process. With the `max_retries` of the lane and then of its dead-letter queue,
+/// such a message survives for most of a day, in which a better version can be deployed.
+const RETRY_LATER: Outcome = Outcome::Again(600);
 
-/// Works a batch off; without an app, which is said in the log, it comes back.
+/// Processes a batch. Without an app, whose absence was logged, every message is retried later.
 pub(crate) async fn consume(app: Option<&App>, batch: &MessageBatch) {
     let queue = batch.queue().map(String::from).unwrap_or_default();
-    let is_dead = queue.ends_with(DEAD);
+    let is_dead_letter_queue = queue.ends_with(DEAD_LETTER_SUFFIX);
     let (mut messages, mut deliveries) = (Vec::new(), Vec::new());
-    for message in delivered(batch) {
+    for message in received(batch) {
         match message.read() {
             #[cfg(feature = "testing")]
-            Ok(delivery) if !is_dead && crate::testing::act(&queue, &message, &delivery) => {}
+            Ok(delivery) if !is_dead_letter_queue && crate::testing::act(&queue, &message, &delivery) => {}
             Ok(delivery) => {
                 messages.push(message);
                 deliveries.push(delivery);
             }
-            Err(why) => {
-                tracing::error!(queue, why, "a message of no known form");
-                message.settle(LATER);
+            Err(error) => {
+                tracing::error!(queue, error, "a message cannot be parsed");
+                message.ack_or_retry(RETRY_LATER);
             }
         }
     }
     let outcomes = match app {
         _ if deliveries.is_empty() => return,
-        Some(app) if is_dead => app.bury(deliveries).await,
+        Some(app) if is_dead_letter_queue => app.bury(deliveries).await,
         Some(app) => app.work(deliveries).await,
-        None => vec![LATER; deliveries.len()],
+        None => vec![RETRY_LATER; deliveries.len()],
     };
     for (message, outcome) in messages.iter().zip(outcomes) {
-        message.settle(outcome);
+        message.ack_or_retry(outcome);
     }
 }

@@ -1,34 +1,33 @@
-//! The Worker: the router that every host shares, over D1 and Queues, behind `fetch`, `queue` and `scheduled`.
+//! The Worker: the router that every host shares, over D1, KV and Queues, behind the handlers `fetch`, `queue` and
+//! `scheduled`.
 //!
-//! The platform and the router are built once per isolate, by its first event. Bodies are collected on both ways: a
-//! stream between JavaScript and Wasm costs more than all the routing.
+//! The first event of an isolate builds the platform and the router. Bodies are collected in both directions, because a
+//! stream between JavaScript and Wasm costs more than the routing.
 //!
-//! What a request leaves for the queue is handed over after its response (`waitUntil`), by whichever request gets to it
-//! first: the list in between is plain data, and each call belongs to the event that makes it. If the isolate ends before,
-//! the sweeper finds it in the outbox.
+//! Events are sent to the queue after the response (`waitUntil`). Any request may send what another one has committed: the
+//! list of pending events is plain data, and the call belongs to the request that makes it. If the isolate ends first, the
+//! sweeper finds the events in the outbox.
 #![cfg(target_arch = "wasm32")]
 
 mod console;
 mod consumer;
 mod convert;
-mod recovery;
+pub mod recovery;
 #[cfg(feature = "testing")]
 mod testing;
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv, task};
+use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv};
 use souk_kit::work::Subscription;
 use souk_kit::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
-use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::js_sys::Function;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
-/// What an isolate keeps of answers. It does not hear of what other isolates write, so that is seen within 5 seconds. A
-/// promise belongs to the request that made it: no request may wait for another.
+/// Responses are cached for 5 seconds at most, because an isolate does not hear of other isolates' writes. Requests are not
+/// collapsed: a promise belongs to the request that created it, so no request may wait for another's.
 const CACHING: Caching = Caching {
     bytes: 8 << 20,
     at_most: Some((3_000, 2_000)),
@@ -41,30 +40,21 @@ fn app(env: &Env) -> Option<&'static App> {
     APP.get_or_init(|| start(env)).as_ref()
 }
 
-/// The `fetch` handler, which gives the response to `done`. Not by `#[event(fetch)]`, which crosses to JavaScript for what nobody
-/// here asks for.
-#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
-pub fn fetch(request: web_sys::Request, env: Env, context: RawContext, done: Function) {
-    task::spawn(async move {
-        let response = answer(&request, env, context).await;
-        // It settles a promise, and cannot fail.
-        drop(done.call1(&JsValue::UNDEFINED, &response));
-    });
-}
-
-async fn answer(request: &web_sys::Request, env: Env, context: RawContext) -> web_sys::Response {
+/// The `fetch` handler. It does not use `#[event(fetch)]`, which converts the request by many calls to JavaScript.
+#[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys)]
+pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> web_sys::Response {
     let app = app(&env);
     #[cfg(feature = "testing")]
-    if let Some(response) = testing::serve(request, &env).await {
+    if let Some(response) = testing::serve(&request, &env).await {
         return response;
     }
     let Some(app) = app else {
         return plain(500, "This Worker is not configured; its log says what is missing.");
     };
-    let request = match convert::request(request).await {
+    let request = match convert::request(&request).await {
         Ok(request) => request,
         Err(error) => {
-            tracing::warn!(%error, "a request that is none");
+            tracing::warn!(%error, "the request is not well-formed");
             return plain(400, "The request is not well-formed.");
         }
     };
@@ -81,12 +71,8 @@ fn plain(status: u16, text: &'static str) -> web_sys::Response {
     convert::response(&response)
 }
 
-/// The `queue` handler. Not by `#[event(queue)]`, whose messages do not say how often they were delivered.
-#[wasm_bindgen(
-    wasm_bindgen = worker::wasm_bindgen,
-    wasm_bindgen_futures = worker::wasm_bindgen_futures,
-    js_sys = worker::js_sys
-)]
+/// The `queue` handler. It does not use `#[event(queue)]`, whose messages lack `attempts`.
+#[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys)]
 pub async fn queue(batch: MessageBatch, env: Env, _context: RawContext) {
     consumer::consume(app(&env), &batch).await;
 }
@@ -98,9 +84,8 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
     }
 }
 
-/// Builds everything, or logs why it cannot.
+/// Builds the app, or logs why it cannot.
 fn start(env: &Env) -> Option<App> {
-    recovery::init();
     console::init(env);
     let functions = [
         souk_catalog::function(),
@@ -122,9 +107,9 @@ fn start(env: &Env) -> Option<App> {
     }
 }
 
-/// The ports and settings, from the bindings, variables and secrets that `wrangler.toml` names.
+/// The ports and settings, from the bindings, variables and secrets in `wrangler.toml`.
 fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<Platform, String> {
-    // A secret is read like a variable.
+    // `var` reads secrets too.
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let database = env.d1("DB").map_err(|why| format!("DB: {why}"))?;
     let index = env.d1("SEARCH").map_err(|why| format!("SEARCH: {why}"))?;

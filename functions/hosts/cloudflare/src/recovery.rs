@@ -1,26 +1,34 @@
-//! After a panic the isolate goes on with a new instance of the Wasm module: the requests in flight are lost, the next
-//! one is served.
+//! Recovery from panics.
 //!
-//! A panic ends in a trap, like a stack overflow or exhausted memory, and what it leaves behind is in no known state.
-//! wasm-bindgen refuses every further call into that instance, and the shim in front of us (`shim.js`)
-//! makes a new one before the next request, if `criticalError` was raised. The `worker` crate raises it for panics, and
-//! besides has wasm-bindgen make the new instance at the next call of any kind. That may be the end of an old request's
-//! I/O, whose callback would then run in the new instance with pointers into the old one's memory. So its hook is
-//! replaced by one that raises the flag and does no more: late callbacks throw, only a request makes a new instance.
+//! A panic traps, like a stack overflow or exhausted memory, and leaves the instance's memory in an unknown state.
+//! wasm-bindgen then calls the abort hook and refuses every further call into the instance, until `shim.js` creates a fresh
+//! one for the next event. The hook of the `worker` crate would have wasm-bindgen do that at the next call of any kind,
+//! which may be a late callback of an old request: it would run in the fresh instance with pointers into the old one's
+//! memory. So this hook replaces it and only tells `shim.js`.
+
+use std::cell::RefCell;
 
 use wasm_bindgen::JsValue;
 use wasm_bindgen::handler::set_on_abort;
-use worker::js_sys::{Reflect, global};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::js_sys::Function;
 
-/// Replaces the hook; to be called once per instance, from a request, when `worker` has set its own.
-pub(crate) fn init() {
-    set_on_abort(raise);
+thread_local! {
+    static CALLBACK: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
 
-/// Runs in the instance that has just trapped: no more than it must.
-fn raise() {
-    if let Ok(state) = Reflect::get(&global(), &"__worker_init_state".into()) {
-        // It fails only on what is no object; then there is no shim, and nothing to tell.
-        let _ = Reflect::set(&state, &"criticalError".into(), &JsValue::TRUE);
-    }
+/// Has `callback` called when this instance aborts. `shim.js` calls it once per instance.
+#[wasm_bindgen(js_sys = worker::js_sys)]
+pub fn on_abort(callback: Function) {
+    CALLBACK.set(Some(callback));
+    set_on_abort(run_callback);
+}
+
+/// Runs in the aborted instance, so it does as little as possible.
+fn run_callback() {
+    CALLBACK.with_borrow(|callback| {
+        callback
+            .as_ref()
+            .map(|callback| callback.call0(&JsValue::UNDEFINED).is_ok())
+    });
 }

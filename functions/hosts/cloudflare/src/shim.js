@@ -1,56 +1,57 @@
-// What the runtime calls. `infra/worker-build` puts it in the place of worker-build's own, which does the same behind a
-// proxy around each instance of a class, each of its handlers and each of their results.
-import * as souk from "./index.js";
+// The Worker's entry point, in the place of worker-build's: that one makes a fresh instance as well, but leaves the other
+// requests in flight without an answer, and its class cannot keep a request going whose client has left.
+import { WorkerEntrypoint } from "cloudflare:workers";
+import module from "./index_bg.wasm";
+import * as souk from "souk";
 
+// V8's ten frames do not reach from a panic to the function that caused it.
 Error.stackTraceLimit = 100;
-const state = souk.__worker_init_state();
 
-// After a trap nothing that is left of the instance can be used.
-function noteCrash(error) {
-    if (!(error instanceof WebAssembly.RuntimeError)) return false;
-    console.error("Critical", error);
-    return (state.criticalError = true);
+// Stable Rust cannot unwind on Wasm: a panic traps, and what it leaves in memory must not be used. `onAbort` runs in that
+// moment. The next event gets a fresh instance, and the calls in flight fail, because nothing will resume them.
+let hasAborted = false;
+const inFlight = new Set();
+
+function onAbort() {
+    hasAborted = true;
+    for (const reject of inFlight) reject(new Error("the Wasm instance was aborted"));
+    inFlight.clear();
 }
 
-addEventListener("error", (event) => noteCrash(event.error));
+function start() {
+    hasAborted = false;
+    souk.on_abort(onAbort);
+}
 
-// The runtime's own costs some microseconds, and what waits for a promise in wasm-bindgen's way goes on in it.
-globalThis.queueMicrotask = (task) => {
-    Promise.resolve().then(task).catch((error) => noteCrash(error) || console.error(error));
-};
+souk.initSync({ module });
+start();
 
-// Ends a call of souk_cloudflare's, and runs what waited for it.
-globalThis.soukSettle = (call, value, isDone) => {
-    try {
-        souk.settle(call, value, isDone);
-    } catch (error) {
-        noteCrash(error) || console.error(error);
-    }
-};
-
-const guarded = (handler) => (input, env, context) => {
-    if (state.criticalError) {
-        console.log("Reinitializing Wasm application");
+function call(handler, ...args) {
+    if (hasAborted) {
+        console.log("Starting a fresh Wasm instance");
         souk.__wbg_reset_state();
-        state.criticalError = false;
+        start();
     }
-    try {
-        return handler(input, env, context);
-    } catch (error) {
-        noteCrash(error);
-        throw error;
-    }
-};
+    const { promise, resolve, reject } = Promise.withResolvers();
+    inFlight.add(reject);
+    handler(...args).then(resolve, reject).finally(() => inFlight.delete(reject));
+    return promise;
+}
 
-export default {
-    fetch: guarded((request, env, context) => {
-        // Not within a promise's executor, which would keep a crash from `guarded`.
-        const { promise: response, resolve: done } = Promise.withResolvers();
-        souk.fetch(request, env, context, done);
-        // A request whose client has gone is still served to its end: its future would else be kept in memory for ever.
-        context.waitUntil(response);
+// A class, because service bindings offer the methods of a WorkerEntrypoint only.
+export default class extends WorkerEntrypoint {
+    fetch(request) {
+        const response = call(souk.fetch, request, this.env, this.ctx);
+        // Finish the request although its client has left: its future would stay in the instance's memory for ever.
+        this.ctx.waitUntil(response);
         return response;
-    }),
-    queue: guarded(souk.queue),
-    scheduled: guarded(souk.scheduled),
-};
+    }
+
+    queue(batch) {
+        return call(souk.queue, batch, this.env, this.ctx);
+    }
+
+    scheduled(event) {
+        return call(souk.scheduled, event, this.env, this.ctx);
+    }
+}

@@ -1,20 +1,21 @@
-//! Routes for the tests alone (feature `testing`): the ports over HTTP, so that their contracts are checked on a real
-//! workerd, and two ways to crash, to see that the next request is served.
+//! Routes for the tests only (feature `testing`): the ports over HTTP, so that the contract tests run against workerd, and
+//! routes that crash the instance.
 //!
-//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and `/__test/outbound/call` take the argument of
-//! that method as JSON and answer with its `Result` as JSON; `/__test/search/…` likewise, the arguments as an array. The header `x-test-now` (milliseconds since 1970) sets the
-//! clock of documents and values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` waits a
-//! little, so as to be in flight.
+//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and
+//! `/__test/outbound/call` take the method's argument as JSON and respond with its `Result` as JSON; `/__test/search/…`
+//! takes the arguments as an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents and
+//! values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` responds after 300 ms and
+//! `GET /__test/wait-long` after a minute.
 //!
-//! Messages for the job `test` are worked by the script in them (see `souk_tests::contract::queue`), which here may also say
-//! `trap`. `POST /__test/queue/seen` answers with those that were delivered since the last call, of the lane it is given.
+//! The consumer handles messages of the job `test` by the script in them (see `souk_tests::contract::queue`), which may
+//! also say `trap` here. `POST /__test/queue/seen` returns the deliveries of a lane since the last call.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_cloudflare::{CloudflareQueue, D1Search, Delivered, FetchOutbound, SystemClock, WorkersKv};
+use souk_cloudflare::{CloudflareQueue, D1Search, FetchOutbound, ReceivedMessage, SystemClock, WorkersKv};
 use souk_core::outbound::Call;
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::search::{IndexChange, Listing, Search as _, SearchQuery};
@@ -24,7 +25,7 @@ use souk_core::{
 use worker::worker_sys::web_sys;
 use worker::{Delay, Env, Error, Request, Response, Result};
 
-/// What was delivered, with the queue that it came from.
+/// The deliveries since the last call of `queue/seen`, each with the name of its queue.
 static SEEN: Mutex<Vec<(String, Seen)>> = Mutex::new(Vec::new());
 
 #[derive(Serialize)]
@@ -41,37 +42,41 @@ impl Clock for Fixed {
     }
 }
 
-/// The answer, if the request is one for these routes.
+/// The response, if the request is for one of these routes.
 pub(crate) async fn serve(request: &web_sys::Request, env: &Env) -> Option<web_sys::Response> {
     let mut request = Request::from(Clone::clone(request));
     let path = request.path();
-    let what = path.strip_prefix("/__test/")?;
-    let response = match what {
+    let route = path.strip_prefix("/__test/")?;
+    let response = match route {
         "panic" => panic("on demand"),
-        // What a stack overflow and an exhausted memory end in, without the panic hook.
+        // Like a stack overflow or exhausted memory: without the panic hook.
         "trap" => core::arch::wasm32::unreachable(),
         "wait" => {
             Delay::from(Duration::from_millis(300)).await;
             Response::ok("waited")
         }
-        _ => port(what, &mut request, env).await,
+        "wait-long" => {
+            Delay::from(Duration::from_secs(60)).await;
+            Response::ok("waited")
+        }
+        _ => port(route, &mut request, env).await,
     };
     let response = response.or_else(|error| Response::error(error.to_string(), 500));
     response.ok().map(Into::into)
 }
 
-#[expect(clippy::panic, reason = "it is what this route is for")]
+#[expect(clippy::panic, reason = "the route exists to panic")]
 fn panic(why: &str) -> ! {
     panic!("{why}")
 }
 
-/// Kept like the app's own, with what it remembers.
+/// One per isolate, like the app's, because it keeps state.
 static INDEX: OnceLock<D1Search> = OnceLock::new();
 
-async fn search(what: &str, body: &str, env: &Env) -> Result<Response> {
+async fn search(method: &str, body: &str, env: &Env) -> Result<Response> {
     let database = env.d1("SEARCH")?;
     let index = INDEX.get_or_init(|| souk_cloudflare::open_search(database, true, Arc::new(SystemClock)));
-    match what {
+    match method {
         "search" => answer(&index.search(&parse::<[SearchQuery; 1]>(body)?[0]).await),
         "suggest" => {
             let (typed, limit) = parse::<(String, usize)>(body)?;
@@ -90,7 +95,7 @@ async fn search(what: &str, body: &str, env: &Env) -> Result<Response> {
     }
 }
 
-async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> {
+async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response> {
     let clock: Arc<dyn Clock> = match request.headers().get("x-test-now")?.and_then(|now| now.parse().ok()) {
         Some(now) => Arc::new(Fixed(Timestamp::from_millisecond(now).unwrap_or_default())),
         None => Arc::new(SystemClock),
@@ -99,10 +104,10 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
     let values = WorkersKv::new(env.kv("VALUES")?, clock);
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
-    if let Some(what) = what.strip_prefix("search/") {
-        return search(what, &body, env).await;
+    if let Some(method) = method.strip_prefix("search/") {
+        return search(method, &body, env).await;
     }
-    match what {
+    match method {
         "documents/get" => answer(&store.get(&parse::<Vec<Key>>(&body)?).await),
         "documents/query" => answer(&store.query(&parse::<Query>(&body)?).await),
         "documents/commit" => answer(&store.commit(parse::<Commit>(&body)?).await),
@@ -117,12 +122,8 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
         "queue/seen" => {
             let name = format!("souk-{}", parse::<Lane>(&body)?.name());
             let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-            let (given, kept) = std::mem::take(&mut *seen)
-                .into_iter()
-                .partition(|(queue, _)| *queue == name);
-            *seen = kept;
-            let given: Vec<(String, Seen)> = given;
-            answer(&given.into_iter().map(|(_, seen)| seen).collect::<Vec<_>>())
+            let lane = seen.extract_if(.., |(queue, _)| *queue == name);
+            answer(&lane.map(|(_, seen)| seen).collect::<Vec<_>>())
         }
         "outbound/call" => {
             let allow = env.var("SOUK_OUTBOUND_ALLOW").map(|list| list.to_string());
@@ -133,8 +134,8 @@ async fn port(what: &str, request: &mut Request, env: &Env) -> Result<Response> 
     }
 }
 
-/// Does with a test's message as its script says; `false` for any other message.
-pub(crate) fn act(queue: &str, message: &Delivered, delivery: &Delivery) -> bool {
+/// Handles a message of the job `test` by its script; `false` for any other message.
+pub(crate) fn act(queue: &str, message: &ReceivedMessage, delivery: &Delivery) -> bool {
     if delivery.message.job != "test" {
         return false;
     }
@@ -145,14 +146,14 @@ pub(crate) fn act(queue: &str, message: &Delivered, delivery: &Delivery) -> bool
     let mut all = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     all.push((queue.to_owned(), seen));
     let script = delivery.message.body.get("script").and_then(|script| script.as_array());
-    let turn = usize::try_from(delivery.deliveries).unwrap_or(1).saturating_sub(1);
-    let word = script.and_then(|script| script.get(turn).or(script.last())?.as_str());
-    match word {
-        Some("again") => message.settle(Outcome::Again(1)),
-        // To be silent is to have done it: this is how a single message fails here.
-        Some("die") => message.abandon(),
+    let attempt = usize::try_from(delivery.deliveries).unwrap_or(1).saturating_sub(1);
+    let step = script.and_then(|script| script.get(attempt).or(script.last())?.as_str());
+    match step {
+        Some("again") => message.ack_or_retry(Outcome::Again(1)),
+        // A dying consumer would take the rest of the batch with it, so only this message fails.
+        Some("die") => message.fail(),
         Some("trap") => core::arch::wasm32::unreachable(),
-        _ => message.settle(Outcome::Done),
+        _ => message.ack_or_retry(Outcome::Done),
     }
     true
 }

@@ -1,5 +1,6 @@
-//! A crash costs at most the requests in flight: the next one is served, and a batch of messages comes again. Against the
-//! test build of the Worker, whose address is in `SOUK_TEST_D1`; without it the tests are skipped, or fail with `SOUK_TEST_ALL=1`.
+//! A crash fails at most the requests in flight: the next request is served, and a batch of messages is redelivered. The
+//! tests run against the test build of the Worker at the address in `SOUK_TEST_D1`. Without it they are skipped, or fail if
+//! `SOUK_TEST_ALL=1`.
 #![cfg(not(target_arch = "wasm32"))]
 #![expect(clippy::disallowed_methods, reason = "the test runs on a real machine")]
 
@@ -9,8 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::{Client, StatusCode};
 use tokio::sync::Mutex;
 
-/// A crash of one test is not to hit another.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Held by each test, so that its crash does not hit another one.
+static ALONE: Mutex<()> = Mutex::const_new(());
+/// Far longer than a response takes, and shorter than `/__test/wait-long` waits.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn worker() -> Option<String> {
     let base = env::var("SOUK_TEST_D1").ok();
@@ -22,9 +25,9 @@ fn worker() -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_crash_costs_only_what_is_in_flight() {
+async fn a_crash_fails_only_what_is_in_flight() {
     let Some(base) = worker() else { return };
-    let _turn = TURN.lock().await;
+    let _alone = ALONE.lock().await;
     let client = Client::builder().no_proxy().build().unwrap();
     let call = |path: &str| {
         let request = client.get(format!("{base}{path}"));
@@ -33,12 +36,12 @@ async fn a_crash_costs_only_what_is_in_flight() {
     for crash in ["/__test/panic", "/__test/trap"] {
         for round in 0..3 {
             let in_flight: Vec<_> = (0..16).map(|_| tokio::spawn(call("/__test/wait"))).collect();
-            // By the time these are answered the others have begun.
+            // By the time of these responses the others have started.
             for _ in 0..3 {
                 assert_eq!(call("/healthz").await, StatusCode::OK);
             }
             assert_eq!(call(crash).await, StatusCode::INTERNAL_SERVER_ERROR, "{crash}");
-            // In every other round the late callbacks come before the next request.
+            // In every other round the late callbacks run before the next request.
             if round % 2 == 0 {
                 assert_eq!(call("/v1/products").await, StatusCode::OK, "after {crash}");
             }
@@ -59,9 +62,29 @@ async fn a_crash_costs_only_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_consumer_died_comes_again() {
+async fn a_request_in_flight_fails_at_once_when_another_one_crashes() {
     let Some(base) = worker() else { return };
-    let _turn = TURN.lock().await;
+    let _alone = ALONE.lock().await;
+    let client = Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
+    let call = |path: &str| {
+        let request = client.get(format!("{base}{path}"));
+        async move { request.send().await.map(|response| response.status()) }
+    };
+    for crash in ["/__test/panic", "/__test/trap"] {
+        let waiting = tokio::spawn(call("/__test/wait-long"));
+        for _ in 0..3 {
+            assert_eq!(call("/healthz").await.unwrap(), StatusCode::OK);
+        }
+        call(crash).await.unwrap();
+        let status = waiting.await.unwrap().expect("a response before the timeout");
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "after {crash}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_consumer_died_is_redelivered() {
+    let Some(base) = worker() else { return };
+    let _alone = ALONE.lock().await;
     let client = Client::builder().no_proxy().build().unwrap();
     let post = |path: &str, body: String| {
         let request = client.post(format!("{base}/__test/{path}")).body(body);
@@ -84,10 +107,10 @@ async fn a_batch_whose_consumer_died_comes_again() {
     );
     let mut seen = String::new();
     let began = Instant::now();
-    // What the instance that died had noted is gone with it.
+    // The list of the instance that died is gone.
     while (0..6).any(|n| !seen.contains(&format!("{run}.{n}"))) {
         assert!(began.elapsed() < Duration::from_secs(60), "{seen}");
-        // A pause; the crash may hit it.
+        // A pause, which the crash may cut short.
         client.get(format!("{base}/__test/wait")).send().await.unwrap();
         seen += &post("queue/seen", r#""low""#.into()).await;
     }

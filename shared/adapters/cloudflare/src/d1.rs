@@ -1,50 +1,44 @@
 //! D1 as an SQL driver.
 //!
-//! **Atomicity.** D1 runs a `batch()` as one transaction: it has neither `BEGIN` nor interactive transactions. A
-//! statement that fails, the guard's included, undoes the whole batch, and its message comes back as the error's.
+//! **Atomicity.** D1 runs a `batch()` as one transaction; it has neither `BEGIN` nor interactive transactions. A statement
+//! that fails, the guard's included, rolls the whole batch back, and its message becomes the error's.
 //!
-//! **Time.** A call ends after [`PATIENCE`]: every write, and every read of a database that has not answered within the last
-//! second. A read behind an answer has no timer, which would be some hundredths of all its request's CPU; if D1 falls silent
-//! just then, it ends by D1's own limit. A write that was given up on has happened whole or not at all; the caller hears
-//! [`SqlError::Failed`] and cannot know which.
+//! **Timeouts.** Every call ends after [`TIMEOUT`]. A write that timed out has been applied as a whole or not at all; the
+//! caller gets [`SqlError::Failed`] and cannot know which.
 //!
-//! **Replicas.** A read goes to the primary database. If the database is said to have replicas, a
-//! [relaxed](souk_core::freshness) one may go to the nearest, through a session that begins with the bookmark of what this
-//! isolate last wrote, so that it is not older than that. A session costs each call some microseconds.
+//! **Replicas.** Reads go to the primary. If the database has replicas, a [relaxed](souk_core::freshness) read may go to
+//! the nearest one, through a session that starts at the bookmark of this isolate's last write, so that it sees that write.
 //!
-//! **The bridge.** To cross between Wasm and JavaScript for every argument and value costs more than D1's own work. So a call
-//! crosses once with all its statements as JSON, and once with all its rows as one text.
+//! **Crossing to JavaScript.** Each call passes its statements as one JSON text and gets its rows back as one, because
+//! converting every argument and value on its own costs more than D1's own work.
 //!
-//! The schemas are applied from `shared/adapters/sql/migrations` and `shared/adapters/sql/migrations-search` by `wrangler d1 migrations
-//! apply`, never from here.
+//! `wrangler d1 migrations apply` creates the schemas, from `shared/adapters/sql/migrations` and
+//! `shared/adapters/sql/migrations-search`.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use simdutf8::basic::from_utf8;
 use souk_core::Clock;
 use souk_core::freshness::is_relaxed;
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use worker::D1Database;
-use worker::js_sys::{Error as JsError, JsString};
+use worker::js_sys::{Error as JsError, Uint8Array};
 use worker::send::SendFuture;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{JsCast, JsValue};
 
 use crate::SystemClock;
-use crate::task::outcome;
+use crate::timeout::timeout;
 
-/// How long D1 may take for one call, in milliseconds; its own limit is 30 s, longer than any client waits.
-const PATIENCE: u32 = 5_000;
-/// For how long a write may happen after we have given it up, in milliseconds.
-const DOUBT: i64 = 60_000;
+/// How long a call may take. D1's own limit is 30 s, longer than clients wait.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after its timeout a write may still be applied, in milliseconds.
+const UNKNOWN_OUTCOME: i64 = 60_000;
 
 /// The `Documents` port over D1.
 pub type D1Documents = SqlDocuments<D1Driver>;
 
-/// Documents in `database`, which has had every migration; `replicas` tells whether there are any to read from.
+/// Documents in `database`, to which every migration was applied. `replicas` says whether it has read replicas.
 #[must_use]
 pub fn open(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) -> D1Documents {
     SqlDocuments::new(D1Driver::new(database, replicas), clock)
@@ -53,7 +47,7 @@ pub fn open(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) -> D1Do
 /// The `Search` port over D1.
 pub type D1Search = SqlSearch<D1Driver>;
 
-/// The search index in `database`, which has had every migration of it; `replicas` as for [`open`].
+/// The search index in `database`, to which every search migration was applied. `replicas` as for [`open`].
 #[must_use]
 pub fn open_search(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) -> D1Search {
     SqlSearch::new(D1Driver::new(database, replicas), clock)
@@ -63,45 +57,44 @@ pub fn open_search(database: D1Database, replicas: bool, clock: Arc<dyn Clock>) 
 pub struct D1Driver {
     database: D1Database,
     replicas: bool,
-    written: Mutex<Written>,
+    writes: Mutex<Writes>,
 }
 
-/// What this isolate has written, for reads that shall see it.
+/// This isolate's writes, which its relaxed reads must see.
 #[derive(Default)]
-struct Written {
-    /// Of the last write that is known to be done.
+struct Writes {
+    /// The bookmark of the last write that is known to have been applied.
     bookmark: Option<String>,
-    /// How many writes are under way.
-    under_way: usize,
-    /// Until when a write may happen whose end nobody has seen, in milliseconds since 1970.
-    doubted_until: i64,
+    in_flight: usize,
+    /// Until when a write with an unknown outcome may still be applied, in milliseconds since 1970.
+    unknown_until: i64,
 }
 
 impl D1Driver {
-    /// A driver over the binding `database`, which may have replicas.
+    /// A driver over the binding `database`. `replicas` says whether it has read replicas.
     #[must_use]
     pub fn new(database: D1Database, replicas: bool) -> Self {
         Self {
             database,
             replicas,
-            written: Mutex::default(),
+            writes: Mutex::default(),
         }
     }
 
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the session of a read of this moment begins with; `None` for none, which is the primary.
+    /// The bookmark or constraint to start a read's session with; `None` for a read of the primary.
     fn session(&self) -> Option<String> {
         if !self.replicas || !is_relaxed() {
             return None;
         }
-        let written = self.written();
-        if written.under_way > 0 || now() < written.doubted_until {
+        let writes = self.writes();
+        if writes.in_flight > 0 || now() < writes.unknown_until {
             return None;
         }
-        Some(written.bookmark.clone().unwrap_or("first-unconstrained".into()))
+        Some(writes.bookmark.clone().unwrap_or("first-unconstrained".into()))
     }
 }
 
@@ -109,138 +102,83 @@ fn now() -> i64 {
     SystemClock.now().as_millisecond()
 }
 
-/// A write under way. If it ends in no other way, nobody knows how it ended.
-struct Writing<'a> {
+/// A write in flight. Dropping it without [`applied`](Self::applied) or [`rolled_back`](Self::rolled_back) leaves its
+/// outcome unknown.
+struct Write<'a> {
     driver: &'a D1Driver,
     is_known: bool,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> Write<'a> {
     fn begin(driver: &'a D1Driver) -> Self {
-        driver.written().under_way += 1;
+        driver.writes().in_flight += 1;
         Self {
             driver,
             is_known: false,
         }
     }
 
-    fn done(mut self, bookmark: Option<String>) {
+    fn applied(mut self, bookmark: Option<String>) {
         self.is_known = bookmark.is_some();
-        let mut written = self.driver.written();
-        // Bookmarks sort by age; of two writes at once the older may end last.
-        written.bookmark = bookmark.max(written.bookmark.take());
+        let mut writes = self.driver.writes();
+        // Bookmarks sort by age. Of two concurrent writes the older may end last.
+        writes.bookmark = bookmark.max(writes.bookmark.take());
     }
 
-    fn undone(mut self) {
+    fn rolled_back(mut self) {
         self.is_known = true;
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for Write<'_> {
     fn drop(&mut self) {
-        let mut written = self.driver.written();
-        written.under_way = written.under_way.saturating_sub(1);
+        let mut writes = self.driver.writes();
+        writes.in_flight = writes.in_flight.saturating_sub(1);
         if !self.is_known {
-            written.doubted_until = now().saturating_add(DOUBT);
+            writes.unknown_until = now().saturating_add(UNKNOWN_OUTCOME);
         }
     }
 }
 
-// Rows come over as one text: their shape, a line break, and their texts one behind the other. In the shape rows are separated
-// by `;` and values by `,`: `n` is NULL, `i5` a number, `t5` a text of five units of UTF-16. It begins with `+` if there are more rows than
-// were asked for.
 #[wasm_bindgen(
     wasm_bindgen = worker::wasm_bindgen,
+    wasm_bindgen_futures = worker::wasm_bindgen_futures,
     js_sys = worker::js_sys,
     inline_js = r#"
-function pack(rows, limit) {
-    const count = Math.min(rows.length, limit);
-    let shape = rows.length > limit ? "+" : "";
-    let texts = "";
-    for (let row = 0; row < count; row++) {
-        if (row > 0) shape += ";";
-        const values = rows[row];
-        for (let at = 0; at < values.length; at++) {
-            const value = values[at];
-            if (at > 0) shape += ",";
-            if (typeof value === "string") {
-                shape += "t" + value.length;
-                texts += value;
-            } else shape += value === null ? "n" : "i" + value;
-        }
-    }
-    return shape + "\n" + texts;
-}
-// When each database has last answered, in milliseconds since 1970.
-const heard = new WeakMap();
-// Begins a call, whose number it gives and whose end it tells to `task::settle` by way of the shim.
-let last = 0;
-function begin(database, patience, answering, use) {
-    const call = last = (last + 1) >>> 0;
-    const timer = patience && setTimeout(() => soukSettle(call, new Error("D1 took too long"), false), patience);
-    const end = (value, isDone) => {
-        if (timer) clearTimeout(timer);
-        heard.set(database, Date.now());
-        soukSettle(call, value, isDone);
-    };
-    answering.then(use).then((value) => end(value, true), (error) => end(error, false));
-    return call;
-}
-export function read(database, session, sql, args, limit, patience) {
-    const reader = session === undefined ? database : database.withSession(session);
-    const answering = reader.prepare(sql).bind(...JSON.parse(args)).raw();
-    const isAnswering = Date.now() - heard.get(database) < 1000;
-    return begin(database, isAnswering ? 0 : patience, answering, (rows) => pack(rows, limit));
-}
-export function write(database, replicas, batch, patience) {
-    const writer = replicas ? database.withSession("first-primary") : database;
-    const statements = JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args));
-    return begin(database, patience, writer.batch(statements), () => replicas ? writer.getBookmark() : null);
-}
 const encoder = new TextEncoder();
-export function encode(text, bytes) {
-    const { read, written } = encoder.encodeInto(text, bytes);
-    return read < text.length ? undefined : written;
+export async function read(database, session, sql, args) {
+    const reader = session === undefined ? database : database.withSession(session);
+    const rows = await reader.prepare(sql).bind(...JSON.parse(args)).raw();
+    // As bytes: wasm-bindgen copies a string character by character.
+    return encoder.encode(JSON.stringify(rows));
+}
+export async function write(database, replicas, batch) {
+    const writer = replicas ? database.withSession("first-primary") : database;
+    await writer.batch(JSON.parse(batch).map(([sql, args]) => writer.prepare(sql).bind(...args)));
+    return replicas ? writer.getBookmark() : null;
 }
 "#
 )]
 extern "C" {
     #[wasm_bindgen(catch)]
-    fn read(
-        database: &JsValue,
-        session: Option<&str>,
-        sql: &JsString,
-        args: &str,
-        limit: f64,
-        patience: u32,
-    ) -> Result<u32, JsValue>;
+    async fn read(database: &JsValue, session: Option<&str>, sql: &str, args: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
-    fn write(database: &JsValue, replicas: bool, batch: &str, patience: u32) -> Result<u32, JsValue>;
-    fn encode(text: &JsString, bytes: &mut [u8]) -> Option<u32>;
+    async fn write(database: &JsValue, replicas: bool, batch: &str) -> Result<JsValue, JsValue>;
 }
 
 impl SqlDriver for D1Driver {
     const REMOTE: bool = true;
 
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        self.read_page(statement, usize::MAX).await.map(|(rows, _)| rows)
-    }
-
-    async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
         SendFuture::new(async {
             let session = self.session();
             let args = to_json(&statement.args)?;
-            let call = with_text(&statement, |sql| {
-                read(
-                    self.database.as_ref(),
-                    session.as_deref(),
-                    sql,
-                    &args,
-                    limit as f64,
-                    PATIENCE,
-                )
-            });
-            unpack(outcome(call).await.map_err(failed)?.unchecked_ref())
+            let call = read(self.database.as_ref(), session.as_deref(), &statement.sql, &args);
+            let rows = within_timeout(call).await?.unchecked_into::<Uint8Array>().to_vec();
+            let rows: Vec<Vec<serde_json::Value>> = serde_json::from_slice(&rows).map_err(other)?;
+            rows.into_iter()
+                .map(|row| row.into_iter().map(value).collect())
+                .collect()
         })
         .await
     }
@@ -252,15 +190,14 @@ impl SqlDriver for D1Driver {
                 .map(|statement| (&statement.sql, &statement.args))
                 .collect();
             let batch = to_json(&batch)?;
-            let writing = Writing::begin(self);
-            let call = write(self.database.as_ref(), self.replicas, &batch, PATIENCE);
-            match outcome(call).await.map_err(failed) {
+            let in_flight = Write::begin(self);
+            match within_timeout(write(self.database.as_ref(), self.replicas, &batch)).await {
                 Ok(bookmark) => {
-                    writing.done(bookmark.as_string());
+                    in_flight.applied(bookmark.as_string());
                     Ok(())
                 }
                 Err(error @ SqlError::Guard(_)) => {
-                    writing.undone();
+                    in_flight.rolled_back();
                     Err(error)
                 }
                 Err(error) => Err(error),
@@ -270,87 +207,35 @@ impl SqlDriver for D1Driver {
     }
 }
 
-thread_local! {
-    /// The fixed texts of statements as JavaScript's.
-    static TEXTS: RefCell<BTreeMap<*const str, JsString>> = RefCell::default();
-}
-
-/// Calls with a statement's text, which is brought over once if it is one of the fixed ones.
-fn with_text<T>(statement: &Statement, call: impl FnOnce(&JsString) -> T) -> T {
-    match &statement.sql {
-        Cow::Borrowed(text) => TEXTS.with_borrow_mut(|texts| {
-            let known = texts.entry(std::ptr::from_ref(*text));
-            call(known.or_insert_with(|| JsString::from(*text)))
+async fn within_timeout(call: impl Future<Output = Result<JsValue, JsValue>>) -> Result<JsValue, SqlError> {
+    match timeout(TIMEOUT, call).await {
+        Some(result) => result.map_err(|error| {
+            let message = error.dyn_ref::<JsError>().map(|error| String::from(error.message()));
+            SqlError::from_message(message.unwrap_or_else(|| "D1 failed".into()))
         }),
-        Cow::Owned(text) => call(&JsString::from(text.as_str())),
+        None => Err(other("D1 took too long")),
     }
 }
 
 fn to_json(value: &impl serde::Serialize) -> Result<String, SqlError> {
-    serde_json::to_string(value).map_err(|e| SqlError::Failed(e.to_string()))
+    serde_json::to_string(value).map_err(other)
 }
 
-/// The text, of so many units of UTF-16, in UTF-8, by the encoder of the runtime: wasm-bindgen's own goes sign by sign.
-fn to_utf8(text: &JsString, length: usize) -> Result<Vec<u8>, SqlError> {
-    // Enough for most of what is not ASCII alone; a unit of UTF-16 is at most three bytes of UTF-8.
-    let mut bytes = vec![0; length.saturating_add(length / 8)];
-    let written = encode(text, &mut bytes).or_else(|| {
-        bytes.resize(length.saturating_mul(3), 0);
-        encode(text, &mut bytes)
-    });
-    let written = written.ok_or_else(|| SqlError::Failed("D1 answered no text".into()))?;
-    bytes.truncate(written as usize);
-    Ok(bytes)
-}
-
-/// The rows, and whether there are more.
-fn unpack(packed: &JsString) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
-    let length = packed.length() as usize;
-    let bytes = to_utf8(packed, length)?;
-    let text = from_utf8(&bytes).map_err(|e| SqlError::Failed(e.to_string()))?;
-    let is_ascii = text.len() == length;
-    read_packed(text, is_ascii).ok_or_else(|| SqlError::Failed("D1 answered something else than rows".into()))
-}
-
-fn read_packed(packed: &str, is_ascii: bool) -> Option<(Vec<Vec<Value>>, bool)> {
-    let (shape, mut texts) = packed.split_once('\n')?;
-    let (shape, more) = shape.strip_prefix('+').map_or((shape, false), |shape| (shape, true));
-    if shape.is_empty() {
-        return Some((Vec::new(), more));
-    }
-    let mut value = |value: &str| match value.split_at_checked(1)? {
-        ("n", "") => Some(Value::Null),
-        ("t", units) => {
-            let units = units.parse().ok()?;
-            let (text, rest) = texts.split_at_checked(if is_ascii { units } else { bytes(texts, units)? })?;
-            texts = rest;
-            Some(Value::Text(text.to_owned()))
+fn value(json: serde_json::Value) -> Result<Value, SqlError> {
+    match json {
+        serde_json::Value::Null => Ok(Value::Null),
+        serde_json::Value::String(text) => Ok(Value::Text(text)),
+        // JavaScript numbers are doubles; a fraction is cut off.
+        serde_json::Value::Number(number) => {
+            let integer = number.as_i64().or_else(|| Some(number.as_f64()? as i64));
+            integer
+                .map(Value::Integer)
+                .ok_or_else(|| other("a number out of range"))
         }
-        // What is no integer was a double to begin with.
-        ("i", number) => {
-            let whole = || number.parse().map(|number: f64| number as i64);
-            number.parse().or_else(|_| whole()).ok().map(Value::Integer)
-        }
-        _ => None,
-    };
-    let rows = shape.split(';').map(|row| row.split(',').map(&mut value).collect());
-    Some((rows.collect::<Option<_>>()?, more))
+        _ => Err(other("D1 returned a value that is neither number nor text")),
+    }
 }
 
-/// How many bytes of UTF-8 so many units of UTF-16 are.
-fn bytes(text: &str, units: usize) -> Option<usize> {
-    if text.as_bytes().get(..units)?.is_ascii() {
-        return Some(units);
-    }
-    let mut left = units;
-    let mut signs = text.char_indices();
-    while left > 0 {
-        left = left.checked_sub(signs.next()?.1.len_utf16())?;
-    }
-    Some(signs.offset())
-}
-
-fn failed(error: JsValue) -> SqlError {
-    let message = error.dyn_ref::<JsError>().map(|error| String::from(error.message()));
-    SqlError::from_message(message.unwrap_or_else(|| "D1 failed".into()))
+fn other(error: impl std::fmt::Display) -> SqlError {
+    SqlError::Failed(error.to_string())
 }

@@ -1,7 +1,7 @@
 //! The `KeyValue` port over Workers KV.
 //!
-//! KV keeps a value for a minute at least, and a copy of it as long in each place that has read it; so the expiry is kept
-//! in the value too, and looked at by whoever reads.
+//! KV's shortest expiration is 60 seconds, and each location caches a value for as long. So the expiry is stored with the
+//! value as well, and `get` checks it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use souk_core::{Clock, KeyValue, Timestamp};
 use worker::KvStore;
 use worker::send::SendFuture;
 
-use crate::time::in_time;
+use crate::timeout::timeout;
 
-/// What KV keeps at least, in seconds.
-const SHORTEST: i64 = 60;
-/// How long KV may take: no longer than it takes to read the original.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// KV's shortest expiration, in seconds.
+const MIN_TTL: i64 = 60;
+/// How long a call may take: a slower one is no better than reading the document store.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A KV namespace.
 pub struct WorkersKv {
@@ -26,7 +26,7 @@ pub struct WorkersKv {
 }
 
 impl WorkersKv {
-    /// Values in the namespace `store`.
+    /// The `KeyValue` port over the namespace `store`.
     pub fn new(store: KvStore, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock }
     }
@@ -36,26 +36,26 @@ impl WorkersKv {
 impl KeyValue for WorkersKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KeyValueError> {
         check(key, "")?;
-        let found = SendFuture::new(answer(self.store.get(key).text())).await?;
+        let found = SendFuture::new(within_timeout(self.store.get(key).text())).await?;
         Ok(found.and_then(|sealed| open(&sealed, self.clock.now()).map(str::to_owned)))
     }
 
     async fn put(&self, key: &str, value: &str, expires_at: Timestamp) -> Result<(), KeyValueError> {
         check(key, value)?;
-        let left = expires_at.as_second().saturating_sub(self.clock.now().as_second());
-        let left = u64::try_from(left.saturating_add(1).max(SHORTEST)).unwrap_or(u64::MAX);
+        let ttl = expires_at.as_second().saturating_sub(self.clock.now().as_second());
+        let ttl = u64::try_from(ttl.saturating_add(1).max(MIN_TTL)).unwrap_or(u64::MAX);
         let put = self.store.put(key, seal(value, expires_at)).map_err(failed)?;
-        SendFuture::new(answer(put.expiration_ttl(left).execute())).await
+        SendFuture::new(within_timeout(put.expiration_ttl(ttl).execute())).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
         check(key, "")?;
-        SendFuture::new(answer(self.store.delete(key))).await
+        SendFuture::new(within_timeout(self.store.delete(key))).await
     }
 }
 
-async fn answer<T, E: std::fmt::Display>(call: impl Future<Output = Result<T, E>>) -> Result<T, KeyValueError> {
-    match in_time(PATIENCE, call).await {
+async fn within_timeout<T, E: std::fmt::Display>(call: impl Future<Output = Result<T, E>>) -> Result<T, KeyValueError> {
+    match timeout(TIMEOUT, call).await {
         Some(result) => result.map_err(failed),
         None => Err(failed("KV took too long")),
     }

@@ -1,11 +1,11 @@
-//! Adapters for Cloudflare Workers: documents and the search index in D1, copies in KV, lanes in Queues, calls to others
-//! by `fetch`, requests as tasks, and the isolate's own clock and randomness.
+//! Adapters for Cloudflare Workers: documents and the search index in D1, values in KV, lanes in Queues, outbound calls
+//! by `fetch`, and the isolate's clock and randomness.
 //!
-//! An isolate has one thread, so what JavaScript hands out is not `Send`; the ports are. The adapters hide that behind
-//! `worker::send`, and nothing outside this crate knows of it. Natively the crate is empty.
+//! An isolate has one thread, so JavaScript values are not `Send`, but the ports are. The adapters wrap their futures in
+//! `worker::send::SendFuture`; nothing outside this crate has to. On other targets the crate is empty.
 //!
-//! **Bindings outlive requests.** They may be kept and used by whatever event comes next; a call under way belongs to its
-//! event, and ends with it. So nothing here keeps a call from one event to another.
+//! **Bindings outlive requests.** Later events may use the same binding. A promise belongs to the event that created it and
+//! is cancelled with it, so nothing in this crate keeps a promise for another event.
 #![cfg(target_arch = "wasm32")]
 
 mod d1;
@@ -13,11 +13,10 @@ mod key_value;
 mod outbound;
 mod queue;
 mod system;
-pub mod task;
-mod time;
+mod timeout;
 
 pub use d1::{D1Documents, D1Driver, D1Search, open, open_search};
 pub use key_value::WorkersKv;
 pub use outbound::FetchOutbound;
-pub use queue::{CloudflareQueue, Delivered, delivered};
+pub use queue::{CloudflareQueue, ReceivedMessage, received};
 pub use system::{SystemClock, SystemRandom};

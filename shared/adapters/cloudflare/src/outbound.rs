@@ -1,10 +1,9 @@
 //! The `Outbound` port over `fetch`.
 //!
-//! **Where it connects to.** The URL is judged by `souk_core::outbound::target`, the same for every host, before anybody is
-//! asked. What its name resolves to a Worker cannot see; that a connection goes to a public address is the platform's to
-//! ensure. Cloudflare's network leads to no private one. workerd on a machine of one's own checks each address when it
-//! connects, if its network `internet` allows `public` only, which is its default; `infra/worker-serve.mjs` adds what
-//! `SOUK_OUTBOUND_ALLOW` names.
+//! **SSRF.** `souk_core::outbound::target` checks the URL first, as on every host. A Worker cannot see what a host name
+//! resolves to, so the platform has to keep connections on public addresses. Cloudflare's network reaches no private ones.
+//! A local workerd checks each address when it connects, because its network service `internet` allows only `public` by
+//! default; `infra/worker-serve.mjs` adds the hosts in `SOUK_OUTBOUND_ALLOW`.
 
 use std::time::Duration;
 
@@ -18,15 +17,15 @@ use worker::{
     AbortController, AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
 };
 
-use crate::time::in_time;
+use crate::timeout::timeout;
 
-/// Calls others by `fetch`.
+/// The `Outbound` port over `fetch`.
 pub struct FetchOutbound {
     allow: Vec<String>,
 }
 
 impl FetchOutbound {
-    /// It may also call these `host:port`s, though private or plain.
+    /// `allow` lists `host:port`s that may be called although they are private or use plain HTTP.
     #[must_use]
     pub fn new(allow: Vec<String>) -> Self {
         Self { allow }
@@ -42,10 +41,10 @@ impl Outbound for FetchOutbound {
             let request = request(&call).map_err(|why| OutboundError::Refused(why.to_string()))?;
             let abort = AbortController::default();
             let exchange = async { exchange(request, &abort.signal()).await };
-            match in_time(limit, exchange).await {
+            match timeout(limit, exchange).await {
                 Some(result) => result.map_err(|why| OutboundError::Failed(why.to_string())),
                 None => {
-                    // It would else keep one of the few connections that a request may have.
+                    // Free the connection: a request may have six open at a time.
                     abort.abort();
                     Err(OutboundError::TimedOut)
                 }
@@ -56,10 +55,10 @@ impl Outbound for FetchOutbound {
 }
 
 fn request(call: &Call) -> worker::Result<Request> {
-    // The worker crate takes every method that it does not know for GET.
+    // The worker crate turns every method that it does not know into GET.
     let method = Method::from(call.method.clone());
     if method.as_ref() != call.method {
-        return Err(Error::RustError(format!("no method that we send: {}", call.method)));
+        return Err(Error::RustError(format!("unsupported method: {}", call.method)));
     }
     let headers = Headers::new();
     for (name, value) in &call.headers {
@@ -77,7 +76,7 @@ fn request(call: &Call) -> worker::Result<Request> {
 async fn exchange(request: Request, signal: &AbortSignal) -> worker::Result<Reply> {
     let mut response = Fetch::Request(request).send_with_signal(signal).await?;
     let (mut body, mut truncated) = (Vec::new(), false);
-    // An answer without a body has no stream. One that is dropped before its end is cancelled.
+    // A response without a body has no stream. Dropping a stream before its end cancels it.
     if let Ok(mut stream) = response.stream() {
         while !truncated && let Some(chunk) = stream.try_next().await? {
             let room = MAX_REPLY.saturating_sub(body.len());

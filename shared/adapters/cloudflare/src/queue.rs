@@ -1,12 +1,12 @@
-//! The `Queue` port over Cloudflare Queues, one per lane, and the consuming side of what they deliver.
+//! The `Queue` port over Cloudflare Queues, one queue per lane, and the messages of a consumer's batch.
 //!
-//! **Sending.** A message goes as a string of JSON, which every tool can show. One `send` becomes a few `sendBatch`es, each
-//! whole or not at all; if one fails, those before it stand, as the port allows.
+//! **Sending.** A message is sent as a JSON text, which every tool can show. One `send` makes one or more `sendBatch` calls,
+//! each atomic. If one fails, the messages of the earlier ones stay sent, as the port allows.
 //!
-//! **Consuming.** The platform pushes a batch to the Worker's `queue` handler. What the handler neither acknowledges nor
-//! gives back counts as acknowledged when it ends well, so every message must be settled. When it does not end well
-//! (the isolate died) the whole batch comes again, and each message counts one delivery more. After `max_retries` of those
-//! (`wrangler.toml`) a message moves to its lane's dead-letter queue.
+//! **Consuming.** Cloudflare passes batches to the Worker's `queue` handler. When the handler succeeds, messages that it
+//! neither acknowledged nor retried count as acknowledged, so it must decide for every message. When it fails (the isolate
+//! died), the whole batch is redelivered and each message's `attempts` grows by one. After `max_retries` (`wrangler.toml`)
+//! a message moves to its lane's dead-letter queue.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, QueueContentType, RawMessageBuilder, SendMessage, worker_sys};
 
 use crate::SystemClock;
-use crate::time::in_time;
+use crate::timeout::timeout;
 
-/// How long a queue may take for one call.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How large a batch may be, in bytes: 256 KB, less a little.
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest batch in bytes: Cloudflare allows 256 KB.
 const MAX_BATCH: usize = 250_000;
-/// What the platform adds to a message, in bytes: "up to about 100".
+/// What Cloudflare adds to a message in bytes: "up to about 100".
 const OVERHEAD: usize = 128;
 
-/// The lanes as bindings.
+/// The queue bindings of the lanes.
 pub struct CloudflareQueue {
     lanes: [worker::Queue; Lane::ALL.len()],
 }
 
 impl CloudflareQueue {
-    /// The lanes behind the bindings `QUEUE_HIGH`, `QUEUE_DEFAULT`, `QUEUE_NOTIFICATIONS` and `QUEUE_LOW`.
+    /// Opens the bindings `QUEUE_HIGH`, `QUEUE_DEFAULT`, `QUEUE_NOTIFICATIONS` and `QUEUE_LOW`.
     pub fn open(env: &Env) -> Result<Self, String> {
         let bind = |name: &str| env.queue(name).map_err(|why| format!("{name}: {why}"));
         Ok(Self {
@@ -87,10 +87,10 @@ impl Queue for CloudflareQueue {
         .await
     }
 
-    /// What the platform reckons: it may lag behind by seconds, and does not tell what waits for its time.
+    /// Cloudflare's estimate: it may lag by seconds and does not count delayed messages.
     async fn backlog(&self, lane: Lane) -> Result<Backlog, QueueError> {
         SendFuture::new(async {
-            let metrics = answer(lane, metrics(self.lane(lane))).await?;
+            let metrics = within_timeout(lane, metrics(self.lane(lane))).await?;
             let ready = number(&metrics, "backlogCount").map(|count| count as u64);
             let oldest = Reflect::get(&metrics, &"oldestMessageTimestamp".into()).unwrap_or_default();
             let age = oldest.dyn_ref::<Date>().map(|sent| Date::now() - sent.get_time());
@@ -108,11 +108,11 @@ impl Queue for CloudflareQueue {
 
 impl CloudflareQueue {
     async fn send_batch(&self, lane: Lane, batch: Vec<SendMessage<JsValue>>) -> Result<(), QueueError> {
-        answer(lane, self.lane(lane).send_raw_batch(batch)).await
+        within_timeout(lane, self.lane(lane).send_raw_batch(batch)).await
     }
 }
 
-/// `Queue.metrics()`, which the worker crate leaves out.
+/// `Queue.metrics()`, which the worker crate does not wrap.
 async fn metrics(queue: &worker::Queue) -> worker::Result<JsValue> {
     let queue: &JsValue = queue.as_ref();
     let method: Function = Reflect::get(queue, &"metrics".into())?.dyn_into()?;
@@ -120,11 +120,11 @@ async fn metrics(queue: &worker::Queue) -> worker::Result<JsValue> {
     Ok(JsFuture::from(promise).await?)
 }
 
-async fn answer<T>(lane: Lane, call: impl Future<Output = worker::Result<T>>) -> Result<T, QueueError> {
+async fn within_timeout<T>(lane: Lane, call: impl Future<Output = worker::Result<T>>) -> Result<T, QueueError> {
     let failed = |why: String| QueueError::Unavailable(format!("{}: {why}", lane.name()));
-    match in_time(PATIENCE, call).await {
+    match timeout(TIMEOUT, call).await {
         Some(result) => result.map_err(|error| failed(error.to_string())),
-        None => Err(failed("no answer in time".into())),
+        None => Err(failed("it took too long".into())),
     }
 }
 
@@ -132,33 +132,33 @@ fn number(object: &JsValue, name: &str) -> Option<f64> {
     Reflect::get(object, &name.into()).ok()?.as_f64()
 }
 
-/// A message that a queue has delivered, and waits to hear of.
-pub struct Delivered(worker_sys::Message);
+/// A message of a consumer's batch.
+pub struct ReceivedMessage(worker_sys::Message);
 
-/// The messages of a batch. Each must be settled: one that is not is taken for done.
+/// The messages of a batch. The consumer must acknowledge or retry each: otherwise it counts as acknowledged.
 #[must_use]
-pub fn delivered(batch: &worker_sys::MessageBatch) -> Vec<Delivered> {
-    // The getters of the platform's own objects do not throw.
+pub fn received(batch: &worker_sys::MessageBatch) -> Vec<ReceivedMessage> {
+    // The getters of Cloudflare's objects do not throw.
     let messages = batch.messages().unwrap_or_default();
     messages
         .iter()
-        .map(|message| Delivered(message.unchecked_into()))
+        .map(|message| ReceivedMessage(message.unchecked_into()))
         .collect()
 }
 
-impl Delivered {
-    /// What is delivered; an error if it is none of our messages.
+impl ReceivedMessage {
+    /// Parses the message; an error if it was not sent by [`CloudflareQueue`].
     pub fn read(&self) -> Result<Delivery, String> {
         let body = self.0.body().ok().and_then(|body| body.as_string());
         let message = serde_json::from_str(&body.ok_or("not a string")?).map_err(|why| why.to_string())?;
-        // The worker crate leaves it out; the first delivery is number 1.
+        // The worker crate does not wrap `attempts`, which starts at 1.
         let deliveries = number(self.0.as_ref(), "attempts").map_or(1, |attempts| attempts as u32);
         Ok(Delivery { message, deliveries })
     }
 
-    /// Tells the queue what came of it.
-    pub fn settle(&self, outcome: Outcome) {
-        // Neither throws while the handler runs.
+    /// Acknowledges the message or asks for a retry.
+    pub fn ack_or_retry(&self, outcome: Outcome) {
+        // Neither throws while the `queue` handler runs.
         let _ = match outcome {
             Outcome::Done => self.0.ack(),
             Outcome::Again(seconds) => {
@@ -169,8 +169,8 @@ impl Delivered {
         };
     }
 
-    /// Gives it back as if its consumer had died: to come again after the queue's own `retry_delay`.
-    pub fn abandon(&self) {
+    /// Asks for a retry after the queue's `retry_delay`, as if the consumer had died.
+    pub fn fail(&self) {
         let _ = self.0.retry(JsValue::UNDEFINED);
     }
 }

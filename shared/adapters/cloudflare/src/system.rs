@@ -5,34 +5,32 @@ use std::sync::{Mutex, PoisonError};
 use souk_core::{Clock, Random, Timestamp};
 use worker::js_sys::Date;
 
-/// JavaScript's clock. It stands still while code runs and moves on with I/O, which is all that a request needs.
+/// `Date.now()`. On Workers it only advances with I/O.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // Whole milliseconds, far from the ends of either type.
+        // Whole milliseconds, well within the range of both types.
         Timestamp::from_millisecond(Date::now() as i64).unwrap_or_default()
     }
 }
 
-/// `crypto.getRandomValues`, [`POOL`] bytes at a time: to ask for each id costs more than to make the id. It works only
-/// while a request is served, which is the only time anyone asks.
+/// `crypto.getRandomValues`, [`POOL`] bytes at a time because a call costs more than generating an id. Workers allow it
+/// only while an event is handled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 
 const POOL: usize = 1024;
 
-/// Random bytes that were used for nothing yet; each is for one caller.
+/// Random bytes that have not been handed out yet.
 static UNUSED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 impl Random for SystemRandom {
-    #[expect(
-        clippy::expect_used,
-        reason = "without randomness nothing here is safe to go on with"
-    )]
+    #[expect(clippy::expect_used, reason = "ids and keys without randomness would not be safe")]
     fn fill(&self, bytes: &mut [u8]) {
-        let fresh = |bytes: &mut [u8]| getrandom::fill(bytes).expect("the isolate has random bytes");
+        let fresh =
+            |bytes: &mut [u8]| getrandom::fill(bytes).expect("crypto.getRandomValues works while an event is handled");
         if bytes.len() > POOL {
             return fresh(bytes);
         }

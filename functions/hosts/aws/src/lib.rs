@@ -12,6 +12,9 @@
 
 pub mod event;
 mod queue_event;
+mod roles;
+#[cfg(test)]
+mod template;
 
 use std::env;
 use std::path::Path;
@@ -29,6 +32,8 @@ use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
 use souk_kit::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings, log_level};
+
+use roles::{Limited, Role};
 
 /// How long a client waits for SQS at most.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -51,11 +56,20 @@ fn functions() -> [Function; 8] {
 
 /// The functions that `names` lists, separated by commas; all if it lists none.
 fn select(names: &str) -> Result<Vec<Function>, String> {
-    let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
     let all = functions();
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|function| function.name != **name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| all.iter().all(|function| function.name != **name))
+    {
         let known = all.map(|function| function.name).join(", ");
-        return Err(format!("SOUK_FUNCTIONS: there is no function {unknown:?}; there are {known}"));
+        return Err(format!(
+            "SOUK_FUNCTIONS: there is no function {unknown:?}; there are {known}"
+        ));
     }
     let is_selected = |function: &Function| names.is_empty() || names.contains(&function.name);
     Ok(all.into_iter().filter(is_selected).collect())
@@ -76,7 +90,15 @@ pub async fn serve() -> Result<(), Error> {
     } else {
         Arc::new(NoSearch(None))
     };
-    let host = &Host::new(&aws, functions, search, |_| Arc::new(NoOutbound), None)?;
+    let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
+    let host = &Host::new(
+        &aws,
+        functions,
+        &roles::of(&names),
+        search,
+        |_| Arc::new(NoOutbound),
+        None,
+    )?;
     let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
@@ -95,10 +117,15 @@ pub async fn work() -> Result<(), Error> {
     let outbound =
         |settings: &Settings| -> Arc<dyn Outbound> { Arc::new(souk_outbound::Client::new(&settings.outbound_allow)) };
     let edge = distribution().map(|id| -> Arc<dyn EdgeCache> {
-        Arc::new(CloudFront::new(&aws, &id, Arc::new(SystemClock), Arc::new(SystemRandom)))
+        Arc::new(CloudFront::new(
+            &aws,
+            &id,
+            Arc::new(SystemClock),
+            Arc::new(SystemRandom),
+        ))
     });
     let all = functions().into_iter().chain([souk_ops::purge::function()]).collect();
-    let host = &Host::new(&aws, all, search, outbound, edge)?;
+    let host = &Host::new(&aws, all, &roles::of(&["worker"]), search, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::answer(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -159,6 +186,7 @@ impl Host {
     fn new(
         aws: &souk_aws::Settings,
         functions: Vec<Function>,
+        roles: &[&'static Role],
         search: Arc<dyn Search>,
         outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
         edge: Option<Arc<dyn EdgeCache>>,
@@ -171,8 +199,8 @@ impl Host {
         let documents = DynamoDocuments::new(aws, &table, clock.clone(), random.clone());
         let values = DynamoKeyValue::new(aws, &table, clock.clone(), random.clone());
         let ports = Ports {
-            documents: Arc::new(documents),
-            values: Some(Arc::new(values)),
+            documents: Arc::new(Limited::new(documents, roles.to_vec())),
+            values: Some(Arc::new(Limited::new(values, roles.to_vec()))),
             queue: queue.clone(),
             search,
             outbound: outbound(&settings),
@@ -237,7 +265,10 @@ mod tests {
         assert_eq!(names("catalog").unwrap(), ["catalog"]);
         assert_eq!(names(" search, catalog,").unwrap(), ["catalog", "search"]);
         let error = names("catalog,katalog").unwrap_err();
-        assert!(error.starts_with("SOUK_FUNCTIONS: there is no function \"katalog\"; there are catalog,"), "{error}");
+        assert!(
+            error.starts_with("SOUK_FUNCTIONS: there is no function \"katalog\"; there are catalog,"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -252,45 +283,5 @@ mod tests {
         let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["other-4294967295", &own, "souk-search-x"]);
-    }
-
-    /// API Gateway takes the route that says a whole path, then the one whose beginning is the longest, then `$default`.
-    #[test]
-    fn every_route_of_the_template_leads_to_its_function() {
-        let template = include_str!("../../../../template.yaml");
-        let between = |line: &'static str, before: &str, after: &str| -> Option<&'static str> {
-            line.split_once(before)?.1.split_once(after).map(|(text, _)| text)
-        };
-        let routes: Vec<_> = template
-            .lines()
-            .filter_map(|line| {
-                Some((
-                    between(line, "RouteKey: \"ANY ", "\"")?,
-                    between(line, "/${", "Integration}")?,
-                ))
-            })
-            .collect();
-        let matches = |route: &str, path: &str| match route.strip_suffix("{proxy+}") {
-            Some(start) => path.len() > start.len() && path.starts_with(start),
-            None => {
-                let (route, path) = (route.split('/'), path.split('/'));
-                route.clone().count() == path.clone().count()
-                    && route
-                        .zip(path)
-                        .all(|(name, value)| name.starts_with('{') || name == value)
-            }
-        };
-        for function in functions() {
-            let name = function.name;
-            let document = souk_kit::openapi(&[function], "");
-            for path in document["paths"].as_object().unwrap().keys() {
-                let best = routes
-                    .iter()
-                    .filter(|(pattern, _)| matches(pattern, path))
-                    .max_by_key(|(pattern, _)| (!pattern.ends_with("{proxy+}"), pattern.len()));
-                let target = best.map_or("Ops", |(_, target)| target).to_lowercase();
-                assert_eq!(target, name, "{path}");
-            }
-        }
     }
 }

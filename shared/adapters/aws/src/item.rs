@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | document | `d#` and the key's `pk` | `#` and its `sk` | `v` version, `b` body (JSON text), `n` counters (map), `x` expiry (epoch ms), `ttl` the same (epoch s) |
 //! | entry | `i#` and the index | `#` and the sort | `dp`, `ds`: its document's `pk` and `sk`, as in this table |
+//! | value | `v#` and the key | `#` | `b` value, `x` and `ttl` as above |
 //!
 //! DynamoDB allows no empty sort key, hence the `#`. It compares strings by their UTF-8 bytes, as Rust does. It
 //! removes an item some time after its `ttl`; until then every read and condition here looks at `x`.
@@ -16,14 +17,22 @@ use souk_core::{Document, Entry, Key, StoreError, Timestamp};
 /// An item, or a part of one.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The partition that holds the documents of `pk`.
-pub(crate) fn document_partition(pk: &str) -> String {
+/// The partition key of the documents of `pk`.
+#[must_use]
+pub fn document_partition(pk: &str) -> String {
     format!("d#{pk}")
 }
 
-/// The partition that holds the entries of `index`.
-pub(crate) fn entry_partition(index: &str) -> String {
+/// The partition key of the entries of `index`.
+#[must_use]
+pub fn entry_partition(index: &str) -> String {
     format!("i#{index}")
+}
+
+/// The partition key of the value at `key`.
+#[must_use]
+pub fn value_partition(key: &str) -> String {
+    format!("v#{key}")
 }
 
 /// A sort key as stored.

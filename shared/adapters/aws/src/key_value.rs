@@ -35,7 +35,7 @@ impl DynamoKeyValue {
 
 /// Where the value at `key` is.
 fn place(key: &str) -> Item {
-    item::primary(format!("v#{key}"), "")
+    item::primary(item::value_partition(key), "")
 }
 
 #[async_trait]

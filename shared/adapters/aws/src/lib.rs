@@ -20,6 +20,7 @@ mod transaction;
 
 pub use cloudfront::CloudFront;
 pub use documents::DynamoDocuments;
+pub use item::{document_partition, entry_partition, value_partition};
 pub use key_value::DynamoKeyValue;
 pub use opensearch::OpenSearch;
 pub use queue::SqsQueue;

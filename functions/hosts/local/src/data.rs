@@ -1,4 +1,4 @@
-//! The data folder: the database, the keys, and the platform made of them.
+//! The data folder: its databases, its keys, and the platform over them.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -16,22 +16,22 @@ use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
 
 use crate::functions;
 
-/// How many bytes of answers the server keeps. It does not hear of what a command writes beside it, so that is seen after
-/// half a minute, or as soon as its route says.
+/// Limits of the response cache. The server is not told what another process writes to the folder: cached responses show it
+/// after their route's maximum age, half a minute at most.
 const CACHING: Caching = Caching {
     bytes: 64 << 20,
     at_most: Some((20_000, 10_000)),
     collapse: true,
 };
 
-/// A data folder, opened.
+/// An open data folder.
 pub(crate) struct Market {
     pub(crate) platform: Arc<Platform>,
-    /// The queue that the platform sends to, for whoever consumes it.
+    /// The consuming side of the queue that the platform sends to.
     pub(crate) queue: Arc<SqliteQueue>,
 }
 
-/// The platform over this folder, which is made if it is not there.
+/// Opens the folder, or creates it.
 pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let keys = keys(dir, false)?;
     let clock = Arc::new(SystemClock);
@@ -53,20 +53,20 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     })
 }
 
-/// Copies of documents. To have none costs nothing but the way to the documents.
+/// The key-value store, a cache of documents: without it, documents are read from their own store.
 fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
-    match sound(path).and_then(|()| souk_sqlite::open_values(path, clock)) {
+    match replace_if_damaged(path).and_then(|()| souk_sqlite::open_values(path, clock)) {
         Ok(values) => Some(Arc::new(values)),
         Err(why) => {
-            eprintln!("there are no copies of documents: {why}");
+            eprintln!("the key-value store is off: {why}");
             None
         }
     }
 }
 
-/// The search index. One that cannot be opened, for want of permissions say, costs search alone.
+/// The search index. If it cannot be opened, only search fails.
 fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
-    match sound(path).and_then(|()| souk_sqlite::open_search(path, clock)) {
+    match replace_if_damaged(path).and_then(|()| souk_sqlite::open_search(path, clock)) {
         Ok(index) => Arc::new(index),
         Err(why) => {
             eprintln!("search is off: {why}");
@@ -75,17 +75,16 @@ fn search(path: &Path, clock: Arc<SystemClock>) -> Arc<dyn Search> {
     }
 }
 
-/// Sets a file aside that is damaged.
-fn sound(path: &Path) -> Result<(), String> {
+/// Renames the file if it is damaged, so that a new one replaces it.
+fn replace_if_damaged(path: &Path) -> Result<(), String> {
     if souk_sqlite::set_damaged_aside(path)? {
         let path = path.display();
-        eprintln!("{path} was damaged and is now {path}.damaged; a server that runs on it must be started anew");
+        eprintln!("{path} was damaged and is now {path}.damaged; restart any server that runs on it");
     }
     Ok(())
 }
 
-/// What has happened to a product that was written here and not by a request, at `version`; `before` is its status
-/// until then, `None` for a new one.
+/// The events of a product that a command has written, at `version`. `before` is its previous status, `None` for a new product.
 pub(crate) fn news(
     platform: &Platform,
     product: &Product,
@@ -106,10 +105,10 @@ pub(crate) fn news(
         .collect()
 }
 
-/// The keys of this folder, made at the first start; one per line, the signing one first.
+/// The keys of this folder, generated on first use; one per line, the signing key first.
 pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
     let mut folder = fs::DirBuilder::new();
-    // It holds keys and password hashes.
+    // The folder holds keys and password hashes.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
     folder
@@ -130,7 +129,7 @@ pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
     Keys::parse(&seeds.lines().collect::<Vec<_>>().join(",")).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file that only its owner can read, atomically.
 pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
@@ -143,13 +142,13 @@ pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
     fs::rename(fresh, path)
 }
 
-/// A progress bar on the terminal, if there is one.
+/// A progress bar, shown on a terminal only.
 pub(crate) fn bar(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// A count on the terminal, if there is one, of something that has no known end.
+/// A counter without a known total, shown on a terminal only.
 pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg}: {pos} messages, {per_sec}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());

@@ -1,101 +1,116 @@
-//! Log lines as JSON on the standard output, many in one write.
+//! Log lines as JSON on the standard output.
 //!
-//! A write per line is a system call per request. Lines are gathered instead, and a thread of their own writes them out
-//! [`GATHER`] after the first one came; when the server ends it waits for the last. A crash can lose that last moment
-//! of the log, and nothing else: what clients were told is in the database.
+//! A thread of its own writes them, so that no request waits for whatever reads the log. [`MAX_LINES`] wait at most: further
+//! lines are dropped and counted.
 
-use std::io::Write as _;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use souk_kit::{Lines, log_level};
 use souk_sqlite::SystemClock;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// How long lines wait for company.
-const GATHER: Duration = Duration::from_millis(20);
+/// How many lines may wait to be written: a few megabytes.
+const MAX_LINES: usize = 16 * 1024;
+/// How long the thread pauses after each batch of lines.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-#[derive(Default)]
-struct Pending {
-    lines: Vec<u8>,
-    writing: bool,
+/// Writes the remaining lines when it is dropped; it waits a second for that at most.
+pub(crate) struct Log {
+    dropped: ErrorCounter,
+    reported: usize,
+    _writer: WorkerGuard,
 }
 
-#[derive(Default)]
-struct Shared {
-    pending: Mutex<Pending>,
-    changed: Condvar,
-}
-
-/// Gives every log line to the thread that writes.
-#[derive(Clone)]
-pub(crate) struct Log(Arc<Shared>);
-
-/// Starts logging as `SOUK_LOG` says.
+/// Starts logging at the level of `SOUK_LOG`.
 pub(crate) fn start() -> Result<Log, String> {
-    let log = Log(Arc::default());
-    let shared = log.0.clone();
-    std::thread::Builder::new()
-        .name("log".into())
-        .spawn(move || write_all(&shared))
-        .map_err(|e| e.to_string())?;
-    let format = tracing_subscriber::fmt().event_format(Lines(Some(Arc::new(SystemClock))));
-    format
+    let (writer, log) = writer(Batched(BufWriter::new(io::stdout())));
+    tracing_subscriber::fmt()
+        .event_format(Lines(Some(Arc::new(SystemClock))))
         .with_max_level(log_level(std::env::var("SOUK_LOG").ok().as_deref()))
-        .with_writer(log.clone())
+        .with_writer(writer)
         .try_init()
         .map_err(|e| e.to_string())?;
     Ok(log)
 }
 
+fn writer(output: impl Write + Send + 'static) -> (NonBlocking, Log) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_LINES)
+        .thread_name("log")
+        .finish(output);
+    let log = Log {
+        dropped: writer.error_counter(),
+        reported: 0,
+        _writer: guard,
+    };
+    (writer, log)
+}
+
+/// Writes lines in batches: a system call and a wake-up of the thread for each line cost as much as half a cached read.
+struct Batched<W: Write>(BufWriter<W>);
+
+impl<W: Write> Write for Batched<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    /// Called when no more lines wait.
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.0.flush();
+        std::thread::sleep(BATCH_INTERVAL);
+        flushed
+    }
+}
+
 impl Log {
-    /// Waits until all that was logged is written.
-    pub(crate) fn flush(&self) {
-        let pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = self
-            .0
-            .changed
-            .wait_while(pending, |pending| pending.writing || !pending.lines.is_empty());
-        drop(done);
-    }
-}
-
-fn write_all(shared: &Shared) {
-    loop {
-        let pending = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(shared.changed.wait_while(pending, |pending| pending.lines.is_empty()));
-        std::thread::sleep(GATHER);
-        let mut pending = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = std::mem::take(&mut pending.lines);
-        pending.writing = true;
-        drop(pending);
-        // Nobody reads the log any more: then there is nobody to tell, either.
-        let _ = std::io::stdout().lock().write_all(&lines);
-        shared.pending.lock().unwrap_or_else(PoisonError::into_inner).writing = false;
-        shared.changed.notify_all();
-    }
-}
-
-impl std::io::Write for &Log {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = pending.lines.is_empty();
-        pending.lines.extend_from_slice(line);
-        drop(pending);
-        if first {
-            self.0.changed.notify_all();
+    /// Logs how many lines were dropped since the start, if that has changed since the last call.
+    pub(crate) fn report_dropped(&mut self) {
+        let dropped_lines = self.dropped.dropped_lines();
+        if dropped_lines != self.reported {
+            tracing::warn!(dropped_lines, "log lines were dropped: they were not read fast enough");
+            self.reported = dropped_lines;
         }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = &'a Log;
-    fn make_writer(&'a self) -> Self::Writer {
-        self
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.report_dropped();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// Takes no line before its channel is closed.
+    struct Stalled(Receiver<()>);
+
+    impl Write for Stalled {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_stalls_blocks_nobody_and_dropped_lines_are_counted() {
+        let (open, stalled) = channel();
+        let (mut writer, log) = writer(Stalled(stalled));
+        for _ in 0..MAX_LINES + 10 {
+            writer.write_all(b"line\n").unwrap();
+        }
+        // The thread may have taken one line already.
+        assert!((9..=10).contains(&log.dropped.dropped_lines()));
+        drop(open);
     }
 }

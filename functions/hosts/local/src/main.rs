@@ -1,4 +1,4 @@
-//! The local host: every function in one binary, with everything embedded. `souk --help` says the rest.
+//! The local host: every function in one binary, with SQLite instead of cloud services. See `souk --help`.
 
 mod data;
 mod export;
@@ -21,11 +21,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use souk_core::Role;
 
-/// A request is a few dozen small allocations; this allocator makes them cheaper than the system's.
+/// A request makes a few dozen small allocations, which cost less with this allocator than with the system's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A marketplace backend that runs at the edge; here, on your machine.
+/// A marketplace backend that runs at the edge; this is its local host
 #[derive(Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(clap::Args)]
 struct Serve {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -49,7 +49,7 @@ struct Serve {
 
 #[derive(clap::Args)]
 struct Data {
-    /// The folder for the database and the keys; made if it is not there
+    /// Folder of the databases and the keys; created if it does not exist
     #[arg(long = "data", value_name = "DIR", default_value = ".souk")]
     dir: PathBuf,
 }
@@ -58,20 +58,20 @@ struct Data {
 enum Command {
     /// Serve the API (the default)
     Serve(Serve),
-    /// Add made-up products; the same ones for the same seed
+    /// Add generated products; the same seed gives the same products
     Seed {
-        /// How many
+        /// Number of products
         #[arg(long, value_name = "N", default_value_t = 200)]
         products: u32,
-        /// Which ones
+        /// Seed of the random generator
         #[arg(long, value_name = "S", default_value_t = 1)]
         seed: u64,
         #[command(flatten)]
         data: Data,
     },
-    /// Add products from a file of one JSON object per line; run it twice and nothing changes
+    /// Add products from a file of one JSON object per line; a second run changes nothing
     Import {
-        /// Lines with title, category, price_minor, currency, and whichever of sku, slug, description, vendor, tags, url,
+        /// Each line has title, category, price_minor, currency, and optionally sku, slug, description, vendor, tags, url,
         /// condition, cover, gallery, attributes, location, status
         file: PathBuf,
         #[command(flatten)]
@@ -79,7 +79,7 @@ enum Command {
     },
     /// Write all products as one JSON object per line, as `import` reads them
     Export {
-        /// Where to; the standard output if not given
+        /// File to write; the standard output by default
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
@@ -87,10 +87,10 @@ enum Command {
     },
     /// Show the ids of the signing keys
     Keys {
-        /// Put a new key in front; the old ones go on verifying
+        /// Add a new signing key; the old ones still verify
         #[arg(long)]
         rotate: bool,
-        /// Print a new key, for SOUK_SIGNING_KEY of a cloud host, and keep nothing
+        /// Print a new key for SOUK_SIGNING_KEY of a cloud host, and store nothing
         #[arg(long, conflicts_with = "rotate")]
         generate: bool,
         #[command(flatten)]
@@ -105,16 +105,16 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
-    /// Show the lanes of background work and their dead letters, replay or discard these
+    /// Show the lanes of background work and their dead letters; replay or discard dead letters
     Jobs {
         #[arg(value_enum, default_value = "show")]
         action: operator::Action,
-        /// high, default, notifications or low; all of them if not given
+        /// high, default, notifications or low; all by default
         #[arg(value_parser = operator::lane)]
         lane: Option<souk_core::Lane>,
-        /// The id of a dead letter; all of them if not given
+        /// The id of a dead letter; all by default
         id: Option<String>,
-        /// Show it again every second, until Ctrl-C
+        /// Refresh every second, until Ctrl-C
         #[arg(long)]
         watch: bool,
         #[command(flatten)]
@@ -131,10 +131,10 @@ enum Command {
     Openapi,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     #[cfg(feature = "testing")]
-    power_loss::arm();
+    power_loss::install();
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -152,9 +152,9 @@ async fn run(cli: Cli) -> Result<(), String> {
             let market = data::open(&data.dir)?;
             search::ensure(&market.platform).await;
             let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
-            jobs::finish(&market, data::spinner("working off what follows")).await?;
+            jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(format!(
-                "{added} products added, {} were there already",
+                "{added} products added, {} existed already",
                 u64::from(products) - added
             ))
         }
@@ -162,12 +162,12 @@ async fn run(cli: Cli) -> Result<(), String> {
             let market = data::open(&data.dir)?;
             search::ensure(&market.platform).await;
             let report = import::import(&market.platform, &file).await?;
-            jobs::finish(&market, data::spinner("working off what follows")).await?;
+            jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(report.to_string())?;
             if report.bad.is_empty() {
                 Ok(())
             } else {
-                Err(format!("{} lines were left out", report.bad.len()))
+                Err(format!("{} lines were not imported", report.bad.len()))
             }
         }
         Command::Export { output, data } => {
@@ -206,7 +206,7 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
 }
 
-/// Every function there is.
+/// Every function of the market.
 fn functions() -> [souk_kit::Function; 8] {
     [
         souk_catalog::function(),
@@ -224,9 +224,9 @@ fn functions() -> [souk_kit::Function; 8] {
 mod tests {
     use super::*;
 
-    /// `souk openapi > functions/ops/src/openapi.json` makes it true again.
+    /// Update it with `souk openapi > functions/ops/src/openapi.json`.
     #[test]
-    fn the_openapi_snapshot_is_true() {
+    fn the_openapi_snapshot_is_current() {
         let snapshot: serde_json::Value = serde_json::from_str(souk_ops::OPENAPI).unwrap();
         assert_eq!(souk_kit::openapi(&functions(), env!("CARGO_PKG_VERSION")), snapshot);
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_well_formed() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }

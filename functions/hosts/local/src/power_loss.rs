@@ -1,16 +1,15 @@
-//! A loss of power, for tests: what SQLite has written and not synced is gone when this process dies.
+//! Simulates a power loss for tests: what SQLite has written but not synced is lost when this process dies.
 //!
-//! Only in builds with the feature `testing`, and only if `SOUK_TEST_POWER_LOSS` is set. SQLite's own way to the operating
-//! system stays as it is, locks and shared memory included, with this difference: what is written to a file stays in this
-//! process until the file is synced, and only then reaches the system. All connections of the process see it at once. So
-//! `kill -9` leaves in the files what a machine would have on its disk that loses its power and had not written anything
-//! by itself.
+//! It is compiled with the feature `testing` only, and active only if `SOUK_TEST_POWER_LOSS` is set. It wraps SQLite's default
+//! VFS, whose locks and shared memory stay in use. Writes to a file are kept in this process until the file is synced; all
+//! connections of the process see them at once. After `kill -9` the files hold what the disk of a machine would hold after a
+//! power loss, if its operating system had written nothing back by itself.
 
 #![expect(
     unsafe_code,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "an instrument of tests in between two halves of SQLite, which speak C; a panic ends the test"
+    reason = "a VFS for tests, called by SQLite and calling it in C; a panic ends the test"
 )]
 
 use std::collections::HashMap;
@@ -22,10 +21,10 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use rusqlite::ffi;
 
-/// A file as this process sees it.
+/// The content of a file as this process sees it.
 struct Image {
     bytes: Vec<u8>,
-    /// What the system has not been told yet, in its order.
+    /// Changes that were not passed to the operating system yet, in order.
     unsynced: Vec<Step>,
 }
 
@@ -34,7 +33,7 @@ enum Step {
     Truncate(usize),
 }
 
-/// An open file: its image, and how the system is told.
+/// An open file: its image, and the default VFS's methods for it.
 struct Open {
     image: Arc<Mutex<Image>>,
     system: &'static ffi::sqlite3_io_methods,
@@ -42,25 +41,25 @@ struct Open {
 
 /// By path.
 static IMAGES: LazyLock<Mutex<HashMap<CString, Arc<Mutex<Image>>>>> = LazyLock::new(Mutex::default);
-/// By the address of SQLite's handle.
+/// By the address of SQLite's file handle.
 static FILES: LazyLock<Mutex<HashMap<usize, Open>>> = LazyLock::new(Mutex::default);
-/// SQLite's own layer.
+/// SQLite's default VFS.
 static SYSTEM: OnceLock<System> = OnceLock::new();
 
 #[derive(Clone, Copy)]
 struct System(*mut ffi::sqlite3_vfs);
 
-// SAFETY: SQLite registers it once, for all threads and for ever.
+// SAFETY: SQLite registers its default VFS once for all threads and never frees it.
 unsafe impl Send for System {}
 // SAFETY: as above.
 unsafe impl Sync for System {}
 
-/// From now on every database is opened so, if the test wants it.
-pub(crate) fn arm() {
+/// Makes the wrapper the default VFS if `SOUK_TEST_POWER_LOSS` is set.
+pub(crate) fn install() {
     if std::env::var_os("SOUK_TEST_POWER_LOSS").is_none() {
         return;
     }
-    // SAFETY: the layer that is found lives for ever; ours is a copy of it and leaked, so that it does too.
+    // SAFETY: the default VFS is never freed; ours is a copy of it and leaked, so it is not freed either.
     unsafe {
         let system = ffi::sqlite3_vfs_find(ptr::null());
         assert!(SYSTEM.set(System(system)).is_ok());
@@ -73,7 +72,7 @@ pub(crate) fn arm() {
     }
 }
 
-/// Opens it as ever, then puts our reading and writing in place of the system's.
+/// Opens the file with the default VFS, then replaces the methods that read, write and sync.
 unsafe extern "C" fn open(
     _: *mut ffi::sqlite3_vfs,
     name: *const c_char,
@@ -82,7 +81,7 @@ unsafe extern "C" fn open(
     out: *mut c_int,
 ) -> c_int {
     let system = SYSTEM.get().unwrap().0;
-    // SAFETY: SQLite's own arguments, to SQLite's own layer; the handle is valid once it says so. A name is a path.
+    // SAFETY: SQLite's arguments are passed on to SQLite's default VFS; the handle is valid after it returned `SQLITE_OK`.
     unsafe {
         let result = (*system).xOpen.unwrap()(system, name, file, flags, out);
         if result != ffi::SQLITE_OK || name.is_null() {
@@ -98,7 +97,7 @@ unsafe extern "C" fn open(
         let image = image.clone();
         let system: &'static ffi::sqlite3_io_methods = &*(*file).pMethods;
         let mut own = ptr::read(system);
-        // No mapping of the file into memory: it would show what the system has.
+        // Version 2 has no memory mapping, which would bypass the image.
         own.iVersion = own.iVersion.min(2);
         own.xRead = Some(read);
         own.xWrite = Some(write);
@@ -131,15 +130,15 @@ fn with<T>(file: *mut ffi::sqlite3_file, act: impl FnOnce(&mut Image, &'static f
     act(&mut image, system)
 }
 
-fn place(number: impl TryInto<usize>) -> usize {
+fn to_usize(number: impl TryInto<usize>) -> usize {
     number.try_into().ok().unwrap()
 }
 
 unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, into: *mut c_void, amount: c_int, offset: i64) -> c_int {
     with(file, |image, _| {
-        // SAFETY: SQLite gives room for so many bytes.
-        let into = unsafe { slice::from_raw_parts_mut(into.cast::<u8>(), place(amount)) };
-        let from = place(offset).min(image.bytes.len());
+        // SAFETY: SQLite passes a buffer of `amount` bytes.
+        let into = unsafe { slice::from_raw_parts_mut(into.cast::<u8>(), to_usize(amount)) };
+        let from = to_usize(offset).min(image.bytes.len());
         let have = into.len().min(image.bytes.len() - from);
         into[..have].copy_from_slice(&image.bytes[from..from + have]);
         into[have..].fill(0);
@@ -153,9 +152,9 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, into: *mut c_void, amoun
 
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, amount: c_int, offset: i64) -> c_int {
     with(file, |image, _| {
-        // SAFETY: SQLite gives so many bytes.
-        let bytes = unsafe { slice::from_raw_parts(from.cast::<u8>(), place(amount)) };
-        let (start, end) = (place(offset), place(offset) + bytes.len());
+        // SAFETY: SQLite passes a buffer of `amount` bytes.
+        let bytes = unsafe { slice::from_raw_parts(from.cast::<u8>(), to_usize(amount)) };
+        let (start, end) = (to_usize(offset), to_usize(offset) + bytes.len());
         if image.bytes.len() < end {
             image.bytes.resize(end, 0);
         }
@@ -167,17 +166,17 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     with(file, |image, _| {
-        image.bytes.truncate(place(size));
-        image.unsynced.push(Step::Truncate(place(size)));
+        image.bytes.truncate(to_usize(size));
+        image.unsynced.push(Step::Truncate(to_usize(size)));
         ffi::SQLITE_OK
     })
 }
 
-/// The process ends and the machine does not, so what the system knows is safe: it need not sync.
+/// Passes the changes to the operating system. No `fsync` is needed: the tests kill the process, not the machine.
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     with(file, |image, system| {
         for step in image.unsynced.drain(..) {
-            // SAFETY: the handle is the system's own, and so are its methods.
+            // SAFETY: the default VFS opened this handle, and these are its methods.
             let result = unsafe {
                 match step {
                     Step::Write(start, bytes) => {
@@ -197,7 +196,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
 
 unsafe extern "C" fn size(file: *mut ffi::sqlite3_file, into: *mut i64) -> c_int {
     with(file, |image, _| {
-        // SAFETY: SQLite gives room for it.
+        // SAFETY: SQLite passes a pointer to an `i64`.
         unsafe { *into = i64::try_from(image.bytes.len()).unwrap() };
         ffi::SQLITE_OK
     })
@@ -205,6 +204,6 @@ unsafe extern "C" fn size(file: *mut ffi::sqlite3_file, into: *mut i64) -> c_int
 
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     let open = FILES.lock().unwrap().remove(&(file as usize)).unwrap();
-    // SAFETY: the handle is the system's own, and so is its method.
+    // SAFETY: the default VFS opened this handle, and this is its method.
     unsafe { open.system.xClose.unwrap()(file) }
 }

@@ -1,11 +1,9 @@
-//! The HTTP server: hyper in front of the app, until it is told to stop.
+//! The HTTP server: hyper in front of the app, on tokio's multi-thread runtime.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,15 +18,16 @@ use souk_kit::{App, ClientAddress, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::jobs::{self, Consumers};
 use crate::{data, functions, log, market, search};
 
-/// How long a client may take to send its headers, and its body.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// How long requests in flight may take to end when the server is told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a client may take to send its headers, and then its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long requests in flight may take after the server was told to stop.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the server logs that log lines were dropped.
+const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves the market of `dir` until SIGINT or SIGTERM.
 pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
@@ -37,113 +36,71 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let market = data::open(dir)?;
     let login = if demo {
         let login = market::demo(&market.platform, dir).await?;
-        // Before there is a log, in which a newcomer would not find the greeting.
+        // Before logging starts, so that log lines do not hide the greeting.
         jobs::finish(&market, ProgressBar::hidden()).await?;
         Some(login)
     } else {
         None
     };
-    let log = log::start()?;
+    let mut log = log::start()?;
     let data::Market { platform, queue } = market;
     search::ensure(&platform).await;
     let app = Arc::new(App::new(platform.clone(), functions()));
     app.warm();
     let consumers = Consumers::start(app.clone(), platform, queue)?;
     let news = consumers.news();
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = (0..threads)
-        .map(|_| Worker::start(app.clone(), news.clone()))
-        .collect::<Result<Vec<_>, _>>()?;
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
-    let mut stop = std::pin::pin!(stopped()?);
-    let mut next = workers.iter().cycle();
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let mut report = tokio::time::interval(LOG_REPORT_INTERVAL);
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted.and_then(|(stream, _)| stream.into_std()) {
-                Ok(stream) => stream,
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => serve_connection(stream, peer, &app, &news, &graceful),
                 Err(error) => {
-                    // Out of file descriptors, most likely: others will free some.
+                    // Most likely the process is out of file descriptors until other connections end.
                     tracing::warn!(%error, "a connection could not be accepted");
                     pause(Duration::from_millis(50)).await;
-                    continue;
                 }
             },
+            _ = report.tick() => log.report_dropped(),
             () = &mut stop => break,
-        };
-        if let Some(worker) = next.next() {
-            // A worker ends only when it is told to.
-            let _ = worker.connections.send(stream);
         }
     }
     tracing::info!("stopping");
     drop(listener);
-    // First tell all of them to end, then wait for each.
-    let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
-    for thread in threads {
-        // It logs what it could not wait for by itself.
-        let _ = thread.join();
+    if deadline(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_none() {
+        tracing::warn!("some requests did not end in time");
     }
     consumers.stop();
-    log.flush();
     Ok(())
 }
 
-/// A thread with an event loop of its own. A connection stays with one thread for life, so no request ever waits for
-/// another core or wakes one.
-struct Worker {
-    /// It ends when this is dropped, after the requests in flight.
-    connections: UnboundedSender<std::net::TcpStream>,
-    thread: JoinHandle<()>,
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: &Arc<App>,
+    news: &Arc<Notify>,
+    graceful: &GracefulShutdown,
+) {
+    let _ = stream.set_nodelay(true);
+    let client = ClientAddress(peer.ip().to_string());
+    let (app, news) = (app.clone(), news.clone());
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        answer(app.clone(), news.clone(), request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .max_buf_size(64 * 1024);
+    let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+    // An error means that the client has gone away.
+    detach(async move { drop(connection.await) });
 }
 
-impl Worker {
-    fn start(app: Arc<App>, news: Arc<Notify>) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| e.to_string())?;
-        let (connections, arriving) = unbounded_channel();
-        let run = move || runtime.block_on(serve_all(app, news, arriving));
-        let thread = std::thread::Builder::new()
-            .name("http".into())
-            .spawn(run)
-            .map_err(|e| e.to_string())?;
-        Ok(Self { connections, thread })
-    }
-}
-
-async fn serve_all(app: Arc<App>, news: Arc<Notify>, mut arriving: UnboundedReceiver<std::net::TcpStream>) {
-    let graceful = GracefulShutdown::new();
-    while let Some(stream) = arriving.recv().await {
-        let _ = stream.set_nodelay(true);
-        let Ok(stream) = TcpStream::from_std(stream) else {
-            continue;
-        };
-        let client = ClientAddress(
-            stream
-                .peer_addr()
-                .map_or_else(|_| String::new(), |peer| peer.ip().to_string()),
-        );
-        let (app, news) = (app.clone(), news.clone());
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(client.clone());
-            answer(app.clone(), news.clone(), request)
-        });
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE)
-            .max_buf_size(64 * 1024);
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        // A client that goes away ends its connection with an error that is nobody's fault.
-        detach(async move { drop(connection.await) });
-    }
-    if deadline(GRACE, graceful.shutdown()).await.is_none() {
-        tracing::warn!("some requests did not end in time");
-    }
-}
-
-/// An error ends the connection: for a client that does not send the body that it promised.
+/// An error ends the connection: the client did not send the body that it announced.
 async fn answer(
     app: Arc<App>,
     news: Arc<Notify>,
@@ -155,7 +112,7 @@ async fn answer(
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let body = if declared.is_some_and(|length: usize| length > MAX_BODY) {
-        // A client that asks first sends nothing when it is refused.
+        // A client that sent `Expect: 100-continue` sends no body after a refusal.
         if !parts.headers.contains_key(header::EXPECT) {
             discard(&mut body).await;
         }
@@ -163,7 +120,7 @@ async fn answer(
     } else if declared.is_none() && !parts.headers.contains_key(header::TRANSFER_ENCODING) {
         Some(Bytes::new())
     } else {
-        match deadline(PATIENCE, Limited::new(&mut body, MAX_BODY).collect()).await {
+        match deadline(READ_TIMEOUT, Limited::new(&mut body, MAX_BODY).collect()).await {
             Some(Ok(collected)) => Some(collected.to_bytes()),
             Some(Err(error)) if error.is::<LengthLimitError>() => {
                 discard(&mut body).await;
@@ -180,8 +137,8 @@ async fn answer(
     Ok(response.map(Full::new))
 }
 
-/// Reads on and forgets, within bounds: a client that is still writing when its connection is closed never sees the
-/// answer.
+/// Reads and drops the rest of a body, up to a limit: a client that is still writing when its connection is closed never
+/// sees the response.
 async fn discard(body: &mut Incoming) {
     let mut left = 16 * MAX_BODY;
     let read = async {
@@ -189,11 +146,11 @@ async fn discard(body: &mut Incoming) {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         }
     };
-    let _ = deadline(PATIENCE, read).await;
+    let _ = deadline(READ_TIMEOUT, read).await;
 }
 
-/// Resolves when the process is asked to end.
-fn stopped() -> Result<impl Future<Output = ()>, String> {
+/// Resolves on SIGINT or SIGTERM.
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     Ok(async move {

@@ -1,9 +1,9 @@
 //! The `Outbound` port for hosts with sockets: one attempt over HTTP/1.1, with a connection of its own.
 //!
-//! **The guard is at the connection.** The name is resolved here, once. If any of its addresses is not public nobody is
-//! called, for a name with a public and a private address is a trap or a fault; otherwise the connection goes to the very
-//! addresses that were looked at. So a name that answers differently the next time ("DNS rebinding") gains nothing.
-//! Redirects are answers like others, proxies are not asked, and one deadline covers it all.
+//! **The SSRF guard is at the connection.** The adapter resolves the name itself, once. If any of its addresses is not public,
+//! the call is refused: a name with a public and a private address is an attack or a mistake. Otherwise it connects to the
+//! addresses that it has checked, so DNS rebinding gains nothing. Redirects are not followed, proxies are not used, and one
+//! deadline covers the whole call.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,23 +27,23 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// How many addresses of a name are tried.
-const ADDRESSES: usize = 3;
-/// How large the headers of an answer may be, in bytes.
+const MAX_ADDRESSES: usize = 3;
+/// How large the headers of a response may be, in bytes.
 const MAX_HEADERS: usize = 64 * 1024;
 
-/// The addresses of a name, when they are known.
+/// The pending result of resolving a name.
 pub type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// Calls others.
+/// The client. Each call has a connection of its own.
 pub struct Client {
     allow: Vec<String>,
     resolve: Box<dyn Fn(String) -> Addresses + Send + Sync>,
-    /// Made for the first call that needs it: reading the system's roots takes some milliseconds.
+    /// Created for the first call over TLS: reading the system's root certificates takes milliseconds.
     tls: OnceLock<Result<TlsConnector, String>>,
 }
 
 impl Client {
-    /// A client that may also call these `host:port`s, though private or plain.
+    /// A client that may also call these `host:port`s, even if they are private or without TLS.
     #[must_use]
     pub fn new(allow: &[String]) -> Self {
         Self::with_resolver(allow, |name| {
@@ -51,7 +51,7 @@ impl Client {
         })
     }
 
-    /// One that asks `resolve` which addresses a name has.
+    /// A client that resolves names with `resolve`.
     pub fn with_resolver(allow: &[String], resolve: impl Fn(String) -> Addresses + Send + Sync + 'static) -> Self {
         Self {
             allow: allow.to_vec(),
@@ -68,7 +68,7 @@ impl Client {
     ) -> Result<Reply, OutboundError> {
         let addresses = self.addresses(target).await?;
         let stream = connect(&addresses, limit).await?;
-        // The request is written at once.
+        // The request is one write: Nagle's algorithm could only delay it.
         let _ = stream.set_nodelay(true);
         if !target.https {
             return send(TokioIo::new(stream), request).await;
@@ -82,7 +82,7 @@ impl Client {
         send(TokioIo::new(stream), request).await
     }
 
-    /// Where to connect to: every address of the target, all of them public or allowed.
+    /// Every address of the target, all of them public unless the target is trusted.
     async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, OutboundError> {
         let found = match target.address {
             Some(address) => vec![address],
@@ -109,10 +109,10 @@ impl Outbound for Client {
     }
 }
 
-/// The first connection to be had. An address that does not answer leaves time for the next.
+/// Tries the addresses in order. An address that does not answer leaves half of the time for the next.
 async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, OutboundError> {
     let mut last = OutboundError::Failed("the host has no address".into());
-    for address in addresses.iter().take(ADDRESSES) {
+    for address in addresses.iter().take(MAX_ADDRESSES) {
         match deadline(limit / 2, TcpStream::connect(address)).await {
             Some(Ok(stream)) => return Ok(stream),
             Some(Err(error)) => last = failed(error),
@@ -144,7 +144,7 @@ fn request(call: Call, target: &Target) -> Result<Request<Full<Bytes>>, Outbound
     Ok(request)
 }
 
-/// Sends the request and reads the answer, as much of it as is wanted.
+/// Sends the request and reads up to [`MAX_REPLY`] bytes of the response.
 async fn send<T: Read + Write + Unpin>(io: T, request: Request<Full<Bytes>>) -> Result<Reply, OutboundError> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEADERS)
@@ -174,19 +174,19 @@ async fn send<T: Read + Write + Unpin>(io: T, request: Request<Full<Bytes>>) -> 
             truncated,
         })
     };
-    // The connection does its part while the exchange goes on; it may end first, with the answer on its way.
+    // The connection must be polled for the exchange to progress. It may end first, with the response already buffered.
     match select(pin!(exchange), pin!(connection)).await {
         Either::Left((reply, _)) => reply,
         Either::Right((_, exchange)) => exchange.await,
     }
 }
 
-/// TLS as the roots of the system have it, those that its operator added included.
+/// TLS with the system's root certificates, including those that its operator added.
 fn connector() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        return Err("this machine knows no certificate authorities".into());
+        return Err("this system has no root certificates".into());
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

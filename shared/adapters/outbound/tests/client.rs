@@ -1,4 +1,4 @@
-//! The client against servers that behave and servers that do not.
+//! The client against well-behaved and hostile servers.
 
 #![expect(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn post(url: &str, timeout_ms: u32) -> Call {
     }
 }
 
-/// Calls a server that answers the first request with `answer`, and then ends the connection unless it is to hang.
+/// Calls a server that answers the first request with `answer` and then closes the connection, or hangs.
 async fn ask(answer: Vec<u8>, hang: bool, timeout_ms: u32) -> (String, Result<Reply, OutboundError>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -40,7 +40,7 @@ async fn ask(answer: Vec<u8>, hang: bool, timeout_ms: u32) -> (String, Result<Re
         while !seen.ends_with(b"{\"a\":1}") {
             assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
         }
-        // The client may have enough before the end.
+        // The client may close the connection before the end.
         let _ = stream.write_all(&answer).await;
         if hang {
             let _ = stream.read_buf(&mut Vec::new()).await;
@@ -53,7 +53,7 @@ async fn ask(answer: Vec<u8>, hang: bool, timeout_ms: u32) -> (String, Result<Re
 }
 
 #[tokio::test]
-async fn a_request_arrives_and_its_answer_comes_back() {
+async fn a_request_arrives_and_its_response_is_returned() {
     let answer = b"HTTP/1.1 410 Gone\r\nX-Reason: moved\r\ncontent-length: 5\r\n\r\nhello".to_vec();
     let (seen, reply) = ask(answer, false, 5_000).await;
     let (line, rest) = seen.split_once("\r\n").unwrap();
@@ -75,7 +75,7 @@ async fn a_request_arrives_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_up_to_its_limit() {
+async fn a_response_is_read_up_to_the_limit() {
     for (size, truncated) in [
         (MAX_REPLY - 1, false),
         (MAX_REPLY, false),
@@ -91,7 +91,7 @@ async fn an_answer_is_read_up_to_its_limit() {
             "{size}"
         );
     }
-    // One without an end, as long as someone listens.
+    // A response without an end.
     let (_, reply) = ask(
         [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 100_000]].concat(),
         true,
@@ -102,7 +102,7 @@ async fn an_answer_is_read_up_to_its_limit() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_in_time_is_left() {
+async fn a_slow_response_times_out() {
     for answer in [
         "",
         "HTTP/1.1 200 OK\r\n",
@@ -116,7 +116,7 @@ async fn who_does_not_answer_in_time_is_left() {
 }
 
 #[tokio::test]
-async fn a_broken_answer_is_a_failure() {
+async fn a_malformed_response_is_a_failure() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(200_000));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(5_000));
     for answer in [
@@ -132,7 +132,7 @@ async fn a_broken_answer_is_a_failure() {
             "{answer:.40}: {reply:?}"
         );
     }
-    // Nobody is there: the port was given back.
+    // Nothing listens on this port any more.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -141,12 +141,12 @@ async fn a_broken_answer_is_a_failure() {
     let client = Client::new(&[format!("127.0.0.1:{free}")]);
     let reply = client.call(post(&format!("http://127.0.0.1:{free}/"), 5_000)).await;
     assert!(matches!(reply, Err(OutboundError::Failed(_))), "{reply:?}");
-    // TLS with a server that knows none.
+    // A private address over TLS.
     let reply = client.call(post("https://127.0.0.1:1/", 5_000)).await;
     assert!(matches!(reply, Err(OutboundError::Refused(_))), "{reply:?}");
 }
 
-/// A port on which nobody should ever be seen.
+/// A listener that must never get a connection.
 fn trap(ip: &str) -> std::net::TcpListener {
     let trap = std::net::TcpListener::bind((ip, 0)).unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -171,10 +171,10 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn hostile_urls_reach_nobody() {
+async fn hostile_urls_are_never_connected_to() {
     let trap = trap("0.0.0.0");
     let port = trap.local_addr().unwrap().port();
-    // Also where this machine speaks IPv6.
+    // IPv6 too, if this machine has it.
     let sixth = std::net::TcpListener::bind(("::1", port)).ok();
     let resolve = |name: String| -> souk_outbound::Addresses { panic!("{name} was resolved") };
     let client = Client::with_resolver(&["receiver.test:1".into()], resolve);
@@ -218,7 +218,7 @@ async fn a_name_with_any_private_address_is_refused() {
     assert!(is_untouched(&trap));
 }
 
-/// The address that was looked at is the one that is called: there is no second question that could be answered otherwise.
+/// The client connects to the address that it has checked; it does not resolve the name a second time.
 #[tokio::test]
 async fn a_name_is_resolved_once_and_its_addresses_are_tried_in_turn() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_name_is_resolved_once_and_its_addresses_are_tried_in_turn() {
     let client = Client::with_resolver(&[format!("receiver.test:{}", at.port())], move |name| {
         assert_eq!(name, "receiver.test");
         counted.fetch_add(1, Ordering::Relaxed);
-        // Nobody listens at the first.
+        // Nothing listens at the first address.
         Box::pin(async { Ok(vec![[127, 0, 0, 9].into(), [127, 0, 0, 1].into()]) })
     });
     let serve = async {

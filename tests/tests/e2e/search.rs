@@ -152,15 +152,9 @@ async fn words_match_as_people_write_them() {
     finds(&anyone, &format!("q={a}&vendor={}", text(&shop, "slug")), &[&second]).await;
 }
 
-/// As a query string has it.
+/// Encodes a value for a query string.
 pub(crate) fn form(value: &str) -> String {
-    value
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 #[tokio::test]

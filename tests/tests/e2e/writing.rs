@@ -103,12 +103,9 @@ async fn text_is_kept_as_it_came_and_is_nothing_but_text() {
 }
 
 fn form(pairs: &[(&str, &str)]) -> String {
-    let escape = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{name}={}", escape(value)))
-        .collect::<Vec<_>>()
-        .join("&")
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 #[tokio::test]

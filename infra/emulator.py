@@ -1,9 +1,9 @@
-"""Runs ministack with three things mended.
+"""Runs ministack with three changes.
 
-1. It answers OPTIONS itself, where API Gateway asks the route unless the API has a CORS configuration of its own (ours has
-   none: the functions answer preflights).
-2. Two of its threads change its queues and share no lock: what one sends while the other deletes can get lost.
-3. It runs as many Lambdas for a queue as the template allows: more than this machine has cores for.
+1. Requests with OPTIONS reach the functions. ministack answers them itself; API Gateway only does so for an API with a CORS
+   configuration, which ours has not: the functions answer preflights.
+2. A lock around each change of a queue. Without it a message that one thread sends while another deletes can get lost.
+3. Two worker Lambdas at most for each queue, because the template allows more than a development machine has cores for.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ministack.services import apigateway, lambda_svc, sqs
 
 
 class Options(str):
-    """The method, not recognised by the comparison that would answer it."""
+    """The method OPTIONS, which compares unequal to "OPTIONS", so that ministack forwards it like any other."""
 
     __hash__ = str.__hash__
 
@@ -26,33 +26,33 @@ class Options(str):
         return True
 
 
-answer = apigateway._handle_execute_in_scope
+execute = apigateway._handle_execute_in_scope
 
 
-async def ask_the_route(api_id, stage, path, method, *rest, **more):
+async def execute_options_too(api_id, stage, path, method, *args, **kwargs):
     configured = (apigateway._apis.get(api_id) or {}).get("corsConfiguration")
     if method == "OPTIONS" and not configured:
         method = Options(method)
-    return await answer(api_id, stage, path, method, *rest, **more)
+    return await execute(api_id, stage, path, method, *args, **kwargs)
 
 
-apigateway._handle_execute_in_scope = ask_the_route
+apigateway._handle_execute_in_scope = execute_options_too
 
 lock = sqs._queues_lock = threading.RLock()
 
 
-def locked(change):
-    def run(*arguments):
+def locked(function):
+    def run(*args):
         with lock:
-            return change(*arguments)
+            return function(*args)
 
     return run
 
 
+# A handler that waits for messages must not hold the lock meanwhile: it is the steps between the waits that are locked.
 for action, handler in sqs._HANDLERS.items():
     if not asyncio.iscoroutinefunction(handler):
         sqs._HANDLERS[action] = locked(handler)
-# The steps of receiving, between which it may wait.
 for step in ("_collect_msgs", "_dlq_sweep", "_expire_retained"):
     setattr(sqs, step, locked(getattr(sqs, step)))
 

@@ -1,8 +1,8 @@
-//! API Gateway's events (payload format 2.0), which function URLs send too, as requests and answers.
+//! Converts events of API Gateway and function URLs (payload format 2.0) to HTTP requests, and responses back.
 //!
-//! `lambda_http` does it. Around it stands only what keeps a client's input from its panics and losses: it makes a URL of
-//! `Host`, `X-Forwarded-Proto` and the path and panics if that is none, resolves `..` in the path, panics on a query that
-//! holds a `<`, reads no event at all if one header is malformed, and sends the first of several values of a header only.
+//! `lambda_http` does the work. This module keeps input of clients from its defects: it panics if `Host`, `X-Forwarded-Proto`
+//! and the path make no valid URL, and if the query contains a `<`; it resolves `..` in the path; it rejects the whole event
+//! if one header is malformed; and of a header with several values it sends only the first.
 
 use std::convert::Infallible;
 use std::mem;
@@ -17,7 +17,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use souk_kit::{ClientAddress, MAX_BODY};
 
-/// What a query, and what a path cannot hold as it is. Escapes stay escapes.
+/// The characters that are percent-encoded in a query and in a path. `%` is not one of them: what was encoded stays so.
 const QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -32,15 +32,15 @@ const QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 const PATH: &AsciiSet = &QUERY.add(b'?');
 
-/// The request that a client sent, with no body if it is too large. Only what is no event at all fails. `proxies` is how
-/// many of ours are in front of the API.
+/// The request that the client sent; `None` as its body if that is larger than [`MAX_BODY`]. Fails only if the event is not
+/// one of API Gateway. `proxies` is the number of trusted proxies in front of the API.
 pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<Option<Bytes>>> {
     if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
         let valid = |value: &Value| value.as_str().is_some_and(|value| HeaderValue::from_str(value).is_ok());
         headers.retain(|name, value| HeaderName::try_from(name).is_ok() && valid(value));
     }
     let mut event = ApiGatewayV2httpRequest::deserialize(event)?;
-    // What it would make a URL of, it does not get to see.
+    // Without these `lambda_http` builds no URL; see above.
     let path = event.raw_path.take().unwrap_or_default();
     let query = event.raw_query_string.take().unwrap_or_default();
     event.request_context.domain_name = None;
@@ -57,8 +57,8 @@ pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<O
     Ok(Request::from_parts(parts, body))
 }
 
-/// What API Gateway takes as an answer.
-pub async fn answer(response: Response<Bytes>) -> Result<impl Serialize, Infallible> {
+/// The response as API Gateway takes it.
+pub async fn response(response: Response<Bytes>) -> Result<impl Serialize, Infallible> {
     let mut response = response.map(|body| Body::from(Vec::from(body)));
     let headers = response.headers_mut();
     let names: Vec<_> = headers
@@ -80,19 +80,22 @@ pub async fn answer(response: Response<Bytes>) -> Result<impl Serialize, Infalli
     TransformResponse::<Response<Body>, _>::Response(RequestOrigin::ApiGatewayV2, response.into_response()).await
 }
 
-/// The address that the outermost of so many proxies saw. Each of them, and the API, notes at the end of the header whom it
-/// talks to; what is before those is the client's own invention.
+/// The client's address as the outermost of the trusted proxies saw it, from `X-Forwarded-For`. Each proxy and API Gateway
+/// append the address that they are called from; what precedes theirs may be forged.
 fn forwarded_for(headers: &HeaderMap, proxies: usize) -> Option<String> {
-    let noted = headers.get("x-forwarded-for").filter(|_| proxies > 0)?.to_str().ok()?;
-    noted.rsplit(',').nth(proxies).map(|address| address.trim().to_owned())
+    let addresses = headers.get("x-forwarded-for").filter(|_| proxies > 0)?.to_str().ok()?;
+    addresses
+        .rsplit(',')
+        .nth(proxies)
+        .map(|address| address.trim().to_owned())
 }
 
-/// The path, which API Gateway may have decoded, and the query as the client wrote it.
+/// The request target: the path, which API Gateway may have decoded, and the query as the client wrote it.
 fn target(path: &str, query: &str) -> Uri {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let question = if query.is_empty() { "" } else { "?" };
     let (path, query) = (utf8_percent_encode(path, PATH), utf8_percent_encode(query, QUERY));
-    // Only one that is too long is left to fail: far beyond the kit's limit, which answers it.
+    // Only a target of more than 64 KB fails, which the kit refuses anyway.
     Uri::try_from(format!("{slash}{path}{question}{query}")).unwrap_or_else(|_| Uri::from_static("/"))
 }
 
@@ -107,8 +110,8 @@ mod tests {
         super::request(event, 0).unwrap()
     }
 
-    async fn answer(response: Response<Bytes>) -> Value {
-        serde_json::to_value(super::answer(response).await.unwrap()).unwrap()
+    async fn event_of(response: Response<Bytes>) -> Value {
+        serde_json::to_value(super::response(response).await.unwrap()).unwrap()
     }
 
     /// An event as API Gateway sends it.
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_address_is_what_we_saw_and_not_what_it_says() {
+    fn the_clients_address_is_what_trusted_proxies_saw_and_not_what_it_claims() {
         let address = |event: Value, proxies| {
             let request = super::request(event, proxies).unwrap();
             request.extensions().get::<ClientAddress>().unwrap().0.clone()
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_event_is_a_request_too() {
+    fn a_minimal_event_is_a_request_too() {
         let mut least = json!({ "rawPath": "", "requestContext": { "http": { "method": "GET" } } });
         let bare = json!({ "requestContext": { "http": { "method": "GET" } } });
         for name in [
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_client_writes_into_a_url_is_lost_or_fatal() {
+    fn no_character_in_a_url_is_lost_or_panics() {
         for (path, query, expected) in [
             ("/v1/products/café au lait", "", "/v1/products/caf%C3%A9%20au%20lait"),
             ("/v1/products/caf%C3%A9", "", "/v1/products/caf%C3%A9"),
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_is_fatal_and_every_valid_one_arrives() {
+    fn no_header_panics_and_every_valid_one_arrives() {
         let hosts = [
             "",
             " ",
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_arrives_if_it_is_one() {
+    fn a_method_arrives_if_it_is_valid() {
         let mut event = event("/", "");
         for (method, arrives) in [
             ("PURGE", true),
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_text_where_it_can_be() {
+    async fn a_response_is_text_if_it_is_utf8() {
         let mut response = Response::new(Bytes::from_static("{\"a\":\"é\"}".as_bytes()));
         *response.status_mut() = StatusCode::NOT_FOUND;
         for (name, value) in [
@@ -339,7 +342,7 @@ mod tests {
             response.headers_mut().append(name, HeaderValue::from_static(value));
         }
         assert_eq!(
-            answer(response).await,
+            event_of(response).await,
             json!({
                 "statusCode": 404,
                 "headers": { "content-type": "application/problem+json", "etag": "\"1\"", "vary": "a, b" },
@@ -352,22 +355,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_may_be_binary_or_empty() {
+    async fn a_response_may_be_binary_or_empty() {
         let mut response = Response::new(Bytes::from_static(&[0xff, 0]));
         response
             .headers_mut()
             .insert("content-type", HeaderValue::from_static("image/png"));
-        // No text: the answer could not be written as JSON.
+        // Not UTF-8, so it cannot be written as JSON.
         response
             .headers_mut()
             .insert("x-bytes", HeaderValue::from_bytes(&[0xff]).unwrap());
-        let binary = answer(response).await;
+        let binary = event_of(response).await;
         assert_eq!(
             (&binary["body"], &binary["isBase64Encoded"]),
             (&json!("/wA="), &json!(true))
         );
         assert_eq!(binary["headers"], json!({ "content-type": "image/png", "x-bytes": "" }));
-        let empty = answer(Response::new(Bytes::new())).await;
+        let empty = event_of(Response::new(Bytes::new())).await;
         assert_eq!((&empty["body"], &empty["isBase64Encoded"]), (&json!(""), &json!(false)));
     }
 }

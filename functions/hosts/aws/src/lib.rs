@@ -104,7 +104,7 @@ pub async fn serve() -> Result<(), Error> {
         let request = event::request(event.payload, proxies)?;
         let response = host.app.handle(request).await;
         flush.run(&host.app, &SystemClock).await;
-        Ok::<_, Error>(event::answer(response).await?)
+        Ok::<_, Error>(event::response(response).await?)
     };
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -126,7 +126,7 @@ pub async fn work() -> Result<(), Error> {
     });
     let all = functions().into_iter().chain([souk_ops::purge::function()]).collect();
     let host = &Host::new(&aws, all, &roles::of(&["worker"]), search, outbound, edge)?;
-    let answer = async |event: LambdaEvent<Value>| queue_event::answer(&host.app, &host.queue, event.payload).await;
+    let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
 

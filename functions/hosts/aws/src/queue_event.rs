@@ -1,8 +1,8 @@
-//! The worker's events: SQS with a batch of messages, of a lane or of its dead-letter queue, and EventBridge every minute.
+//! The worker's events: batches of messages from SQS, of a lane or of its dead-letter queue, and EventBridge's every minute.
 //!
-//! What the answer to a batch does not list, SQS forgets. What it lists comes again when its lease ends (the queue's
-//! visibility time-out), or when [`SqsQueue::put_off`] says, which may fail: then it comes late. If the worker dies
-//! before it answers, all of the batch comes again, and the inbox knows what was done.
+//! SQS deletes the messages of a batch that the response does not list as failed. It delivers the others again when
+//! their visibility timeout ends, which [`SqsQueue::put_off`] shortens; if that call fails, they come later. If the worker dies
+//! before it responds, SQS delivers the whole batch again, and the inbox knows which messages are done.
 
 use lambda_http::Error;
 use serde::Deserialize;
@@ -12,10 +12,10 @@ use souk_core::queue::{Delivery, Outcome};
 use souk_core::{Lane, Message, Timestamp};
 use souk_kit::App;
 
-/// What the name of a dead-letter queue ends in, after its lane.
+/// The suffix of the names of dead-letter queues.
 const DEAD: &str = "-dead";
 
-/// A message of a batch.
+/// A message of a batch, as SQS delivers it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -34,33 +34,34 @@ struct Attributes {
     sent_timestamp: String,
 }
 
-/// Does what the event asks for.
-pub(crate) async fn answer(app: &App, queue: &SqsQueue, mut event: Value) -> Result<Value, Error> {
+/// Handles an event and returns the response to it.
+pub(crate) async fn handle(app: &App, queue: &SqsQueue, mut event: Value) -> Result<Value, Error> {
     if event.get("detail-type").is_some_and(|kind| kind == "Scheduled Event") {
         app.tick().await;
         return Ok(Value::Null);
     }
     let records = event.get_mut("Records").map(Value::take).unwrap_or_default();
-    let records: Vec<Record> = serde_json::from_value(records).map_err(|e| format!("an unknown event: {e}"))?;
-    let Some(source) = records.first().map(|record| name(&record.source).to_owned()) else {
+    let records: Vec<Record> =
+        serde_json::from_value(records).map_err(|e| format!("neither a batch of SQS nor a scheduled event: {e}"))?;
+    let Some(source) = records.first().map(|record| queue_name(&record.source).to_owned()) else {
         return Ok(Value::Null);
     };
-    let Batch { failed, again } = batch(app, records).await;
-    if let Err(error) = queue.put_off(&source, &again).await {
-        tracing::warn!(%error, queue = source, "messages come again when their lease ends");
+    let Batch { response, retries } = batch(app, records).await;
+    if let Err(error) = queue.put_off(&source, &retries).await {
+        tracing::warn!(%error, queue = source, "messages are retried only when their visibility timeout ends");
     }
-    Ok(failed)
+    Ok(response)
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 struct Batch {
-    /// The answer to SQS.
-    failed: Value,
-    /// The receipts of what is to be delivered again, and after how many seconds.
-    again: Vec<(String, u32)>,
+    /// Names the messages that SQS must not delete.
+    response: Value,
+    /// The receipt handles of these messages, and after how many seconds to deliver them again.
+    retries: Vec<(String, u32)>,
 }
 
-/// Works off a batch, which is of one queue.
+/// Processes a batch, whose messages are all of one queue.
 async fn batch(app: &App, records: Vec<Record>) -> Batch {
     let is_dead = records.first().is_some_and(|record| record.source.ends_with(DEAD));
     let deliveries = records.iter().map(delivery).collect();
@@ -69,29 +70,30 @@ async fn batch(app: &App, records: Vec<Record>) -> Batch {
     } else {
         app.work(deliveries).await
     };
-    let (mut failed, mut again) = (Vec::new(), Vec::new());
+    let (mut failures, mut retries) = (Vec::new(), Vec::new());
     for (record, outcome) in records.into_iter().zip(outcomes) {
         if let Outcome::Again(seconds) = outcome {
-            failed.push(json!({ "itemIdentifier": record.message_id }));
-            again.push((record.receipt_handle, seconds));
+            failures.push(json!({ "itemIdentifier": record.message_id }));
+            retries.push((record.receipt_handle, seconds));
         }
     }
     Batch {
-        failed: json!({ "batchItemFailures": failed }),
-        again,
+        response: json!({ "batchItemFailures": failures }),
+        retries,
     }
 }
 
 /// The name of the queue with this ARN.
-fn name(arn: &str) -> &str {
+fn queue_name(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or_default()
 }
 
-/// The message in a record. One that is none becomes one for no job, which the runner keeps as a dead letter.
+/// The message in a record. A body that cannot be parsed becomes a message without a job, which the runner keeps as a dead
+/// letter.
 fn delivery(record: &Record) -> Delivery {
     let message = serde_json::from_str(&record.body).unwrap_or_else(|error| {
-        tracing::error!(%error, sqs_id = record.message_id, "a message that cannot be read");
-        let queue = name(&record.source);
+        tracing::error!(%error, sqs_id = record.message_id, "a message cannot be parsed");
+        let queue = queue_name(&record.source);
         let lane = queue.strip_suffix(DEAD).unwrap_or(queue).rsplit('-').next();
         let sent = record.attributes.sent_timestamp.parse().ok();
         Message {
@@ -127,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// An app with one job, which does what a message's body says, over stores on this machine.
+    /// An app over SQLite with one job, which fails for the body `poison`.
     fn app() -> (App, Arc<Platform>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_is_worked_off_and_only_what_is_put_off_comes_again() {
+    async fn a_batch_is_processed_and_poison_becomes_a_dead_letter() {
         let (app, platform, _folder) = app();
         let texts = [
             message(&platform, "job_good", "good"),
@@ -207,11 +209,11 @@ mod tests {
         let event = event("souk-high", &[good, "not a message".into(), bad]);
         assert_eq!(delivery(&records(&event)[0]).deliveries, 2);
         let done = batch(&app, records(&event)).await;
-        assert_eq!(done.failed, json!({ "batchItemFailures": [] }));
-        assert!(done.again.is_empty());
+        assert_eq!(done.response, json!({ "batchItemFailures": [] }));
+        assert!(done.retries.is_empty());
         let letter = dead_letter(&platform, "job_bad").await.unwrap();
         assert_eq!((letter.error.as_str(), letter.attempts.len()), ("it is poison", 1));
-        // What cannot be read is kept too, under SQS's own id.
+        // What cannot be parsed is kept too, under the id that SQS gave it.
         let letter = dead_letter(&platform, "059f36b4-87a3-44ab-83d2-661975040001")
             .await
             .unwrap();
@@ -224,11 +226,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_queue_has_given_up_becomes_a_dead_letter() {
+    async fn messages_of_a_dead_letter_queue_become_dead_letters() {
         let (app, platform, _folder) = app();
         let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
         let done = batch(&app, records(&event("souk-high-dead", &[text, "?".into()]))).await;
-        assert_eq!(done.failed, json!({ "batchItemFailures": [] }));
+        assert_eq!(done.response, json!({ "batchItemFailures": [] }));
         let letter = dead_letter(&platform, "job_1").await.unwrap();
         assert!(letter.error.contains("gave it up"), "{}", letter.error);
         assert!(
@@ -239,19 +241,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_could_not_be_laid_to_rest_is_listed_and_put_off() {
+    async fn a_dead_letter_that_cannot_be_stored_is_retried() {
         let (app, platform, _folder) = app();
         // Larger than a document may be.
         let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
         let done = batch(&app, records(&event("souk-high-dead", &["x".repeat(500_000), text]))).await;
         let id = "059f36b4-87a3-44ab-83d2-661975040000";
-        assert_eq!(done.failed, json!({ "batchItemFailures": [{ "itemIdentifier": id }] }));
-        assert_eq!(done.again[0].0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a.0");
-        assert_eq!(done.again.len(), 1);
+        assert_eq!(
+            done.response,
+            json!({ "batchItemFailures": [{ "itemIdentifier": id }] })
+        );
+        assert_eq!(done.retries[0].0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a.0");
+        assert_eq!(done.retries.len(), 1);
     }
 
     #[tokio::test]
-    async fn the_event_of_the_clock_is_a_tick_and_any_other_is_an_error() {
+    async fn a_scheduled_event_is_a_tick_and_an_unknown_one_an_error() {
         let (app, _, _folder) = app();
         let settings = souk_aws::Settings::emulator("http://127.0.0.1:1");
         let (clock, random) = (Arc::new(souk_aws::SystemClock), Arc::new(souk_aws::SystemRandom));
@@ -267,14 +272,14 @@ mod tests {
             "resources": ["arn:aws:events:eu-central-1:123456789012:rule/souk-WorkerFunctionMinute-1"],
             "detail": {}
         });
-        assert_eq!(answer(&app, &queue, event).await.unwrap(), Value::Null);
+        assert_eq!(handle(&app, &queue, event).await.unwrap(), Value::Null);
         for event in [
             Value::Null,
             json!({}),
             json!({ "rawPath": "/" }),
             json!({ "Records": [{ "s3": {} }] }),
         ] {
-            assert!(answer(&app, &queue, event.clone()).await.is_err(), "{event}");
+            assert!(handle(&app, &queue, event.clone()).await.is_err(), "{event}");
         }
     }
 }

@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::config::DbConfig;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 
 use crate::connection::{execute, migrate, rows, sql_error};
@@ -59,7 +59,9 @@ impl SqlDriver for SqliteFile {
         let mut connection = self.lock();
         let mut run = || {
             let transaction = connection.transaction()?;
-            batch.iter().try_for_each(|statement| execute(&transaction, statement))?;
+            batch
+                .iter()
+                .try_for_each(|statement| execute(&transaction, statement))?;
             transaction.commit()
         };
         run().map_err(sql_error)

@@ -29,7 +29,7 @@ SCENARIOS = ("get", "list", "search", "create", "mixed", "upvote", "comment", "j
 WRITES = ("create", "mixed", "upvote", "comment")
 # How many messages one run of `jobs` works off, and the jobs that get the event of a vote.
 MESSAGES = 20_000
-JOBS = ("community.upvotes", "jobs.log")
+JOBS = ("community.upvotes", "operators.log")
 # Words of seeded products, alone and together.
 WORDS = (
     "{lamp|oil lamp|brass|city bike|glass|painted|rare steel|kettle|istanbul|wooden chair|silver ring|carpet|vintage|"

@@ -105,7 +105,7 @@ async fn no_statement_reads_a_whole_table() {
     };
     let put = |n| IndexChange::Put(Box::new(product(n)));
     let gone = |n: usize| IndexChange::Remove {
-        product: format!("prd_{n}"),
+        id: format!("prd_{n}"),
         version: 1,
     };
     index.apply(&[put(1), put(2), gone(3)]).await.unwrap();

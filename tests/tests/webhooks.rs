@@ -15,11 +15,13 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use souk_core::event::Cause;
-use souk_core::fact::{PRODUCT_SOLD, ProductFact};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
-use souk_core::{Change, Clock, Event, Lane, Message, Outbound, Queue, Timestamp, access, kind};
-use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_core::{Change, Clock, Event, Lane, Message, Outbound, Queue, Timestamp};
+use souk_identity::session_key;
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Registry, Settings};
+use souk_model::catalog::events::{PRODUCT_SOLD, ProductEvent};
+use souk_model::identity::ACCOUNT;
 use souk_sqlite::SystemRandom;
 
 const OWNER: &str = "acc_0123456789abcdef0123456789abcdef";
@@ -105,23 +107,25 @@ impl World {
         });
         let ports = Ports {
             documents: Arc::new(souk_sqlite::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
-            values: None,
             queue: shelf.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: receiver.clone(),
+            principals: Arc::new(souk_identity::Sessions),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
         };
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
-        let platform = Platform::new(ports, keys, settings, souk_webhooks::SUBSCRIPTIONS.to_vec());
-        let platform = Arc::new(platform);
+        // What is sold is an event of the catalogue.
+        let mut registry = Registry::of(&[souk_webhooks::function()]);
+        registry.events = souk_market::registry().events;
+        let platform = Arc::new(Platform::new(ports, keys, settings, registry));
         let account = Change::create(
-            kind::ACCOUNT.key(OWNER),
+            ACCOUNT.key(OWNER),
             r#"{"role":"member","active":true}"#.into(),
             Vec::new(),
         );
-        let session = Change::create(access::session_key(OWNER, SESSION), "{}".into(), Vec::new());
+        let session = Change::create(session_key(OWNER, SESSION), "{}".into(), Vec::new());
         platform
             .commit(vec![account, session], Vec::new(), Vec::new())
             .await
@@ -161,7 +165,7 @@ impl World {
 
     /// Something is sold, so often.
     async fn sell(&self, times: usize) {
-        let fact = ProductFact {
+        let data = ProductEvent {
             product: "prd_1".into(),
             version: 1,
             status: "sold".into(),
@@ -172,10 +176,10 @@ impl World {
             vendor: None,
         };
         for _ in 0..times {
-            let event = Event::new(PRODUCT_SOLD, &fact, &Cause::default(), &*self.clock, &SystemRandom).unwrap();
+            let event = Event::new(PRODUCT_SOLD, &data, &Cause::default(), &*self.clock, &SystemRandom).unwrap();
             self.platform.commit(Vec::new(), vec![event], Vec::new()).await.unwrap();
         }
-        self.app.relay().await;
+        self.app.run_pending_work().await;
     }
 
     /// Does what is due until `end` milliseconds after the start, delivering each message so often.

@@ -1,16 +1,18 @@
-//! The comment: its fields, its rules, and where it stands.
+//! The comment: its fields, its rules, and its index entry.
 //!
-//! A comment stands in one index, `comments/{product}`, at its *path*: the ids from the comment that began the thread down
-//! to itself. In that order each comment is followed by its replies, oldest first, so a page of a thread is one query.
+//! The index `comments/{product}` is sorted by *path*: the ids from the top-level comment of the thread down to the comment
+//! itself. In this order each comment is followed by its replies, oldest first, so a page of a thread is one query.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Entry, Timestamp};
-use souk_kit::check;
+use souk_core::{Entry, Kind, Timestamp, check};
+use souk_model::catalog::product::id_or_object;
+use souk_model::community::CommentEvent;
+use souk_model::identity::ACCOUNT;
 
-/// How deep replies go; a comment on the product itself has depth 0.
+/// The greatest depth of a reply; a top-level comment has depth 0.
 pub(crate) const MAX_DEPTH: u32 = 8;
-/// How many characters a comment has at most.
+/// The greatest number of characters of a comment.
 const MAX_TEXT: usize = 4000;
 /// The fields that `fields=` may name.
 pub(crate) const FIELDS: &[&str] = &[
@@ -26,47 +28,51 @@ pub(crate) const FIELDS: &[&str] = &[
     "edited_at",
     "version",
 ];
+/// The fields that `include=` may open out.
+pub(crate) const INCLUDES: &[&str] = &["author"];
+/// The kinds of documents whose ids are in these fields.
+pub(crate) const REFERENCES: &[(&str, Kind)] = &[("author", ACCOUNT)];
 
-/// A comment, as it is stored and shown (shown with its `version`). One that was taken back has neither author nor body;
-/// it stays where it is, for its replies.
+/// A comment on a product. A deleted comment has neither author nor body; it stays in its thread for its replies.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub(crate) struct Comment {
-    /// `cmt_…`
+pub struct Comment {
+    /// The id, `cmt_…`.
     #[schema(pattern = "^cmt_[0-9a-f]{32}$")]
-    pub(crate) id: String,
-    /// The id of the product that it is about.
-    pub(crate) product: String,
-    /// The id of the account that wrote it, or its profile with `include=author`; `null` if it was taken back.
-    #[schema(schema_with = souk_catalog::product::id_or_object)]
-    pub(crate) author: Option<String>,
-    /// The comment that it replies to.
-    pub(crate) parent: Option<String>,
-    /// How many comments are above it.
+    pub id: String,
+    /// The id of the product that the comment is about.
+    pub product: String,
+    /// The id of the account that wrote the comment, or its profile with `include=author`; `null` if the comment was
+    /// deleted.
+    #[schema(schema_with = id_or_object)]
+    pub author: Option<String>,
+    /// The id of the comment that this one replies to, if any.
+    pub parent: Option<String>,
+    /// Number of comments above this one in its thread; 0 for a top-level comment.
     #[schema(maximum = 8)]
-    pub(crate) depth: u32,
-    /// Its place: in this order each comment is followed by its replies.
-    pub(crate) path: String,
-    /// What it says: plain text, to be shown as such; `null` if it was taken back.
-    pub(crate) body: Option<String>,
-    /// Whether it was taken back.
-    pub(crate) deleted: bool,
-    /// When it was written.
+    pub depth: u32,
+    /// Sort key within the comments of the product: in this order each comment is followed by its replies.
+    pub path: String,
+    /// Text of the comment, plain text; `null` if the comment was deleted.
+    pub body: Option<String>,
+    /// Whether the comment was deleted.
+    pub deleted: bool,
+    /// When the comment was written.
     #[schema(value_type = String, format = DateTime)]
-    pub(crate) created_at: Timestamp,
-    /// When its text last changed.
+    pub created_at: Timestamp,
+    /// When the text last changed.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub(crate) edited_at: Option<Timestamp>,
-    /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_kit::beside")]
+    pub edited_at: Option<Timestamp>,
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
-    pub(crate) version: u64,
+    pub version: u64,
 }
 
-/// What it takes to comment.
+/// The fields of a new comment.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewComment {
-    /// What it says: plain text.
+pub struct NewComment {
+    /// Text of the comment, plain text.
     #[garde(custom(check::text(1, MAX_TEXT)), custom(not_blank))]
     #[serde(default)]
     #[schema(
@@ -75,26 +81,26 @@ pub(crate) struct NewComment {
         max_length = 4000,
         example = "Does it ship to Lisbon?"
     )]
-    pub(crate) body: String,
-    /// The comment of the same product that it replies to.
+    pub body: String,
+    /// The id of the comment on the same product to reply to.
     #[garde(skip)]
     #[serde(default)]
-    pub(crate) parent: Option<String>,
+    pub parent: Option<String>,
 }
 
-/// What can be changed of a comment.
+/// The fields of a comment that its author may change.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct CommentText {
-    /// What it says: plain text.
+pub struct CommentText {
+    /// Text of the comment, plain text.
     #[garde(custom(check::text(1, MAX_TEXT)), custom(not_blank))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 4000)]
-    pub(crate) body: String,
+    pub body: String,
 }
 
 fn not_blank(text: &str, _: &()) -> garde::Result {
-    // What is empty is refused already.
+    // The empty text is refused by the other rule.
     if !text.is_empty() && text.trim().is_empty() {
         Err(garde::Error::new("must not be blank"))
     } else {
@@ -107,20 +113,31 @@ pub(crate) fn index(product: &str) -> String {
     format!("comments/{product}")
 }
 
-/// The place of the comment `id` below the one at `above`. All ids are of one length, and `/` sorts before what they are
-/// made of, so replies come right behind what they reply to.
-pub(crate) fn path(above: Option<&str>, id: &str) -> String {
+/// The path of the comment `id` below the comment at the path `parent`. All ids have the same length, and `/` sorts before
+/// their characters, so replies directly follow their parent.
+pub(crate) fn path(parent: Option<&str>, id: &str) -> String {
     let own = id.rsplit('_').next().unwrap_or(id);
-    above.map_or_else(|| own.to_owned(), |above| format!("{above}/{own}"))
+    parent.map_or_else(|| own.to_owned(), |parent| format!("{parent}/{own}"))
 }
 
 impl Comment {
-    /// Where it stands.
+    /// The data of an event about this comment by `author`.
+    pub(crate) fn event(&self, author: &str) -> CommentEvent {
+        CommentEvent {
+            comment: self.id.clone(),
+            product: self.product.clone(),
+            author: author.to_owned(),
+            parent: self.parent.clone(),
+            created_at: self.created_at,
+        }
+    }
+
+    /// The index entries.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         vec![Entry::new(index(&self.product), self.path.clone())]
     }
 
-    /// What is left of it when it is taken back.
+    /// The comment after it was deleted.
     pub(crate) fn tombstone(&self) -> Self {
         Self {
             author: None,

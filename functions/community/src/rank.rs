@@ -1,168 +1,73 @@
-//! Ranks: where products stand in `popular` and `trending` (see [`souk_catalog::rank`] for the names).
+//! The rank of a product in `popular` and `trending`; its indexes are in [`souk_model::catalog::rank`].
 //!
-//! **Trending** is forward decay: a vote weighs half as much every two days, so of two lists of votes the same one is
-//! ahead for ever, and nothing has to be computed anew as time passes. The score is a moment: that of a single vote is
-//! when it was cast, and twice the votes are worth two days. Having been published counts as one vote, so what nobody has
-//! voted for is in the order of its publication.
-//!
-//! **Late and out of order.** A rank is never what an event says, but what the product is when the job looks at it: the
-//! rank is written at the version that was read, under the condition that the product is still at its own; whoever loses a
-//! race looks again. Votes are read from the product's count *after* the rank, so the rank's last writer saw the latest
-//! count. Only the heat is a sum, and sums do not mind their order.
-//!
-//! A rank stays while its product is not public, without a place in any list, and goes with it.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! **Trending** uses forward decay: an upvote weighs half as much every two days. Therefore the order of two products that
+//! get no more upvotes never changes, and no score is computed again as time passes. A score is a time: that of a single
+//! upvote is two days after it was cast, and twice the upvotes are worth two days. The publication counts as one upvote, so
+//! products without upvotes are in the order of their publication.
 
 use serde::{Deserialize, Serialize};
-use souk_catalog::rank::{MAX_SCORE, Standing, key};
-use souk_core::fact::ProductFact;
-use souk_core::kind::PRODUCT;
-use souk_core::{Change, Condition, Document, Message, StoreError, Timestamp};
-use souk_kit::Platform;
-use souk_kit::work::{Effects, JobError};
+use souk_core::Timestamp;
+use souk_model::catalog::rank::{MAX_SCORE, Standing};
 
-use crate::product::{Product, votes};
-use crate::task::Task;
-
-/// The job's name.
-pub(crate) const JOB: &str = "community.rank";
-/// How many messages go into one commit: a rank that moves is up to 18 changes and entries, and its message a mark.
-pub(crate) const BATCH: usize = 5;
-/// After this time a vote weighs half: two days, in milliseconds.
+/// The time in which the weight of an upvote halves: two days, in milliseconds.
 const HALF_LIFE: f64 = 2.0 * 86_400_000.0;
-/// What is left when votes have been added and taken back, for want of digits.
-const NOTHING: f64 = 1e-9;
+/// A smaller sum is zero: it is the rounding error of upvotes that were added and removed.
+const NEGLIGIBLE: f64 = 1e-9;
 
-/// Votes, as much as they weigh at a moment.
+/// A change of a score: upvotes, weighted as of a point in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Heat {
-    /// In votes of that moment. Below zero while a vote that was taken back is known and the vote is not.
+pub(crate) struct ScoreDelta {
+    /// The weight, in upvotes that are cast at `at`. Below zero while the removal of an upvote has arrived and the upvote
+    /// has not.
     points: f64,
-    /// The moment, in epoch milliseconds.
+    /// The point in time, in epoch milliseconds.
     at: i64,
 }
 
-impl Heat {
-    /// So many votes at once.
-    pub(crate) fn of(points: f64, at: Timestamp) -> Self {
+impl ScoreDelta {
+    pub(crate) fn new(points: f64, at: Timestamp) -> Self {
         let at = at.as_millisecond();
         Self { points, at }
     }
 
-    pub(crate) fn is_none(self) -> bool {
-        self.points.abs() < NOTHING
+    pub(crate) fn is_zero(self) -> bool {
+        self.points.abs() < NEGLIGIBLE
     }
 
-    /// Both together, at the later of their moments.
-    pub(crate) fn and(self, other: Self) -> Self {
+    /// The sum, as of the later of the two points in time. Sums do not depend on the order of their summands.
+    pub(crate) fn plus(self, other: Self) -> Self {
         let at = self.at.max(other.at);
-        let weight = |heat: Self| heat.points * (-(at.saturating_sub(heat.at) as f64) / HALF_LIFE).exp2();
+        let weight = |delta: Self| delta.points * (-(at.saturating_sub(delta.at) as f64) / HALF_LIFE).exp2();
         let points = weight(self) + weight(other);
         Self { points, at }
     }
 
-    /// Where a product with these votes stands that was published at `since`.
-    fn score(self, since: i64) -> u64 {
+    /// The trending score of a product with these upvotes that was published at `since`, in epoch milliseconds.
+    pub(crate) fn score(self, since: i64) -> u64 {
         let published = Self { points: 1.0, at: since };
-        let all = if self.is_none() { published } else { self.and(published) };
+        let all = if self.is_zero() {
+            published
+        } else {
+            self.plus(published)
+        };
         if all.points <= 0.0 {
-            // Only until the missing votes arrive.
+            // Only until the missing upvotes arrive.
             return 0;
         }
         let score = all.at as f64 + HALF_LIFE * all.points.log2();
-        // The cast makes zero of what is below it.
+        // The cast turns negative numbers into zero.
         (score as u64).min(MAX_SCORE)
     }
 }
 
-/// What the counting jobs hand on: votes of a product.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Warm {
-    pub(crate) product: String,
-    pub(crate) heat: Heat,
-}
-
-/// A rank as it is stored.
+/// A rank, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Rank {
-    heat: Heat,
-    /// Where it stands, if the product is public.
-    standing: Option<Standing>,
-}
-
-pub(crate) async fn fold(platform: Arc<Platform>, messages: Vec<Message>) -> Result<Effects, JobError> {
-    let mut heats: BTreeMap<String, Heat> = BTreeMap::new();
-    for message in &messages {
-        let (product, heat) = match Task::of(message)? {
-            Task::Own(Warm { product, heat }) => (product, heat),
-            Task::Event(event) => match event.read::<ProductFact>()? {
-                Some(fact) => (fact.product, Heat::default()),
-                None => continue,
-            },
-        };
-        let sum = heats.entry(product).or_default();
-        *sum = sum.and(heat);
-    }
-    // The ranks first: see above.
-    let keys: Vec<_> = heats.keys().map(|product| key(product)).collect();
-    let ranks = platform.documents.get(&keys).await?;
-    let keys: Vec<_> = heats.keys().map(|product| PRODUCT.key(product)).collect();
-    let products = platform.documents.get(&keys).await?;
-    let mut effects = Effects::default();
-    for ((id, heat), (rank, product)) in heats.into_iter().zip(ranks.into_iter().zip(products)) {
-        effects.changes.extend(place(&id, heat, rank, product)?);
-    }
-    Ok(effects)
-}
-
-/// The changes that put a rank where its product belongs.
-fn place(id: &str, heat: Heat, rank: Option<Document>, product: Option<Document>) -> Result<Vec<Change>, StoreError> {
-    let before: Option<Rank> = rank.as_ref().map(Document::parse).transpose()?;
-    let version = rank.map(|rank| rank.version);
-    let entries = |rank: &Rank| {
-        rank.standing
-            .as_ref()
-            .map_or_else(Vec::new, |standing| standing.entries(id))
-    };
-    let stale = before.as_ref().map_or_else(Vec::new, entries);
-    let Some(document) = product else {
-        let Some(version) = version else {
-            return Ok(Vec::new());
-        };
-        // A product that is gone never comes back.
-        return Ok(vec![Change::Delete {
-            key: key(id),
-            condition: Condition::Version(version),
-            stale,
-        }]);
-    };
-    let product: Product = document.parse()?;
-    let before = before.unwrap_or_default();
-    let heat = before.heat.and(heat);
-    let standing = product.status.is_public().then(|| Standing {
-        status: product.status,
-        score: heat.score(product.since()),
-        votes: votes(&document),
-        category: product.category,
-        author: product.author,
-        vendor: product.vendor,
-    });
-    let rank = Rank { heat, standing };
-    if rank == before {
-        return Ok(Vec::new());
-    }
-    let body = serde_json::to_string(&rank).map_err(|e| StoreError::Refused(e.to_string()))?;
-    let write = match version {
-        None => Change::create(key(id), body, entries(&rank)),
-        Some(version) => Change::replace(key(id), version, body, &stale, entries(&rank)),
-    };
-    let unchanged = Change::Require {
-        key: document.key,
-        condition: Condition::Version(document.version),
-    };
-    Ok(vec![write, unchanged])
+pub(crate) struct Rank {
+    /// The sum of all deltas.
+    #[serde(rename = "heat")]
+    pub(crate) sum: ScoreDelta,
+    /// The position in the lists, if the product is public.
+    pub(crate) standing: Option<Standing>,
 }
 
 #[cfg(test)]
@@ -173,23 +78,23 @@ mod tests {
     /// 2026-01-01.
     const START: i64 = 1_767_225_600_000;
 
-    fn vote(points: f64, day: i64) -> Heat {
-        Heat {
+    fn vote(points: f64, day: i64) -> ScoreDelta {
+        ScoreDelta {
             points,
             at: START + day * DAY,
         }
     }
 
-    fn score(votes: &[Heat]) -> u64 {
+    fn score(votes: &[ScoreDelta]) -> u64 {
         votes
             .iter()
-            .fold(Heat::default(), |sum, vote| sum.and(*vote))
+            .fold(ScoreDelta::default(), |sum, vote| sum.plus(*vote))
             .score(START)
     }
 
     #[test]
     fn one_vote_more_or_two_days_later_is_ahead() {
-        let ordered: [&[Heat]; 6] = [
+        let ordered: [&[ScoreDelta]; 6] = [
             &[],
             &[vote(1.0, 0)],
             &[vote(1.0, 1)],
@@ -202,19 +107,19 @@ mod tests {
         }
         assert_eq!(score(&[]), START as u64);
         assert_eq!(score(&[vote(1.0, 0)]), (START + 2 * DAY) as u64);
-        // Long after, one more vote of then is ahead of a thousand of now.
+        // One vote a month later is ahead of a thousand now.
         assert!(score(&[vote(1000.0, 0)]) < score(&[vote(1.0, 30)]));
     }
 
     #[test]
     fn the_order_of_votes_does_not_matter_and_those_taken_back_leave_nothing() {
-        let mut votes: Vec<Heat> = (0..40).map(|n| vote(1.0, n % 9)).collect();
+        let mut votes: Vec<ScoreDelta> = (0..40).map(|n| vote(1.0, n % 9)).collect();
         let there = score(&votes);
         votes.reverse();
         assert!(there.abs_diff(score(&votes)) <= 1);
-        let back: Vec<Heat> = votes
+        let back: Vec<ScoreDelta> = votes
             .iter()
-            .map(|vote| Heat {
+            .map(|vote| ScoreDelta {
                 points: -vote.points,
                 ..*vote
             })

@@ -1,45 +1,45 @@
 //! Sessions and their tokens.
 //!
-//! A session is a document beside the others of its account; it exists as long as it is valid, and every request with a
-//! token looks (see `souk_kit::Viewer`). Its refresh token is `{account}.{session}.{family}.{secret}`, opaque to
-//! clients, and only digests of the last two parts are stored. *Family* stays the same as long as the session lives,
-//! *secret* changes at each refresh: a token with the right family and a wrong secret was ours once and has been used,
-//! so somebody else may have it, and the session ends.
+//! A session is a document beside the others of its account. It exists as long as it is valid, and every request with an
+//! access token reads it. Its refresh token is `{account}.{session}.{family}.{secret}`, opaque to clients; only digests of
+//! the last two parts are stored. The family stays the same as long as the session lives, the secret changes at each refresh.
+//! A token with the right family and a wrong secret was issued and used before, so it may be stolen, and the session ends.
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use souk_core::access::session_key;
-use souk_core::documents::get_one;
-use souk_core::kind::ACCOUNT;
-use souk_core::{Change, Condition, Document, Timestamp, clock, id, random};
-use souk_kit::{ACCESS_TOKEN_SECONDS, Answer, Platform, Problem};
+use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
+use souk_kit::{ACCESS_TOKEN_SECONDS, Failure, Platform, Principals, Transaction};
+use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
+
+use crate::IdentityError;
 
 /// How long a session lives without being refreshed.
 const IDLE_SECONDS: i64 = 30 * 24 * 3600;
 
-/// What it takes to sign in.
-#[derive(Debug, Deserialize, Validate, utoipa::ToSchema)]
+/// What proves who signs in: an email address or a username, and the password.
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Credentials {
-    /// Either this …
+pub struct Credentials {
+    /// Email address; or give the username.
     #[garde(custom(either(&self.username)), inner(length(max = 254)))]
     #[serde(default)]
     #[schema(format = "email", max_length = 254, example = "ada@example.com")]
-    pub(crate) email: Option<String>,
-    /// … or this.
+    pub email: Option<String>,
+    /// Username; or give the email address.
     #[garde(inner(length(max = 254)))]
     #[serde(default)]
     #[schema(max_length = 254)]
-    pub(crate) username: Option<String>,
-    /// The password.
+    pub username: Option<String>,
+    /// Password.
     #[garde(length(chars, min = 1, max = 128))]
     #[serde(default)]
     #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
-    pub(crate) password: String,
+    pub password: String,
 }
 
 fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde::Result + '_ {
@@ -49,32 +49,32 @@ fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde
     }
 }
 
-/// What it takes to refresh.
+/// A refresh token to be exchanged.
 #[derive(Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refresh {
-    /// The one that came last.
+    /// The refresh token of the last response.
     #[garde(length(min = 1, max = 400))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 400)]
     pub(crate) refresh_token: String,
 }
 
-/// What a signed-in client holds.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Tokens {
-    /// Send it as `Authorization: Bearer …`.
-    access_token: String,
+/// The tokens of a session.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Tokens {
+    /// Access token, to be sent as `Authorization: Bearer …`.
+    pub access_token: String,
     /// Always `Bearer`.
-    token_type: &'static str,
+    pub token_type: String,
     /// Seconds until the access token expires.
     #[schema(maximum = 600)]
-    expires_in: i64,
-    /// Works once, for the next tokens.
-    refresh_token: String,
+    pub expires_in: i64,
+    /// Refresh token: works once, for the next tokens.
+    pub refresh_token: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Session {
     family: String,
     secret: String,
@@ -82,7 +82,7 @@ struct Session {
     refreshed_at: Timestamp,
 }
 
-/// A secret as it goes out, and the digest that stays. It is random, so the digest needs neither salt nor slowness.
+/// A secret for the client and the digest that is stored. It is random, so the digest needs neither salt nor slowness.
 fn secret(platform: &Platform) -> (String, String) {
     let plain = URL_SAFE_NO_PAD.encode(random::bytes::<24>(&*platform.random));
     let digest = digest(&plain);
@@ -97,104 +97,108 @@ fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
-fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: String) -> Result<Answer, Problem> {
+/// The key of a session, beside the others of its account.
+#[must_use]
+pub fn session_key(account: &str, session: &str) -> Key {
+    Key::new(format!("sessions/{account}"), session)
+}
+
+fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: String) -> Result<Tokens, Failure> {
     let issuer = &platform.settings.public_url;
     let access_token = platform
         .keys
         .issue(account, session, issuer, platform.now())
-        .map_err(Problem::internal)?;
-    let tokens = Tokens {
+        .map_err(Failure::Internal)?;
+    Ok(Tokens {
         access_token,
-        token_type: "Bearer",
+        token_type: "Bearer".into(),
         expires_in: ACCESS_TOKEN_SECONDS,
         refresh_token,
-    };
-    Ok(Answer::json(&tokens)?.issued().secret())
-}
-
-fn put(
-    platform: &Platform,
-    account: &str,
-    id: &str,
-    session: &Session,
-    condition: Condition,
-) -> Result<Change, Problem> {
-    Ok(Change::Put {
-        key: session_key(account, id),
-        body: serde_json::to_string(session).map_err(|e| Problem::internal(e.to_string()))?,
-        counters: Vec::new(),
-        expires_at: Some(clock::after(platform.now(), IDLE_SECONDS)),
-        condition,
-        entries: Vec::new(),
-        stale: Vec::new(),
     })
 }
 
-/// A new session: the change that makes it, and the answer.
-pub(crate) fn open(platform: &Platform, account: &str) -> Result<(Change, Answer), Problem> {
-    let now = platform.now();
-    let id = id::new("ses", &*platform.clock, &*platform.random);
-    let ((family, family_digest), (secret, secret_digest)) = (self::secret(platform), self::secret(platform));
+/// Opens a session for an account.
+pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tokens, Failure> {
+    let now = tx.now();
+    let id = id::new("ses", &*tx.clock, &*tx.random);
+    let ((family, family_digest), (secret, secret_digest)) = (self::secret(tx), self::secret(tx));
     let session = Session {
         family: family_digest,
         secret: secret_digest,
         created_at: now,
         refreshed_at: now,
     };
-    let change = put(platform, account, &id, &session, Condition::Absent)?;
-    let token = format!("{account}.{id}.{family}.{secret}");
-    Ok((change, tokens(platform, account, &id, token)?))
+    tx.create(session_key(account, &id), session)
+        .expires_at(clock::after(now, IDLE_SECONDS))
+        .or_retry();
+    tx.seal_result();
+    tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
 }
 
 /// What a refresh token leads to.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Refreshed {
-    /// The change that replaces the secret, and the answer.
-    Go(Change, Answer),
-    /// The token was used before: the change that ends the session.
-    Reused(Change),
+    /// The next tokens of the session.
+    Tokens(Tokens),
+    /// The token was used before: the session has ended.
+    Reused,
 }
 
-fn invalid() -> Problem {
-    Problem::unauthorized("the refresh token is not valid or has expired: sign in again")
-}
-
-/// The next tokens of a session.
-pub(crate) async fn refresh(platform: &Platform, token: &str) -> Result<Refreshed, Problem> {
-    let mut parts = token.split('.');
-    let (Some(account), Some(id), Some(family), Some(used), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(invalid());
+/// Replaces the secret of the session that a refresh token belongs to.
+pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Result<Refreshed, IdentityError> {
+    let invalid = IdentityError::InvalidRefreshToken;
+    let parts: Vec<&str> = token.split('.').collect();
+    let [account, id, family, used] = parts.as_slice() else {
+        return Err(invalid);
     };
     if !ACCOUNT.is_id(account) || !id::is("ses", id) {
-        return Err(invalid());
+        return Err(invalid);
     }
-    let document: Document = get_one(&*platform.documents, session_key(account, id))
-        .await?
-        .ok_or_else(invalid)?;
-    let session: Session = document.parse()?;
+    let key = session_key(account, id);
+    let session = tx.read::<Session>(key.clone()).await?.ok_or(invalid.clone())?;
     if !same(&session.family, &digest(family)) {
-        return Err(invalid());
+        return Err(invalid);
     }
     if !same(&session.secret, &digest(used)) {
-        return Ok(Refreshed::Reused(close(account, id)));
+        tx.remove(key);
+        return Ok(Refreshed::Reused);
     }
-    let (secret, secret_digest) = secret(platform);
-    let session = Session {
+    let (secret, secret_digest) = secret(tx);
+    let next = Session {
         secret: secret_digest,
-        refreshed_at: platform.now(),
-        ..session
+        refreshed_at: tx.now(),
+        ..session.value.clone()
     };
-    let change = put(platform, account, id, &session, Condition::Version(document.version))?;
-    let token = format!("{account}.{id}.{family}.{secret}");
-    Ok(Refreshed::Go(change, tokens(platform, account, id, token)?))
+    // If somebody else has used the token since, one of the two may have stolen it.
+    tx.update(&session.document, next)
+        .expires_at(clock::after(tx.now(), IDLE_SECONDS))
+        .or_fail(IdentityError::RefreshTokenReused);
+    tx.seal_result();
+    let tokens = tokens(tx, account, id, format!("{account}.{id}.{family}.{secret}"))?;
+    Ok(Refreshed::Tokens(tokens))
 }
 
-/// The change that ends a session, whether or not it still lives.
-pub(crate) fn close(account: &str, id: &str) -> Change {
-    Change::Delete {
-        key: session_key(account, id),
-        condition: Condition::Any,
-        stale: Vec::new(),
+/// Looks up the account of a session.
+pub struct Sessions;
+
+#[async_trait]
+impl Principals for Sessions {
+    async fn principal(
+        &self,
+        documents: &dyn Documents,
+        account: &str,
+        session: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        let keys = [session_key(account, session), ACCOUNT.key(account)];
+        let mut found = documents.get(&keys, Consistency::Strong).await?.into_iter();
+        let (Some(Some(_)), Some(Some(document))) = (found.next(), found.next()) else {
+            return Ok(None);
+        };
+        let view: AccountView = document.parse()?;
+        Ok(view.active.then(|| Principal {
+            account: account.to_owned(),
+            session: session.to_owned(),
+            role: view.role,
+        }))
     }
 }

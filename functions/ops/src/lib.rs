@@ -1,20 +1,25 @@
-//! Operations, as far as clients see them: health (CB-08) and the API's own description (PS-02).
+//! Health (CB-08) and the documentation of the API (PS-02).
 //!
-//! `openapi.json` is a snapshot of what `souk openapi` makes from the route tables of all functions; a test holds it to
-//! them. So every host, also one that serves a single function, describes the whole API, at no cost.
+//! `openapi.json` is a snapshot of what `souk openapi` generates from the route tables of all functions; a test keeps it
+//! current. So every host describes the whole API, also one that serves a single function.
 
 pub mod purge;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_kit::{Access, Answer, Function, Problem, Route, Schema, State, Viewer};
+use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
+use souk_kit::{Context, Function};
 
 /// The snapshot.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// The documentation page: it renders `/openapi.json`, with nothing from anywhere else.
-const DOCS: [(&str, &str, &str); 3] = [
-    ("/docs", "text/html; charset=utf-8", include_str!("docs/docs.html")),
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The page that developers find at the root, and the documentation, which renders `/openapi.json`. Nothing in them is loaded
+/// from other servers.
+const FILES: [(&str, &str, &str); 4] = [
+    ("/", HTML, include_str!("docs/index.html")),
+    ("/docs", HTML, include_str!("docs/docs.html")),
     (
         "/docs/docs.css",
         "text/css; charset=utf-8",
@@ -27,57 +32,62 @@ const DOCS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// How a part is.
+/// A health report.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
-    /// Always `ok`; a part that fails makes it a 503 that names it.
+    /// Always `ok`; otherwise the response is a 503 problem that names what fails.
     status: &'static str,
 }
 
-/// The function's rows.
+/// The function.
 #[must_use]
 pub fn function() -> Function {
     let health = || Some(Schema::of::<Health>());
     let mut routes = vec![
-        Route::new(Method::GET, "/healthz", Access::Public, healthz)
-            .about("Is the function alive?", "Looks at nothing else.")
-            .answers(StatusCode::OK, "It is", health()),
-        Route::new(Method::GET, "/readyz", Access::Public, readyz)
-            .about(
-                "Can it serve?",
-                "Asks every part that it needs; a 503 names those that fail.",
+        Route::new(Method::GET, "/healthz", Access::Open, healthz)
+            .summary("Check liveness", "Checks nothing but that requests are answered.")
+            .response(StatusCode::OK, "The function runs", health()),
+        Route::new(Method::GET, "/readyz", Access::Open, readyz)
+            .summary(
+                "Check readiness",
+                "Checks the document store, and the search index where it is used. A 503 names those that fail.",
             )
-            .answers(StatusCode::OK, "It can", health()),
+            .response(StatusCode::OK, "The function can serve requests", health()),
         Route::new(Method::GET, "/openapi.json", Access::Public, openapi)
-            .about("This description", "OpenAPI 3.1, made from the code.")
+            .summary("Get this description", "OpenAPI 3.1, generated from the code.")
             .cached(300, 3600)
-            .answers(StatusCode::OK, "The description", None),
+            .response(StatusCode::OK, "The description", None),
     ];
-    routes.extend(DOCS.map(|(path, content_type, body)| {
+    routes.extend(FILES.map(|(path, content_type, body)| {
         let handler = move |viewer: Viewer| async move { viewer.answer(Answer::file(content_type, body)) };
         Route::new(Method::GET, path, Access::Public, handler)
-            .about("The documentation page", "")
+            .summary("Get a file of the documentation page", "")
             .cached(300, 3600)
-            .answers(StatusCode::OK, "A file of the page", None)
+            .response(StatusCode::OK, "The file", None)
     }));
-    Function::new("ops", "Health and documentation.", routes)
+    Function {
+        name: "ops",
+        summary: "Health and documentation.",
+        routes,
+        ..Function::default()
+    }
 }
 
 async fn healthz() -> Result<Answer, Problem> {
     Answer::json(&Health { status: "ok" })
 }
 
-async fn readyz(platform: State) -> Result<Answer, Problem> {
+async fn readyz(cx: Context) -> Result<Answer, Problem> {
     let detail = "a part that is needed does not answer";
     let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
     problem.retry_after = Some(5);
     let mut causes = Vec::new();
-    if let Err(error) = platform.documents.ping().await {
+    if let Err(error) = cx.documents().ping().await {
         problem = problem.field("documents", "the document store does not answer");
         causes.push(error.to_string());
     }
-    if platform.search.is_needed()
-        && let Err(error) = platform.search.state().await
+    if cx.index.is_needed()
+        && let Err(error) = cx.index.state().await
     {
         problem = problem.field("search", "the search index does not answer");
         causes.push(error.to_string());

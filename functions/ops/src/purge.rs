@@ -1,147 +1,162 @@
-//! Tells the cache in front of the market what has changed, on hosts where there is one that can be told
-//! ([`Platform::edge`](souk_kit::Platform)); no other host mounts this or subscribes to its events.
+//! Purges the CDN in front of the market when documents change. Only hosts with a CDN that can be purged
+//! ([`Platform::edge`](souk_kit::Platform)) mount this and subscribe to its events.
 //!
-//! One purge names what up to forty events have changed. It comes after the change, by a second or so, and takes effect
-//! some seconds later. Nothing is stored: a message that comes twice purges twice, or is the same purge if it comes with
-//! the same others. While the cache cannot be told, messages wait and lose no attempt; what has happened so long ago that no
-//! cache has an answer from before is left alone.
+//! One purge covers up to forty events. It is sent about a second after the change and takes effect some seconds later.
+//! Nothing is stored: a message that is delivered twice purges twice, or repeats the same purge if the rest of its batch is
+//! the same. While the CDN cannot be reached, messages wait without losing an attempt. Events older than anything that a
+//! cache may still hold are ignored.
 //!
-//! **What costs money is kept small**: CDNs bill each tag. What nobody could have been shown (drafts) purges nothing, nor do
-//! votes and new comments, which are in the answers when those get old. Many things of a kind are purged as the kind.
+//! **CDNs bill each tag**, so changes to documents that the public could not see (drafts) purge nothing, nor do votes and new
+//! comments, which show up when responses expire. Many changed documents of one kind are purged by the kind's tag.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use souk_core::edge::TAGGED;
-use souk_core::fact::{self, CategoryFact, CommentFact, ProductFact, VendorFact};
-use souk_core::kind::{CATEGORY, PRODUCT, VENDOR};
-use souk_core::{Event, Kind, Lane, Message, StoreError};
-use souk_kit::work::{Effects, Job, JobError, Subscription, event_of};
-use souk_kit::{Function, Platform};
+use serde::{Deserialize, Serialize};
+use souk_core::queue::Payload;
+use souk_core::{Event, Kind, Lane, StoreError};
+use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction};
+use souk_kit::{Function, Subscription};
+use souk_model::catalog::events::{
+    CategoryEvent, PRODUCT_ARCHIVED, PRODUCT_DELETED, PRODUCT_DRAFTED, PRODUCT_PUBLISHED, PRODUCT_SOLD,
+    PRODUCT_UPDATED, ProductEvent,
+};
+use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::community::{COMMENT_DELETED, COMMENT_EDITED, CommentEvent};
+use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED, VendorEvent};
 
-const JOB: &str = "ops.purge";
-/// How many messages make one purge.
+/// How many events make one purge.
 const BATCH: usize = 40;
-/// How many things of a kind are named one by one.
+/// How many documents of a kind are purged one by one.
 const NAMED: usize = 10;
-/// For how many seconds caches may have an answer at most, fresh and stale: the longest that routes of things say.
+/// How long caches may hold a response, fresh and stale, in seconds: the longest that routes of documents allow.
 const KEPT: i64 = 60 + 600;
 
 const fn on(event: &'static str) -> Subscription {
     Subscription {
         event,
-        job: JOB,
+        job: Change::JOB,
         lane: Lane::Default,
     }
 }
 
-/// Which events its job wants.
+/// The events that the job gets.
 pub const SUBSCRIPTIONS: &[Subscription] = &[
-    on(fact::PRODUCT_UPDATED),
-    on(fact::PRODUCT_PUBLISHED),
-    on(fact::PRODUCT_SOLD),
-    on(fact::PRODUCT_ARCHIVED),
-    on(fact::PRODUCT_DRAFTED),
-    on(fact::PRODUCT_DELETED),
+    on(PRODUCT_UPDATED),
+    on(PRODUCT_PUBLISHED),
+    on(PRODUCT_SOLD),
+    on(PRODUCT_ARCHIVED),
+    on(PRODUCT_DRAFTED),
+    on(PRODUCT_DELETED),
     on("category.*"),
-    on(fact::VENDOR_CREATED),
-    on(fact::VENDOR_UPDATED),
-    on(fact::COMMENT_EDITED),
-    on(fact::COMMENT_DELETED),
+    on(VENDOR_CREATED),
+    on(VENDOR_UPDATED),
+    on(COMMENT_EDITED),
+    on(COMMENT_DELETED),
 ];
 
-/// The function's work: it has no routes.
+/// The function, which has no routes.
 #[must_use]
 pub fn function() -> Function {
     Function {
-        jobs: vec![Job::fold(
-            JOB,
-            "Tells the cache in front of the market what has changed.",
-            BATCH,
-            purge,
-        )],
+        name: "purge",
+        summary: "The cache in front of the market.",
+        jobs: vec![Job::batch("Purges the CDN of what has changed.", BATCH, purge)],
         subscriptions: SUBSCRIPTIONS,
-        ..Function::new("purge", "The cache in front of the market.", Vec::new())
+        ..Function::default()
     }
 }
 
-async fn purge(platform: Arc<Platform>, messages: Vec<Message>) -> Result<Effects, JobError> {
-    let Some(edge) = &platform.edge else {
-        return Ok(Effects::default());
+/// An event that may have changed what caches hold.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Change(Event);
+
+impl Payload for Change {
+    const JOB: &'static str = "ops.purge";
+}
+
+async fn purge(tx: JobTransaction, changes: Vec<Change>) -> Result<JobOutput, JobError> {
+    let Some(edge) = &tx.edge else {
+        return Ok(JobOutput::default());
     };
-    let oldest = platform.now().as_second().saturating_sub(KEPT);
-    let mut changed = Changed::default();
-    // Whatever has the same name has the same tags.
-    let mut names = BTreeSet::new();
-    for message in &messages {
-        let event = event_of(message)?;
-        if event.time.as_second() > oldest && changed.add(&event)? {
-            names.insert(event.id);
+    let oldest = tx.now().as_second().saturating_sub(KEPT);
+    let mut stale = StaleTags::default();
+    // A reference stands for the same tags whenever it is used.
+    let mut events = BTreeSet::new();
+    for Change(event) in changes {
+        if event.time.as_second() > oldest && stale.add(&event)? {
+            events.insert(event.id);
         }
     }
-    let tags = changed.tags();
+    let tags = stale.tags();
     if !tags.is_empty() {
-        let names: Vec<_> = names.into_iter().collect();
-        let reference = format!("souk-{:032x}", xxhash_rust::xxh3::xxh3_128(names.join(" ").as_bytes()));
-        let taken = edge.purge(&reference, &tags).await;
-        // Out of reach or busy, as a store can be: they all come again, together.
-        taken.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let events: Vec<_> = events.into_iter().collect();
+        let reference = format!("souk-{:032x}", xxhash_rust::xxh3::xxh3_128(events.join(" ").as_bytes()));
+        let purged = edge.purge(&reference, &tags).await;
+        // Unavailable, as a store can be: the batch is delivered again.
+        purged.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
-    Ok(Effects::default())
+    Ok(JobOutput::default())
 }
 
-/// The tags of what has changed.
+/// The `Cache-Tag`s of changed documents.
 #[derive(Default)]
-struct Changed {
+struct StaleTags {
     lists: BTreeSet<&'static str>,
-    ids: BTreeSet<(&'static str, String)>,
+    ids: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
-impl Changed {
-    /// Whether it is anything that everyone could have been shown.
-    fn add(&mut self, event: &Event) -> Result<bool, JobError> {
-        let is_new = event.name.ends_with(".created");
-        let (kind, id, in_lists) = if let Some(product) = event.read::<ProductFact>()? {
-            let is_hidden = matches!(product.status.as_str(), "draft" | "archived");
-            if is_hidden && event.name == fact::PRODUCT_UPDATED {
-                return Ok(false);
-            }
-            (PRODUCT, product.product, true)
-        } else if let Some(category) = event.read::<CategoryFact>()? {
-            (CATEGORY, category.category, true)
-        } else if let Some(vendor) = event.read::<VendorFact>()? {
-            (VENDOR, vendor.vendor, true)
-        } else if let Some(comment) = event.read::<CommentFact>()? {
-            // Where it is shown, its product was looked at. Lists do not show it.
-            (PRODUCT, comment.product, false)
-        } else {
+impl StaleTags {
+    /// Adds what an event has changed, unless the public could not see it.
+    fn add(&mut self, event: &Event) -> Result<bool, StoreError> {
+        let Some(Changed { kind, id, lists }) = changed(event)? else {
             return Ok(false);
         };
-        if in_lists {
-            self.lists.extend(
-                TAGGED
-                    .iter()
-                    .filter(|(tagged, _)| *tagged == kind)
-                    .map(|(_, list)| *list),
-            );
-        }
-        // Nobody was shown what has just come to be.
-        if !is_new {
-            self.ids.insert((kind.name, id));
+        self.lists.extend(kind.list_tag.filter(|_| lists));
+        // Nobody has seen a document that is new.
+        if !event.name.ends_with(".created") {
+            self.ids.entry(kind.name).or_default().insert(id);
         }
         Ok(true)
     }
 
     fn tags(self) -> Vec<String> {
         let mut tags: Vec<String> = self.lists.into_iter().map(str::to_owned).collect();
-        for (Kind { name, .. }, _) in TAGGED {
-            let ids: Vec<_> = self.ids.iter().filter(|(kind, _)| *kind == name).collect();
+        for (kind, ids) in self.ids {
             if ids.len() > NAMED {
-                tags.push(name.to_owned());
+                tags.push(kind.to_owned());
             } else {
-                tags.extend(ids.into_iter().map(|(_, id)| id.clone()));
+                tags.extend(ids);
             }
         }
         tags
     }
+}
+
+/// A document that an event has changed.
+struct Changed {
+    kind: Kind,
+    id: String,
+    /// Whether lists show the change, too.
+    lists: bool,
+}
+
+fn changed(event: &Event) -> Result<Option<Changed>, StoreError> {
+    let listed = |kind, id| Changed { kind, id, lists: true };
+    if let Some(product) = event.read::<ProductEvent>()? {
+        let was_hidden = event.name == PRODUCT_UPDATED && matches!(product.status.as_str(), "draft" | "archived");
+        return Ok((!was_hidden).then(|| listed(PRODUCT, product.product)));
+    }
+    if let Some(category) = event.read::<CategoryEvent>()? {
+        return Ok(Some(listed(CATEGORY, category.category)));
+    }
+    if let Some(vendor) = event.read::<VendorEvent>()? {
+        return Ok(Some(listed(VENDOR, vendor.vendor)));
+    }
+    // Comments are shown with their product, and not in lists.
+    Ok(event.read::<CommentEvent>()?.map(|comment| Changed {
+        kind: PRODUCT,
+        id: comment.product,
+        lists: false,
+    }))
 }

@@ -1,30 +1,24 @@
-//! What admins see of what people look for, and clicks.
-
-use std::sync::Arc;
+//! The analytics of a day, and clicks.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::Timestamp;
-use souk_core::documents::get_one;
-use souk_core::kind::PRODUCT;
-use souk_kit::{Answer, Json, Member, Once, Params, Problem, State};
+use souk_model::catalog::PRODUCT;
 
-use crate::Memory;
-use crate::usage::{self, Asked, RANGES, Tally};
+use crate::usage::{QueryStats, RANGES, Tally};
 
 /// How many queries are listed.
 const TOP: usize = 50;
 
-/// Somebody looks at a product that a search has found.
+/// A click on a search result.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewClick {
-    /// The `query_id` of the answer that it was in.
+    /// The `query_id` of the search that found the product.
     #[garde(length(min = 1, max = 40))]
     #[serde(default)]
     #[schema(required = true, max_length = 40, example = "20260131-k3Jd90a_xyZ1")]
-    query_id: String,
-    /// Its id.
+    pub(crate) query_id: String,
+    /// The id of the product.
     #[garde(custom(is_product))]
     #[serde(default)]
     #[schema(required = true, pattern = "^prd_[0-9a-f]{32}$")]
@@ -39,51 +33,35 @@ fn is_product<C>(id: &str, _: &C) -> garde::Result {
     }
 }
 
-pub(crate) async fn click(
-    memory: Arc<Memory>,
-    platform: State,
-    once: Once,
-    Json(click): Json<NewClick>,
-) -> Result<Answer, Problem> {
-    let Some(day) = usage::day_of(&click.query_id, platform.now()) else {
-        return Err(Problem::invalid().field("query_id", "is none that a search gave today or yesterday"));
-    };
-    let answer = once.commit(Vec::new(), Vec::new(), Answer::no_content()).await?;
-    if !answer.is_replayed() {
-        memory.usage.clicked(&platform, day, &click.query_id);
-    }
-    Ok(answer)
-}
-
-/// What people looked for on a day.
+/// Analytics of the searches of a day.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SearchAnalytics {
     /// The day, in UTC.
     #[schema(format = Date)]
     day: String,
-    /// How many searches there were with words in them; further pages do not count.
+    /// Number of searches with words in them; further pages do not count.
     searches: u64,
-    /// How many of them found nothing.
+    /// Number of searches that found nothing.
     without_results: u64,
-    /// How many products were looked at that were found.
+    /// Number of clicks on search results.
     clicks: u64,
-    /// Clicks per search; 0 if there were none.
+    /// Clicks per search; 0 without searches.
     click_through_rate: f64,
-    /// How long searches took.
+    /// Durations of searches.
     latency_ms: Latency,
-    /// What was searched for most.
+    /// The most frequent queries.
     top_queries: Vec<QueryCount>,
-    /// What was searched for most and not found.
+    /// The most frequent queries that found nothing.
     queries_without_results: Vec<QueryCount>,
 }
 
-/// How long searches took, in milliseconds: the end of the range that this part of them ended in.
+/// Durations of searches, in milliseconds: the upper end of the range that the percentile is in.
 #[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = SearchLatency)]
 pub(crate) struct Latency {
-    /// Half of them, at most; `null` without searches, or if it is more than five seconds.
+    /// The median; `null` without searches, or if it is more than five seconds.
     median: Option<i64>,
-    /// 95 of 100.
+    /// The 95th percentile; `null` likewise.
     p95: Option<i64>,
 }
 
@@ -91,14 +69,35 @@ pub(crate) struct Latency {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SearchQueryCount)]
 pub(crate) struct QueryCount {
-    /// As somebody wrote it, in lower case.
+    /// The query as somebody wrote it, in lower case.
     query: String,
-    /// How often it was searched for.
+    /// Number of searches.
     searches: u64,
-    /// How often nothing was found.
+    /// Number of searches that found nothing.
     without_results: u64,
-    /// How often something that was found was looked at.
+    /// Number of clicks on results of the query.
     clicks: u64,
+}
+
+impl SearchAnalytics {
+    /// The analytics of a day that has these counts.
+    pub(crate) fn of(day: String, tally: &Tally) -> Self {
+        let rate = if tally.searches == 0 {
+            0.0
+        } else {
+            tally.clicks as f64 / tally.searches as f64
+        };
+        Self {
+            day,
+            searches: tally.searches,
+            without_results: tally.without_results,
+            clicks: tally.clicks,
+            click_through_rate: (rate * 10_000.0).round() / 10_000.0,
+            latency_ms: Latency::of(&tally.durations),
+            top_queries: top(tally, |asked| asked.searches),
+            queries_without_results: top(tally, |asked| asked.without_results),
+        }
+    }
 }
 
 impl Latency {
@@ -120,52 +119,21 @@ impl Latency {
     }
 }
 
-/// The queries that have most of something.
-fn top(tally: &Tally, by: impl Fn(&Asked) -> u64) -> Vec<QueryCount> {
+/// The queries with the highest counts by `by`.
+fn top(tally: &Tally, by: impl Fn(&QueryStats) -> u64) -> Vec<QueryCount> {
     let known = tally
         .queries
         .values()
         .filter(|asked| !asked.text.is_empty() && by(asked) > 0);
-    let mut known: Vec<&Asked> = known.collect();
+    let mut known: Vec<&QueryStats> = known.collect();
     known.sort_by(|a, b| by(b).cmp(&by(a)).then_with(|| a.text.cmp(&b.text)));
-    let count = |asked: &Asked| QueryCount {
+    let count = |asked: &QueryStats| QueryCount {
         query: asked.text.clone(),
         searches: asked.searches,
         without_results: asked.without_results,
         clicks: asked.clicks,
     };
     known.into_iter().take(TOP).map(count).collect()
-}
-
-pub(crate) async fn show(memory: Arc<Memory>, platform: State, _: Member, params: Params) -> Result<Answer, Problem> {
-    let day = match params.get("day") {
-        None => usage::day(platform.now()),
-        Some(day) if day.len() == 10 && format!("{day}T00:00:00Z").parse::<Timestamp>().is_ok() => day.to_owned(),
-        Some(_) => return Err(Problem::bad_parameter("day", "must be a day such as 2026-01-31")),
-    };
-    // Whoever looks wants to see what has just happened.
-    memory.usage.hand_over(&platform);
-    let document = get_one(&*platform.documents, usage::key(&day)).await?;
-    let tally: Tally = document
-        .as_ref()
-        .map(souk_core::Document::parse)
-        .transpose()?
-        .unwrap_or_default();
-    let rate = if tally.searches == 0 {
-        0.0
-    } else {
-        tally.clicks as f64 / tally.searches as f64
-    };
-    Answer::json(&SearchAnalytics {
-        day,
-        searches: tally.searches,
-        without_results: tally.without_results,
-        clicks: tally.clicks,
-        click_through_rate: (rate * 10_000.0).round() / 10_000.0,
-        latency_ms: Latency::of(&tally.durations),
-        top_queries: top(&tally, |asked| asked.searches),
-        queries_without_results: top(&tally, |asked| asked.without_results),
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Highlights: a text with the words that were looked for between `<mark>` and `</mark>`, all else escaped, so that it can
-//! stand in a page as it is.
+//! Highlights: a text as HTML, with the words of the query between `<mark>` and `</mark>`, and everything else escaped.
 //!
-//! Most words of a text are passed over by their first letter, so a long description costs about as much as copying it.
+//! Most words of a text are skipped by their first letter, so a long description costs about as much as copying it.
 
 use std::ops::Range;
 
@@ -9,10 +8,10 @@ use souk_core::search::words;
 
 /// How many characters of a description are shown.
 const WINDOW: usize = 200;
-/// How many of them stand before the first mark.
+/// How many of them come before the first mark.
 const BEFORE: usize = 60;
 
-/// What is marked.
+/// Marks certain words in texts.
 pub(crate) struct Marker {
     /// As [`words`] makes them.
     terms: Vec<String>,
@@ -44,7 +43,7 @@ impl Marker {
         out
     }
 
-    /// Some of the text: around the first mark, or its beginning.
+    /// An excerpt of the text: around the first mark, or its beginning.
     pub(crate) fn excerpt(&self, text: &str) -> String {
         let first = self.marks(text).next().unwrap_or(0..0);
         let before = text.get(..first.start).unwrap_or("");
@@ -82,8 +81,8 @@ impl Marker {
         escape(text.get(done..).unwrap_or(""), out);
     }
 
-    /// Where the marked words are. No word goes across an ASCII sign that is no letter or digit, so the text is looked at
-    /// in pieces between those.
+    /// The ranges of the marked words. No word contains an ASCII character other than letters and digits, so the text is
+    /// read in pieces between those.
     fn marks<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
         let mut at = 0;
         let pieces = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());

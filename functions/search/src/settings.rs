@@ -1,50 +1,49 @@
-//! What an admin sets: the weights of the fields, and synonyms. One versioned document, `settings/search`.
+//! The settings of search: the weights of the fields, and synonyms. One versioned document, `settings/search`.
 //!
-//! Each instance reads it every ten seconds at most; a search that cannot read it goes by what was read last.
+//! Each instance reads it every ten seconds at most; a search that cannot read it uses the settings that were read last.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::documents::get_one;
+use souk_core::Key;
 use souk_core::search::{Field, MAX_WORD, Tuning, Word, words};
-use souk_core::{Change, Condition, Key, StoreError};
-use souk_kit::{Answer, CommitError, IfMatch, Json, Member, Once, Platform, Problem, State, written};
+use souk_kit::Context;
 
-use crate::Memory;
+use crate::operations::settings::read_settings;
 
-/// For how long an instance goes by what it has read, in milliseconds.
+/// For how long an instance uses what it has read, in milliseconds.
 const FRESH: i64 = 10_000;
 const MAX_GROUPS: usize = 200;
 const MAX_GROUP: usize = 10;
 
-/// How much a word counts in each field; 0: the field is not searched.
+/// Weight of a match in each field; 0: the field is not searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Weights {
-    /// In the title.
+    /// Weight of the title.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     title: u32,
-    /// In a tag.
+    /// Weight of a tag.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     tags: u32,
-    /// In the name of the category.
+    /// Weight of the name of the category.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     category: u32,
-    /// In the name of the vendor.
+    /// Weight of the name of the vendor.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     vendor: u32,
-    /// In an attribute.
+    /// Weight of an attribute.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     attributes: u32,
-    /// In the description.
+    /// Weight of the description.
     #[garde(range(max = 100))]
     #[schema(maximum = 100)]
     description: u32,
@@ -55,8 +54,8 @@ impl Default for Weights {
         Self {
             title: Field::Title.weight(),
             tags: Field::Tags.weight(),
-            category: Field::Category.weight(),
-            vendor: Field::Vendor.weight(),
+            category: Field::Group.weight(),
+            vendor: Field::Owner.weight(),
             attributes: Field::Attributes.weight(),
             description: Field::Description.weight(),
         }
@@ -68,27 +67,27 @@ impl Weights {
         match field {
             Field::Title => self.title,
             Field::Tags => self.tags,
-            Field::Category => self.category,
-            Field::Vendor => self.vendor,
+            Field::Group => self.category,
+            Field::Owner => self.vendor,
             Field::Attributes => self.attributes,
             Field::Description => self.description,
         }
     }
 }
 
-/// How search is tuned. What is left out is as it is without any settings.
+/// The settings of search that an admin may set. A field that is left out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSearchSettings {
-    /// The weights.
+    /// Weights of the fields.
     #[garde(dive, custom(some_weight))]
     #[serde(default)]
-    weights: Weights,
-    /// Groups of 2 to 10 single words that stand for each other.
+    pub(crate) weights: Weights,
+    /// Synonyms: groups of 2 to 10 single words that stand for each other.
     #[garde(custom(groups))]
     #[serde(default)]
     #[schema(max_items = 200, example = json!([["sofa", "couch"]]))]
-    synonyms: Vec<Vec<String>>,
+    pub(crate) synonyms: Vec<Vec<String>>,
 }
 
 fn some_weight<C>(weights: &Weights, _: &C) -> garde::Result {
@@ -114,74 +113,24 @@ fn groups<C>(groups: &[Vec<String>], _: &C) -> garde::Result {
     }
 }
 
-/// How search is tuned, as it is stored and shown.
+/// The settings of search.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct SearchSettings {
-    /// The weights.
-    weights: Weights,
-    /// Groups of single words that stand for each other.
-    synonyms: Vec<Vec<String>>,
-    /// How many times they were written; 0 before the first time.
-    #[serde(default, skip_serializing_if = "souk_kit::beside")]
+    /// Weights of the fields.
+    pub(crate) weights: Weights,
+    /// Synonyms: groups of single words that stand for each other.
+    pub(crate) synonyms: Vec<Vec<String>>,
+    /// The version, one more with every change; 0 before the first.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true)]
-    version: u64,
+    pub(crate) version: u64,
 }
 
-fn key() -> Key {
+pub(crate) fn key() -> Key {
     Key::of("settings", "search")
 }
 
-async fn read(platform: &Platform) -> Result<(SearchSettings, u64), StoreError> {
-    match get_one(&*platform.documents, key()).await? {
-        Some(document) => Ok((document.parse()?, document.version)),
-        None => Ok((SearchSettings::default(), 0)),
-    }
-}
-
-pub(crate) async fn show(platform: State, _: Member) -> Result<Answer, Problem> {
-    let (settings, version) = read(&platform).await?;
-    Ok(written(key(), &settings, "{}", version)?.1)
-}
-
-pub(crate) async fn put(
-    memory: Arc<Memory>,
-    platform: State,
-    _: Member,
-    precondition: IfMatch,
-    once: Once,
-    Json(new): Json<NewSearchSettings>,
-) -> Result<Answer, Problem> {
-    let (_, version) = read(&platform).await?;
-    precondition.check(version)?;
-    let settings = SearchSettings {
-        weights: new.weights,
-        synonyms: new.synonyms,
-        version: 0,
-    };
-    let (body, shown) = written(key(), &settings, "{}", version + 1)?;
-    let change = Change::Put {
-        key: key(),
-        body,
-        counters: Vec::new(),
-        expires_at: None,
-        condition: if version == 0 {
-            Condition::Absent
-        } else {
-            Condition::Version(version)
-        },
-        entries: Vec::new(),
-        stale: Vec::new(),
-    };
-    let answer = match once.commit(vec![change], Vec::new(), shown).await {
-        Err(CommitError::Conflict(_)) if precondition.is_given() => return Err(IfMatch::failed()),
-        result => result?,
-    };
-    memory.tuned.forget();
-    platform.forget_searches();
-    Ok(answer)
-}
-
-/// The settings as one instance knows them.
+/// The settings that one instance keeps in memory.
 #[derive(Default)]
 pub(crate) struct Tuned {
     read_at: AtomicI64,
@@ -191,41 +140,41 @@ pub(crate) struct Tuned {
 #[derive(Default)]
 struct Known {
     settings: SearchSettings,
-    /// Which groups a word is in.
+    /// The numbers of the groups that a word is in.
     groups: HashMap<String, Vec<usize>>,
 }
 
 impl Tuned {
-    /// What matters for a query of these words.
-    pub(crate) async fn tuning(&self, platform: &Platform, asked: &[Word]) -> Tuning {
-        let now = platform.clock.now().as_millisecond();
+    /// The weights, and the synonyms of these words.
+    pub(crate) async fn tuning(&self, cx: &Context, asked: &[Word]) -> Tuning {
+        let now = cx.clock.now().as_millisecond();
         let read_at = self.read_at.load(Ordering::Relaxed);
-        // Only one request looks; the others go by what is known.
+        // Only one request reads; the others use what is known.
         if now.saturating_sub(read_at) >= FRESH
             && self
                 .read_at
                 .compare_exchange(read_at, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
-            match read(platform).await {
-                // Unless they were written meanwhile: then the next one looks.
-                Ok((settings, _)) if self.read_at.load(Ordering::Relaxed) == now => {
-                    *self.lock() = Arc::new(Known::of(settings));
+            match read_settings(cx).await {
+                // Unless they were written meanwhile: then the next request reads.
+                Ok(settings) if self.read_at.load(Ordering::Relaxed) == now => {
+                    *self.lock() = Arc::new(Known::of(settings.value));
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "search goes by the settings that were read last"),
+                Err(error) => tracing::warn!(%error, "search uses the settings that were read last"),
             }
         }
         let known = self.lock().clone();
         known.tuning(asked)
     }
 
-    /// Has the next search read them.
-    fn forget(&self) {
+    /// Has the next search read the settings.
+    pub(crate) fn forget(&self) {
         self.read_at.store(0, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -242,7 +191,7 @@ impl Known {
     }
 
     fn tuning(&self, asked: &[Word]) -> Tuning {
-        // In order: a cursor belongs to a query in all that it has.
+        // In order, since a cursor belongs to the query with its tuning.
         let numbers: BTreeSet<usize> = asked
             .iter()
             .filter_map(|word| self.groups.get(&word.stem))

@@ -1,9 +1,9 @@
-//! The vendor: its fields, its rules, and where it stands.
+//! The vendor: its fields, its rules, and its index entries.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::fact::VendorFact;
-use souk_core::{Entry, Timestamp};
+use souk_core::{Entry, Timestamp, check};
+use souk_model::vendors::VendorEvent;
 
 /// The index of all vendors, by slug.
 pub(crate) const INDEX: &str = "vendors";
@@ -19,57 +19,57 @@ pub(crate) const FIELDS: &[&str] = &[
     "version",
 ];
 
-/// A vendor, as it is stored and shown (shown with its `version`).
+/// A vendor: a shop of the market.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Vendor {
-    /// `vnd_…`
+    /// The id, `vnd_…`.
     #[schema(pattern = "^vnd_[0-9a-f]{32}$")]
     pub id: String,
-    /// Unique; part of addresses.
+    /// Unique name for URLs.
     pub slug: String,
-    /// As people read it.
+    /// Display name.
     pub name: String,
-    /// What it is about.
+    /// Description, plain text.
     pub description: String,
-    /// The account that opened it.
+    /// The id of the account that opened the vendor.
     pub owner: String,
-    /// When it was opened.
+    /// When the vendor was opened.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When its fields last changed.
+    /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_kit::beside")]
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 
-/// What its owner may set.
+/// The fields of a vendor that its owner may set.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewVendor {
-    /// As people read it.
-    #[garde(custom(souk_kit::check::line(1, 80)))]
+    /// Display name.
+    #[garde(custom(check::line(1, 80)))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 80, example = "Lantern & Co")]
     pub name: String,
-    /// Unique; made from the name if not given.
-    #[garde(inner(custom(souk_kit::check::slug)))]
+    /// Unique name for URLs; made from the name if absent.
+    #[garde(inner(custom(check::slug)))]
     #[schema(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 80)]
     #[serde(default)]
     pub slug: Option<String>,
-    /// What it is about; plain text.
-    #[garde(custom(souk_kit::check::text(0, 2000)))]
+    /// Description, plain text.
+    #[garde(custom(check::text(0, 2000)))]
     #[serde(default)]
     #[schema(max_length = 2000)]
     pub description: String,
 }
 
 impl Vendor {
-    /// What an event says of it, at `version`.
-    pub(crate) fn fact(&self, version: u64) -> VendorFact {
-        VendorFact {
+    /// The data of an event about this vendor at `version`.
+    pub(crate) fn event(&self, version: u64) -> VendorEvent {
+        VendorEvent {
             vendor: self.id.clone(),
             version,
             slug: self.slug.clone(),
@@ -78,8 +78,8 @@ impl Vendor {
         }
     }
 
-    /// What a patch is applied to.
-    pub(crate) fn writable(&self) -> NewVendor {
+    /// The fields that a patch is applied to.
+    pub(crate) fn editable(&self) -> NewVendor {
         NewVendor {
             name: self.name.clone(),
             slug: Some(self.slug.clone()),
@@ -87,7 +87,7 @@ impl Vendor {
         }
     }
 
-    /// Where it stands in indexes.
+    /// The index entries.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         vec![Entry::new(INDEX, self.slug.clone())]

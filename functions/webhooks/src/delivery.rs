@@ -1,71 +1,71 @@
-//! A delivery: one event for one webhook, and the log of its attempts, which is its document:
-//! `deliveries/{webhook}` + `{delivery}`, kept for [`KEEP_SECONDS`].
+//! A delivery: one event for one webhook, and the log of its attempts. Its document is `deliveries/{webhook}` +
+//! `{delivery}`, kept for [`KEEP_SECONDS`].
 //!
-//! The ids of deliveries begin with their time, so the log is read in its order, and a range of time is a range of keys.
+//! The ids of deliveries begin with their time: the log is sorted by time, and a range of time is a range of keys.
 
 use std::collections::BTreeMap;
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use souk_core::outbound::{OutboundError, Reply};
-use souk_core::{Change, Condition, Event, Key, Lane, Message, StoreError, Timestamp, clock, id};
-use souk_kit::Platform;
+use souk_core::{Event, Key, Timestamp, clock};
 
-use crate::webhook::{Webhook, put};
+use crate::webhook::Webhook;
 
 /// The prefix of ids.
 pub(crate) const PREFIX: &str = "dlv";
 /// How long a delivery can be looked at and replayed, in seconds.
-pub(crate) const KEEP_SECONDS: i64 = 30 * 24 * 3600;
-/// How many attempts are remembered; only replays make more.
+const KEEP_SECONDS: i64 = 30 * 24 * 3600;
+/// How many attempts are kept; only replays make more.
 const MAX_ATTEMPTS: usize = 20;
-/// How much of an answer is kept: characters of the body, headers, characters of each.
+/// How much of a response is kept: characters of the body, headers, characters of each name and value.
 const MAX_EXCERPT: usize = 500;
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER: usize = 100;
-/// How large all remembered attempts may be together as JSON, in bytes. Receivers decide what they answer, and must not
-/// thereby decide whether a delivery can be written.
+/// How large all kept attempts may be together as JSON, in bytes. A receiver decides what it responds, and must not thereby
+/// make the delivery too large to be written.
 const MAX_LOG: usize = 40 * 1024;
 
-/// How a delivery stands.
+/// Status of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = DeliveryStatus)]
 pub enum Status {
-    /// To be attempted, for the first time or again.
+    /// An attempt is due or under way.
     Pending,
-    /// The receiver has it.
+    /// The receiver has accepted the event.
     Delivered,
-    /// Given up.
+    /// No further attempt will be made.
     Failed,
 }
 
-/// An event for a webhook, and what came of it.
+/// An event that is sent to a webhook, with its attempts.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Delivery {
-    /// `dlv_…`: the `webhook-id` of each of its attempts.
+    /// The id, `dlv_…`: the `webhook-id` of every attempt.
     #[schema(pattern = "^dlv_[0-9a-f]{32}$")]
     pub id: String,
-    /// The webhook.
+    /// The id of the webhook.
     pub webhook: String,
     /// The id of the event.
     pub event: String,
-    /// The type of the event.
+    /// Type of the event.
     #[serde(rename = "type")]
     pub name: String,
-    /// How it stands.
+    /// Status.
     pub status: Status,
-    /// 1, and one more with each replay.
+    /// Number of the round of attempts: 1, and one more with every replay.
     #[schema(minimum = 1)]
     pub round: u32,
-    /// The last attempts, oldest first, of all rounds.
+    /// The latest attempts of all rounds, oldest first.
     pub attempts: Vec<Attempt>,
-    /// Why it was given up.
+    /// Why the delivery failed.
     pub error: Option<String>,
-    /// When the next attempt is due, at the earliest.
+    /// Earliest time of the next attempt.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_attempt_at: Option<Timestamp>,
-    /// The body that is sent, byte for byte.
+    /// Request body, byte for byte.
     #[schema(value_type = Payload)]
     pub payload: Box<RawValue>,
     /// The `traceparent` of the request that caused the event.
@@ -73,76 +73,103 @@ pub struct Delivery {
     /// When the event was assigned to the webhook.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When something last came of it.
+    /// When a round began or an attempt ended, whichever was last.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_kit::beside")]
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 
-/// What a webhook receives.
+/// The body of a request to a webhook.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Payload<'a> {
-    /// The type of the event.
+    /// Type of the event.
     r#type: &'a str,
-    /// When it happened.
+    /// When the event happened.
     #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
-    /// The event's own id, the same for all webhooks.
+    /// The id of the event, the same for all webhooks.
     id: &'a str,
-    /// The version of the shape of `data`.
+    /// Version of the schema of `data`.
     version: u32,
-    /// The account that did it.
+    /// The id of the account that caused the event; `null` for the market itself.
     actor: Option<&'a str>,
-    /// The fact; its schema is in the catalogue of events.
+    /// Data of the event; its schema is in the catalogue of events.
     #[schema(value_type = Object)]
     data: &'a serde_json::Value,
 }
 
-/// One call.
+/// One request to the receiver.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = DeliveryAttempt)]
 pub struct Attempt {
-    /// The round that it belongs to.
+    /// Number of the round that the attempt belongs to.
     pub round: u32,
-    /// When it began.
+    /// When the attempt began.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub duration_ms: i64,
-    /// What was sent, with the payload.
+    /// Request, without its body, which is the payload.
     pub request: Sent,
-    /// What came back.
+    /// Response, if there was one.
     pub response: Option<Received>,
-    /// Why nothing came back.
+    /// Why there was no response.
     pub error: Option<String>,
 }
 
 /// The request of an attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Sent {
-    /// Where.
+    /// URL.
     pub url: String,
-    /// With which headers.
+    /// Headers.
     pub headers: BTreeMap<String, String>,
 }
 
-/// The answer to an attempt.
+/// The response to an attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Received {
-    /// Its status; 2xx means that the receiver has the event.
+    /// HTTP status; 2xx means that the receiver has accepted the event.
     pub status: u16,
-    /// Its first headers.
+    /// The first headers.
     pub headers: BTreeMap<String, String>,
-    /// The beginning of its body.
+    /// The beginning of the body.
     pub body: String,
+}
+
+/// The deliveries to replay.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReplay {
+    /// Earliest `created_at` of the deliveries.
+    #[garde(required)]
+    #[serde(default)]
+    #[schema(value_type = String, format = DateTime, required = true)]
+    pub from: Option<Timestamp>,
+    /// End of the range: all deliveries have an earlier `created_at`.
+    #[garde(required, custom(|to: &Option<Timestamp>, _: &()| after(*to, self.from)))]
+    #[serde(default)]
+    #[schema(value_type = String, format = DateTime, required = true)]
+    pub to: Option<Timestamp>,
+    /// Only deliveries with this status: `delivered` or `failed`. Both if absent; pending deliveries need no replay.
+    #[garde(skip)]
+    #[serde(default)]
+    pub status: Option<Status>,
+}
+
+fn after(to: Option<Timestamp>, from: Option<Timestamp>) -> garde::Result {
+    match (to, from) {
+        (Some(to), Some(from)) if to <= from => Err(garde::Error::new("must be later than from")),
+        _ => Ok(()),
+    }
 }
 
 impl Received {
     pub(crate) fn new(reply: &Reply) -> Self {
-        // What would grow when it is written as JSON is not what anyone wants to read.
+        // JSON would escape control characters, which makes them longer.
         let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
         let cut = |text: &str, max: usize| text.chars().take(max).map(plain).collect::<String>();
         let headers = reply.headers.iter().take(MAX_HEADERS);
@@ -156,43 +183,9 @@ impl Received {
     }
 }
 
-/// What a message asks for: the next attempt of a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Step {
-    pub(crate) webhook: String,
-    pub(crate) delivery: String,
-    pub(crate) round: u32,
-    /// How many attempts of this round have failed.
-    pub(crate) failed: u32,
-    /// The how-manieth message of this round it is: makes its id unlike all others.
-    pub(crate) number: u32,
-    /// Whether its turn was given to it already.
-    #[serde(default)]
-    pub(crate) admitted: bool,
-}
-
-impl Step {
-    /// The message that asks for it, `delay_ms` from now. The same step is always the same message.
-    pub(crate) fn message(
-        &self,
-        platform: &Platform,
-        delay_ms: i64,
-        trace: Option<String>,
-    ) -> Result<Message, StoreError> {
-        let body = serde_json::to_value(self).map_err(|e| StoreError::Refused(e.to_string()))?;
-        let mut message = platform.message(crate::deliver::JOB, Lane::Notifications, body, trace);
-        message.id = format!("{}.{}.{}", self.delivery, self.round, self.number);
-        if delay_ms > 0 {
-            let due = platform.now().as_millisecond().saturating_add(delay_ms);
-            message.not_before = Timestamp::from_millisecond(due).ok();
-        }
-        Ok(message)
-    }
-}
-
 impl Delivery {
-    /// A new one, and the message that asks for its first attempt.
-    pub(crate) fn new(platform: &Platform, webhook: &Webhook, event: &Event) -> Result<(Self, Message), StoreError> {
+    /// The delivery `id` of an event to a webhook, before its first round.
+    pub(crate) fn new(id: String, webhook: &Webhook, event: &Event, now: Timestamp) -> serde_json::Result<Self> {
         let payload = Payload {
             r#type: &event.name,
             timestamp: event.time,
@@ -201,9 +194,8 @@ impl Delivery {
             actor: event.actor.as_deref(),
             data: &event.data,
         };
-        let now = platform.now();
-        let mut delivery = Self {
-            id: id::new(PREFIX, &*platform.clock, &*platform.random),
+        Ok(Self {
+            id,
             webhook: webhook.id.clone(),
             event: event.id.clone(),
             name: event.name.clone(),
@@ -212,35 +204,15 @@ impl Delivery {
             attempts: Vec::new(),
             error: None,
             next_attempt_at: None,
-            payload: serde_json::value::to_raw_value(&payload).map_err(|e| StoreError::Refused(e.to_string()))?,
+            payload: serde_json::value::to_raw_value(&payload)?,
             trace: event.trace.clone(),
             created_at: now,
             updated_at: now,
             version: 1,
-        };
-        let message = delivery.begin(platform)?;
-        Ok((delivery, message))
+        })
     }
 
-    /// Begins a new round; what is left of the one before comes to nothing.
-    pub(crate) fn begin(&mut self, platform: &Platform) -> Result<Message, StoreError> {
-        self.round = self.round.saturating_add(1);
-        self.status = Status::Pending;
-        self.error = None;
-        self.updated_at = platform.now();
-        self.next_attempt_at = Some(self.updated_at);
-        let step = Step {
-            webhook: self.webhook.clone(),
-            delivery: self.id.clone(),
-            round: self.round,
-            failed: 0,
-            number: 0,
-            admitted: false,
-        };
-        step.message(platform, 0, self.trace.clone())
-    }
-
-    /// Notes an attempt.
+    /// Adds an attempt, and drops the oldest ones if there are too many.
     pub(crate) fn note(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);
         let size = |attempt: &Attempt| serde_json::to_string(attempt).map_or(MAX_LOG, |text| text.len());
@@ -250,7 +222,7 @@ impl Delivery {
             room = fits.unwrap_or(0);
             fits.is_some()
         });
-        // The last one always: it fits by what is kept of an answer.
+        // The latest attempt always fits, since only the beginning of a response is kept.
         let kept = kept.count().max(1);
         let surplus = self.attempts.len().saturating_sub(kept);
         self.attempts.drain(..surplus);
@@ -260,24 +232,22 @@ impl Delivery {
         Key::new(partition(webhook), delivery)
     }
 
-    /// The change that writes it.
-    pub(crate) fn put(&self, condition: Condition) -> Result<Change, StoreError> {
-        let expires_at = clock::after(self.created_at, KEEP_SECONDS);
-        put(Self::key(&self.webhook, &self.id), self, condition, Some(expires_at))
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        clock::after(self.created_at, KEEP_SECONDS)
     }
 }
 
-/// The log of a webhook.
+/// The partition of a webhook's deliveries.
 pub(crate) fn partition(webhook: &str) -> String {
     format!("deliveries/{webhook}")
 }
 
-/// What sorts before every delivery made at `time` or later, and behind all earlier ones.
+/// A sort key before those of all deliveries made at `time` or later, and after those of all earlier ones.
 pub(crate) fn mark(time: Timestamp) -> String {
     format!("{PREFIX}_{:012x}", time.as_millisecond().max(0))
 }
 
-/// What a failure is called in the log.
+/// A failed call, as the log shows it.
 pub(crate) fn describe(error: &OutboundError) -> String {
     error.to_string().chars().take(MAX_HEADER).collect()
 }
@@ -285,6 +255,7 @@ pub(crate) fn describe(error: &OutboundError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::deliver::Step;
 
     #[test]
     fn marks_divide_the_log_by_time() {
@@ -302,8 +273,8 @@ mod tests {
         }
         let now = 1_800_000_000_000;
         let mark = mark(Timestamp::from_millisecond(now).unwrap());
-        assert!(id::new(PREFIX, &At(now), &Fill(0)) > mark);
-        assert!(id::new(PREFIX, &At(now - 1), &Fill(255)) < mark);
+        assert!(souk_core::id::new(PREFIX, &At(now), &Fill(0)) > mark);
+        assert!(souk_core::id::new(PREFIX, &At(now - 1), &Fill(255)) < mark);
     }
 
     /// What an earlier version wrote stays readable, and the payload keeps its bytes.

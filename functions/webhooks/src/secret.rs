@@ -1,7 +1,7 @@
 //! Secrets and signatures, as Standard Webhooks has them: <https://www.standardwebhooks.com>.
 //!
-//! A secret is shown when it is made and never again; the store has it sealed (`webhook-secret/{id}`). For a day after a
-//! rotation the old secret signs along, so that a receiver can change over without missing anything.
+//! A secret is shown once, when it is generated; it is stored sealed (`webhook-secret/{id}`). For a day after a rotation
+//! deliveries are signed with the previous secret as well, so that a receiver can change over without missing anything.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,18 +9,18 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use souk_core::{Key, Random, Timestamp, clock, random};
-use souk_kit::{Keys, Problem};
+use souk_kit::{Failure, Keys};
 
-/// How long the old secret signs along, in seconds.
+/// How long deliveries are signed with a previous secret as well, in seconds.
 pub(crate) const OVERLAP_SECONDS: i64 = 24 * 3600;
-/// How many old secrets sign along at most.
+/// How many previous secrets are kept at most.
 const MAX_PREVIOUS: usize = 5;
 
 /// The secrets of a webhook, sealed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Secrets {
     current: String,
-    /// Those that still sign along, newest first.
+    /// The secrets that were replaced, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     previous: Vec<Previous>,
 }
@@ -28,7 +28,19 @@ pub(crate) struct Secrets {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Previous {
     secret: String,
+    /// When deliveries cease to be signed with it.
     until: Timestamp,
+}
+
+/// A new secret.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NewSecret {
+    /// Secret that deliveries are signed with from now on. Keep it: it is not shown again.
+    #[schema(pattern = "^whsec_")]
+    pub secret: String,
+    /// When deliveries cease to be signed with the previous secret as well.
+    #[schema(value_type = String, format = DateTime)]
+    pub previous_until: Timestamp,
 }
 
 impl Secrets {
@@ -36,12 +48,12 @@ impl Secrets {
         Key::of("webhook-secret", webhook)
     }
 
-    /// A new one, and the text of it for its owner.
-    pub(crate) fn generate(keys: &Keys, source: &dyn Random) -> Result<(Self, String), Problem> {
+    /// Generates a secret; also returns its text, for the owner of the webhook.
+    pub(crate) fn generate(keys: &Keys, source: &dyn Random) -> Result<(Self, String), Failure> {
         let secret: [u8; 32] = random::bytes(source);
         let current = keys
             .seal(&secret, source)
-            .ok_or_else(|| Problem::internal("a secret could not be sealed"))?;
+            .ok_or_else(|| Failure::Internal("a secret could not be sealed".into()))?;
         let shown = format!("whsec_{}", STANDARD.encode(secret));
         Ok((
             Self {
@@ -52,14 +64,14 @@ impl Secrets {
         ))
     }
 
-    /// These with `next` in front, and until when the old one signs along.
+    /// Replaces the current secret by that of `next`; also returns when the replaced one ceases to be used.
     pub(crate) fn rotate(self, next: Self, now: Timestamp) -> (Self, Timestamp) {
         let until = clock::after(now, OVERLAP_SECONDS);
         let previous = Previous {
             secret: self.current,
             until,
         };
-        // Each for the day that was promised; who rotates more often than that has few receivers to change over.
+        // Each is kept for the day that was promised, also when the secret is rotated again before.
         let valid = self.previous.into_iter().filter(|earlier| now < earlier.until);
         let rotated = Self {
             current: next.current,
@@ -68,8 +80,8 @@ impl Secrets {
         (rotated, until)
     }
 
-    /// The value of `webhook-signature`: one signature for each secret that is valid now. `None` if the current one
-    /// cannot be opened any more, because the key that sealed it is gone.
+    /// The value of `webhook-signature`: one signature for each secret that is valid now. `None` if the current secret
+    /// cannot be opened, because the key that sealed it is gone.
     pub(crate) fn sign(&self, keys: &Keys, id: &str, now: Timestamp, body: &str) -> Option<String> {
         let content = format!("{id}.{}.{body}", now.as_second());
         let mut signatures = signature(&keys.open(&self.current)?, &content)?;
@@ -111,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_secret_signs_along_for_a_day() {
+    fn the_previous_secret_is_valid_for_a_day() {
         let source = Count(0.into());
         let keys = Keys::parse(&Keys::generate(&source)).unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();

@@ -1,78 +1,73 @@
-//! The webhook: its fields, its rules, and where it stands.
+//! The webhook: its fields and its rules.
 //!
-//! Beside its document there are `webhook-secret/{id}`, `webhook-health/{id}`, and the *roster* of whoever it belongs to,
-//! `webhooks-of/{account | vendor | market}`: the ids of all their webhooks. An event finds its webhooks by reading the
-//! rosters of those whom it concerns, in one batched get.
-
-use std::sync::LazyLock;
+//! Beside its document there are `webhook-secret/{id}` and `webhook-health/{id}`. `webhooks-of/{account | vendor | market}`
+//! is the *roster* of an audience: the ids of all its webhooks. Routing an event reads the rosters of everyone whom the event
+//! concerns, in one batched get.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::documents::get_one;
-use souk_core::{Change, Condition, Documents, Key, Kind, StoreError, Timestamp, fact};
+use souk_core::{EventType, FieldError, Key, Kind, Timestamp, check};
+use souk_kit::Failure;
 
 /// Webhooks; they have no names.
-pub(crate) const WEBHOOK: Kind = Kind {
-    name: "webhook",
-    prefix: "whk",
-};
-/// How many webhooks an account, a vendor and the market may have each.
+pub(crate) const WEBHOOK: Kind = Kind::new("webhook", "whk");
+/// How many webhooks each account, each vendor and the market may have.
 pub(crate) const MAX_WEBHOOKS: usize = 10;
-/// The roster of those that get everything.
+/// The audience of webhooks with [`Scope::Market`].
 pub(crate) const MARKET: &str = "market";
 
-/// Whose events a webhook gets.
+/// Whose events a webhook receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Its owner's: what they did, and what happened to what is theirs.
+    /// Events that the owner of the webhook caused, or that are about what belongs to the owner.
     Account,
-    /// A vendor's: what happened to its products, and who follows it.
+    /// Events about the products and followers of a vendor.
     Vendor,
-    /// All of the market; for admins.
+    /// All events of the market; for admins.
     Market,
 }
 
-/// A webhook, as it is stored and shown (shown with its `version`).
+/// A subscription of another system to events.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Webhook {
-    /// `whk_…`
+    /// The id, `whk_…`.
     #[schema(pattern = "^whk_[0-9a-f]{32}$")]
     pub id: String,
-    /// The account that made it.
+    /// The id of the account that added the webhook.
     pub owner: String,
-    /// Whose events it gets.
+    /// Whose events the webhook receives.
     pub scope: Scope,
-    /// The vendor, if its scope is one.
+    /// The id of the vendor, for the scope `vendor`.
     pub vendor: Option<String>,
-    /// Where events are sent, by POST.
+    /// URL that events are sent to, by POST.
     pub url: String,
-    /// The types of events that it gets: `product.published`, `product.*` for all of a kind, `*` for all.
+    /// Types of events that the webhook receives: `product.published`, `product.*` for all of a kind, `*` for all.
     pub events: Vec<String>,
-    /// What it is for.
+    /// Description, plain text.
     pub description: String,
-    /// Whether it is in use.
+    /// Whether events are sent.
     pub enabled: bool,
-    /// Why it was switched off without its owner.
+    /// Why the market disabled the webhook; `null` if it did not.
     pub disabled_reason: Option<String>,
-    /// When it was made.
+    /// When the webhook was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// How many times it was written.
-    #[serde(default, skip_serializing_if = "souk_kit::beside")]
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 
-/// What its owner may set.
+/// The fields of a webhook that its owner may set.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
-    /// Where events shall be sent: an `https` URL of a public host, in plain ASCII, without user name and fragment.
-    #[garde(custom(souk_kit::check::line(1, 2000)))]
+    /// URL that events are sent to: `https`, a public host, plain ASCII, without user name and fragment.
+    #[garde(custom(check::line(1, 2000)))]
     #[serde(default)]
     #[schema(
         required = true,
@@ -82,25 +77,26 @@ pub struct NewWebhook {
     )]
     pub url: String,
     /// Types of events as in `/v1/events/catalogue`; `product.*` for all of a kind, `*` for all.
-    #[garde(length(min = 1, max = 50), inner(custom(pattern)))]
+    // Whether the types exist is checked by the operations (`check_events`): the registry of the market knows them.
+    #[garde(length(min = 1, max = 50))]
     #[serde(default)]
     #[schema(required = true, min_items = 1, max_items = 50, example = json!(["product.*", "comment.created"]))]
     pub events: Vec<String>,
-    /// What it is for.
-    #[garde(custom(souk_kit::check::text(0, 500)))]
+    /// Description, plain text.
+    #[garde(custom(check::text(0, 500)))]
     #[serde(default)]
     #[schema(max_length = 500)]
     pub description: String,
-    /// Whether it is in use.
+    /// Whether events are sent.
     #[garde(skip)]
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub enabled: bool,
-    /// Whose events it gets; follows from `vendor` unless it is the market's. Cannot be changed.
+    /// Whose events the webhook receives; if absent, `vendor` if a vendor is given, else `account`. Cannot be changed.
     #[garde(skip)]
     #[serde(default)]
     pub scope: Option<Scope>,
-    /// The vendor whose events it gets, by id or slug: one that you may edit. Cannot be changed.
+    /// The vendor whose events the webhook receives, by id or slug; you must be allowed to edit it. Cannot be changed.
     #[garde(inner(length(min = 1, max = 200)))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
@@ -111,30 +107,40 @@ fn yes() -> bool {
     true
 }
 
-/// A type of event, or the beginning of some with a `*`.
-fn pattern(pattern: &String, _: &()) -> garde::Result {
-    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| fact::catalogue().iter().map(|known| known.name).collect());
-    let is_kind = pattern == "*" || pattern.ends_with(".*");
-    if NAMES
-        .iter()
-        .any(|name| name == pattern || (is_kind && matches(pattern, name)))
-    {
+/// Fails unless each filter is a type of event, the prefix of some types with `.*`, or `*`.
+pub(crate) fn check_events(filters: &[String], types: &[EventType]) -> Result<(), Failure> {
+    let is_known = |filter: &str| {
+        let is_wildcard = filter == "*" || filter.ends_with(".*");
+        types
+            .iter()
+            .any(|known| known.name == filter || (is_wildcard && matches(filter, known.name)))
+    };
+    let unknown = filters.iter().enumerate().filter(|(_, filter)| !is_known(filter));
+    let errors: Vec<FieldError> = unknown
+        .map(|(n, _)| {
+            FieldError::new(
+                format!("events[{n}]"),
+                "is not a type of event: see /v1/events/catalogue",
+            )
+        })
+        .collect();
+    if errors.is_empty() {
         Ok(())
     } else {
-        Err(garde::Error::new("is not a type of event: see /v1/events/catalogue"))
+        Err(Failure::Invalid(errors))
     }
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
+fn matches(filter: &str, name: &str) -> bool {
+    match filter.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
-        None => pattern == name,
+        None => filter == name,
     }
 }
 
 impl Webhook {
-    /// What a patch is applied to.
-    pub(crate) fn writable(&self) -> NewWebhook {
+    /// The fields that a patch is applied to.
+    pub(crate) fn editable(&self) -> NewWebhook {
         NewWebhook {
             url: self.url.clone(),
             events: self.events.clone(),
@@ -145,12 +151,12 @@ impl Webhook {
         }
     }
 
-    /// Whether it wants events of this type.
-    pub(crate) fn wants(&self, name: &str) -> bool {
-        self.enabled && self.events.iter().any(|pattern| matches(pattern, name))
+    /// Whether it receives events of this type.
+    pub(crate) fn accepts(&self, name: &str) -> bool {
+        self.enabled && self.events.iter().any(|filter| matches(filter, name))
     }
 
-    /// Whose roster it is on.
+    /// The account, vendor or market whose roster it is on.
     pub(crate) fn audience(&self) -> &str {
         match (self.scope, &self.vendor) {
             (Scope::Vendor, Some(vendor)) => vendor,
@@ -160,7 +166,7 @@ impl Webhook {
     }
 }
 
-/// The ids of the webhooks of one account or vendor or of the market, oldest first.
+/// The ids of the webhooks of one audience, oldest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Roster {
     pub(crate) ids: Vec<String>,
@@ -170,53 +176,29 @@ impl Roster {
     pub(crate) fn key(audience: &str) -> Key {
         Key::of("webhooks-of", audience)
     }
-
-    /// The roster, and its version if it was ever written.
-    pub(crate) async fn read(store: &dyn Documents, audience: &str) -> Result<(Self, Option<u64>), StoreError> {
-        match get_one(store, Self::key(audience)).await? {
-            Some(document) => Ok((document.parse()?, Some(document.version))),
-            None => Ok((Self::default(), None)),
-        }
-    }
-
-    /// The change that writes it, if it is still what was read.
-    pub(crate) fn put(&self, audience: &str, version: Option<u64>) -> Result<Change, StoreError> {
-        put(
-            Self::key(audience),
-            self,
-            version.map_or(Condition::Absent, Condition::Version),
-            None,
-        )
-    }
-}
-
-/// The change that writes a document without entries.
-pub(crate) fn put(
-    key: Key,
-    body: &impl Serialize,
-    condition: Condition,
-    expires_at: Option<Timestamp>,
-) -> Result<Change, StoreError> {
-    Ok(Change::Put {
-        key,
-        body: serde_json::to_string(body).map_err(|e| StoreError::Refused(e.to_string()))?,
-        counters: Vec::new(),
-        expires_at,
-        condition,
-        entries: Vec::new(),
-        stale: Vec::new(),
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use souk_kit::Registry;
+    use souk_model::catalog::events::ProductEvent;
+
     use super::*;
+    use crate::event::WebhookEvent;
 
     #[test]
     fn filters_name_types_that_exist() {
-        for good in ["*", "product.*", "product.published", "webhook.disabled"] {
-            assert!(pattern(&good.to_owned(), &()).is_ok(), "{good}");
-        }
+        let registry = Registry {
+            events: EventType::of::<ProductEvent>()
+                .chain(EventType::of::<WebhookEvent>())
+                .collect(),
+            ..Registry::default()
+        };
+        let check = |filters: &[&str]| {
+            let filters: Vec<String> = filters.iter().map(|&filter| filter.to_owned()).collect();
+            check_events(&filters, &registry.events)
+        };
+        assert!(check(&["*", "product.*", "product.published", "webhook.disabled"]).is_ok());
         for bad in [
             "",
             "**",
@@ -229,7 +211,11 @@ mod tests {
             "*.created",
             "Product.*",
         ] {
-            assert!(pattern(&bad.to_owned(), &()).is_err(), "{bad}");
+            let Err(Failure::Invalid(errors)) = check(&["*", bad, "product.sold", bad]) else {
+                unreachable!("{bad}")
+            };
+            let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+            assert_eq!(fields, ["events[1]", "events[3]"], "{bad}");
         }
         assert!(matches("product.*", "product.sold") && !matches("product.*", "products.sold"));
         assert!(matches("*", "x.y") && matches("a.b", "a.b") && !matches("a.b", "a.bc"));
@@ -242,7 +228,7 @@ mod tests {
             "events":["*"],"description":"","enabled":true,"disabled_reason":null,
             "created_at":"2026-11-21T12:00:00Z","updated_at":"2026-11-21T12:00:00Z"}"#;
         let webhook: Webhook = serde_json::from_str(stored).unwrap();
-        assert_eq!((webhook.audience(), webhook.wants("product.sold")), ("vnd_1", true));
+        assert_eq!((webhook.audience(), webhook.accepts("product.sold")), ("vnd_1", true));
         assert_eq!(
             serde_json::from_str::<Roster>(r#"{"ids":["whk_1"]}"#).unwrap().ids,
             ["whk_1"]

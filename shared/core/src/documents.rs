@@ -1,14 +1,14 @@
 //! The `Documents` port: versioned JSON documents, read strongly, written atomically.
 //!
-//! **Consistency.** A `get` sees every commit that was acknowledged before it began. A `query` sees an index as one
-//! commit left it, and never names a document that is gone; an adapter may let it lag by milliseconds. Both may lag by
-//! seconds where the task is [relaxed](crate::freshness), and a `get` of what is copied by two minutes. A `commit` happens
-//! whole or not at all, whatever fails and whenever.
+//! **Consistency.** A [`Strong`](Consistency::Strong) `get` sees every commit that was acknowledged before it began. A strong
+//! `query` sees an index as one commit left it, and never names a document that is gone; an adapter may let it lag by
+//! milliseconds. [`Eventual`](Consistency::Eventual) reads may lag by seconds, but an instance always sees its own commits.
+//! A `commit` happens whole or not at all, whatever fails and whenever.
 //!
 //! **Shape.** It is DynamoDB's, because that one scales without a ceiling and SQL gets it cheaply; the reverse is not
 //! true. A document lives at a [`Key`] (partition and sort). Partitions can be read in order. Beside them a document may
-//! stand in any number of *indexes*, through the [`Entry`]s that its writer computes: a product stands in
-//! `products/published`, in `products/published/tag/red` and so on. Entries change in the same commit as their document.
+//! stand in any number of *indexes*, through the [`Entry`]s that its writer computes: an order stands in
+//! `orders/open`, in `orders/open/buyer/7` and so on. Entries change in the same commit as their document.
 //! Index names start with a kind of their own, so that index and key partitions never mix.
 //!
 //! **Numbers that many add to** (votes, views) are *counters* beside the body: [`Change::Add`] never conflicts with an
@@ -19,10 +19,13 @@
 //!
 //! All of this is what `tests/src/contract` checks of every adapter.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
@@ -70,6 +73,16 @@ impl Key {
     }
 }
 
+/// How current a read has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Consistency {
+    /// The newest state. Whatever is decided, written or shown to a principal reads this way.
+    #[default]
+    Strong,
+    /// A replica or a cache may answer that is seconds behind. For public responses that caches keep for seconds anyway.
+    Eventual,
+}
+
 /// A document as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
@@ -88,8 +101,51 @@ pub struct Document {
 impl Document {
     /// The body as `T`. A body that does not fit is a fault of ours, never the client's.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
-        serde_json::from_str(&self.body)
-            .map_err(|e| StoreError::Corrupt(format!("{}/{}: {e}", self.key.pk, self.key.sk)))
+        serde_json::from_str(&self.body).map_err(|e| self.corrupt(&e))
+    }
+
+    /// One field of the body. Reads the body up to that field and no further.
+    pub fn field<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        let mut found = None;
+        let visitor = FieldVisitor {
+            name,
+            found: &mut found,
+        };
+        let result = serde_json::Deserializer::from_str(&self.body).deserialize_map(visitor);
+        match (found, result) {
+            (Some(value), _) => Ok(value),
+            (None, Err(error)) => Err(self.corrupt(&error)),
+            (None, Ok(())) => Err(StoreError::Corrupt(format!("{}: {name}", self.key.pk))),
+        }
+    }
+
+    fn corrupt(&self, error: &serde_json::Error) -> StoreError {
+        StoreError::Corrupt(format!("{}/{}: {error}", self.key.pk, self.key.sk))
+    }
+}
+
+/// Stops reading at a field. Serde has no word for "enough", so the visitor ends with an error once it has the value.
+struct FieldVisitor<'a, T> {
+    name: &'a str,
+    found: &'a mut Option<T>,
+}
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for FieldVisitor<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with the field {}", self.name)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            if name == self.name {
+                *self.found = Some(map.next_value()?);
+                return Err(A::Error::custom("found"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Err(A::Error::custom(format!("there is no field {}", self.name)))
     }
 }
 
@@ -444,21 +500,50 @@ pub enum StoreError {
 pub trait Documents: Send + Sync {
     /// The documents at these keys, in their order, `None` where there is none. At most [`MAX_KEYS`], also repeated ones;
     /// no keys, no call.
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError>;
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError>;
 
     /// One page of a partition or an index.
-    async fn query(&self, query: &Query) -> Result<Page, StoreError>;
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError>;
 
     /// All the changes or none.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// Asks the store for a sign of life, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError> {
-        self.get(&[Key::of("ping", "ping")]).await.map(drop)
+        self.get(&[Key::of("ping", "ping")], Consistency::Strong)
+            .await
+            .map(drop)
     }
 }
 
-/// The one document at `key`.
+/// The newest state of the document at `key`.
 pub async fn get_one(store: &dyn Documents, key: Key) -> Result<Option<Document>, StoreError> {
-    Ok(store.get(&[key]).await?.pop().flatten())
+    Ok(store.get(&[key], Consistency::Strong).await?.pop().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_read_wherever_it_is() {
+        let document = |body: &str| Document {
+            key: Key::of("thing", "1"),
+            version: 1,
+            body: body.into(),
+            counters: "{}".into(),
+            expires_at: None,
+        };
+        for body in [
+            r#"{"a":{"n":1},"n":7,"b":[]}"#,
+            r#"{"n":7}"#,
+            r#" { "\u006e" : 7 , "#,
+            r#"{"x":"\"n\":1","n":7}"#,
+        ] {
+            assert_eq!(document(body).field::<u8>("n"), Ok(7), "{body}");
+        }
+        for body in ["", "[]", "{}", r#"{"n":"x"}"#, r#"{"a":{"n":1}}"#, r#"{"a":1"#] {
+            assert!(document(body).field::<u8>("n").is_err(), "{body}");
+        }
+    }
 }

@@ -1,23 +1,16 @@
 //! The `EdgeCache` port: shared caches in front of a host, such as a CDN, that can be told what has changed.
 //!
-//! Answers that they may keep carry tags (`Cache-Tag`), which name what they were made of; a purge names tags, and all
-//! that bears one of them is made anew when it is next asked for. What a tag is called is said here, for those who put
-//! them on answers and those who purge. Only what events tell of is tagged.
+//! Responses that they may keep carry `Cache-Tag`s, which name the documents that they were made of. A purge names tags; every
+//! response with one of them is fetched from the host again when it is next requested. The tags of a kind of document are
+//! declared with the kind ([`Kind::list_tag`](crate::Kind)).
 //!
 //! **Consistency.** A purge takes effect within seconds, not before it is acknowledged. One that fails costs freshness for
 //! as long as `Cache-Control` allows anyhow, and nothing else.
 
 use async_trait::async_trait;
 
-use crate::Kind;
-use crate::kind::{CATEGORY, PRODUCT, VENDOR};
-
 /// How many tags an answer may have (CloudFront keeps 50).
 pub const MAX_TAGS: usize = 50;
-
-/// The kinds of things that answers are tagged with, and the tag of lists of them. An answer that shows a thing has the
-/// thing's id as a tag, and the name of its kind.
-pub const TAGGED: [(Kind, &str); 3] = [(PRODUCT, "products"), (CATEGORY, "categories"), (VENDOR, "vendors")];
 
 /// The purge was not taken on: the cache is out of reach, busy, or does not let us. Worth another attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

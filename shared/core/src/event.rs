@@ -1,15 +1,41 @@
-//! Events: what has happened, as typed, versioned facts that other slices and other programs act on.
+//! Events: what has happened, as typed and versioned data that other functions and other programs act on.
 //!
-//! A slice commits its events with the change that they tell of, so there is no change without its event and no event
+//! A function commits its events with the change that they announce, so there is no change without its event and no event
 //! without its change. Every event arrives at least once, possibly late and out of order; its `id` tells repeats apart.
-//! An event is never edited. A fact whose shape changes gets a new version, and [`Fact::upgrade`] keeps the old ones
+//! An event is never edited. Data whose shape changes gets a new version, and [`EventData::upgrade`] keeps the old ones
 //! readable.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::{Clock, Random, StoreError, Timestamp, id};
+
+/// A type of event, as the catalogue shows it.
+#[derive(Clone)]
+pub struct EventType {
+    /// Such as `order.placed`.
+    pub name: &'static str,
+    /// The present version of the shape of `data`.
+    pub version: u32,
+    /// What has happened.
+    pub summary: &'static str,
+    /// The schema of `data`.
+    pub schema: RefOr<Schema>,
+}
+
+impl EventType {
+    /// The types that have this data.
+    pub fn of<D: EventData>() -> impl Iterator<Item = EventType> {
+        D::TYPES.iter().map(|(name, summary)| EventType {
+            name,
+            version: D::VERSION,
+            summary,
+            schema: D::schema(),
+        })
+    }
+}
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,7 +43,7 @@ pub struct Event {
     /// `evt_…`; the same in every copy.
     #[schema(pattern = "^evt_[0-9a-f]{32}$")]
     pub id: String,
-    /// What has happened, such as `product.published`.
+    /// What has happened, such as `order.placed`.
     #[serde(rename = "type")]
     pub name: String,
     /// The version of the shape of `data`.
@@ -30,13 +56,13 @@ pub struct Event {
     pub actor: Option<String>,
     /// The `traceparent` of the request that caused it.
     pub trace: Option<String>,
-    /// The fact; its schema is in the catalogue of events.
+    /// What is known of it; the schema is in the catalogue of events.
     #[schema(value_type = Object)]
     pub data: Value,
 }
 
 /// The shape of the `data` of some types of events.
-pub trait Fact: Serialize + DeserializeOwned + utoipa::PartialSchema {
+pub trait EventData: Serialize + DeserializeOwned + utoipa::PartialSchema {
     /// The types that have this shape, and what each of them says.
     const TYPES: &'static [(&'static str, &'static str)];
     /// The version of the shape: one more whenever an old reader could not read the new one.
@@ -59,40 +85,40 @@ pub struct Cause {
 }
 
 impl Event {
-    /// The event of type `name` that says `fact`.
-    pub fn new<F: Fact>(
+    /// The event of type `name` with this data.
+    pub fn new<D: EventData>(
         name: &str,
-        fact: &F,
+        data: &D,
         cause: &Cause,
         clock: &dyn Clock,
         random: &dyn Random,
     ) -> Result<Self, StoreError> {
         let refused = |why: String| StoreError::Refused(format!("event {name}: {why}"));
-        if !F::TYPES.iter().any(|(known, _)| *known == name) {
-            return Err(refused("not a type of this fact".into()));
+        if !D::TYPES.iter().any(|(known, _)| *known == name) {
+            return Err(refused("not a type of this data".into()));
         }
         let now = clock.now();
         Ok(Self {
             id: id::new("evt", clock, random),
             name: name.to_owned(),
-            version: F::VERSION,
+            version: D::VERSION,
             time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
             actor: cause.actor.clone(),
             trace: cause.trace.clone(),
-            data: serde_json::to_value(fact).map_err(|e| refused(e.to_string()))?,
+            data: serde_json::to_value(data).map_err(|e| refused(e.to_string()))?,
         })
     }
 
-    /// The fact that it says, `None` if it is of another shape. Old versions are upgraded.
-    pub fn read<F: Fact>(&self) -> Result<Option<F>, StoreError> {
-        if !F::TYPES.iter().any(|(known, _)| *known == self.name) {
+    /// The data, `None` if it is of another shape. Old versions are upgraded.
+    pub fn read<D: EventData>(&self) -> Result<Option<D>, StoreError> {
+        if !D::TYPES.iter().any(|(known, _)| *known == self.name) {
             return Ok(None);
         }
         let damaged = |why: String| StoreError::Corrupt(format!("event {}: {why}", self.id));
-        let data = if self.version == F::VERSION {
+        let data = if self.version == D::VERSION {
             self.data.clone()
         } else {
-            F::upgrade(self.version, self.data.clone())
+            D::upgrade(self.version, self.data.clone())
                 .ok_or_else(|| damaged(format!("{} has no version {}", self.name, self.version)))?
         };
         serde_json::from_value(data)
@@ -112,7 +138,7 @@ mod tests {
         tones: Vec<String>,
     }
 
-    impl Fact for Bell {
+    impl EventData for Bell {
         const TYPES: &'static [(&'static str, &'static str)] = &[("bell.rung", "A bell was rung.")];
         const VERSION: u32 = 2;
 

@@ -1,58 +1,68 @@
-//! What kinds of named things there are, where they live and how a path segment finds one.
+//! Kinds of documents: where they live, how their ids look, and what may be done with their fields.
 //!
-//! A thing's document is at `{name}/{id}`; its unique name (slug or username) is claimed by a small document
-//! `{name}-named/{slug}` that holds the id. An id always has a `_`, a slug never, so a segment is one or the other.
+//! The document of kind `name` with id `id` is at `{name}/{id}`. A unique name (a slug, a username) is claimed by a small
+//! document `{name}-named/{slug}` that holds the id. An id always has a `_` and a name never does, so a path segment is one
+//! or the other. A kind is declared by the function that owns its documents (`Function::kinds`).
 
 use serde::Deserialize;
 
-use crate::documents::{Documents, get_one};
-use crate::{Clock, Document, Key, Random, StoreError, id};
+use crate::documents::Documents;
+use crate::{Clock, Consistency, Document, Key, Random, StoreError, id};
 
-/// How long a name may be, in bytes; nothing longer is looked for.
+/// How long a name may be, in bytes; nothing longer is looked up.
 const MAX_NAME: usize = 200;
 
-/// A kind of thing that has ids and names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of document that has ids, and perhaps names.
+#[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// In keys and messages.
+    /// The partition prefix of its keys.
     pub name: &'static str,
-    /// In ids.
+    /// The prefix of its ids.
     pub prefix: &'static str,
+    /// The `Cache-Tag` of lists of this kind. Responses that show one document are tagged with its id and with `name`.
+    /// `None`: responses are not tagged, since no event announces changes.
+    pub list_tag: Option<&'static str>,
+    /// The first parts of the names of the indexes that list documents of this kind.
+    pub lists: &'static [&'static str],
+    /// Whether a document keeps its name for ever.
+    pub permanent_names: bool,
+    /// The fields that anyone may see; empty if the whole body is public.
+    pub public_fields: &'static [&'static str],
+    /// The fields that are personal data: masked, exported and erased with their account.
+    pub personal_fields: &'static [&'static str],
+    /// For how many seconds a copy may be served from the key-value store to eventually consistent reads.
+    pub cached_seconds: Option<u32>,
 }
 
-/// Accounts, by username.
-pub const ACCOUNT: Kind = Kind {
-    name: "account",
-    prefix: "acc",
-};
-/// Categories, by slug.
-pub const CATEGORY: Kind = Kind {
-    name: "category",
-    prefix: "cat",
-};
-/// Comments; they have no names.
-pub const COMMENT: Kind = Kind {
-    name: "comment",
-    prefix: "cmt",
-};
-/// Products, by slug.
-pub const PRODUCT: Kind = Kind {
-    name: "product",
-    prefix: "prd",
-};
-/// Vendors, by slug.
-pub const VENDOR: Kind = Kind {
-    name: "vendor",
-    prefix: "vnd",
-};
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Kind {}
 
-/// The one field of a claim that matters.
+/// The field of a claim that names its owner.
 #[derive(Deserialize)]
 struct Claim {
     id: String,
 }
 
 impl Kind {
+    /// A kind whose bodies are public, and that is neither tagged nor cached.
+    #[must_use]
+    pub const fn new(name: &'static str, prefix: &'static str) -> Self {
+        Self {
+            name,
+            prefix,
+            list_tag: None,
+            lists: &[],
+            permanent_names: false,
+            public_fields: &[],
+            personal_fields: &[],
+            cached_seconds: None,
+        }
+    }
+
     /// A new id of this kind.
     pub fn new_id(self, clock: &dyn Clock, random: &dyn Random) -> String {
         id::new(self.prefix, clock, random)
@@ -64,58 +74,83 @@ impl Kind {
         id::is(self.prefix, text)
     }
 
-    /// Where the thing with this id is.
+    /// The key of the document with this id.
     #[must_use]
     pub fn key(self, id: &str) -> Key {
         Key::of(self.name, id)
     }
 
-    /// Where a name is claimed.
+    /// The key of the claim on a name.
     #[must_use]
     pub fn name_key(self, name: &str) -> Key {
         Key::of(&format!("{}-named", self.name), name)
     }
 
-    /// The thing with this id or name.
-    pub async fn find(self, store: &dyn Documents, id_or_name: &str) -> Result<Option<Document>, StoreError> {
+    /// The id in the key of a document of this kind.
+    #[must_use]
+    pub fn id_of(self, key: &Key) -> Option<&str> {
+        key.pk.strip_prefix(self.name)?.strip_prefix('/')
+    }
+
+    /// The document with this id or name.
+    pub async fn find(
+        self,
+        store: &dyn Documents,
+        id_or_name: &str,
+        consistency: Consistency,
+    ) -> Result<Option<Document>, StoreError> {
+        let one = async |key: Key| Ok(store.get(&[key], consistency).await?.pop().flatten());
         if self.is_id(id_or_name) {
-            return get_one(store, self.key(id_or_name)).await;
+            return one(self.key(id_or_name)).await;
         }
         if id_or_name.len() > MAX_NAME {
             return Ok(None);
         }
-        match claimed(get_one(store, self.name_key(id_or_name)).await?.as_ref())? {
-            Some(id) => get_one(store, self.key(&id)).await,
+        match owner_of(one(self.name_key(id_or_name)).await?.as_ref())? {
+            Some(id) => one(self.key(&id)).await,
             None => Ok(None),
         }
     }
 }
 
-/// The ids that these ids or names stand for, `None` where there is no such thing; one batched get for all.
-pub async fn resolve(store: &dyn Documents, wanted: &[(Kind, &str)]) -> Result<Vec<Option<String>>, StoreError> {
+/// The ids that these ids or names stand for, `None` where there is no such document; one batched get for all.
+pub async fn resolve(
+    store: &dyn Documents,
+    wanted: &[(Kind, &str)],
+    consistency: Consistency,
+) -> Result<Vec<Option<String>>, StoreError> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let key = |&(kind, text): &(Kind, &str)| {
-        if kind.is_id(text) {
-            kind.key(text)
-        } else {
-            kind.name_key(text)
-        }
-    };
-    let found = store.get(&wanted.iter().map(key).collect::<Vec<_>>()).await?;
-    wanted
-        .iter()
-        .zip(found)
+    let keys: Vec<Key> = wanted.iter().map(|(kind, text)| resolve_key(*kind, text)).collect();
+    let found = store.get(&keys, consistency).await?;
+    resolved(wanted, found)
+}
+
+/// The key to read to resolve an id or a name.
+#[must_use]
+pub fn resolve_key(kind: Kind, id_or_name: &str) -> Key {
+    if kind.is_id(id_or_name) {
+        kind.key(id_or_name)
+    } else {
+        kind.name_key(id_or_name)
+    }
+}
+
+/// The ids, given what was found at the [keys](resolve_key).
+pub fn resolved(wanted: &[(Kind, &str)], found: Vec<Option<Document>>) -> Result<Vec<Option<String>>, StoreError> {
+    let pairs = wanted.iter().zip(found);
+    pairs
         .map(|((kind, text), document)| match document {
             Some(_) if kind.is_id(text) => Ok(Some((*text).to_owned())),
-            document => claimed(document.as_ref()),
+            document => owner_of(document.as_ref()),
         })
         .collect()
 }
 
-fn claimed(document: Option<&Document>) -> Result<Option<String>, StoreError> {
-    document
-        .map(|document| document.parse::<Claim>().map(|claim| claim.id))
+/// The id of the document that a claim belongs to.
+pub fn owner_of(claim: Option<&Document>) -> Result<Option<String>, StoreError> {
+    claim
+        .map(|claim| claim.parse::<Claim>().map(|claim| claim.id))
         .transpose()
 }

@@ -1,15 +1,14 @@
 //! The kernel of Souk: ids, money, roles and the ports that every host fills in.
 //!
-//! Nothing here does I/O or names a platform. Functions (`functions/*`) are written against these types; adapters
-//! (`shared/adapters/sqlite`, `shared/adapters/cloudflare`, `shared/adapters/aws`) implement the ports; only the hosts see both.
+//! Nothing here does I/O, names a platform or knows what is sold. Functions (`functions/*`) are written against these types;
+//! adapters (`shared/adapters/*`) implement the ports; only the hosts see both.
 
 pub mod access;
+pub mod check;
 pub mod clock;
 pub mod documents;
 pub mod edge;
 pub mod event;
-pub mod fact;
-pub mod freshness;
 pub mod id;
 pub mod key_value;
 pub mod kind;
@@ -20,10 +19,13 @@ pub mod random;
 pub mod search;
 
 pub use access::{Principal, Role};
+pub use check::FieldError;
 pub use clock::{Clock, Timestamp};
-pub use documents::{Change, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError};
+pub use documents::{
+    Change, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
+};
 pub use edge::EdgeCache;
-pub use event::Event;
+pub use event::{Event, EventData, EventType};
 pub use key_value::KeyValue;
 pub use kind::Kind;
 pub use money::Money;
@@ -31,3 +33,8 @@ pub use outbound::Outbound;
 pub use queue::{Lane, Message, Queue};
 pub use random::Random;
 pub use search::Search;
+
+/// For `skip_serializing_if`: fields (counters, the version) that are stored beside the body of a document and not in it.
+pub fn stored_separately<T>(_: &T) -> bool {
+    true
+}

@@ -12,6 +12,7 @@
 //! dead-letter queue are for consumers that crash.
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -91,6 +92,14 @@ pub struct Message {
     pub tracked: bool,
 }
 
+/// The payload of a job's messages: it says which job a message is for, and in which lane it waits.
+pub trait Payload: Serialize + DeserializeOwned {
+    /// The name of the job: `function.task`.
+    const JOB: &'static str;
+    /// The lane.
+    const LANE: Lane = Lane::Default;
+}
+
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attempt {
@@ -126,8 +135,8 @@ pub struct Delivery {
 pub enum Outcome {
     /// It is dealt with; never deliver it again.
     Done,
-    /// Deliver it again, not before so many seconds.
-    Again(
+    /// Deliver it again, after this many seconds at the earliest.
+    Retry(
         /// Seconds.
         u32,
     ),

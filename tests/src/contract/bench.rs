@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use souk_core::{
-    Change, Clock, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError, Timestamp,
+    Change, Clock, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
+    Timestamp,
 };
 
 /// A clock that stands still until it is moved.
@@ -193,7 +194,7 @@ impl Bench {
 
     /// The documents at these keys, their counters in a form that can be compared.
     pub async fn get(&self, keys: &[Key]) -> Vec<Option<Document>> {
-        let found = self.store.get(keys).await.unwrap();
+        let found = self.store.get(keys, Consistency::Strong).await.unwrap();
         found.into_iter().map(|document| document.map(comparable)).collect()
     }
 
@@ -204,7 +205,7 @@ impl Bench {
 
     /// One page, its documents in a form that can be compared.
     pub async fn page(&self, query: &Query) -> Page {
-        let page = self.store.query(query).await.unwrap();
+        let page = self.store.query(query, Consistency::Strong).await.unwrap();
         let item = |Item { sort, document }| Item {
             sort,
             document: comparable(document),

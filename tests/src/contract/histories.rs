@@ -14,6 +14,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
+use souk_core::Consistency::Strong;
 use souk_core::documents::Source;
 use souk_core::{Change, Condition, Documents, Entry, Key, Page, Query, StoreError};
 
@@ -122,13 +123,13 @@ impl History {
             Step::Commit(plans) => self.commit(plans).await,
             Step::Get(keys) => {
                 let keys: Vec<Key> = keys.iter().map(|&n| self.key(n)).collect();
-                let found = store.get(&keys).await.map(|found| {
+                let found = store.get(&keys, Strong).await.map(|found| {
                     found
                         .into_iter()
                         .map(|document| document.map(comparable))
                         .collect::<Vec<_>>()
                 });
-                same("get", &found, &self.model.get(&keys).await)
+                same("get", &found, &self.model.get(&keys, Strong).await)
             }
             Step::Query {
                 place,
@@ -190,24 +191,21 @@ impl History {
         };
         for _ in 0..100 {
             let actual = self.bench.page(&query).await;
-            let expected = self.model.query(&query).await.map_err(|e| e.to_string())?;
+            let expected = self.model.query(&query, Strong).await.map_err(|e| e.to_string())?;
             let rest = Query {
                 after: actual.next.clone(),
                 limit: 100,
                 ..query.clone()
             };
             if short {
-                let all = self
-                    .model
-                    .query(&Query {
-                        limit: 100,
-                        ..query.clone()
-                    })
-                    .await
-                    .map_err(|e| e.to_string())?;
+                let whole = Query {
+                    limit: 100,
+                    ..query.clone()
+                };
+                let all = self.model.query(&whole, Strong).await.map_err(|e| e.to_string())?;
                 let mut joined = actual.items.clone();
                 if actual.next.is_some() {
-                    joined.extend(self.model.query(&rest).await.map_err(|e| e.to_string())?.items);
+                    joined.extend(self.model.query(&rest, Strong).await.map_err(|e| e.to_string())?.items);
                 }
                 same(&format!("{query:?}, joined with the rest,"), &joined, &all.items)?;
             } else {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use souk_core::documents::{MAX_KEYS, Source};
 use souk_core::{
-    Change, Clock, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError, Timestamp,
+    Change, Clock, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
+    Timestamp,
 };
 
 /// Documents in memory.
@@ -163,7 +164,7 @@ impl State {
 
 #[async_trait]
 impl Documents for Model {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], _: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
@@ -171,7 +172,7 @@ impl Documents for Model {
         Ok(keys.iter().map(|key| state.document(key, now)).collect())
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, _: Consistency) -> Result<Page, StoreError> {
         query.check()?;
         let (now, state) = (self.clock.now(), self.state.lock().unwrap());
         let places: Vec<(&String, &Key)> = match &query.source {

@@ -62,7 +62,7 @@ pub fn act(delivery: &Delivery) -> Option<Outcome> {
     let turn = usize::try_from(delivery.deliveries).unwrap().clamp(1, script.len()) - 1;
     match script[turn].as_str().unwrap() {
         "done" => Some(Outcome::Done),
-        "again" => Some(Outcome::Again(1)),
+        "again" => Some(Outcome::Retry(1)),
         "die" => None,
         other => panic!("no script says {other}"),
     }

@@ -86,7 +86,7 @@ impl QueueBench for SqsBench {
             let mut settle = json!({ "QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"] });
             match act(&delivery) {
                 Some(Outcome::Done) => drop(self.call("DeleteMessage", settle).await),
-                Some(Outcome::Again(seconds)) => {
+                Some(Outcome::Retry(seconds)) => {
                     settle["VisibilityTimeout"] = seconds.into();
                     self.call("ChangeMessageVisibility", settle).await;
                 }

@@ -1,7 +1,7 @@
 //! [`RemoteDocuments`]: a store inside a Worker, spoken to over HTTP.
 //!
 //! D1 exists only inside of workerd. So a build of the Worker for tests answers `POST /__test/documents/{get,query,commit}`:
-//! the request is the port's argument as JSON, the response its `Result` as JSON. The header `x-test-now` says what time
+//! the request is the port's arguments as JSON, the response its `Result` as JSON. The header `x-test-now` says what time
 //! the store shall believe it is, in milliseconds since 1970.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_core::{Clock, Commit, Document, Documents, Key, Page, Query, StoreError};
+use souk_core::{Clock, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
 
 /// The store behind a Worker's test routes.
 pub struct RemoteDocuments {
@@ -56,12 +56,12 @@ impl RemoteDocuments {
 
 #[async_trait]
 impl Documents for RemoteDocuments {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
-        self.call("get", &keys).await
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
+        self.call("get", &(keys, consistency)).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
-        self.call("query", query).await
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
+        self.call("query", &(query, consistency)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

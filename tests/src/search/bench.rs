@@ -88,11 +88,8 @@ impl Bench {
 
     /// Removes a product.
     pub async fn remove(&self, name: &str, version: u64) {
-        let product = self.id(name);
-        self.index
-            .apply(&[IndexChange::Remove { product, version }])
-            .await
-            .unwrap();
+        let id = self.id(name);
+        self.index.apply(&[IndexChange::Remove { id, version }]).await.unwrap();
     }
 
     /// The first page.
@@ -104,7 +101,7 @@ impl Bench {
     /// The names of the products on the first page, in order.
     pub async fn find(&self, query: &SearchQuery) -> Vec<String> {
         let page = self.page(query).await;
-        page.hits.iter().map(|hit| self.name(&hit.product)).collect()
+        page.hits.iter().map(|hit| self.name(&hit.id)).collect()
     }
 
     /// The names of the products on all pages, in order.
@@ -113,7 +110,7 @@ impl Bench {
         loop {
             let page = self.index.search(&query).await?;
             assert!(page.hits.len() <= query.limit, "a page larger than asked for");
-            all.extend(page.hits.iter().map(|hit| self.name(&hit.product)));
+            all.extend(page.hits.iter().map(|hit| self.name(&hit.id)));
             let Some(next) = page.next else { return Ok(all) };
             assert_eq!(
                 page.hits.len(),
@@ -142,7 +139,7 @@ pub fn text(text: &str) -> SearchQuery {
 /// A product that has only a title.
 pub fn listing(product: &str, version: u64, title: &str) -> Listing {
     Listing {
-        product: product.to_owned(),
+        id: product.to_owned(),
         version,
         body: serde_json::json!({ "title": title, "version": version }).to_string(),
         rank: 1_700_000_000,

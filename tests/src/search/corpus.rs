@@ -109,7 +109,7 @@ async fn check(bench: &Bench, products: &[Product], queries: &[&str], expected: 
         bench.index.fill(generation, part).await.unwrap();
     }
     bench.index.finish(generation).await.unwrap();
-    assert_eq!(bench.index.state().await.unwrap().products, products.len() as u64);
+    assert_eq!(bench.index.state().await.unwrap().listings, products.len() as u64);
     let actual = digest(&answers(bench, queries).await);
     let found = misspelt(bench, products).await;
     println!("{found} of {MISSPELT} misspelt names found; digest {actual:#018x}");
@@ -125,8 +125,8 @@ async fn check(bench: &Bench, products: &[Product], queries: &[&str], expected: 
 fn indexed(n: i64, product: &Product) -> Listing {
     let mut texts = vec![
         (Field::Title, product.title.clone()),
-        (Field::Category, product.category.clone()),
-        (Field::Vendor, product.vendor.clone()),
+        (Field::Group, product.category.clone()),
+        (Field::Owner, product.vendor.clone()),
         (Field::Description, product.description.clone()),
     ];
     texts.extend(product.tags.iter().map(|tag| (Field::Tags, tag.clone())));
@@ -235,7 +235,7 @@ async fn misspelt(bench: &Bench, products: &[Product]) -> usize {
                 ..text(&wrong)
             })
             .await;
-        if page.hits.iter().any(|hit| hit.product == format!("prd_{n:06}")) {
+        if page.hits.iter().any(|hit| hit.id == format!("prd_{n:06}")) {
             found += 1;
         } else {
             println!("{name} was not found as {wrong}");

@@ -178,9 +178,9 @@ pub async fn equal_brute_force(bench: &Bench) {
             // Other words are tried then, which the oracle knows nothing of.
             continue;
         }
-        let expected: Vec<_> = found.iter().take(query.limit).map(|listing| &listing.product).collect();
+        let expected: Vec<_> = found.iter().take(query.limit).map(|listing| &listing.id).collect();
         let page = bench.page(&query).await;
-        let actual: Vec<_> = page.hits.iter().map(|hit| &hit.product).collect();
+        let actual: Vec<_> = page.hits.iter().map(|hit| &hit.id).collect();
         assert_eq!(actual, expected, "{query:?}");
         assert_eq!(page.next.is_some(), found.len() > query.limit, "{query:?}");
         for (counts, field) in page.facets.iter().zip(&query.facets) {
@@ -217,7 +217,7 @@ pub async fn pages(bench: &Bench) {
         };
         let expected: Vec<_> = oracle::find(&listings, &query)
             .into_iter()
-            .map(|l| l.product.clone())
+            .map(|l| l.id.clone())
             .collect();
         if !expected.is_empty() {
             let found: Vec<_> = bench

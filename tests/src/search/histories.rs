@@ -126,7 +126,7 @@ async fn replay(bench: &Bench, prefix: &str, steps: &[Step]) -> Result<(), Strin
                     .map(|plan| match *plan {
                         Plan::Put(product, version) => IndexChange::Put(Box::new(listing(product, version, n))),
                         Plan::Remove(product, version) => IndexChange::Remove {
-                            product: id(product),
+                            id: id(product),
                             version,
                         },
                     })
@@ -160,7 +160,7 @@ async fn replay(bench: &Bench, prefix: &str, steps: &[Step]) -> Result<(), Strin
         let found: BTreeSet<_> = page
             .hits
             .into_iter()
-            .map(|hit| (hit.product, hit.version, hit.body))
+            .map(|hit| (hit.id, hit.version, hit.body))
             .collect();
         let expected: BTreeSet<_> = model
             .live
@@ -171,7 +171,7 @@ async fn replay(bench: &Bench, prefix: &str, steps: &[Step]) -> Result<(), Strin
         if found != expected {
             return Err(format!("after step {n} it has {found:#?}, but the model {expected:#?}"));
         }
-        if (state.products, state.building.is_some()) != (expected.len() as u64, model.building.is_some()) {
+        if (state.listings, state.building.is_some()) != (expected.len() as u64, model.building.is_some()) {
             return Err(format!(
                 "after step {n} it says {state:?}, but has {} products",
                 expected.len()

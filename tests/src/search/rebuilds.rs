@@ -34,8 +34,8 @@ pub async fn versions(bench: &Bench) {
     let b = |version, title| IndexChange::Put(Box::new(bench.listing("b", version, title)));
     bench.index.apply(&[b(7, "b"), b(6, "b")]).await.unwrap();
     assert_eq!(found("b").await, 0);
-    let product = bench.id("b");
-    let gone = IndexChange::Remove { product, version: 8 };
+    let id = bench.id("b");
+    let gone = IndexChange::Remove { id, version: 8 };
     bench
         .index
         .apply(&[b(9, "nine"), gone, b(8, "eight"), b(9, "nine twice")])
@@ -43,9 +43,9 @@ pub async fn versions(bench: &Bench) {
         .unwrap();
     assert_eq!((found("nine twice").await, found("eight").await), (1, 0));
     let hit = bench.page(&text("nine")).await.hits.remove(0);
-    assert_eq!((hit.version, hit.product), (9, bench.id("b")));
+    assert_eq!((hit.version, hit.id), (9, bench.id("b")));
     assert_eq!(hit.body, r#"{"title":"nine twice","version":9}"#);
-    assert_eq!(bench.index.state().await.unwrap().products, 2);
+    assert_eq!(bench.index.state().await.unwrap().listings, 2);
 }
 
 /// What is being built is not seen, and then all of it.
@@ -57,10 +57,10 @@ pub async fn generations(bench: &Bench) {
         .await;
     let next = index.begin().await.unwrap();
     assert!(next > live);
-    let state = |live, building, products| IndexState {
+    let state = |live, building, listings| IndexState {
         live,
         building,
-        products,
+        listings,
     };
     assert_eq!(index.state().await, Ok(state(live, Some(next), 2)));
     index
@@ -148,7 +148,7 @@ pub async fn nothing_is_missed(bench: &Bench) {
         .await
         .hits
         .into_iter()
-        .map(|hit| (hit.product, hit.version))
+        .map(|hit| (hit.id, hit.version))
         .collect();
     let market = market.into_inner().unwrap();
     let expected = market.into_iter().map(|(name, version)| (bench.id(&name), version));

@@ -24,8 +24,8 @@ pub async fn completes(bench: &Bench) {
                 "2",
                 &[
                     (Field::Title, "Brass Lamp"),
-                    (Field::Vendor, "Brässerie"),
-                    (Field::Category, "Umbrellas"),
+                    (Field::Owner, "Brässerie"),
+                    (Field::Group, "Umbrellas"),
                 ],
             ),
             product("3", &[(Field::Title, "Crème brûlée"), (Field::Attributes, "bravo")]),

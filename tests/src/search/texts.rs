@@ -17,8 +17,8 @@ fn all_fields(bench: &Bench) -> Vec<Listing> {
             &[
                 (Field::Title, "Brass Oil-Lamps"),
                 (Field::Tags, "vintage"),
-                (Field::Category, "Lighting"),
-                (Field::Vendor, "Müller & Söhne"),
+                (Field::Group, "Lighting"),
+                (Field::Owner, "Müller & Söhne"),
                 (Field::Description, "Burns for hours. Comes with two wicks."),
             ],
         ),
@@ -173,7 +173,7 @@ pub async fn order(bench: &Bench) {
             product("title1", 1, Field::Title),
             product("title9", 9, Field::Title),
             product("tag2", 2, Field::Tags),
-            product("vendor3", 3, Field::Vendor),
+            product("vendor3", 3, Field::Owner),
             product("text8", 8, Field::Description),
             Listing {
                 texts: vec![(Field::Title, "quince".into()), (Field::Description, "jam".into())],
@@ -215,7 +215,7 @@ pub async fn order(bench: &Bench) {
             &["title9", "text8", "mixed", "vendor3", "tag2", "title1"],
         ),
         (
-            tuned("quince jam", &[(Field::Title, 0), (Field::Vendor, 6)], &[]),
+            tuned("quince jam", &[(Field::Title, 0), (Field::Owner, 6)], &[]),
             &["vendor3", "tag2", "text8"],
         ),
         (tuned("quince jam", &Field::ALL.map(|field| (field, 0)), &[]), &[]),

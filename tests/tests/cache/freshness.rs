@@ -86,7 +86,7 @@ fn each_read_agrees_with_the_store() {
                 world.is_fresh(path);
             }
         }
-        run(world.app.relay());
+        run(world.app.run_pending_work());
     }
     assert!(hits > 2_000, "{hits}");
 }
@@ -201,7 +201,7 @@ fn a_commit_that_nobody_waits_for_is_seen_when_it_happens() {
 #[test]
 fn searches_are_as_fresh_as_the_index() {
     let world = World::new(40);
-    let search = &world.platform.search;
+    let search = &world.platform.index;
     let both = |finds: &str, completes: &str| {
         assert!(world.is_fresh("/search").ends_with(finds));
         assert!(world.is_fresh("/suggest").ends_with(completes));
@@ -219,5 +219,5 @@ fn searches_are_as_fresh_as_the_index() {
     both(kept, kept);
     run(search.finish(1)).unwrap();
     both(made, made);
-    assert!(world.app.has_news(), "the top pages are to be made");
+    assert!(world.app.has_pending_work(), "the top pages are to be made");
 }

@@ -2,7 +2,7 @@
 //!
 //! - `safety.rs`: nobody gets what is another's, and nothing that a request carries changes what others get.
 //! - `freshness.rs`: an acknowledged change is seen by the next read, whatever happens at the same time.
-//! - `copies.rs`: the copies of documents that answers are made of are never older than they may be, and nothing is decided by them.
+//! - `document_cache.rs`: cached documents are never older than they may be, and no decision rests on them.
 //! - here: what is kept, for how long, and for whom.
 
 #![expect(
@@ -11,7 +11,7 @@
     reason = "this is a test: a panic is how it fails"
 )]
 
-mod copies;
+mod document_cache;
 mod freshness;
 mod safety;
 mod values;
@@ -140,7 +140,7 @@ fn what_was_kept_says_how_old_it_is() {
     }
     world.clock.advance(400_000);
     assert_eq!(age(&[("if-none-match", "*"), ("origin", ORIGIN)]).1.unwrap(), "460");
-    run(world.app.relay());
+    run(world.app.run_pending_work());
     assert_eq!(age(&[]), (HIT.into(), Some("0".into())));
     // What was made for the one who asks has no age.
     assert_eq!(age(&[("cookie", "theme=dark")]), (BYPASS.into(), None));
@@ -166,10 +166,10 @@ fn who_meets_a_stale_answer_does_not_wait() {
         .header("content-type", "application/json")
         .body(Some(json!({ "title": "Lantern" }).to_string().into()));
     assert_eq!(run(world.bare.handle(patch.unwrap())).status(), 200);
-    run(world.app.relay());
+    run(world.app.run_pending_work());
     world.clock.advance(9_999);
     assert_eq!(way(&run(get(&world.app, &product, &[]))), HIT);
-    assert!(!world.app.has_news());
+    assert!(!world.app.has_pending_work());
     world.clock.advance(1);
     let reads = world.store.reads.load(Ordering::SeqCst);
     for _ in 0..3 {
@@ -177,8 +177,8 @@ fn who_meets_a_stale_answer_does_not_wait() {
         assert_eq!((way(&stale), title(&stale).as_str()), ("hit; detail=stale", "Lamp"));
     }
     assert_eq!(world.store.reads.load(Ordering::SeqCst), reads);
-    assert!(world.app.has_news());
-    run(world.app.relay());
+    assert!(world.app.has_pending_work());
+    run(world.app.run_pending_work());
     assert_eq!(
         world.store.reads.load(Ordering::SeqCst),
         reads + 1,
@@ -262,9 +262,9 @@ fn nobody_hangs_on_one_who_goes_away_or_fails() {
 fn top_pages_are_made_before_anybody_asks() {
     let world = World::new(6);
     world.app.warm();
-    assert!(world.app.has_news());
-    run(world.app.relay());
-    assert!(!world.app.has_news());
+    assert!(world.app.has_pending_work());
+    run(world.app.run_pending_work());
+    assert!(!world.app.has_pending_work());
     for path in ["/v1/products", "/v1/categories", "/v1/products?sort=popular"] {
         assert!(world.is_fresh(path).ends_with(HIT), "{path}");
     }

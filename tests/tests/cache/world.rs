@@ -13,19 +13,20 @@ use bytes::Bytes;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use serde_json::{Value, json};
-use souk_core::access::session_key;
-use souk_core::kind::{ACCOUNT, CATEGORY};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery};
 use souk_core::{
-    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, Search,
-    StoreError,
+    Change, Clock as _, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue,
+    Random, Search, StoreError,
 };
+use souk_kit::http::{Access, Answer, ClientAddress, Param, Problem, Route, Viewer};
 use souk_kit::{
-    Access, Answer, App, Caching, ClientAddress, Function, Keys, Param, PasswordCost, Platform, Ports, Problem, Route,
-    Settings, State, Viewer,
+    App, Context as OperationContext, DocumentCache, Function, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports,
+    Registry, Settings,
 };
+use souk_model::catalog::CATEGORY;
+use souk_model::identity::ACCOUNT;
 use souk_tests::contract::{Model, TestClock};
 
 use crate::values::Values;
@@ -67,18 +68,18 @@ pub(crate) async fn pause(turns: u8) {
 
 #[async_trait]
 impl Documents for Store {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.pause().await;
-        let found = self.model.get(keys).await;
+        let found = self.model.get(keys, consistency).await;
         self.pause().await;
         found
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.pause().await;
-        let found = self.model.query(query).await;
+        let found = self.model.query(query, consistency).await;
         self.pause().await;
         found
     }
@@ -244,7 +245,7 @@ impl World {
     }
 
     fn commit(&self, changes: Vec<Change>) {
-        run(self.platform.documents.commit(Commit::new(changes))).unwrap();
+        run(self.platform.documents().commit(Commit::new(changes))).unwrap();
     }
 
     /// From now on the store lets others go first now and then.
@@ -267,7 +268,11 @@ impl World {
         self.commit(vec![
             Change::create(ACCOUNT.key(&id), body.to_string(), Vec::new()),
             Change::claim(ACCOUNT.name_key(&format!("user-{n}")), &id),
-            Change::create(session_key(&id, &session), "{}".to_owned(), Vec::new()),
+            Change::create(
+                Key::new(format!("sessions/{id}"), session.as_str()),
+                "{}".to_owned(),
+                Vec::new(),
+            ),
         ]);
         Account { id, session }
     }
@@ -339,33 +344,43 @@ fn process(
     key: &str,
     layers: &str,
 ) -> (App, Arc<Platform>) {
-    let ports = Ports {
-        documents: store.clone(),
-        values: Some(values.clone()),
-        queue: Arc::new(Nobody),
-        search: search.clone(),
-        outbound: Arc::new(Nobody),
-        clock: clock.clone(),
-        random: random.clone(),
-    };
     let lookup = |name: &str| match name {
         "SOUK_CORS_ORIGINS" => Some(ORIGIN.to_owned()),
         "SOUK_CACHE" => Some(layers.to_owned()),
         _ => None,
     };
     let settings = Settings::from_lookup(lookup, PasswordCost::SERVER).unwrap();
-    let platform = Platform::new(ports, Keys::parse(key).unwrap(), settings, Vec::new()).cached(Caching {
-        bytes: 16 << 20,
-        at_most: None,
-        collapse: true,
-    });
     let functions = [
         souk_catalog::function(),
         souk_community::function(),
         souk_identity::function(),
         gossip(),
     ];
-    let platform = Arc::new(platform);
+    let registry = Registry::of(&functions);
+    let kinds = registry.kinds.iter().copied();
+    let cache = DocumentCache::new(
+        store.clone(),
+        values.clone(),
+        clock.clone(),
+        kinds,
+        settings.cache.values,
+    );
+    let ports = Ports {
+        documents: store.clone(),
+        queue: Arc::new(Nobody),
+        search: search.clone(),
+        outbound: Arc::new(Nobody),
+        principals: Arc::new(souk_identity::Sessions),
+        clock: clock.clone(),
+        random: random.clone(),
+    };
+    let memory = MemoryCacheConfig {
+        bytes: 16 << 20,
+        at_most: None,
+        collapse: true,
+    };
+    let platform = Platform::new(ports, Keys::parse(key).unwrap(), settings, registry);
+    let platform = Arc::new(platform.with_document_cache(cache).with_memory_cache(memory));
     (App::new(platform.clone(), functions), platform)
 }
 
@@ -375,12 +390,12 @@ fn gossip() -> Function {
         let heard = format!("{uri} {headers:?} {}", address.0);
         Ok::<_, Problem>(viewer.answer(Answer::json(&heard)?))
     };
-    let find = async |platform: State, viewer: Viewer| {
-        let found = platform.search.search(&SearchQuery::default()).await;
+    let find = async |cx: OperationContext, viewer: Viewer| {
+        let found = cx.search(&SearchQuery::default()).await;
         Ok::<_, Problem>(viewer.answer(Answer::json(&found.unwrap_or_default().terms)?))
     };
-    let complete = async |platform: State, viewer: Viewer| {
-        let found = platform.search.suggest("", 1).await;
+    let complete = async |cx: OperationContext, viewer: Viewer| {
+        let found = cx.suggest("", 1).await;
         Ok::<_, Problem>(viewer.answer(Answer::json(&found.unwrap_or_default())?))
     };
     let routes = vec![
@@ -388,11 +403,11 @@ fn gossip() -> Function {
         Route::new(Method::GET, "/search", Access::Public, find),
         Route::new(Method::GET, "/suggest", Access::Public, complete),
     ];
-    Function::new(
-        "gossip",
-        "",
-        routes.into_iter().map(|route| route.cached(60, 60)).collect(),
-    )
+    Function {
+        name: "gossip",
+        routes: routes.into_iter().map(|route| route.cached(60, 60)).collect(),
+        ..Function::default()
+    }
 }
 
 pub(crate) struct Account {

@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};
-use souk_core::kind::{PRODUCT, VENDOR};
+use souk_core::documents::get_one;
 use souk_core::{Change, Commit, Document, Query};
+use souk_model::catalog::{PRODUCT, rank};
+use souk_model::vendors::VENDOR;
 
 use world::{Account, World};
 
@@ -124,19 +126,21 @@ async fn late_repeated_and_shuffled_messages_end_right() {
         vote,
         Vec::new(),
     );
-    world.platform.documents.commit(Commit::new(vec![vote])).await.unwrap();
+    world
+        .platform
+        .documents()
+        .commit(Commit::new(vec![vote]))
+        .await
+        .unwrap();
     world.drain(&mut rng).await;
 
     let mut public: BTreeMap<&str, Vec<(&str, i64, f64)>> = BTreeMap::new();
     for (_, id) in &products {
         let votes = world.all(Query::partition(format!("upvotes/{id}"), 100)).await;
         let comments = world.all(Query::index(format!("comments/{id}"), 100)).await;
-        let rank = souk_core::documents::get_one(&*world.platform.documents, souk_catalog::rank::key(id))
-            .await
-            .unwrap();
-        let product = souk_core::documents::get_one(&*world.platform.documents, PRODUCT.key(id))
-            .await
-            .unwrap();
+        let documents = &**world.platform.documents();
+        let rank = get_one(documents, rank::key(id)).await.unwrap();
+        let product = get_one(documents, PRODUCT.key(id)).await.unwrap();
         let Some(product) = product else {
             assert!(
                 votes.is_empty() && comments.is_empty() && rank.is_none(),
@@ -255,11 +259,11 @@ async fn everybody_who_follows_finds_a_publication_once() {
     let (world, mut rng) = begin().await;
     let author = world.account(0).await;
     let vendor = format!("vnd_{:032x}", 1);
-    let shop = json!({ "id": vendor, "slug": "shop", "owner": author.id });
+    let shop = json!({ "id": vendor, "slug": "shop", "name": "Shop", "owner": author.id });
     let change = Change::create(VENDOR.key(&vendor), shop.to_string(), Vec::new());
     world
         .platform
-        .documents
+        .documents()
         .commit(Commit::new(vec![change]))
         .await
         .unwrap();

@@ -11,15 +11,17 @@ use futures_util::FutureExt as _;
 use futures_util::future::join;
 use http::{Method, Request};
 use serde_json::{Value, json};
-use souk_core::access::session_key;
-use souk_core::kind::{ACCOUNT, CATEGORY};
 use souk_core::outbound::{Call, OutboundError, Reply};
-use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
+use souk_core::queue::{Backlog, Delivery, Outcome, Payload as _, QueueError};
 use souk_core::{
-    Change, Clock as _, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random,
-    StoreError,
+    Change, Clock as _, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue,
+    Random, StoreError,
 };
-use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_identity::session_key;
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Registry, Settings};
+use souk_model::catalog::CATEGORY;
+use souk_model::identity::ACCOUNT;
+use souk_model::search::ReindexProduct;
 use souk_sqlite::SqliteDocuments;
 use souk_tests::contract::bench::TestClock;
 use tokio::sync::watch;
@@ -37,9 +39,7 @@ impl Queue for Held {
     async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
         souk_core::queue::check(messages)?;
         // There is no search here.
-        let own = messages
-            .iter()
-            .filter(|message| message.job != souk_core::search::INDEX);
+        let own = messages.iter().filter(|message| message.job != ReindexProduct::JOB);
         self.0.lock().unwrap().extend(own.cloned());
         Ok(())
     }
@@ -84,14 +84,14 @@ impl Hesitant {
 
 #[async_trait]
 impl Documents for Hesitant {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         self.hesitate().await;
-        self.store.get(keys).await
+        self.store.get(keys, consistency).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         self.hesitate().await;
-        self.store.query(query).await
+        self.store.query(query, consistency).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
@@ -139,18 +139,17 @@ impl World {
                 commits: watch::Sender::new(0),
                 crowded: crowded.clone(),
             }),
-            values: None,
             queue: queue.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),
+            principals: Arc::new(souk_identity::Sessions),
             clock: clock.clone(),
             random: random.clone(),
         };
         let keys = Keys::parse(&Keys::generate(&*random)).unwrap();
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let functions = || [souk_catalog::function(), souk_community::function()];
-        let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
-        let platform = Arc::new(Platform::new(ports, keys, settings, subscriptions));
+        let platform = Arc::new(Platform::new(ports, keys, settings, Registry::of(&functions())));
         let world = Self {
             app: App::new(platform.clone(), functions()),
             platform,
@@ -171,7 +170,11 @@ impl World {
 
     async fn put(&self, key: Key, body: &Value) {
         let change = Change::create(key, body.to_string(), Vec::new());
-        self.platform.documents.commit(Commit::new(vec![change])).await.unwrap();
+        self.platform
+            .documents()
+            .commit(Commit::new(vec![change]))
+            .await
+            .unwrap();
     }
 
     /// The `n`th account, signed in.
@@ -199,7 +202,7 @@ impl World {
                 body.to_string()
             })));
         let response = self.app.handle(request.unwrap()).await;
-        self.app.relay().await;
+        self.app.run_pending_work().await;
         let status = response.status();
         assert!(!status.is_server_error(), "{path}: {:?}", response.body());
         if status.is_success() {
@@ -269,7 +272,12 @@ impl World {
     pub(crate) async fn all(&self, mut query: Query) -> Vec<Document> {
         let mut all = Vec::new();
         loop {
-            let page = self.platform.documents.query(&query).await.unwrap();
+            let page = self
+                .platform
+                .documents()
+                .query(&query, Consistency::Strong)
+                .await
+                .unwrap();
             all.extend(page.items.into_iter().map(|item| item.document));
             match page.next {
                 Some(next) => query.after = Some(next),

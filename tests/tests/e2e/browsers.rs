@@ -110,6 +110,7 @@ async fn the_documentation_page_is_complete_and_needs_nothing_from_elsewhere() {
     let anyone = market.anonymous();
     let page = anyone.get("/docs").await.expect(200);
     for (path, kind) in [
+        ("/", "text/html"),
         ("/docs", "text/html"),
         ("/docs/docs.css", "text/css"),
         ("/docs/docs.js", "text/javascript"),
@@ -118,6 +119,11 @@ async fn the_documentation_page_is_complete_and_needs_nothing_from_elsewhere() {
         assert!(file.header("content-type").starts_with(kind), "{path}");
         assert!(path == "/docs" || page.body.contains(path), "the page uses {path}");
         assert!(file.body.len() > 1000);
+    }
+    let welcome = anyone.get("/").await.expect(200);
+    for link in ["/docs", "/docs/docs.css", "/openapi.json", "/v1/products", "/readyz"] {
+        assert!(welcome.body.contains(&format!("href=\"{link}\"")), "no link to {link}");
+        anyone.get(link).await.expect(200);
     }
     let policy = page.header("content-security-policy");
     for part in [

@@ -26,6 +26,7 @@ async fn public(market: &Market) -> Vec<String> {
         "/.well-known/jwks.json".into(),
         "/v1/events/catalogue".into(),
         "/openapi.json".into(),
+        "/".into(),
         "/docs".into(),
         "/docs/docs.js".into(),
         "/docs/docs.css".into(),

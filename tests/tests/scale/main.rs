@@ -31,7 +31,7 @@ use serde_json::Value;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
 use souk_core::{Documents, Lane, Message, Outbound, Queue};
-use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Registry, Settings};
 use souk_sqlite::{SystemClock, SystemRandom};
 
 /// How many products the small market has.
@@ -73,18 +73,18 @@ impl Catalogue {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let ports = Ports {
             documents,
-            values: None,
             queue: Arc::new(Nowhere),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nowhere),
+            principals: Arc::new(souk_identity::Sessions),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
-        // Nobody subscribes to anything: what is read is all that counts.
-        let platform = Platform::new(ports, keys, settings, Vec::new());
+        let functions = [souk_catalog::function()];
+        let platform = Platform::new(ports, keys, settings, Registry::of(&functions));
         Self {
-            app: App::new(Arc::new(platform), [souk_catalog::function()]),
+            app: App::new(Arc::new(platform), functions),
         }
     }
 

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, json};
-use souk_catalog::category::Category;
-use souk_catalog::product::{ItemCondition, NewProduct, Origin, Product};
-use souk_catalog::routes::creation;
-use souk_catalog::status::Status;
-use souk_core::kind::{ACCOUNT, CATEGORY};
-use souk_core::{Change, Commit, Documents, Money, Timestamp};
+use souk_core::{Change, Commit, Condition, Documents, Money, Timestamp};
+use souk_model::catalog::category::Category;
+use souk_model::catalog::product::{COUNTERS, ItemCondition, Product};
+use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::identity::ACCOUNT;
 
 const CATEGORIES: u32 = 8;
 const AUTHORS: u32 = 8;
@@ -76,24 +76,42 @@ pub(crate) async fn fill(store: &dyn Documents, numbers: Range<u32>) {
     let batches = numbers.clone().step_by(BATCH as usize);
     let commits = stream::iter(batches).map(async |first| {
         let batch = first..numbers.end.min(first + BATCH);
-        let changes = batch.flat_map(|n| creation(&product(n)).unwrap().0).collect();
+        let changes = batch.flat_map(|n| creation(&product(n))).collect();
         store.commit(Commit::new(changes)).await.unwrap();
     });
     commits.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
+fn creation(product: &Product) -> [Change; 2] {
+    let put = Change::Put {
+        key: PRODUCT.key(&product.id),
+        body: serde_json::to_string(product).unwrap(),
+        counters: COUNTERS.map(str::to_owned).into(),
+        expires_at: None,
+        condition: Condition::Absent,
+        entries: product.entries(),
+        stale: Vec::new(),
+    };
+    [Change::claim(PRODUCT.name_key(&product.slug), &product.id), put]
+}
+
 fn product(n: u32) -> Product {
-    let new = NewProduct {
+    let now = moment(n);
+    Product {
+        id: id(n),
+        status: Status::Published,
+        slug: slug(n),
         title: format!("Thing {n}"),
         description: "It comes from a house where it was used and looked after. ".repeat(8),
         category: category(n % CATEGORIES),
+        author: author(n / 7 % AUTHORS),
         vendor: None,
         sku: None,
         // In no order.
-        price: Some(Money {
+        price: Money {
             amount: i64::from(n.wrapping_mul(2_654_435_761) % 100_000),
             currency: "EUR".into(),
-        }),
+        },
         condition: ItemCondition::New,
         cover: None,
         gallery: Vec::new(),
@@ -101,13 +119,12 @@ fn product(n: u32) -> Product {
         attributes: Map::new(),
         location: None,
         url: None,
-    };
-    let now = moment(n);
-    let origin = Origin {
-        id: id(n),
-        slug: slug(n),
-        author: author(n / 7 % AUTHORS),
-        now,
-    };
-    Product::draft(new, category(n % CATEGORIES), None, origin).moved(Status::Published, now)
+        created_at: now,
+        updated_at: now,
+        published_at: Some(now),
+        upvote_count: 0,
+        comment_count: 0,
+        view_count: 0,
+        version: 1,
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
-use souk_core::{Change, Commit, Condition, Documents as _, Entry, Key, Query};
+use souk_core::{Change, Commit, Condition, Consistency, Documents as _, Entry, Key, Query};
 use souk_sql::{MIGRATIONS, SqlDocuments, SqlDriver, SqlError, Statement, Value};
 use souk_sqlite::{SqliteDriver, SystemClock};
 
@@ -122,7 +122,7 @@ async fn a_page_is_whole_although_entries_were_left_behind() {
             query.descending = descending;
             let mut seen = Vec::new();
             loop {
-                let page = store.query(&query).await.unwrap();
+                let page = store.query(&query, Consistency::Strong).await.unwrap();
                 assert!(
                     page.next.is_none() || page.items.len() == limit,
                     "a page is short of {limit}"

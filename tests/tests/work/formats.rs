@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use souk_core::Message;
-use souk_kit::work::dead::DeadLetter;
+use souk_kit::jobs::dead_letters::DeadLetter;
 
 #[test]
 fn a_message_says_what_it_says_for_ever() {
@@ -13,7 +13,7 @@ fn a_message_says_what_it_says_for_ever() {
     let read: Message = serde_json::from_value(message.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), message);
     let whole = json!({
-        "id": "job_1", "job": "jobs.replay", "lane": "high", "body": {}, "trace": crate::TRACE,
+        "id": "job_1", "job": "operators.replay", "lane": "high", "body": {}, "trace": crate::TRACE,
         "created_at": "2025-01-31T12:00:00Z", "not_before": "2025-01-31T12:00:01Z",
         "expires_at": "2025-02-01T00:00:00Z", "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }],
         "tracked": true,
@@ -22,7 +22,7 @@ fn a_message_says_what_it_says_for_ever() {
     assert_eq!(serde_json::to_value(&read).unwrap(), whole);
 
     let letter = json!({
-        "id": "job_1", "lane": "high", "job": "jobs.replay", "error": "no",
+        "id": "job_1", "lane": "high", "job": "operators.replay", "error": "no",
         "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }], "trace": null,
         "died_at": "2025-01-31T12:00:02Z", "message": whole,
     });

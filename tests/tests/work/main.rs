@@ -26,10 +26,12 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use souk_core::{Change, Condition, Key, Lane, Message};
-use souk_kit::work::{Effects, Job, JobError};
-use souk_kit::{Function, Platform};
+use souk_core::queue::Payload;
+use souk_core::{Key, Lane, Message};
+use souk_kit::Function;
+use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction};
 
 use world::Process;
 
@@ -40,16 +42,17 @@ fn seed() -> u64 {
 /// A function of jobs alone.
 fn jobs(jobs: Vec<Job>) -> Function {
     Function {
+        name: "test",
         jobs,
-        ..Function::new("test", "", Vec::new())
+        ..Function::default()
     }
 }
 
-/// A message for one of them, number `n`.
-fn message(process: &Process, job: &str, lane: Lane, n: usize) -> Message {
+/// A message for the job of `P`, number `n`.
+fn message<P: Payload>(process: &Process, lane: Lane, n: usize) -> Message {
     process
         .platform
-        .message(job, lane, json!({ "n": n }), Some(TRACE.into()))
+        .message(P::JOB, lane, json!({ "n": n }), Some(TRACE.into()))
 }
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -64,52 +67,54 @@ fn tally(name: &str, n: usize) -> Key {
     Key::of(name, &(n % 20).to_string())
 }
 
-/// A document that counts.
-fn place(key: Key) -> Change {
-    Change::Put {
-        key,
-        body: "{}".into(),
-        counters: vec!["n".into()],
-        expires_at: None,
-        condition: Condition::Any,
-        entries: Vec::new(),
-        stale: Vec::new(),
-    }
+/// The payload of the job [`fragile`].
+#[derive(Serialize, Deserialize)]
+struct Fragile {
+    n: usize,
 }
 
-fn add(key: Key, delta: i64) -> Change {
-    let counter = "n".into();
-    Change::Add { key, counter, delta }
+impl Payload for Fragile {
+    const JOB: &'static str = "test.fragile";
 }
 
 /// A job whose effect is a document per message, of version 1 if it has happened once; until `fixed` it fails instead.
-fn fragile(name: &'static str, fixed: &Arc<AtomicBool>, fatal: bool) -> Job {
+fn fragile(fixed: &Arc<AtomicBool>, fatal: bool) -> Job {
     let fixed = fixed.clone();
-    Job::each(name, "", move |_: Arc<Platform>, message: Message| {
+    Job::single("", move |tx: JobTransaction, Fragile { n }, _| {
         let fixed = fixed.load(Ordering::SeqCst);
         async move {
-            let n = number(&message);
             if fixed {
-                return Ok(Effects {
-                    changes: vec![place(Key::new("effects", format!("{n:05}")))],
-                    ..Effects::default()
-                });
+                effect(&tx, n);
+                return Ok(JobOutput::default());
             }
             let why = format!("poison {n}");
             Err(if fatal {
                 JobError::Fatal(why)
             } else {
-                JobError::Again(why)
+                JobError::Retry(why)
             })
         }
     })
 }
 
+/// The effect of message `n`.
+fn effect(tx: &JobTransaction, n: usize) {
+    tx.put(Key::new("effects", format!("{n:05}")), json!({})).always();
+}
+
+/// The payload of the job [`counted`].
+#[derive(Serialize, Deserialize)]
+struct Counted {}
+
+impl Payload for Counted {
+    const JOB: &'static str = "test.counted";
+}
+
 /// A job that counts how often it is called.
 fn counted(calls: &Arc<AtomicUsize>) -> Job {
     let calls = calls.clone();
-    Job::each("test.counted", "", move |_: Arc<Platform>, _: Message| {
+    Job::single("", move |_: JobTransaction, _: Counted, _| {
         calls.fetch_add(1, Ordering::SeqCst);
-        async { Ok(Effects::default()) }
+        async { Ok(JobOutput::default()) }
     })
 }

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use http::Method;
 use serde_json::{Value, json};
 use souk_core::event::Cause;
-use souk_core::fact::{self, PRODUCT_CREATED, ProductFact, UPVOTE_ADDED, UpvoteFact};
 use souk_core::{Event, Lane, Message};
+use souk_kit::jobs::tracked;
+use souk_kit::{Context, Failure};
+use souk_model::catalog::events::{PRODUCT_CREATED, ProductEvent};
+use souk_model::community::{UPVOTE_ADDED, UpvoteEvent};
 
 use crate::world::{Process, World};
-use crate::{counted, fragile, jobs, message, seed};
+use crate::{Counted, Fragile, counted, fragile, jobs, message, seed};
 
 fn get(world: &World, process: &Process, token: &str, path: &str) -> Value {
     let (status, json) = world.call(process, token, Method::GET, path, None);
@@ -39,10 +42,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 /// A world in which so many messages rest in each lane.
 fn with_letters(each: usize, filler: &str) -> (World, Process, Arc<AtomicBool>) {
     let (world, fixed) = (World::new(seed()), Arc::new(AtomicBool::default()));
-    let process = world.start(vec![jobs(vec![fragile("test.fatal", &fixed, true)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, true)])]);
     for lane in Lane::ALL {
         for n in 0..each {
-            let mut message = message(&process, "test.fatal", lane, n + 100 * lane as usize);
+            let mut message = message::<Fragile>(&process, lane, n + 100 * lane as usize);
             message.body["filler"] = json!(filler);
             message.expires_at = Some(world.clock.ahead(60_000));
             world.queue.put(message);
@@ -79,7 +82,7 @@ fn dead_letters_are_listed_read_replayed_and_discarded() {
     let letters = get(&world, &process, &admin, "/v1/dead-letters?lane=low&limit=2");
     let path = |n: usize| format!("/v1/dead-letters/low/{}", text(&letters["items"][n], "id"));
     let letter = get(&world, &process, &admin, &path(0));
-    assert!(text(&letter, "error").starts_with("poison ") && text(&letter["message"], "job") == "test.fatal");
+    assert!(text(&letter, "error").starts_with("poison ") && text(&letter["message"], "job") == "test.fragile");
     assert_eq!(letter["attempts"].as_array().unwrap().len(), 1);
 
     // Replayed long after the time in which it was worth doing: the operator wants it.
@@ -87,7 +90,7 @@ fn dead_letters_are_listed_read_replayed_and_discarded() {
     world.clock.advance(120_000);
     let again = format!("{}/replay", path(0));
     assert_eq!(call(Method::POST, &again), 204);
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
     world.drain(&process);
     assert_eq!(world.partition("effects").len(), 1);
     assert_eq!(call(Method::DELETE, &path(1)), 204);
@@ -115,7 +118,7 @@ fn large_letters_are_replayed() {
         let path = format!("/v1/dead-letters/{}/replay", lane.name());
         let (status, job) = world.call(&process, &admin, Method::POST, &path, None);
         assert_eq!(status, 202, "{job}");
-        world.run(process.app.relay());
+        world.run(process.app.run_pending_work());
         world.drain(&process);
         let job = get(&world, &process, &admin, &format!("/v1/jobs/{}", text(&job, "id")));
         assert_eq!(job["result"], json!({ "replayed": 5 }));
@@ -128,7 +131,7 @@ fn large_letters_are_replayed() {
 #[test]
 fn a_job_is_shown_to_those_whom_it_concerns() {
     let (world, fixed) = (World::new(seed()), Arc::new(AtomicBool::default()));
-    let process = world.start(vec![jobs(vec![fragile("test.fatal", &fixed, true)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, true)])]);
     let (admin, other) = (world.admin(&process), world.member(&process, "other"));
     let (_, job) = world.call(&process, &admin, Method::POST, "/v1/dead-letters/low/replay", None);
     let path = format!("/v1/jobs/{}", text(&job, "id"));
@@ -136,20 +139,10 @@ fn a_job_is_shown_to_those_whom_it_concerns() {
     assert_eq!(world.call(&process, &other, Method::GET, &path, None).0, 404);
     assert_eq!(world.call(&process, &admin, Method::GET, "/v1/jobs/none", None).0, 404);
     // One that is given up says so.
-    let owner = "acc_0";
-    let (message, change, job) = souk_kit::work::tracked::start(
-        &process.platform,
-        "test.fatal",
-        Lane::Low,
-        json!({ "n": 1 }),
-        owner,
-        None,
-    )
-    .unwrap();
-    world
-        .run(process.platform.commit(vec![change], Vec::new(), vec![message]))
-        .unwrap();
-    world.run(process.app.relay());
+    let cx = Context::system(process.platform.clone());
+    let start = cx.commit(|tx| async move { tracked::start::<Failure, _>(&tx, &Fragile { n: 1 }, "acc_0") });
+    let job = world.run(start).unwrap();
+    world.run(process.app.run_pending_work());
     world.drain(&process);
     let job = get(&world, &process, &admin, &format!("/v1/jobs/{}", job.id));
     assert_eq!((text(&job, "status"), text(&job, "error")), ("failed", "poison 1"));
@@ -159,19 +152,19 @@ fn a_job_is_shown_to_those_whom_it_concerns() {
 fn lanes_say_what_waits_and_what_was_done() {
     let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let fixed = Arc::new(AtomicBool::default());
-    let process = world.start(vec![jobs(vec![counted(&calls), fragile("test.fatal", &fixed, true)])]);
+    let process = world.start(vec![jobs(vec![counted(&calls), fragile(&fixed, true)])]);
     world.admin(&process);
     for n in 0..50 {
-        world.queue.put(message(&process, "test.counted", Lane::High, n));
+        world.queue.put(message::<Counted>(&process, Lane::High, n));
     }
     world.drain(&process);
     world.clock.advance(10 * 60_000);
     for n in 0..10 {
-        world.queue.put(message(&process, "test.counted", Lane::High, n));
-        world.queue.put(message(&process, "test.fatal", Lane::High, n));
+        world.queue.put(message::<Counted>(&process, Lane::High, n));
+        world.queue.put(message::<Fragile>(&process, Lane::High, n));
     }
     world.drain(&process);
-    world.queue.put(message(&process, "test.counted", Lane::Low, 1));
+    world.queue.put(message::<Counted>(&process, Lane::Low, 1));
     let admin = world.sign_in(&process, "keeper");
     let lanes = get(&world, &process, &admin, "/v1/lanes");
     let high = &lanes["items"][0];
@@ -189,7 +182,7 @@ fn lanes_say_what_waits_and_what_was_done() {
     let sweep = &schedules["items"][0];
     assert_eq!(
         (text(sweep, "name"), text(&sweep["runs"][0], "outcome")),
-        ("jobs.sweep", "0 commits")
+        ("operators.sweep", "0 commits")
     );
 }
 
@@ -202,14 +195,14 @@ fn every_event_is_in_the_log_once() {
     let event = |n: usize| {
         let (clock, random, cause) = (&*process.platform.clock, &*process.platform.random, Cause::default());
         if n.is_multiple_of(2) {
-            let fact = UpvoteFact {
+            let data = UpvoteEvent {
                 product: format!("prd_{n}"),
                 account: "acc_1".into(),
                 cast_at: world.now(),
             };
-            return Event::new(UPVOTE_ADDED, &fact, &cause, clock, random).unwrap();
+            return Event::new(UPVOTE_ADDED, &data, &cause, clock, random).unwrap();
         }
-        let fact = ProductFact {
+        let data = ProductEvent {
             product: format!("prd_{n}"),
             version: 1,
             status: "draft".into(),
@@ -219,7 +212,7 @@ fn every_event_is_in_the_log_once() {
             author: "acc_1".into(),
             vendor: None,
         };
-        Event::new(PRODUCT_CREATED, &fact, &cause, clock, random).unwrap()
+        Event::new(PRODUCT_CREATED, &data, &cause, clock, random).unwrap()
     };
     let mut sent = Vec::new();
     // Over four hours, some hours empty, and everything delivered twice.
@@ -231,11 +224,11 @@ fn every_event_is_in_the_log_once() {
         world.clock.advance(if n == 150 { 2 * 3_600_000 } else { 20_000 });
         if n % 40 == 0 {
             world.run(process.platform.sweep(0)).unwrap();
-            world.run(process.app.relay());
+            world.run(process.app.run_pending_work());
             world.drain(&process);
         }
     }
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
     world.drain(&process);
     let admin = world.sign_in(&process, "keeper");
     let ids = |events: &[Value]| -> Vec<String> { events.iter().map(|event| text(event, "id").to_owned()).collect() };
@@ -278,10 +271,12 @@ fn every_event_is_in_the_log_once() {
 #[test]
 fn the_catalogue_names_every_type() {
     let world = World::new(seed());
-    let process = world.start(Vec::new());
+    let others = souk_market::functions().into_iter();
+    let others = others.filter(|function| !["identity", "operators"].contains(&function.name));
+    let process = world.start(others.collect());
     let types = get(&world, &process, "", "/v1/events/catalogue");
     let items = types["items"].as_array().unwrap();
-    assert_eq!(items.len(), fact::catalogue().len());
+    assert_eq!(items.len(), souk_market::registry().events.len());
     let upvote = items.iter().find(|of| of["type"] == UPVOTE_ADDED).unwrap();
     assert_eq!(upvote["version"], 1);
     assert!(
@@ -300,7 +295,7 @@ fn the_catalogue_names_every_type() {
 #[test]
 fn a_dead_queue_is_seen_as_such() {
     let (world, fixed) = (World::new(seed()), Arc::new(AtomicBool::new(true)));
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, true)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, true)])]);
     let admin = world.admin(&process);
     world.queue.is_down.store(true, Ordering::SeqCst);
     let lanes = get(&world, &process, &admin, "/v1/lanes");
@@ -313,6 +308,6 @@ fn a_dead_queue_is_seen_as_such() {
     );
     let (status, _) = world.call(&process, &admin, Method::POST, "/v1/dead-letters/low/replay", None);
     assert_eq!(status, 202);
-    let messages: Vec<Message> = vec![message(&process, "test.sound", Lane::High, 1)];
+    let messages: Vec<Message> = vec![message::<Fragile>(&process, Lane::High, 1)];
     world.commit(&process, &messages);
 }

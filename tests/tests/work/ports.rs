@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError, check};
-use souk_core::{Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, StoreError};
+use souk_core::{
+    Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, StoreError,
+};
 use souk_tests::contract::{Model, TestClock};
 
 /// Until when the process lives: so many moments, for ever if negative.
@@ -62,12 +64,12 @@ impl Store {
 
 #[async_trait]
 impl Documents for Store {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
-        self.step(self.model.get(keys)).await
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
+        self.step(self.model.get(keys, consistency)).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
-        self.step(self.model.query(query)).await
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
+        self.step(self.model.query(query, consistency)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

@@ -6,61 +6,85 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fastrand::Rng;
 use http::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use souk_core::{Lane, Message};
-use souk_kit::work::dead::DeadLetter;
-use souk_kit::work::{Effects, Job};
-use souk_kit::{Function, Platform};
+use souk_core::queue::Payload;
+use souk_core::{Change, Condition, Key, Lane, Message};
+use souk_kit::Function;
+use souk_kit::jobs::dead_letters::DeadLetter;
+use souk_kit::jobs::{Job, JobOutput, JobTransaction};
 
 use crate::world::{BATCH, World};
-use crate::{add, fragile, jobs, message, number, place, seed, tally};
+use crate::{Fragile, fragile, jobs, message, number, seed, tally};
 
 const MESSAGES: usize = 10_000;
+
+/// Payloads with a number, each of a job of its own.
+macro_rules! numbers {
+    ($($name:ident $job:literal $lane:ident),+) => {
+        $(
+            #[derive(Serialize, Deserialize)]
+            struct $name {
+                n: usize,
+            }
+
+            impl Payload for $name {
+                const JOB: &'static str = $job;
+                const LANE: Lane = Lane::$lane;
+            }
+        )+
+    };
+}
+numbers!(Summed "test.summed" Default, Single "test.single" Default, After "test.after" High);
+
+/// A document that counts.
+fn place(key: Key) -> Change {
+    Change::Put {
+        key,
+        body: "{}".into(),
+        counters: vec!["n".into()],
+        expires_at: None,
+        condition: Condition::Any,
+        entries: Vec::new(),
+        stale: Vec::new(),
+    }
+}
+
+/// Adds what many messages add up to.
+fn sum(tx: &JobTransaction, name: &str, numbers: impl Iterator<Item = usize>) {
+    let mut sums: BTreeMap<_, i64> = BTreeMap::new();
+    for n in numbers {
+        *sums.entry(tally(name, n)).or_default() += 1;
+    }
+    for (key, sum) in sums {
+        tx.add(key, "n", sum).or_retry();
+    }
+}
 
 /// Sums of many messages in one write; each of every third message has a consequence of its own. `runs` counts what
 /// was begun.
 fn counting(runs: &Arc<AtomicUsize>) -> Function {
-    let (folds, singles) = (runs.clone(), runs.clone());
-    let fold = Job::fold("test.fold", "", 40, move |_: Arc<Platform>, messages: Vec<Message>| {
-        folds.fetch_add(messages.len(), Ordering::SeqCst);
+    let (batches, singles) = (runs.clone(), runs.clone());
+    let summed = Job::batch("", 40, move |tx: JobTransaction, payloads: Vec<Summed>| {
+        batches.fetch_add(payloads.len(), Ordering::SeqCst);
         async move {
-            let mut sums: BTreeMap<_, i64> = BTreeMap::new();
-            for message in &messages {
-                *sums.entry(tally("fold", number(message))).or_default() += 1;
-            }
-            Ok(Effects {
-                changes: sums.into_iter().map(|(key, sum)| add(key, sum)).collect(),
-                ..Effects::default()
-            })
+            sum(&tx, "summed", payloads.iter().map(|payload| payload.n));
+            Ok(JobOutput::default())
         }
     });
-    let single = Job::each("test.single", "", move |platform: Arc<Platform>, message: Message| {
+    let single = Job::single("", move |tx: JobTransaction, Single { n }, _| {
         singles.fetch_add(1, Ordering::SeqCst);
         async move {
-            let n = number(&message);
-            Ok(Effects {
-                changes: vec![add(tally("single", n), 1)],
-                messages: vec![platform.message("test.after", Lane::High, json!({ "n": n }), None)],
-                ..Effects::default()
-            })
+            tx.add(tally("single", n), "n", 1).or_retry();
+            tx.send(tx.message(&After { n })?);
+            Ok(JobOutput::default())
         }
     });
-    let after = Job::fold(
-        "test.after",
-        "",
-        40,
-        |_: Arc<Platform>, messages: Vec<Message>| async move {
-            let mut sums: BTreeMap<_, i64> = BTreeMap::new();
-            for message in &messages {
-                *sums.entry(tally("after", number(message))).or_default() += 1;
-            }
-            Ok(Effects {
-                changes: sums.into_iter().map(|(key, sum)| add(key, sum)).collect(),
-                ..Effects::default()
-            })
-        },
-    );
-    jobs(vec![fold, single, after])
+    let after = Job::batch("", 40, |tx: JobTransaction, payloads: Vec<After>| async move {
+        sum(&tx, "after", payloads.iter().map(|payload| payload.n));
+        Ok(JobOutput::default())
+    });
+    jobs(vec![summed, single, after])
 }
 
 /// Each message comes one to five times, in any order, and one consumer in four is killed in the middle of its batch.
@@ -69,19 +93,21 @@ fn effects_happen_once() {
     let (world, mut rng) = (World::new(seed()), Rng::with_seed(seed()));
     let runs = Arc::new(AtomicUsize::new(0));
     let mut process = world.start(vec![counting(&runs)]);
-    let places = (0..20).flat_map(|n| ["fold", "single", "after"].map(|name| place(tally(name, n))));
+    let places = (0..20).flat_map(|n| ["summed", "single", "after"].map(|name| place(tally(name, n))));
     world
         .run(process.platform.commit(places.collect(), Vec::new(), Vec::new()))
         .unwrap();
 
     let (mut copies, mut expected) = (Vec::new(), BTreeMap::<_, i64>::new());
     for n in 0..MESSAGES {
-        let job = if n % 3 == 0 { "single" } else { "fold" };
-        *expected.entry(tally(job, n)).or_default() += 1;
-        if job == "single" {
+        let message = if n % 3 == 0 {
+            *expected.entry(tally("single", n)).or_default() += 1;
             *expected.entry(tally("after", n)).or_default() += 1;
-        }
-        let message = message(&process, &format!("test.{job}"), Lane::Default, n);
+            message::<Single>(&process, Lane::Default, n)
+        } else {
+            *expected.entry(tally("summed", n)).or_default() += 1;
+            message::<Summed>(&process, Lane::Default, n)
+        };
         copies.extend(std::iter::repeat_n(message, rng.usize(1..=5)));
     }
     rng.shuffle(&mut copies);
@@ -134,13 +160,13 @@ fn effects_happen_once() {
 fn poison_rests_and_is_replayed() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::default());
-    let process = world.start(vec![jobs(vec![fragile("test.poison", &fixed, false)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     let admin = world.admin(&process);
     let poison: Vec<Message> = (0..500)
-        .map(|n| message(&process, "test.poison", Lane::Default, n))
+        .map(|n| message::<Fragile>(&process, Lane::Default, n))
         .collect();
     world.commit(&process, &poison);
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
 
     let all_rest = || {
         world.drain(&process);
@@ -157,7 +183,7 @@ fn poison_rests_and_is_replayed() {
             assert_eq!((letter.attempts.len(), &letter.trace), (7, &message.trace));
             assert_eq!(
                 (&letter.message.body, letter.job.as_str()),
-                (&message.body, "test.poison")
+                (&message.body, "test.fragile")
             );
         }
         letters
@@ -170,7 +196,7 @@ fn poison_rests_and_is_replayed() {
         fixed.store(is_fixed, Ordering::SeqCst);
         let (status, job) = world.call(&process, &admin, Method::POST, "/v1/dead-letters/default/replay", None);
         assert_eq!((status, &job["status"]), (202, &json!("queued")));
-        world.run(process.app.relay());
+        world.run(process.app.run_pending_work());
         if is_fixed {
             world.drain(&process);
             assert_eq!(world.partition("dead/default").len(), 0);

@@ -101,7 +101,7 @@ impl Market {
 
     /// The messages that wait for the job.
     fn waiting(&self) -> Vec<Message> {
-        self.world.run(self.process.app.relay());
+        self.world.run(self.process.app.run_pending_work());
         let rows = self.world.queue.rows.lock().unwrap();
         let own = rows.iter().filter(|row| row.message.job == "ops.purge");
         own.map(|row| row.message.clone()).collect()
@@ -109,7 +109,7 @@ impl Market {
 
     /// Works everything off; the tags of each purge.
     fn purged(&self) -> Vec<Vec<String>> {
-        self.world.run(self.process.app.relay());
+        self.world.run(self.process.app.run_pending_work());
         self.world.drain(&self.process);
         let purges = std::mem::take(&mut *self.cdn.purges.lock().unwrap());
         purges.into_iter().map(|(_, tags)| tags).collect()

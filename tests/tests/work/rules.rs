@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::{Change, Clock as _, Commit, Key, Lane, Message, Timestamp};
-use souk_kit::work::dead::DeadLetter;
-use souk_kit::work::schedule::{Runs, Schedule};
-use souk_kit::work::{Effects, Job, JobError, stats};
-use souk_kit::{Function, Platform};
+use souk_kit::jobs::dead_letters::DeadLetter;
+use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, Runs, Schedule};
+use souk_kit::platform::recent as recent_counts;
+use souk_kit::{Context, Function};
 
 use crate::world::{Process, World};
-use crate::{counted, fragile, jobs, message, number, place, seed};
+use crate::{Counted, Fragile, counted, effect, fragile, jobs, message, seed};
 
 fn recent(world: &World, process: &Process, lane: Lane) -> BTreeMap<String, u64> {
-    let [sums] = world.run(stats::recent(&process.platform, lane, [60])).unwrap();
+    let [sums] = world.run(recent_counts(&process.platform, lane, [60])).unwrap();
     sums.into_iter().filter(|(_, n)| *n > 0).collect()
 }
 
@@ -28,9 +28,9 @@ fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
 fn a_store_out_of_reach_costs_no_attempt() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::new(true));
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     for n in 0..30 {
-        world.queue.put(message(&process, "test.sound", Lane::Default, n));
+        world.queue.put(message::<Fragile>(&process, Lane::Default, n));
     }
     world.store.is_down.store(true, Ordering::SeqCst);
     for _ in 0..20 {
@@ -52,8 +52,8 @@ fn a_store_out_of_reach_costs_no_attempt() {
 fn a_queue_out_of_reach_keeps_what_failed() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::default());
-    let process = world.start(vec![jobs(vec![fragile("test.poison", &fixed, false)])]);
-    world.queue.put(message(&process, "test.poison", Lane::High, 1));
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
+    world.queue.put(message::<Fragile>(&process, Lane::High, 1));
     world.queue.is_down.store(true, Ordering::SeqCst);
     world.work(&process, Lane::High, -1).unwrap();
     assert_eq!(world.queue.rows.lock().unwrap().len(), 1);
@@ -68,23 +68,22 @@ fn one_bad_message_does_not_keep_its_batch() {
     let world = World::new(seed());
     let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = sizes.clone();
-    let fold = Job::fold("test.fold", "", 40, move |_: Arc<Platform>, messages: Vec<Message>| {
-        seen.lock().unwrap().push(messages.len());
+    let batch = Job::batch("", 40, move |tx: JobTransaction, payloads: Vec<Fragile>| {
+        seen.lock().unwrap().push(payloads.len());
         async move {
-            if messages.iter().any(|message| number(message) == 7) {
+            if payloads.iter().any(|payload| payload.n == 7) {
                 return Err(JobError::Fatal("seven".into()));
             }
-            assert!(messages.iter().all(|message| number(message) != 8), "eight");
-            let keys = messages.iter().map(|message| Key::new("effects", message.id.as_str()));
-            Ok(Effects {
-                changes: keys.map(place).collect(),
-                ..Effects::default()
-            })
+            assert!(payloads.iter().all(|payload| payload.n != 8), "eight");
+            for payload in payloads {
+                effect(&tx, payload.n);
+            }
+            Ok(JobOutput::default())
         }
     });
-    let process = world.start(vec![jobs(vec![fold])]);
+    let process = world.start(vec![jobs(vec![batch])]);
     for n in 0..20 {
-        world.queue.put(message(&process, "test.fold", Lane::Default, n));
+        world.queue.put(message::<Fragile>(&process, Lane::Default, n));
     }
     world.drain(&process);
     let effects = world.partition("effects");
@@ -113,9 +112,9 @@ fn one_bad_message_does_not_keep_its_batch() {
 fn what_comes_too_late_or_too_early_is_not_done() {
     let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let process = world.start(vec![jobs(vec![counted(&calls)])]);
-    let mut late = message(&process, "test.counted", Lane::Notifications, 1);
+    let mut late = message::<Counted>(&process, Lane::Notifications, 1);
     late.expires_at = Some(world.now());
-    let mut early = message(&process, "test.counted", Lane::Notifications, 2);
+    let mut early = message::<Counted>(&process, Lane::Notifications, 2);
     // Later than any queue can wait.
     let due = world.clock.ahead(2 * 3_600_000);
     early.not_before = Some(due);
@@ -133,7 +132,7 @@ fn what_comes_too_late_or_too_early_is_not_done() {
     assert!(world.clock.now() >= due, "it came too early");
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     let [sums] = world
-        .run(stats::recent(&process.platform, Lane::Notifications, [24 * 60]))
+        .run(recent_counts(&process.platform, Lane::Notifications, [24 * 60]))
         .unwrap();
     assert_eq!((sums["expired"], sums["done"]), (1, 1));
 }
@@ -144,14 +143,10 @@ fn a_full_backlog_sheds_low_alone() {
     world.backlog = 50;
     let calls = Arc::new(AtomicUsize::new(0));
     let process = world.start(vec![jobs(vec![counted(&calls)])]);
-    let all = |n: usize| {
-        Lane::ALL
-            .map(|lane| message(&process, "test.counted", lane, n))
-            .to_vec()
-    };
+    let all = |n: usize| Lane::ALL.map(|lane| message::<Counted>(&process, lane, n)).to_vec();
     for n in 0..100 {
         world.commit(&process, &all(n));
-        world.run(process.app.relay());
+        world.run(process.app.run_pending_work());
         world.clock.advance(1_000);
     }
     let waiting = |lane: Lane| {
@@ -174,7 +169,7 @@ fn a_full_backlog_sheds_low_alone() {
     world.drain(&process);
     world.clock.advance(10_000);
     world.commit(&process, &all(100));
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
     assert_eq!(waiting(Lane::Low), 1);
 }
 
@@ -182,8 +177,9 @@ fn a_full_backlog_sheds_low_alone() {
 fn what_ends_its_consumers_is_given_up() {
     let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let process = world.start(vec![jobs(vec![counted(&calls)])]);
-    let deadly = message(&process, "test.counted", Lane::High, 1);
-    let nobodys = message(&process, "test.unheard-of", Lane::High, 2);
+    let deadly = message::<Counted>(&process, Lane::High, 1);
+    let mut nobodys = message::<Counted>(&process, Lane::High, 2);
+    nobodys.job = "test.unheard-of".into();
     let deliveries = vec![
         Delivery {
             message: deadly.clone(),
@@ -197,12 +193,12 @@ fn what_ends_its_consumers_is_given_up() {
     assert_eq!(world.run(process.app.work(deliveries)), [Outcome::Done; 2]);
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     // What the queue itself gave up comes through a lane of its own.
-    let given_up = message(&process, "test.counted", Lane::Low, 3);
+    let given_up = message::<Counted>(&process, Lane::Low, 3);
     let delivery = Delivery {
         message: given_up,
         deliveries: 1,
     };
-    assert_eq!(world.run(process.app.bury(vec![delivery])), [Outcome::Done]);
+    assert_eq!(world.run(process.app.dead_letter(vec![delivery])), [Outcome::Done]);
     let errors = |lane: &str| -> Vec<String> {
         let letters = world.partition(&format!("dead/{lane}"));
         letters
@@ -220,11 +216,9 @@ fn what_ends_its_consumers_is_given_up() {
 fn what_a_crash_left_is_sent_by_the_sweeper_and_twice_does_no_harm() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::new(true));
-    let start = || world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let start = || world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     let dead = start();
-    let messages: Vec<Message> = (0..120)
-        .map(|n| message(&dead, "test.sound", Lane::Default, n))
-        .collect();
+    let messages: Vec<Message> = (0..120).map(|n| message::<Fragile>(&dead, Lane::Default, n)).collect();
     for message in &messages {
         world.commit(&dead, std::slice::from_ref(message));
     }
@@ -237,7 +231,7 @@ fn what_a_crash_left_is_sent_by_the_sweeper_and_twice_does_no_harm() {
     assert_eq!(world.outbox(), 0);
     // Somebody else thought that he should send them too.
     world.commit(&process, &messages);
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
     assert_eq!(world.queue.rows.lock().unwrap().len(), 240);
     world.drain(&process);
     let effects = world.partition("effects");
@@ -250,14 +244,14 @@ fn what_a_crash_left_is_sent_by_the_sweeper_and_twice_does_no_harm() {
 fn a_dead_queue_fails_no_write() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::new(true));
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     world.queue.is_down.store(true, Ordering::SeqCst);
     for n in 0..500 {
-        world.commit(&process, &[message(&process, "test.sound", Lane::Default, n)]);
-        world.run(process.app.relay());
+        world.commit(&process, &[message::<Fragile>(&process, Lane::Default, n)]);
+        world.run(process.app.run_pending_work());
         world.clock.advance(240);
     }
-    assert_eq!((world.outbox(), process.app.has_news()), (500, false));
+    assert_eq!((world.outbox(), process.app.has_pending_work()), (500, false));
     world.run(process.app.tick());
     assert_eq!(world.outbox(), 500);
     world.queue.is_down.store(false, Ordering::SeqCst);
@@ -276,12 +270,12 @@ fn a_dead_queue_fails_no_write() {
 fn a_message_that_is_refused_takes_no_other_with_it() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::new(true));
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
-    let mut large = message(&process, "test.sound", Lane::Default, 0);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
+    let mut large = message::<Fragile>(&process, Lane::Default, 0);
     large.body = serde_json::Value::String("x".repeat(70_000));
-    world.commit(&process, &[large, message(&process, "test.sound", Lane::Default, 1)]);
+    world.commit(&process, &[large, message::<Fragile>(&process, Lane::Default, 1)]);
     world.queue.is_down.store(true, Ordering::SeqCst);
-    world.run(process.app.relay());
+    world.run(process.app.run_pending_work());
     assert_eq!(world.outbox(), 1);
     world.queue.is_down.store(false, Ordering::SeqCst);
     world.clock.advance(60_000);
@@ -296,20 +290,20 @@ fn a_message_that_is_refused_takes_no_other_with_it() {
 fn a_damaged_record_keeps_no_other() {
     let world = World::new(seed());
     let fixed = Arc::new(AtomicBool::new(true));
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     for shard in 0..8 {
         let damaged = Change::create(Key::new(format!("outbox/{shard}"), "out_0"), "{}".into(), Vec::new());
         world
-            .run(process.platform.documents.commit(Commit::new(vec![damaged])))
+            .run(process.platform.documents().commit(Commit::new(vec![damaged])))
             .unwrap();
     }
     let messages: Vec<Message> = (0..100)
-        .map(|n| message(&process, "test.sound", Lane::Default, n))
+        .map(|n| message::<Fragile>(&process, Lane::Default, n))
         .collect();
     for message in &messages {
         world.commit(&process, std::slice::from_ref(message));
     }
-    let process = world.start(vec![jobs(vec![fragile("test.sound", &fixed, false)])]);
+    let process = world.start(vec![jobs(vec![fragile(&fixed, false)])]);
     assert_eq!(world.run(process.platform.sweep(0)).unwrap(), 100);
     assert_eq!(world.outbox(), 8);
 }
@@ -319,16 +313,18 @@ fn a_schedule_is_run_by_one_of_many() {
     let (world, runs) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let start = || {
         let runs = runs.clone();
-        let schedule = Schedule::new("test.hourly", "", 3600, move |platform: Arc<Platform>| {
+        let schedule = Schedule::new("test.hourly", "", 3600, move |cx: Context| {
             runs.fetch_add(1, Ordering::SeqCst);
             async move {
-                platform.documents.ping().await?;
+                cx.documents().ping().await?;
                 Ok("ran".to_owned())
             }
         });
-        let mut function = Function::new("test", "", Vec::new());
-        function.schedules = vec![schedule];
-        world.start(vec![function])
+        world.start(vec![Function {
+            name: "test",
+            schedules: vec![schedule],
+            ..Function::default()
+        }])
     };
     let processes: Vec<Process> = (0..20).map(|_| start()).collect();
     let began = world.now();
@@ -357,16 +353,18 @@ fn a_run_that_was_cut_off_is_followed_by_another() {
     let (world, runs) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let start = || {
         let runs = runs.clone();
-        let schedule = Schedule::new("test.often", "", 60, move |platform: Arc<Platform>| {
+        let schedule = Schedule::new("test.often", "", 60, move |cx: Context| {
             runs.fetch_add(1, Ordering::SeqCst);
             async move {
-                platform.documents.ping().await?;
+                cx.documents().ping().await?;
                 Ok(String::new())
             }
         });
-        let mut function = Function::new("test", "", Vec::new());
-        function.schedules = vec![schedule];
-        world.start(vec![function])
+        world.start(vec![Function {
+            name: "test",
+            schedules: vec![schedule],
+            ..Function::default()
+        }])
     };
     // Killed somewhere in its schedules: the sweeper is one of them.
     let mut moments = 1;

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use fastrand::Rng;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use souk_core::documents::get_one;
 use souk_core::queue::{Delivery, Outcome};
-use souk_core::{Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Timestamp};
-use souk_kit::{App, Function, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_core::{Consistency, Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Timestamp};
+use souk_kit::{App, Function, Keys, PasswordCost, Platform, Ports, Registry, Settings};
 use souk_tests::contract::{Model, TestClock};
 
 use crate::ports::{Lanes, Life, Nobody, Seeded, Store};
@@ -71,14 +72,14 @@ impl World {
 
     /// A process that serves these functions, beside those that every test has.
     pub(crate) fn start(&self, functions: Vec<Function>) -> Process {
-        let mut all = vec![souk_identity::function(), souk_jobs::function()];
+        let mut all = vec![souk_identity::function(), souk_operators::function()];
         all.extend(functions);
         let ports = Ports {
             documents: self.store.clone(),
-            values: None,
             queue: self.queue.clone(),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nobody),
+            principals: Arc::new(souk_identity::Sessions),
             clock: self.clock.clone(),
             random: self.random.clone(),
         };
@@ -89,13 +90,8 @@ impl World {
         };
         let cost = PasswordCost { memory: 64, passes: 1 };
         let settings = Settings::from_lookup(lookup, cost).unwrap();
-        let subscriptions = all
-            .iter()
-            .flat_map(|function| function.subscriptions)
-            .copied()
-            .collect();
         let keys = Keys::parse(&self.keys).unwrap();
-        let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
+        let mut platform = Platform::new(ports, keys, settings, Registry::of(&all)).with_cache_tags();
         platform.edge = self.edge.clone();
         let platform = Arc::new(platform);
         Process {
@@ -143,7 +139,7 @@ impl World {
         let (count, now) = (rows.len(), self.clock.ahead(0).as_millisecond());
         assert_eq!(outcomes.len(), count);
         for (mut row, outcome) in rows.into_iter().zip(outcomes) {
-            if let Outcome::Again(seconds) = outcome {
+            if let Outcome::Retry(seconds) = outcome {
                 row.due = now + i64::from(seconds) * 1000;
                 self.queue.rows.lock().unwrap().push(row);
             }
@@ -179,7 +175,7 @@ impl World {
     pub(crate) fn partition(&self, name: &str) -> Vec<Document> {
         let (mut all, mut query) = (Vec::new(), Query::partition(name, 100));
         loop {
-            let page = self.run(self.store.query(&query)).unwrap();
+            let page = self.run(self.store.query(&query, Consistency::Strong)).unwrap();
             all.extend(page.items.into_iter().map(|item| item.document));
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -197,7 +193,7 @@ impl World {
 
     /// The counter `n` of a document, 0 where there is none.
     pub(crate) fn counter(&self, key: &Key) -> i64 {
-        let found = self.run(self.store.get(std::slice::from_ref(key))).unwrap().remove(0);
+        let found = self.run(get_one(&*self.store, key.clone())).unwrap();
         let counters: Value = found.map_or(Value::Null, |document| {
             serde_json::from_str(&document.counters).unwrap()
         });

@@ -15,7 +15,8 @@ use lambda_http::{Body, IntoResponse as _, TransformResponse};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
-use souk_kit::{ClientAddress, MAX_BODY};
+use souk_kit::MAX_BODY;
+use souk_kit::http::ClientAddress;
 
 /// The characters that are percent-encoded in a query and in a path. `%` is not one of them: what was encoded stays so.
 const QUERY: &AsciiSet = &CONTROLS

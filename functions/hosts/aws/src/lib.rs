@@ -31,7 +31,8 @@ use souk_aws::{
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
-use souk_kit::{App, Function, Keys, Lines, PasswordCost, Platform, Ports, Settings, log_level};
+use souk_kit::telemetry::{JsonLines, log_level};
+use souk_kit::{App, DocumentCache, Function, Keys, PasswordCost, Platform, Ports, Settings};
 
 use roles::{Limited, Role};
 
@@ -39,41 +40,6 @@ use roles::{Limited, Role};
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 /// For how long no client waits for SQS after it was slow, in milliseconds.
 const PAUSE_AFTER_TIMEOUT: i64 = 10_000;
-
-/// All functions.
-fn functions() -> [Function; 8] {
-    [
-        souk_catalog::function(),
-        souk_community::function(),
-        souk_identity::function(),
-        souk_jobs::function(),
-        souk_ops::function(),
-        souk_search::function(),
-        souk_vendors::function(),
-        souk_webhooks::function(),
-    ]
-}
-
-/// The functions that `names` lists, separated by commas; all if it lists none.
-fn select(names: &str) -> Result<Vec<Function>, String> {
-    let names: Vec<&str> = names
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
-    let all = functions();
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| all.iter().all(|function| function.name != **name))
-    {
-        let known = all.map(|function| function.name).join(", ");
-        return Err(format!(
-            "SOUK_FUNCTIONS: there is no function {unknown:?}; there are {known}"
-        ));
-    }
-    let is_selected = |function: &Function| names.is_empty() || names.contains(&function.name);
-    Ok(all.into_iter().filter(is_selected).collect())
-}
 
 /// Answers API Gateway's events with the functions that `SOUK_FUNCTIONS` names.
 pub async fn serve() -> Result<(), Error> {
@@ -83,7 +49,8 @@ pub async fn serve() -> Result<(), Error> {
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
-    let functions = select(&env::var("SOUK_FUNCTIONS").unwrap_or_default())?;
+    let functions = souk_market::named(&env::var("SOUK_FUNCTIONS").unwrap_or_default());
+    let functions = functions.map_err(|why| format!("SOUK_FUNCTIONS: {why}"))?;
     let aws = souk_aws::Settings::from_env()?;
     let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
         search_index(&aws)?
@@ -124,7 +91,8 @@ pub async fn work() -> Result<(), Error> {
             Arc::new(SystemRandom),
         ))
     });
-    let all = functions().into_iter().chain([souk_ops::purge::function()]).collect();
+    let mut all = souk_market::functions();
+    all.push(souk_ops::purge::function());
     let host = &Host::new(&aws, all, &roles::of(&["worker"]), search, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
@@ -133,7 +101,7 @@ pub async fn work() -> Result<(), Error> {
 /// Logs JSON lines, as Lambda's JSON log format takes them; `SOUK_LOG` sets the level.
 fn init_logging() {
     tracing_subscriber::fmt()
-        .event_format(Lines(Some(Arc::new(SystemClock))))
+        .event_format(JsonLines(Some(Arc::new(SystemClock))))
         .with_max_level(log_level(env::var("SOUK_LOG").ok().as_deref()))
         .init();
 }
@@ -197,23 +165,28 @@ impl Host {
         let queue = Arc::new(queue);
         let table = required("SOUK_TABLE")?;
         let documents = DynamoDocuments::new(aws, &table, clock.clone(), random.clone());
+        let documents = Arc::new(Limited::new(documents, roles.to_vec()));
         let values = DynamoKeyValue::new(aws, &table, clock.clone(), random.clone());
+        let values = Arc::new(Limited::new(values, roles.to_vec()));
+        // An event goes to the jobs of all functions, whichever are mounted here.
+        let mut registry = souk_market::registry();
+        if distribution().is_some() {
+            registry.subscriptions.extend(souk_ops::purge::SUBSCRIPTIONS);
+        }
+        let kinds = registry.kinds.iter().copied();
+        let cache = DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values);
         let ports = Ports {
-            documents: Arc::new(Limited::new(documents, roles.to_vec())),
-            values: Some(Arc::new(Limited::new(values, roles.to_vec()))),
+            documents,
             queue: queue.clone(),
             search,
             outbound: outbound(&settings),
+            principals: souk_market::principals(),
             clock,
             random,
         };
         let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
-        // An event goes to the jobs of all functions, whichever are mounted here.
-        let mut subscriptions = crate::functions().map(|function| function.subscriptions).concat();
-        if distribution().is_some() {
-            subscriptions.extend(souk_ops::purge::SUBSCRIPTIONS);
-        }
-        let mut platform = Platform::new(ports, keys, settings, subscriptions).tagged();
+        let platform = Platform::new(ports, keys, settings, registry);
+        let mut platform = platform.with_document_cache(cache).with_cache_tags();
         platform.edge = edge;
         Ok(Self {
             app: App::new(Arc::new(platform), functions),
@@ -233,10 +206,13 @@ impl OutboxFlush {
     #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
     async fn run(&self, app: &App, clock: &dyn Clock) {
         let now = || clock.now().as_millisecond();
-        if !app.has_news() || now() < self.paused_until.load(Ordering::Relaxed) {
+        if !app.has_pending_work() || now() < self.paused_until.load(Ordering::Relaxed) {
             return;
         }
-        if tokio::time::timeout(FLUSH_TIMEOUT, app.relay()).await.is_err() {
+        if tokio::time::timeout(FLUSH_TIMEOUT, app.run_pending_work())
+            .await
+            .is_err()
+        {
             tracing::warn!("SQS is slow: the sweeper sends what is in the outbox");
             let until = now().saturating_add(PAUSE_AFTER_TIMEOUT);
             self.paused_until.store(until, Ordering::Relaxed);
@@ -257,19 +233,6 @@ impl Outbound for NoOutbound {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn souk_functions_names_what_is_mounted() {
-        let names = |text: &str| select(text).map(|all| all.iter().map(|function| function.name).collect::<Vec<_>>());
-        assert_eq!(names("").unwrap().len(), functions().len());
-        assert_eq!(names("catalog").unwrap(), ["catalog"]);
-        assert_eq!(names(" search, catalog,").unwrap(), ["catalog", "search"]);
-        let error = names("catalog,katalog").unwrap_err();
-        assert!(
-            error.starts_with("SOUK_FUNCTIONS: there is no function \"katalog\"; there are catalog,"),
-            "{error}"
-        );
-    }
 
     #[test]
     fn only_copies_of_ended_processes_are_removed() {

@@ -66,13 +66,13 @@ async fn batch(app: &App, records: Vec<Record>) -> Batch {
     let is_dead = records.first().is_some_and(|record| record.source.ends_with(DEAD));
     let deliveries = records.iter().map(delivery).collect();
     let outcomes = if is_dead {
-        app.bury(deliveries).await
+        app.dead_letter(deliveries).await
     } else {
         app.work(deliveries).await
     };
     let (mut failures, mut retries) = (Vec::new(), Vec::new());
     for (record, outcome) in records.into_iter().zip(outcomes) {
-        if let Outcome::Again(seconds) = outcome {
+        if let Outcome::Retry(seconds) = outcome {
             failures.push(json!({ "itemIdentifier": record.message_id }));
             retries.push((record.receipt_handle, seconds));
         }
@@ -121,13 +121,23 @@ fn delivery(record: &Record) -> Delivery {
 mod tests {
     use std::sync::Arc;
 
+    use serde::{Deserialize, Serialize};
     use souk_core::documents::get_one;
-    use souk_core::{Change, Key, Queue};
-    use souk_kit::work::{Effects, Job, JobError, dead};
-    use souk_kit::{Function, Keys, PasswordCost, Platform, Ports, Settings};
+    use souk_core::queue::Payload;
+    use souk_core::{Key, Queue};
+    use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, dead_letters};
+    use souk_kit::{Function, Keys, PasswordCost, Platform, Ports, Registry, Settings};
     use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
 
     use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(String);
+
+    impl Payload for Text {
+        const JOB: &'static str = "test";
+        const LANE: Lane = Lane::High;
+    }
 
     /// An app over SQLite with one job, which fails for the body `poison`.
     fn app() -> (App, Arc<Platform>, tempfile::TempDir) {
@@ -137,25 +147,27 @@ mod tests {
             Arc::new(SqliteQueue::open(&folder.path().join("queue.db"), clock.clone()).unwrap());
         let ports = Ports {
             documents: Arc::new(souk_sqlite::open(&folder.path().join("souk.db"), clock.clone()).unwrap()),
-            values: None,
             queue,
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(crate::NoOutbound),
+            principals: souk_market::principals(),
             clock,
             random,
         };
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
-        let platform = Arc::new(Platform::new(ports, keys, settings, Vec::new()));
-        let job = Job::each("test", "", async |_, message: Message| match message.body.as_str() {
-            Some("poison") => Err(JobError::Fatal("it is poison".into())),
-            _ => Ok(Effects {
-                changes: vec![Change::create(Key::of("done", &message.id), "{}".into(), Vec::new())],
-                ..Effects::default()
-            }),
+        let platform = Arc::new(Platform::new(ports, keys, settings, Registry::default()));
+        let job = Job::single("", |tx: JobTransaction, Text(text), message: Message| async move {
+            if text == "poison" {
+                return Err(JobError::Fatal("it is poison".into()));
+            }
+            tx.create(Key::of("done", &message.id), json!({})).or_retry();
+            Ok(JobOutput::default())
         });
-        let mut function = Function::new("test", "", Vec::new());
-        function.jobs = vec![job];
+        let function = Function {
+            jobs: vec![job],
+            ..Function::default()
+        };
         (App::new(platform.clone(), [function]), platform, folder)
     }
 
@@ -192,8 +204,10 @@ mod tests {
         serde_json::from_value(event["Records"].clone()).unwrap()
     }
 
-    async fn dead_letter(platform: &Platform, id: &str) -> Option<dead::DeadLetter> {
-        let found = get_one(&*platform.documents, dead::key(Lane::High, id)).await.unwrap();
+    async fn dead_letter(platform: &Platform, id: &str) -> Option<dead_letters::DeadLetter> {
+        let found = get_one(&**platform.documents(), dead_letters::key(Lane::High, id))
+            .await
+            .unwrap();
         found.map(|document| document.parse().unwrap())
     }
 
@@ -219,7 +233,7 @@ mod tests {
             .unwrap();
         assert_eq!(letter.message.body, "not a message");
         assert_eq!(letter.message.created_at.as_millisecond(), 1_773_342_238_000);
-        let mark = get_one(&*platform.documents, Key::of("inbox", "job_good"))
+        let mark = get_one(&**platform.documents(), Key::of("inbox", "job_good"))
             .await
             .unwrap();
         assert!(mark.is_some());

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use souk_aws::{document_partition, entry_partition, value_partition};
 use souk_core::documents::Source;
 use souk_core::key_value::KeyValueError;
-use souk_core::{Change, Commit, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp};
+use souk_core::{Change, Commit, Consistency, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp};
 
 /// Patterns of partition keys, in groups.
 pub(crate) type Patterns = &'static [&'static [&'static str]];
@@ -39,9 +39,8 @@ const PRODUCTS: &[&str] = &["d#product/*", "d#product-named/*"];
 const CATEGORIES: &[&str] = &["d#category/*", "d#category-named/*"];
 const VENDORS: &[&str] = &["d#vendor/*", "d#vendor-named/*"];
 /// Cached copies, written by those who read them.
-const CATEGORY_COPIES: &[&str] = &["v#copy/category/*", "v#copy/category-named/*"];
-const VENDOR_COPIES: &[&str] = &["v#copy/vendor/*", "v#copy/vendor-named/*"];
-const SETTINGS_COPY: &[&str] = &["v#copy/settings/search"];
+const CATEGORY_COPIES: &[&str] = &["v#document/category/*", "v#document/category-named/*"];
+const VENDOR_COPIES: &[&str] = &["v#document/vendor/*", "v#document/vendor-named/*"];
 
 /// The role of every Lambda in `template.yaml`.
 pub(crate) const ROLES: &[Role] = &[
@@ -104,7 +103,7 @@ pub(crate) const ROLES: &[Role] = &[
         ],
     },
     Role {
-        name: "jobs",
+        name: "operators",
         reads: &[
             SIGN_IN,
             IDEMPOTENCY,
@@ -130,7 +129,6 @@ pub(crate) const ROLES: &[Role] = &[
             &["d#settings/search", "d#search-usage/*"],
             CATEGORY_COPIES,
             VENDOR_COPIES,
-            SETTINGS_COPY,
         ],
         writes: &[
             IDEMPOTENCY,
@@ -140,7 +138,6 @@ pub(crate) const ROLES: &[Role] = &[
             &["d#settings/search"],
             CATEGORY_COPIES,
             VENDOR_COPIES,
-            SETTINGS_COPY,
         ],
     },
     Role {
@@ -264,18 +261,18 @@ impl<T> Limited<T> {
 
 #[async_trait]
 impl<T: Documents> Documents for Limited<T> {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         keys.iter().try_for_each(|key| self.read_document(key))?;
-        self.store.get(keys).await
+        self.store.get(keys, consistency).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         let partition = match &query.source {
             Source::Partition(pk) => document_partition(pk),
             Source::Index(name) => entry_partition(name),
         };
         self.read(&partition).map_err(StoreError::Refused)?;
-        let page = self.store.query(query).await?;
+        let page = self.store.query(query, consistency).await?;
         // Reading the documents that an index names takes permission for their partitions too.
         page.items
             .iter()
@@ -311,6 +308,7 @@ impl<T: KeyValue> KeyValue for Limited<T> {
 mod tests {
     use std::sync::Arc;
 
+    use souk_core::Consistency::Strong;
     use souk_core::{Condition, Entry};
     use souk_sqlite::SystemClock;
 
@@ -345,19 +343,29 @@ mod tests {
         };
         assert!(is_refused(limited.commit(Commit::new(vec![require])).await));
 
-        assert!(limited.get(&[Key::of("thing", "1")]).await.unwrap()[0].is_some());
+        assert!(limited.get(&[Key::of("thing", "1")], Strong).await.unwrap()[0].is_some());
         assert!(is_refused(
-            limited.get(&[Key::of("thing", "1"), Key::of("other", "1")]).await
+            limited
+                .get(&[Key::of("thing", "1"), Key::of("other", "1")], Strong)
+                .await
         ));
-        assert!(is_refused(limited.query(&Query::partition("other/1", 1)).await));
-        assert!(is_refused(limited.query(&Query::index("others", 1)).await));
-        assert_eq!(limited.query(&Query::index("things", 2)).await.unwrap().items.len(), 1);
+        assert!(is_refused(limited.query(&Query::partition("other/1", 1), Strong).await));
+        assert!(is_refused(limited.query(&Query::index("others", 1), Strong).await));
+        assert_eq!(
+            limited
+                .query(&Query::index("things", 2), Strong)
+                .await
+                .unwrap()
+                .items
+                .len(),
+            1
+        );
         // An index that names a document of a partition that may not be read.
         let mut foreign = create("other", "things");
         if let Some(Change::Put { entries, .. }) = foreign.changes.first_mut() {
             *entries = vec![Entry::new("things", "2")];
         }
         limited.store.commit(foreign).await.unwrap();
-        assert!(is_refused(limited.query(&Query::index("things", 2)).await));
+        assert!(is_refused(limited.query(&Query::index("things", 2), Strong).await));
     }
 }

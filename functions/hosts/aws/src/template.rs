@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use serde_yaml_ng::Value;
 
-use crate::functions;
 use crate::roles::{Patterns, ROLES, Role, matches};
 
 const READ: [&str; 4] = ["BatchGetItem", "ConditionCheckItem", "GetItem", "Query"];
@@ -100,9 +99,10 @@ fn is_allowed(role: &str, action: &str, partition: &str) -> bool {
 
 #[test]
 fn every_function_is_deployed_with_its_own_role() {
-    let names = functions().map(|function| function.name);
+    let functions = souk_market::functions();
+    let names = functions.iter().map(|function| function.name);
     let roles: BTreeSet<&str> = ROLES.iter().map(|role| role.name).collect();
-    assert_eq!(roles, names.into_iter().chain(["worker"]).collect());
+    assert_eq!(roles, names.chain(["worker"]).collect());
     for role in roles {
         let name = logical_name(role);
         let properties = &RESOURCES[format!("{name}Function")]["Properties"];
@@ -254,9 +254,14 @@ fn every_route_leads_to_its_function() {
                     .all(|(name, value)| name.starts_with('{') || name == value)
         }
     };
-    for function in functions() {
+    for function in souk_market::functions() {
         let name = function.name;
-        let document = souk_kit::openapi(&[function], "");
+        let section = souk_kit::http::Section {
+            name,
+            summary: "",
+            routes: &function.routes,
+        };
+        let document = souk_kit::http::document(&[section], "");
         for path in document["paths"].as_object().unwrap().keys() {
             let best = routes
                 .iter()

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use souk_kit::{Lines, log_level};
+use souk_kit::telemetry::{JsonLines, log_level};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use worker::Env;
@@ -12,7 +12,7 @@ pub(crate) fn init(env: &Env) {
     let setting = env.var("SOUK_LOG").ok().map(|setting| setting.to_string());
     tracing_subscriber::fmt()
         // Without a clock: Workers Logs adds the time.
-        .event_format(Lines(None))
+        .event_format(JsonLines(None))
         .with_max_level(log_level(setting.as_deref()))
         .with_writer(Console)
         .init();

@@ -13,7 +13,7 @@ use worker::worker_sys::MessageBatch;
 const DEAD_LETTER_SUFFIX: &str = "-dead";
 /// For messages that this deployment cannot process. With the `max_retries` of the lane and then of its dead-letter queue,
 /// such a message survives for most of a day, in which a better version can be deployed.
-const RETRY_LATER: Outcome = Outcome::Again(600);
+const RETRY_LATER: Outcome = Outcome::Retry(600);
 
 /// Processes a batch. Without an app, whose absence was logged, every message is retried later.
 pub(crate) async fn consume(app: Option<&App>, batch: &MessageBatch) {
@@ -36,7 +36,7 @@ pub(crate) async fn consume(app: Option<&App>, batch: &MessageBatch) {
     }
     let outcomes = match app {
         _ if deliveries.is_empty() => return,
-        Some(app) if is_dead_letter_queue => app.bury(deliveries).await,
+        Some(app) if is_dead_letter_queue => app.dead_letter(deliveries).await,
         Some(app) => app.work(deliveries).await,
         None => vec![RETRY_LATER; deliveries.len()],
     };

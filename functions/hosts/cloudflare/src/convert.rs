@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
-use souk_kit::{ClientAddress, MAX_BODY};
+use souk_kit::MAX_BODY;
+use souk_kit::http::ClientAddress;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::Uint8Array;

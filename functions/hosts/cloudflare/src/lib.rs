@@ -20,15 +20,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv};
-use souk_kit::work::Subscription;
-use souk_kit::{App, Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
 use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
 /// Responses are cached for 5 seconds at most, because an isolate does not hear of other isolates' writes. Requests are not
 /// collapsed: a promise belongs to the request that created it, so no request may wait for another's.
-const CACHING: Caching = Caching {
+const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
     bytes: 8 << 20,
     at_most: Some((3_000, 2_000)),
     collapse: false,
@@ -59,8 +58,8 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         }
     };
     let response = app.handle(request).await;
-    if app.has_news() {
-        Context::new(context).wait_until(app.relay());
+    if app.has_pending_work() {
+        Context::new(context).wait_until(app.run_pending_work());
     }
     convert::response(&response)
 }
@@ -87,19 +86,8 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 /// Builds the app, or logs why it cannot.
 fn start(env: &Env) -> Option<App> {
     console::init(env);
-    let functions = [
-        souk_catalog::function(),
-        souk_identity::function(),
-        souk_vendors::function(),
-        souk_ops::function(),
-        souk_community::function(),
-        souk_jobs::function(),
-        souk_webhooks::function(),
-        souk_search::function(),
-    ];
-    let subscriptions = functions.iter().flat_map(|f| f.subscriptions).copied().collect();
-    match platform(env, subscriptions) {
-        Ok(platform) => Some(App::new(Arc::new(platform), functions)),
+    match platform(env) {
+        Ok(platform) => Some(App::new(Arc::new(platform), souk_market::functions())),
         Err(why) => {
             tracing::error!(why, "the Worker is not configured");
             None
@@ -108,7 +96,7 @@ fn start(env: &Env) -> Option<App> {
 }
 
 /// The ports and settings, from the bindings, variables and secrets in `wrangler.toml`.
-fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<Platform, String> {
+fn platform(env: &Env) -> std::result::Result<Platform, String> {
     // `var` reads secrets too.
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let database = env.d1("DB").map_err(|why| format!("DB: {why}"))?;
@@ -119,14 +107,20 @@ fn platform(env: &Env, subscriptions: Vec<Subscription>) -> std::result::Result<
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");
     let clock = Arc::new(SystemClock);
+    let registry = souk_market::registry();
+    let documents = Arc::new(souk_cloudflare::open(database, replicas, clock.clone()));
+    let values = Arc::new(WorkersKv::new(values, clock.clone()));
+    let kinds = registry.kinds.iter().copied();
+    let cache = DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values);
     let ports = Ports {
-        documents: Arc::new(souk_cloudflare::open(database, replicas, clock.clone())),
-        values: Some(Arc::new(WorkersKv::new(values, clock.clone()))),
+        documents,
         queue: Arc::new(CloudflareQueue::open(env)?),
         search: Arc::new(souk_cloudflare::open_search(index, replicas, clock.clone())),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
+        principals: souk_market::principals(),
         clock,
         random: Arc::new(SystemRandom),
     };
-    Ok(Platform::new(ports, keys, settings, subscriptions).cached(CACHING))
+    let platform = Platform::new(ports, keys, settings, registry);
+    Ok(platform.with_document_cache(cache).with_memory_cache(MEMORY_CACHE))
 }

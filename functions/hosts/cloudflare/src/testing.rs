@@ -2,8 +2,8 @@
 //! routes that crash the instance.
 //!
 //! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and
-//! `/__test/outbound/call` take the method's argument as JSON and respond with its `Result` as JSON; `/__test/search/…`
-//! takes the arguments as an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents and
+//! `/__test/outbound/call` take the method's argument as JSON, or an array of several, and respond with its `Result` as JSON;
+//! `/__test/search/…` always takes an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents and
 //! values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` responds after 300 ms and
 //! `GET /__test/wait-long` after a minute.
 //!
@@ -20,7 +20,8 @@ use souk_core::outbound::Call;
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::search::{IndexChange, Listing, Search as _, SearchQuery};
 use souk_core::{
-    Clock, Commit, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _, Timestamp,
+    Clock, Commit, Consistency, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _,
+    Timestamp,
 };
 use worker::worker_sys::web_sys;
 use worker::{Delay, Env, Error, Request, Response, Result};
@@ -108,8 +109,14 @@ async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response
         return search(method, &body, env).await;
     }
     match method {
-        "documents/get" => answer(&store.get(&parse::<Vec<Key>>(&body)?).await),
-        "documents/query" => answer(&store.query(&parse::<Query>(&body)?).await),
+        "documents/get" => {
+            let (keys, consistency) = parse::<(Vec<Key>, Consistency)>(&body)?;
+            answer(&store.get(&keys, consistency).await)
+        }
+        "documents/query" => {
+            let (query, consistency) = parse::<(Query, Consistency)>(&body)?;
+            answer(&store.query(&query, consistency).await)
+        }
         "documents/commit" => answer(&store.commit(parse::<Commit>(&body)?).await),
         "values/get" => answer(&values.get(&parse::<String>(&body)?).await),
         "values/put" => {
@@ -149,7 +156,7 @@ pub(crate) fn act(queue: &str, message: &ReceivedMessage, delivery: &Delivery) -
     let attempt = usize::try_from(delivery.deliveries).unwrap_or(1).saturating_sub(1);
     let step = script.and_then(|script| script.get(attempt).or(script.last())?.as_str());
     match step {
-        Some("again") => message.ack_or_retry(Outcome::Again(1)),
+        Some("again") => message.ack_or_retry(Outcome::Retry(1)),
         // A dying consumer would take the rest of the batch with it, so only this message fails.
         Some("die") => message.fail(),
         Some("trap") => core::arch::wasm32::unreachable(),

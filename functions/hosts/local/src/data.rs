@@ -6,29 +6,32 @@ use std::path::Path;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use souk_catalog::product::Product;
-use souk_catalog::status::Status;
-use souk_core::event::Cause;
 use souk_core::search::NoSearch;
-use souk_core::{Event, KeyValue, Search, StoreError, fact};
-use souk_kit::{Caching, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_core::{KeyValue, Search};
+use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
-
-use crate::functions;
 
 /// Limits of the response cache. The server is not told what another process writes to the folder: cached responses show it
 /// after their route's maximum age, half a minute at most.
-const CACHING: Caching = Caching {
+const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
     bytes: 64 << 20,
     at_most: Some((20_000, 10_000)),
     collapse: true,
 };
 
 /// An open data folder.
+#[derive(Clone)]
 pub(crate) struct Market {
     pub(crate) platform: Arc<Platform>,
     /// The consuming side of the queue that the platform sends to.
     pub(crate) queue: Arc<SqliteQueue>,
+}
+
+impl Market {
+    /// The context of a command.
+    pub(crate) fn context(&self) -> Context {
+        Context::system(self.platform.clone())
+    }
 }
 
 /// Opens the folder, or creates it.
@@ -37,18 +40,27 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
     let clock = Arc::new(SystemClock);
     let settings = Settings::from_lookup(|name| std::env::var(name).ok(), PasswordCost::SERVER)?;
     let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
+    let documents = Arc::new(souk_sqlite::open(&dir.join("souk.db"), clock.clone())?);
+    let registry = souk_market::registry();
+    let cache = values(&dir.join("values.db"), clock.clone()).map(|values| {
+        let kinds = registry.kinds.iter().copied();
+        DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values)
+    });
     let ports = Ports {
-        documents: Arc::new(souk_sqlite::open(&dir.join("souk.db"), clock.clone())?),
-        values: values(&dir.join("values.db"), clock.clone()),
+        documents,
         queue: queue.clone(),
         search: search(&dir.join("search.db"), clock.clone()),
         outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
+        principals: souk_market::principals(),
         clock,
         random: Arc::new(SystemRandom),
     };
-    let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
+    let mut platform = Platform::new(ports, keys, settings, registry);
+    if let Some(cache) = cache {
+        platform = platform.with_document_cache(cache);
+    }
     Ok(Market {
-        platform: Arc::new(Platform::new(ports, keys, settings, subscriptions).cached(CACHING)),
+        platform: Arc::new(platform.with_memory_cache(MEMORY_CACHE)),
         queue,
     })
 }
@@ -82,27 +94,6 @@ fn replace_if_damaged(path: &Path) -> Result<(), String> {
         eprintln!("{path} was damaged and is now {path}.damaged; restart any server that runs on it");
     }
     Ok(())
-}
-
-/// The events of a product that a command has written, at `version`. `before` is its previous status, `None` for a new product.
-pub(crate) fn news(
-    platform: &Platform,
-    product: &Product,
-    version: u64,
-    before: Option<Status>,
-) -> Result<Vec<Event>, StoreError> {
-    let mut names = vec![match before {
-        None => fact::PRODUCT_CREATED,
-        Some(_) => fact::PRODUCT_UPDATED,
-    }];
-    if before.unwrap_or(Status::Draft) != product.status {
-        names.push(product.status.event());
-    }
-    let (fact, cause) = (product.fact(version), Cause::default());
-    names
-        .into_iter()
-        .map(|name| Event::new(name, &fact, &cause, &*platform.clock, &*platform.random))
-        .collect()
 }
 
 /// The keys of this folder, generated on first use; one per line, the signing key first.

@@ -6,20 +6,20 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde::Deserialize;
-use souk_catalog::lists::{List, Sort};
-use souk_catalog::product::Product;
-use souk_catalog::status::Status;
-use souk_core::documents::{MAX_LIMIT, get_one};
-use souk_core::kind::{CATEGORY, VENDOR};
-use souk_core::{Kind, Query};
-use souk_kit::{Platform, Problem, check};
+use souk_core::documents::MAX_LIMIT;
+use souk_core::{Kind, Query, check};
+use souk_kit::{Context, Failure};
+use souk_model::catalog::CATEGORY;
+use souk_model::catalog::lists::{List, Sort};
+use souk_model::catalog::product::Product;
+use souk_model::catalog::status::Status;
+use souk_model::vendors::VENDOR;
 
 use crate::data;
-use crate::import::explain;
 use crate::line::Line;
 
 /// Writes every product to `path` or the standard output; says how many.
-pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u64, String> {
+pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, String> {
     let failed = |e: std::io::Error| e.to_string();
     let mut out: Box<dyn Write> = match path {
         Some(path) => Box::new(BufWriter::new(
@@ -36,12 +36,10 @@ pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u
             ..Query::index(List::All.index(status), MAX_LIMIT)
         };
         loop {
-            let page = platform.documents.query(&query).await.map_err(|e| e.to_string())?;
+            let page = cx.query(&query).await.map_err(|e| e.to_string())?;
             for item in &page.items {
                 let product: Product = item.document.parse().map_err(|e| e.to_string())?;
-                let line = line(platform, product, &mut names)
-                    .await
-                    .map_err(|problem| explain(&problem))?;
+                let line = line(cx, product, &mut names).await.map_err(|e| e.to_string())?;
                 serde_json::to_writer(&mut out, &line).map_err(|e| e.to_string())?;
                 out.write_all(b"\n").map_err(failed)?;
                 count += 1;
@@ -57,10 +55,10 @@ pub(crate) async fn export(platform: &Platform, path: Option<&Path>) -> Result<u
     Ok(count)
 }
 
-async fn line(platform: &Platform, product: Product, names: &mut HashMap<String, String>) -> Result<Line, Problem> {
-    let category = name(platform, CATEGORY, &product.category, names).await?;
+async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String>) -> Result<Line, Failure> {
+    let category = name(cx, CATEGORY, &product.category, names).await?;
     let vendor = match &product.vendor {
-        Some(id) => Some(name(platform, VENDOR, id, names).await?),
+        Some(id) => Some(name(cx, VENDOR, id, names).await?),
         None => None,
     };
     Ok(Line {
@@ -83,12 +81,7 @@ async fn line(platform: &Platform, product: Product, names: &mut HashMap<String,
     })
 }
 
-async fn name(
-    platform: &Platform,
-    kind: Kind,
-    id: &str,
-    names: &mut HashMap<String, String>,
-) -> Result<String, Problem> {
+async fn name(cx: &Context, kind: Kind, id: &str, names: &mut HashMap<String, String>) -> Result<String, Failure> {
     #[derive(Deserialize)]
     struct Named {
         slug: String,
@@ -97,8 +90,8 @@ async fn name(
     if let Some(name) = names.get(id) {
         return Ok(name.clone());
     }
-    let document = get_one(&*platform.documents, kind.key(id)).await?;
-    let name = match document.map(|document| document.parse::<Named>()).transpose()? {
+    let named = cx.read::<Named>(kind.key(id)).await?;
+    let name = match named.map(|named| named.value) {
         // Whoever imports it finds or makes the same slug by it.
         Some(named) if check::slugify(&named.name, "") == named.slug => named.name,
         // It was renamed. The slug makes itself again.
@@ -111,7 +104,7 @@ async fn name(
 
 #[cfg(test)]
 mod tests {
-    use souk_core::kind::{PRODUCT, resolve};
+    use souk_model::catalog::PRODUCT;
 
     use super::*;
     use crate::data::Market;
@@ -120,23 +113,13 @@ mod tests {
     const LINES: &str = r#"{"slug":"oil-lamp","title":"Oil lamp","category":"灯具","vendor":"Zinc & Co","price_minor":1,"currency":"EUR","status":"draft"}"#;
 
     async fn exported(market: &Market, path: &Path) -> String {
-        export(&market.platform, Some(path)).await.unwrap();
+        export(&market.context(), Some(path)).await.unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 
     async fn product(market: &Market) -> Product {
-        let store = &*market.platform.documents;
-        let id = resolve(store, &[(PRODUCT, "oil-lamp")])
-            .await
-            .unwrap()
-            .remove(0)
-            .unwrap();
-        get_one(store, PRODUCT.key(&id))
-            .await
-            .unwrap()
-            .unwrap()
-            .parse()
-            .unwrap()
+        let document = market.context().find(PRODUCT, "oil-lamp").await.unwrap();
+        document.unwrap().parse().unwrap()
     }
 
     #[tokio::test]
@@ -145,15 +128,15 @@ mod tests {
         let [one, other] = ["one", "other"].map(|name| data::open(&folder.join(name)).unwrap());
         let [lines, first, second] = ["lines", "first", "second"].map(|name| folder.join(name));
         std::fs::write(&lines, LINES).unwrap();
-        import(&one.platform, &lines).await.unwrap();
+        import(&one.context(), &lines).await.unwrap();
         let text = exported(&one, &first).await;
         assert!(text.contains("灯具") && text.contains("Zinc & Co"), "{text}");
-        import(&other.platform, &first).await.unwrap();
+        import(&other.context(), &first).await.unwrap();
         assert_eq!(exported(&other, &second).await, text);
         // A draft is published when it is imported as such.
         let draft = product(&one).await;
         std::fs::write(&lines, LINES.replace("draft", "published")).unwrap();
-        import(&one.platform, &lines).await.unwrap();
+        import(&one.context(), &lines).await.unwrap();
         let published = product(&one).await;
         assert_eq!(
             (draft.published_at, published.published_at),

@@ -1,7 +1,7 @@
-//! The consuming side of the local host: one thread that relays events, works off the lanes and runs the schedules.
+//! The queue consumers of the local host: one thread that flushes the outbox, works off the lanes and runs the schedules.
 //!
-//! Each lane is consumed by itself, so a lane full of slow work holds up no other. Their shares of the thread follow from
-//! the size of their batches.
+//! Each lane has its own consumer, so a lane full of slow work does not delay the others. Their shares of the thread follow
+//! from their batch sizes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,26 +18,25 @@ use souk_sqlite::{Leased, SqliteQueue};
 use tokio::sync::{Notify, watch};
 
 use crate::data::Market;
-use crate::functions;
 
 /// How long a batch may take before its messages are delivered again.
 const LEASE_SECONDS: u32 = 300;
-/// How often a lane is looked at when nothing was sent to it: for what is delayed, and for what another process sends.
-const LOOK: Duration = Duration::from_millis(500);
-/// How often schedules are looked at.
-const TICK: Duration = Duration::from_secs(60);
+/// How often a lane is polled: for messages whose delay ends, and for those that another process sends.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often schedules are checked.
+const TICK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many batches of a lane are under way at once. Those who call others wait for answers most of the time, and none
-/// should wait for another's.
-fn at_once(lane: Lane) -> usize {
+/// How many batches of a lane run concurrently. Outbound calls wait for responses most of the time, and must not wait for
+/// each other.
+fn concurrency(lane: Lane) -> usize {
     match lane {
         Lane::Notifications => 64,
         Lane::High | Lane::Default | Lane::Low => 1,
     }
 }
 
-/// How many messages of a lane are a batch.
-fn batch(lane: Lane) -> usize {
+/// How many messages of a lane make a batch.
+fn batch_size(lane: Lane) -> usize {
     match lane {
         Lane::High | Lane::Default => 100,
         Lane::Notifications => 1,
@@ -45,28 +44,28 @@ fn batch(lane: Lane) -> usize {
     }
 }
 
-/// The thread.
+/// The thread of the consumers.
 pub(crate) struct Consumers {
-    news: Arc<Notify>,
+    pending_work: Arc<Notify>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Consumers {
-    /// Starts it; what a crash has left behind comes first.
+    /// Starts the thread, which first picks up what a crash has left.
     pub(crate) fn start(app: Arc<App>, platform: Arc<Platform>, queue: Arc<SqliteQueue>) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| e.to_string())?;
-        let news = Arc::new(Notify::new());
+        let pending_work = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
-        let noticed = news.clone();
+        let notified = pending_work.clone();
         let run = move || {
-            let consume = || runtime.block_on(consume_all(&app, &platform, &queue, &noticed, &stopped));
-            // A panic costs what is under way: it comes again when its leases end.
+            let consume = || runtime.block_on(consume_all(&app, &platform, &queue, &notified, &stopped));
+            // After a panic, running messages are delivered again when their leases end.
             while !*stopped.borrow() && catch_unwind(AssertUnwindSafe(consume)).is_err() {
-                tracing::error!("the work in the background has failed; it begins anew");
+                tracing::error!("the job consumers panicked and start again");
                 std::thread::sleep(Duration::from_secs(1));
             }
         };
@@ -74,15 +73,19 @@ impl Consumers {
             .name("jobs".into())
             .spawn(run)
             .map_err(|e| e.to_string())?;
-        Ok(Self { news, stop, thread })
+        Ok(Self {
+            pending_work,
+            stop,
+            thread,
+        })
     }
 
-    /// To be notified when a request has left something to relay.
-    pub(crate) fn news(&self) -> Arc<Notify> {
-        self.news.clone()
+    /// To be notified when a request has left pending work.
+    pub(crate) fn pending_work(&self) -> Arc<Notify> {
+        self.pending_work.clone()
     }
 
-    /// Ends it after what is under way.
+    /// Stops the thread after the running batches.
     pub(crate) fn stop(self) {
         let _ = self.stop.send(true);
         let _ = self.thread.join();
@@ -93,23 +96,23 @@ async fn consume_all(
     app: &App,
     platform: &Arc<Platform>,
     queue: &SqliteQueue,
-    news: &Notify,
+    pending_work: &Notify,
     stop: &watch::Receiver<bool>,
 ) {
-    if let Err(error) = queue.release().await {
+    if let Err(error) = queue.release_leases().await {
         tracing::error!(%error, "the queue does not answer");
     }
     // First what this process has committed itself, so that the sweep does not send it a second time.
-    app.relay().await;
+    app.run_pending_work().await;
     if let Err(error) = platform.sweep(0).await {
         tracing::error!(%error, "the outbox could not be swept");
     }
-    let relay = async {
+    let pending = async {
         let mut stop = stop.clone();
         while !*stop.borrow() {
             tokio::select! {
-                () = news.notified() => app.relay().await,
-                _ = stop.changed() => app.relay().await,
+                () = pending_work.notified() => app.run_pending_work().await,
+                _ = stop.changed() => app.run_pending_work().await,
             }
         }
     };
@@ -118,61 +121,61 @@ async fn consume_all(
         while !*stop.borrow() {
             app.tick().await;
             tokio::select! {
-                () = pause(TICK) => {}
+                () = pause(TICK_INTERVAL) => {}
                 _ = stop.changed() => {}
             }
         }
     };
     let consumers = join_all(Lane::ALL.map(|lane| consume(app, queue, lane, stop.clone())));
-    tokio::join!(relay, ticks, consumers);
+    tokio::join!(pending, ticks, consumers);
 }
 
 /// Works off one lane.
 async fn consume(app: &App, queue: &SqliteQueue, lane: Lane, mut stop: watch::Receiver<bool>) {
     let mut running = FuturesUnordered::new();
     while !*stop.borrow() {
-        let free = at_once(lane).saturating_sub(running.len());
+        let free = concurrency(lane).saturating_sub(running.len());
         if free > 0 {
-            let found = queue.receive(lane, free * batch(lane), LEASE_SECONDS).await;
+            let found = queue.receive(lane, free * batch_size(lane), LEASE_SECONDS).await;
             let mut leased = found
-                .unwrap_or_else(|error| not_there(&error, lane))
+                .unwrap_or_else(|error| or_default(&error, lane))
                 .into_iter()
                 .peekable();
             if leased.peek().is_some() {
                 while leased.peek().is_some() {
-                    running.push(work_off(app, queue, leased.by_ref().take(batch(lane)).collect()));
+                    running.push(work_off(app, queue, leased.by_ref().take(batch_size(lane)).collect()));
                 }
                 continue;
             }
         }
         let done = tokio::select! {
             Some(done) = running.next() => done,
-            () = queue.news(lane), if free > 0 => Ok(()),
-            () = pause(LOOK), if free > 0 => Ok(()),
+            () = queue.message_sent(lane), if free > 0 => Ok(()),
+            () = pause(POLL_INTERVAL), if free > 0 => Ok(()),
             _ = stop.changed() => Ok(()),
         };
-        done.unwrap_or_else(|error| not_there(&error, lane));
+        done.unwrap_or_else(|error| or_default(&error, lane));
     }
     while let Some(done) = running.next().await {
-        done.unwrap_or_else(|error| not_there(&error, lane));
+        done.unwrap_or_else(|error| or_default(&error, lane));
     }
 }
 
-/// A failure costs a look: what was taken comes back when its lease ends.
-fn not_there<T: Default>(error: &QueueError, lane: Lane) -> T {
+/// Logs the failure. Messages that were received are delivered again when their leases end.
+fn or_default<T: Default>(error: &QueueError, lane: Lane) -> T {
     tracing::error!(%error, lane = lane.name(), "the queue does not answer");
     T::default()
 }
 
-/// Takes one batch and works it off; says how many messages that was.
+/// Receives one batch and works it off; returns the number of messages.
 async fn work_once(app: &App, queue: &SqliteQueue, lane: Lane) -> Result<usize, QueueError> {
-    let leased = queue.receive(lane, batch(lane), LEASE_SECONDS).await?;
+    let leased = queue.receive(lane, batch_size(lane), LEASE_SECONDS).await?;
     let count = leased.len();
     work_off(app, queue, leased).await?;
     Ok(count)
 }
 
-/// Works off what was taken.
+/// Works off messages that were received.
 async fn work_off(app: &App, queue: &SqliteQueue, leased: Vec<Leased>) -> Result<(), QueueError> {
     if leased.is_empty() {
         return Ok(());
@@ -183,11 +186,11 @@ async fn work_off(app: &App, queue: &SqliteQueue, leased: Vec<Leased>) -> Result
     queue.settle(&settled).await
 }
 
-/// Works off what is due now, after a command that has changed the market without a server. What goes to others waits
-/// for the server, which knows whom it may call.
+/// Works off the messages that are due, after a command that has changed the market without a server. Notifications wait for
+/// the server, whose settings say which systems may be called.
 pub(crate) async fn finish(market: &Market, bar: ProgressBar) -> Result<(), String> {
-    let app = App::new(market.platform.clone(), functions());
-    app.relay().await;
+    let app = App::new(market.platform.clone(), souk_market::functions());
+    app.run_pending_work().await;
     market.platform.sweep(0).await.map_err(|e| e.to_string())?;
     loop {
         let mut done = 0;
@@ -211,108 +214,126 @@ async fn pause(time: Duration) {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use souk_core::documents::get_one;
+    use serde::{Deserialize, Serialize};
+    use serde_json::Value;
+    use souk_core::queue::Payload;
     use souk_core::{Key, Message, Queue as _};
     use souk_kit::Function;
-    use souk_kit::work::{Effects, Job};
+    use souk_kit::jobs::{Job, JobOutput, JobTransaction};
 
     use super::*;
     use crate::data;
 
-    /// A job that looks at the store and counts how often it was done.
-    fn counting(name: &'static str, done: &Arc<AtomicUsize>) -> Job {
+    macro_rules! payload {
+        ($name:ident, $job:literal, $lane:ident) => {
+            #[derive(Serialize, Deserialize)]
+            struct $name;
+            impl Payload for $name {
+                const JOB: &'static str = $job;
+                const LANE: Lane = Lane::$lane;
+            }
+        };
+    }
+    payload!(Low, "test.low", Low);
+    payload!(High, "test.high", High);
+    payload!(Slow, "test.slow", Notifications);
+    payload!(Fast, "test.fast", Notifications);
+
+    /// A job that reads from the store and counts how often it was done.
+    fn counting<P: Payload + Send + 'static>(done: &Arc<AtomicUsize>) -> Job {
         let done = done.clone();
-        Job::each(name, "", move |platform: Arc<Platform>, _: Message| {
+        Job::single("", move |tx: JobTransaction, _: P, _: Message| {
             let done = done.clone();
             async move {
-                get_one(&*platform.documents, Key::of("ping", "ping")).await?;
+                tx.get(Key::of("ping", "ping")).await?;
                 done.fetch_add(1, Ordering::SeqCst);
-                Ok(Effects::default())
+                Ok(JobOutput::default())
             }
         })
     }
 
-    /// A thousand that wait in `low` hold up one in `high` by no more than a batch.
+    async fn send<P: Payload>(market: &Market, _: P, count: usize) {
+        let message = || market.platform.message(P::JOB, P::LANE, Value::Null, None);
+        market
+            .platform
+            .send((0..count).map(|_| message()).collect())
+            .await
+            .unwrap();
+    }
+
+    fn app(market: &Market, jobs: Vec<Job>) -> App {
+        let function = Function {
+            jobs,
+            ..Function::default()
+        };
+        App::new(market.platform.clone(), [function])
+    }
+
+    /// Messages in `low` delay one in `high` by no more than a batch, however many there are.
     #[tokio::test]
-    async fn a_full_lane_holds_up_no_other() {
-        let folder = std::env::temp_dir().join(format!("souk-lanes-{}", std::process::id()));
-        let Market { platform, queue } = data::open(&folder).unwrap();
+    async fn a_full_lane_delays_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let market = data::open(dir.path()).unwrap();
         let (low, high) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let app = App::new(
-            platform.clone(),
-            [Function {
-                jobs: vec![counting("test.low", &low), counting("test.high", &high)],
-                ..Function::new("test", "", Vec::new())
-            }],
-        );
-        let message = |job, lane| platform.message(job, lane, serde_json::json!({}), None);
+        let app = app(&market, vec![counting::<Low>(&low), counting::<High>(&high)]);
         for _ in 0..10 {
-            let some: Vec<Message> = (0..100).map(|_| message("test.low", Lane::Low)).collect();
-            platform.send(some).await.unwrap();
+            send(&market, Low, 100).await;
         }
         let (stop, stopped) = watch::channel(false);
-        let news = Notify::new();
-        let ask = async {
-            let mut passed = Vec::new();
+        let notify = Notify::new();
+        let requests = async {
+            let mut delays = Vec::new();
             for turn in 1..=20 {
-                // As many as a turn can take: the lane stays full.
-                let more: Vec<Message> = (0..100).map(|_| message("test.low", Lane::Low)).collect();
-                platform.send(more).await.unwrap();
-                // Somewhere in the middle of things.
+                // As many as can be done in a turn, so that the lane stays full.
+                send(&market, Low, 100).await;
+                // Somewhere in the middle of a batch.
                 let begun = low.load(Ordering::SeqCst);
                 while low.load(Ordering::SeqCst) < begun + 17 {
                     tokio::task::yield_now().await;
                 }
-                platform.send(vec![message("test.high", Lane::High)]).await.unwrap();
-                // From when it waits.
+                send(&market, High, 1).await;
                 let before = low.load(Ordering::SeqCst);
                 while high.load(Ordering::SeqCst) < turn {
                     tokio::task::yield_now().await;
                 }
-                passed.push(low.load(Ordering::SeqCst) - before);
+                delays.push(low.load(Ordering::SeqCst) - before);
             }
             let _ = stop.send(true);
-            passed
+            delays
         };
-        let ((), passed) = tokio::join!(consume_all(&app, &platform, &queue, &news, &stopped), ask);
-        println!("messages of low that were done before one of high: {passed:?}");
-        assert!(low.load(Ordering::SeqCst) < 3000, "nothing was waiting any more");
-        // The batch that is under way, and the beginning of the next.
-        let most = passed.into_iter().max().unwrap();
-        assert!(most < 2 * batch(Lane::Low), "{most} were done first");
-        drop((app, platform, queue));
-        std::fs::remove_dir_all(folder).unwrap();
+        let consumers = consume_all(&app, &market.platform, &market.queue, &notify, &stopped);
+        let ((), delays) = tokio::join!(consumers, requests);
+        assert!(low.load(Ordering::SeqCst) < 3000, "the lane was empty");
+        // The running batch, and the beginning of the next.
+        let most = delays.iter().max().unwrap();
+        assert!(
+            *most < 2 * batch_size(Lane::Low),
+            "messages done before one of high: {delays:?}"
+        );
     }
 
-    /// What waits for others without end leaves room for the rest, and is waited for at the end.
+    /// Jobs that wait without end leave room for others, and are waited for when the consumers stop.
     #[tokio::test]
-    async fn who_waits_holds_up_nobody() {
-        let folder = std::env::temp_dir().join(format!("souk-waits-{}", std::process::id()));
-        let Market { platform, queue } = data::open(&folder).unwrap();
+    async fn jobs_that_wait_delay_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let market = data::open(dir.path()).unwrap();
         let (gate, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
         let opened = gate.clone();
-        let slow = Job::each("test.slow", "", move |_: Arc<Platform>, _: Message| {
+        let slow = Job::single("", move |_: JobTransaction, _: Slow, _: Message| {
             let gate = opened.clone();
             async move {
                 drop(gate.acquire().await);
-                Ok(Effects::default())
+                Ok(JobOutput::default())
             }
         });
-        let jobs = vec![slow, counting("test.fast", &done)];
-        let function = Function {
-            jobs,
-            ..Function::new("test", "", Vec::new())
-        };
-        let app = App::new(platform.clone(), [function]);
-        let message = |job| platform.message(job, Lane::Notifications, serde_json::json!({}), None);
-        let waiting = at_once(Lane::Notifications) - 1;
-        let messages = (0..waiting).map(|_| message("test.slow")).collect();
-        platform.send(messages).await.unwrap();
+        let app = app(&market, vec![slow, counting::<Fast>(&done)]);
+        let waiting = concurrency(Lane::Notifications) - 1;
+        send(&market, Slow, waiting).await;
         let (stop, stopped) = watch::channel(false);
-        let news = Notify::new();
-        let ask = async {
+        let notify = Notify::new();
+        let requests = async {
             for turn in 1..=50 {
-                platform.send(vec![message("test.fast")]).await.unwrap();
+                send(&market, Fast, 1).await;
                 while done.load(Ordering::SeqCst) < turn {
                     tokio::task::yield_now().await;
                 }
@@ -320,10 +341,9 @@ mod tests {
             let _ = stop.send(true);
             gate.add_permits(waiting);
         };
-        tokio::join!(consume_all(&app, &platform, &queue, &news, &stopped), ask);
-        let left = queue.backlog(Lane::Notifications).await.unwrap();
+        let consumers = consume_all(&app, &market.platform, &market.queue, &notify, &stopped);
+        tokio::join!(consumers, requests);
+        let left = market.queue.backlog(Lane::Notifications).await.unwrap();
         assert_eq!((left.ready, left.delayed), (Some(0), Some(0)));
-        drop((app, platform, queue));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

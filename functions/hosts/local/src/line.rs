@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_catalog::product::{ItemCondition, Location};
-use souk_catalog::status::Status;
+use souk_model::catalog::product::{ItemCondition, Location};
+use souk_model::catalog::status::Status;
 
 /// One line. All but the first few may be left out.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use souk_kit::{Lines, log_level};
+use souk_kit::telemetry::{JsonLines, log_level};
 use souk_sqlite::SystemClock;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
@@ -27,7 +27,7 @@ pub(crate) struct Log {
 pub(crate) fn start() -> Result<Log, String> {
     let (writer, log) = writer(Batched(BufWriter::new(io::stdout())));
     tracing_subscriber::fmt()
-        .event_format(Lines(Some(Arc::new(SystemClock))))
+        .event_format(JsonLines(Some(Arc::new(SystemClock))))
         .with_max_level(log_level(std::env::var("SOUK_LOG").ok().as_deref()))
         .with_writer(writer)
         .try_init()

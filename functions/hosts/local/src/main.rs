@@ -1,12 +1,12 @@
 //! The local host: every function in one binary, with SQLite instead of cloud services. See `souk --help`.
 
 mod data;
+mod demo;
 mod export;
 mod import;
 mod jobs;
 mod line;
 mod log;
-mod market;
 mod operator;
 #[cfg(feature = "testing")]
 mod power_loss;
@@ -150,8 +150,8 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Serve(serve) => server::serve(serve.listen, &serve.data.dir, !serve.no_demo).await,
         Command::Seed { products, seed, data } => {
             let market = data::open(&data.dir)?;
-            search::ensure(&market.platform).await;
-            let added = market::seed(&market.platform, products, seed, data::bar(u64::from(products))).await?;
+            search::ensure(&market.context()).await;
+            let added = demo::seed(&market.context(), products, seed, data::bar(u64::from(products))).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(format!(
                 "{added} products added, {} existed already",
@@ -160,8 +160,8 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Import { file, data } => {
             let market = data::open(&data.dir)?;
-            search::ensure(&market.platform).await;
-            let report = import::import(&market.platform, &file).await?;
+            search::ensure(&market.context()).await;
+            let report = import::import(&market.context(), &file).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(report.to_string())?;
             if report.bad.is_empty() {
@@ -171,7 +171,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             }
         }
         Command::Export { output, data } => {
-            let count = export::export(&data::open(&data.dir)?.platform, output.as_deref()).await?;
+            let count = export::export(&data::open(&data.dir)?.context(), output.as_deref()).await?;
             writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
         }
         Command::Keys { generate: true, .. } => out(souk_kit::Keys::generate(&souk_sqlite::SystemRandom)),
@@ -182,9 +182,9 @@ async fn run(cli: Cli) -> Result<(), String> {
                 .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
         }
         Command::Grant { email, role, data } => {
-            let found = souk_identity::grant(&data::open(&data.dir)?.platform, &email, role)
+            let found = souk_identity::operations::grant_role(&data::open(&data.dir)?.context(), &email, role)
                 .await
-                .map_err(|e| e.detail)?;
+                .map_err(|e| e.to_string())?;
             if found {
                 out(format!("{email}: {role:?}").to_lowercase())
             } else {
@@ -198,43 +198,14 @@ async fn run(cli: Cli) -> Result<(), String> {
             watch,
             data,
         } => operator::run(&data::open(&data.dir)?, action, lane, id.as_deref(), watch).await,
-        Command::Search { action, data } => out(search::run(&data::open(&data.dir)?.platform, action).await?),
-        Command::Openapi => {
-            let document = souk_kit::openapi(&functions(), env!("CARGO_PKG_VERSION"));
-            out(serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?)
-        }
+        Command::Search { action, data } => out(search::run(&data::open(&data.dir)?.context(), action).await?),
+        Command::Openapi => out(serde_json::to_string_pretty(&souk_market::openapi()).map_err(|e| e.to_string())?),
     }
-}
-
-/// Every function of the market.
-fn functions() -> [souk_kit::Function; 8] {
-    [
-        souk_catalog::function(),
-        souk_community::function(),
-        souk_vendors::function(),
-        souk_identity::function(),
-        souk_jobs::function(),
-        souk_webhooks::function(),
-        souk_search::function(),
-        souk_ops::function(),
-    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Update it with `souk openapi > functions/ops/src/openapi.json`.
-    #[test]
-    fn the_openapi_snapshot_is_current() {
-        let snapshot: serde_json::Value = serde_json::from_str(souk_ops::OPENAPI).unwrap();
-        assert_eq!(souk_kit::openapi(&functions(), env!("CARGO_PKG_VERSION")), snapshot);
-    }
-
-    #[test]
-    fn no_two_schemas_share_a_name() {
-        assert_eq!(souk_kit::clashes(&functions()), std::collections::BTreeSet::new());
-    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,22 +1,20 @@
-//! `souk jobs`: lanes and dead letters in the terminal. It works on the data folder, whether a server runs on it or not:
-//! what is replayed is in the queue then, for the server that runs or for the next one.
+//! `souk jobs`: lanes and dead letters in the terminal. It works on the data folder, whether a server runs on it or not;
+//! replayed messages wait in the queue for the server.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use souk_core::documents::MAX_LIMIT;
-use souk_core::{Commit, Lane, Query, StoreError};
-use souk_jobs::letters::{self, Batch, Summary};
-use souk_kit::work::dead;
-use souk_kit::{App, Platform};
+use souk_core::Lane;
+use souk_kit::{App, Context, Failure};
+use souk_operators::operations;
 
 use crate::data::Market;
 
 /// How many dead letters of a lane are shown.
 const SHOWN: usize = 10;
-/// How often a view that is watched is drawn anew.
+/// How often a view that is watched is drawn again.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// What to do.
@@ -26,7 +24,7 @@ pub(crate) enum Action {
     Show,
     /// Send dead letters back to their lanes, with fresh attempts
     Replay,
-    /// Forget dead letters
+    /// Delete dead letters
     Discard,
 }
 
@@ -35,7 +33,7 @@ pub(crate) fn lane(name: &str) -> Result<Lane, String> {
     Lane::parse(name).ok_or_else(|| "must be high, default, notifications or low".into())
 }
 
-/// Shows or does it, for one letter, all of a lane, or all; `watch` shows it until Ctrl-C.
+/// Does it for one dead letter, all of a lane, or all. With `watch`, the view is refreshed until Ctrl-C.
 pub(crate) async fn run(
     market: &Market,
     action: Action,
@@ -43,39 +41,38 @@ pub(crate) async fn run(
     id: Option<&str>,
     watch: bool,
 ) -> Result<(), String> {
-    let failed = |e: StoreError| e.to_string();
-    let platform = &*market.platform;
+    let failed = |e: Failure| e.to_string();
+    let cx = Context::system(market.platform.clone());
     let lanes = lane.map_or(Lane::ALL.to_vec(), |lane| vec![lane]);
-    if action == Action::Discard && lane.is_none() {
-        return Err("name a lane: what is discarded does not come back".into());
-    }
-    if action != Action::Show {
-        let mut done = 0;
-        for lane in lanes {
-            done += match id {
-                Some(id) => one(platform, action, lane, id).await.map_err(failed)?,
-                None => all(platform, action, lane).await.map_err(failed)?,
-            };
-        }
-        // To the queue; a server that runs on this folder looks there.
-        App::new(market.platform.clone(), []).relay().await;
-        if let (0, Some(id)) = (done, id) {
-            return Err(format!("there is no dead letter {id}"));
-        }
-        let what = if action == Action::Replay {
-            "wait in their lanes"
-        } else {
-            "discarded"
+    let (discard, done) = match action {
+        Action::Show => return show(&cx, &lanes, watch).await,
+        Action::Replay => (false, "sent back to their lanes"),
+        Action::Discard if lane.is_none() => return Err("name a lane: discarded dead letters are gone for good".into()),
+        Action::Discard => (true, "discarded"),
+    };
+    let mut count = 0;
+    for lane in lanes {
+        count += match id {
+            Some(id) => handle_one(&cx, discard, lane, id).await.map_err(failed)?,
+            None => handle_lane(&cx, discard, lane).await.map_err(failed)?,
         };
-        return print(&format!("{done} dead letters: {what}\n"));
     }
+    App::new(market.platform.clone(), []).run_pending_work().await;
+    if let (0, Some(id)) = (count, id) {
+        return Err(format!("there is no dead letter {id}"));
+    }
+    print(&format!("{count} dead letters: {done}\n"))
+}
+
+async fn show(cx: &Context, lanes: &[Lane], watch: bool) -> Result<(), String> {
+    let failed = |e: Failure| e.to_string();
     if !watch || !std::io::stdout().is_terminal() {
-        return print(&view(platform, &lanes).await.map_err(failed)?);
+        return print(&view(cx, lanes).await.map_err(failed)?);
     }
     loop {
-        // From the top left corner on, and nothing of what was there before.
-        let view = view(platform, &lanes).await.map_err(failed)?;
-        print(&format!("\x1b[H\x1b[2J{view}\nCtrl-C ends this.\n"))?;
+        let view = view(cx, lanes).await.map_err(failed)?;
+        // Moves to the top left corner and clears the screen.
+        print(&format!("\x1b[H\x1b[2J{view}\nPress Ctrl-C to quit.\n"))?;
         pause(REFRESH).await;
     }
 }
@@ -87,58 +84,50 @@ fn print(text: &str) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-async fn one(platform: &Platform, action: Action, lane: Lane, id: &str) -> Result<usize, StoreError> {
-    let Some(document) = letters::find(platform, lane, id).await? else {
-        return Ok(0);
-    };
-    let (change, message) = letters::again(&document)?;
-    let messages = if action == Action::Replay {
-        vec![message]
+async fn handle_one(cx: &Context, discard: bool, lane: Lane, id: &str) -> Result<usize, Failure> {
+    let handled = if discard {
+        operations::discard_dead_letter(cx, lane, id).await
     } else {
-        Vec::new()
+        operations::replay_dead_letter(cx, lane, id).await
     };
-    platform.commit(vec![change], Vec::new(), messages).await?;
-    Ok(1)
+    match handled {
+        Ok(()) => Ok(1),
+        Err(Failure::NotFound(_)) => Ok(0),
+        Err(failure) => Err(failure),
+    }
 }
 
-/// A page is one commit. What dies meanwhile stays.
-async fn all(platform: &Platform, action: Action, lane: Lane) -> Result<usize, StoreError> {
-    let (until, mut after, mut done) = (platform.now(), None, 0);
+async fn handle_lane(cx: &Context, discard: bool, lane: Lane) -> Result<usize, Failure> {
+    // Messages that die meanwhile stay.
+    let (until, mut after, mut count) = (cx.now(), None, 0);
     loop {
-        let Batch {
-            changes,
-            messages,
-            next,
-        } = letters::batch(platform, lane, until, after).await?;
-        done += changes.len();
-        if !changes.is_empty() {
-            if action == Action::Replay {
-                platform.commit(changes, Vec::new(), messages).await?;
-            } else {
-                platform.documents.commit(Commit::new(changes)).await?;
-            }
-        }
-        match next {
+        let page = if discard {
+            operations::discard_lane_page(cx, lane, until, after.as_deref()).await?
+        } else {
+            operations::replay_lane_page(cx, lane, until, after.as_deref()).await?
+        };
+        count += page.count;
+        match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(done),
+            None => return Ok(count),
         }
     }
 }
 
 /// A table of the lanes, then the newest dead letters of each.
-async fn view(platform: &Platform, lanes: &[Lane]) -> Result<String, StoreError> {
+async fn view(cx: &Context, lanes: &[Lane]) -> Result<String, Failure> {
     let mut out = String::new();
     let heads = [
         "lane", "ready", "delayed", "oldest", "done/min", "retried", "dead", "expired", "shed",
     ];
     row(&mut out, heads.map(str::to_owned));
-    for state in souk_jobs::lanes(platform).await? {
+    for state in operations::lanes(cx).await? {
         if !lanes.contains(&state.lane) {
             continue;
         }
         let backlog = state.backlog.unwrap_or_default();
         let number = |n: Option<u64>| n.map_or("?".to_owned(), |n| n.to_string());
-        let hour = |what: &str| number(state.last_60_minutes.get(what).copied());
+        let hour = |outcome: &str| number(state.last_60_minutes.get(outcome).copied());
         row(
             &mut out,
             [
@@ -158,18 +147,13 @@ async fn view(platform: &Platform, lanes: &[Lane]) -> Result<String, StoreError>
     }
     out.push_str("(retried, dead, expired and shed in the last hour)\n");
     for lane in lanes {
-        let query = Query {
-            descending: true,
-            ..Query::partition(dead::partition(*lane), MAX_LIMIT)
-        };
-        let page = platform.documents.query(&query).await?;
-        if page.items.is_empty() {
+        let letters = operations::newest_dead_letters(cx, *lane).await?;
+        if letters.items.is_empty() {
             continue;
         }
-        let more = if page.next.is_some() { "more than " } else { "" };
-        let _ = writeln!(out, "\ndead letters in {}: {more}{}", lane.name(), page.items.len());
-        for item in page.items.iter().take(SHOWN) {
-            let letter: Summary = item.document.parse()?;
+        let more = letters.next_cursor.map_or("", |_| "more than ");
+        let _ = writeln!(out, "\ndead letters in {}: {more}{}", lane.name(), letters.items.len());
+        for letter in letters.items.iter().take(SHOWN) {
             let error: String = letter.error.chars().filter(|c| !c.is_control()).take(100).collect();
             let _ = writeln!(
                 out,

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use souk_kit::Platform;
+use souk_kit::Context;
 use souk_search::Rebuilt;
 
 /// What to do.
@@ -12,25 +12,25 @@ pub(crate) enum Action {
     Reindex,
 }
 
-/// Does it, with a count on the terminal, and says what came of it.
-pub(crate) async fn run(platform: &Platform, action: Action) -> Result<String, String> {
+/// Does it with a progress bar, and returns a message about the result.
+pub(crate) async fn run(cx: &Context, action: Action) -> Result<String, String> {
     match action {
         Action::Reindex => {
             // The present index has about as many.
-            let known = platform.search.state().await.map_err(|e| e.to_string())?.products;
+            let known = cx.index.state().await.map_err(|e| e.to_string())?.listings;
             let style = ProgressStyle::with_template("{bar:40} {pos} of about {len} products, {per_sec}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(known).with_style(style);
-            let rebuilt = souk_search::rebuild(platform, |done| {
+            let rebuilt = souk_search::rebuild(cx, |done| {
                 bar.set_length(known.max(done));
                 bar.set_position(done);
             });
             let rebuilt = tokio::select! {
-                rebuilt = rebuilt => rebuilt,
-                // What is half done would be kept up to date for nothing until the next rebuild.
+                rebuilt = rebuilt => rebuilt.map_err(|e| e.to_string()),
+                // Until the next rebuild, every change would also be written to the unfinished index.
                 _ = tokio::signal::ctrl_c() => {
-                    souk_search::request(platform).await.map_err(|e| e.to_string())?;
-                    Err("interrupted; a server does it anew".into())
+                    souk_search::request_rebuild(cx).await.map_err(|e| e.to_string())?;
+                    Err("interrupted; the server will rebuild the index".into())
                 }
             };
             bar.finish_and_clear();
@@ -42,13 +42,13 @@ pub(crate) async fn run(platform: &Platform, action: Action) -> Result<String, S
     }
 }
 
-/// Leaves a message for a rebuild, if there is no index of what is in the market: after an upgrade, or if it was lost.
-/// Without it search does not answer, or not all; everything else does, so this fails nothing.
-pub(crate) async fn ensure(platform: &Platform) {
-    if !platform.search.is_needed() {
+/// Requests a rebuild if the index is missing or empty and there are products: after an upgrade, or if it was lost. Failures
+/// are only logged, because everything but search works without the index.
+pub(crate) async fn ensure(cx: &Context) {
+    if !cx.index.is_needed() {
         return;
     }
-    match souk_search::ensure(platform).await {
+    match souk_search::ensure(cx).await {
         Ok(true) => tracing::info!("the search index is being rebuilt"),
         Ok(false) => {}
         Err(error) => tracing::error!(%error, "the search index does not answer"),

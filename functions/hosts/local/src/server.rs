@@ -14,13 +14,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use indicatif::ProgressBar;
-use souk_kit::{App, ClientAddress, MAX_BODY};
+use souk_kit::http::ClientAddress;
+use souk_kit::{App, Context, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::jobs::{self, Consumers};
-use crate::{data, functions, log, market, search};
+use crate::{data, demo, log, search};
 
 /// How long a client may take to send its headers, and then its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -35,7 +36,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let market = data::open(dir)?;
     let login = if demo {
-        let login = market::demo(&market.platform, dir).await?;
+        let login = demo::open(&market.context(), dir).await?;
         // Before logging starts, so that log lines do not hide the greeting.
         jobs::finish(&market, ProgressBar::hidden()).await?;
         Some(login)
@@ -44,11 +45,11 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     };
     let mut log = log::start()?;
     let data::Market { platform, queue } = market;
-    search::ensure(&platform).await;
-    let app = Arc::new(App::new(platform.clone(), functions()));
+    search::ensure(&Context::system(platform.clone())).await;
+    let app = Arc::new(App::new(platform.clone(), souk_market::functions()));
     app.warm();
     let consumers = Consumers::start(app.clone(), platform, queue)?;
-    let news = consumers.news();
+    let pending_work = consumers.pending_work();
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
     let graceful = GracefulShutdown::new();
@@ -57,7 +58,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => serve_connection(stream, peer, &app, &news, &graceful),
+                Ok((stream, peer)) => serve_connection(stream, peer, &app, &pending_work, &graceful),
                 Err(error) => {
                     // Most likely the process is out of file descriptors until other connections end.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -81,15 +82,15 @@ fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     app: &Arc<App>,
-    news: &Arc<Notify>,
+    pending_work: &Arc<Notify>,
     graceful: &GracefulShutdown,
 ) {
     let _ = stream.set_nodelay(true);
     let client = ClientAddress(peer.ip().to_string());
-    let (app, news) = (app.clone(), news.clone());
+    let (app, pending_work) = (app.clone(), pending_work.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
-        answer(app.clone(), news.clone(), request)
+        answer(app.clone(), pending_work.clone(), request)
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -103,7 +104,7 @@ fn serve_connection(
 /// An error ends the connection: the client did not send the body that it announced.
 async fn answer(
     app: Arc<App>,
-    news: Arc<Notify>,
+    pending_work: Arc<Notify>,
     request: Request<Incoming>,
 ) -> std::io::Result<Response<Full<Bytes>>> {
     let (parts, mut body) = request.into_parts();
@@ -131,8 +132,8 @@ async fn answer(
         }
     };
     let response = app.handle(Request::from_parts(parts, body)).await;
-    if app.has_news() {
-        news.notify_one();
+    if app.has_pending_work() {
+        pending_work.notify_one();
     }
     Ok(response.map(Full::new))
 }
@@ -161,7 +162,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     })
 }
 
-fn greet(address: SocketAddr, login: Option<&market::Login>) -> std::io::Result<()> {
+fn greet(address: SocketAddr, login: Option<&demo::Login>) -> std::io::Result<()> {
     let mut out = std::io::stderr().lock();
     writeln!(out, "\n  Souk is open at http://{address}")?;
     writeln!(out, "  Try the API      http://{address}/docs")?;

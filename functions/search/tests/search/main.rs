@@ -278,19 +278,17 @@ async fn a_rebuild_goes_on_in_parts_and_tells_how_far_it_is() {
     world.act(&lost, "archive").await;
     world.take();
     // Nothing was indexed: a market that is upgraded.
-    assert!(souk_search::ensure(&world.platform).await.unwrap());
+    assert!(souk_search::ensure(&world.cx()).await.unwrap());
     world.call(Method::GET, "/v1/search/state", Value::Null).await;
     world.drain().await;
     let state = world.call(Method::GET, "/v1/search/state", Value::Null).await;
     assert_eq!(state, json!({ "generation": 1, "products": 130, "building": null }));
-    assert!(!souk_search::ensure(&world.platform).await.unwrap());
+    assert!(!souk_search::ensure(&world.cx()).await.unwrap());
 
     let job = world.call(Method::POST, "/v1/search/reindex", Value::Null).await;
-    let job = souk_kit::work::tracked::key(job["id"].as_str().unwrap());
+    let job = souk_kit::jobs::tracked::key(job["id"].as_str().unwrap());
     let look = async || -> Value {
-        let found = souk_core::documents::get_one(&*world.platform.documents, job.clone())
-            .await
-            .unwrap();
+        let found = world.cx().get(job.clone()).await.unwrap();
         serde_json::from_str(&found.unwrap().body).unwrap()
     };
     assert_eq!(look().await["status"], "queued");
@@ -323,8 +321,8 @@ async fn a_rebuild_goes_on_in_parts_and_tells_how_far_it_is() {
     world.deliver(older).await;
     let older = world.take();
     assert_eq!(
-        souk_search::rebuild(&world.platform, |_| ()).await,
-        Ok(souk_search::Rebuilt::Done(131))
+        souk_search::rebuild(&world.cx(), |_| ()).await.unwrap(),
+        souk_search::Rebuilt::Done(131)
     );
     world.deliver(older).await;
     world.drain().await;
@@ -349,6 +347,7 @@ async fn what_people_look_for_is_counted() {
     }
     world.get("/v1/search").await;
     for click in [
+        json!({ "query_id": id, "product": lamp }),
         json!({ "query_id": id, "product": lamp }),
         json!({ "query_id": "20260130-012345678901", "product": lamp }),
     ] {

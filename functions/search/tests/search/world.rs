@@ -8,18 +8,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use souk_core::access::session_key;
-use souk_core::kind::{ACCOUNT, CATEGORY, VENDOR};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
 use souk_core::search::{
     FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, words,
 };
 use souk_core::{
-    Change, Clock, Commit, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, Search,
-    StoreError, Timestamp,
+    Change, Clock, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Principal, Query,
+    Queue, Random, Role, Search, StoreError, Timestamp,
 };
-use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_kit::{App, Context, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
+use souk_model::catalog::CATEGORY;
+use souk_model::vendors::VENDOR;
 use souk_sqlite::SqliteDocuments;
 
 /// What is indexed: all that have all the words, by rank; and what it was asked and told.
@@ -73,11 +73,11 @@ impl Search for Index {
                 words(&query.text).all(|word| has(&word.stem))
             })
             .collect();
-        found.sort_by_key(|listing| (-listing.rank, listing.product.clone()));
+        found.sort_by_key(|listing| (-listing.rank, listing.id.clone()));
         let from: usize = query.after.as_ref().map_or(0, |after| after.parse().unwrap());
         let page = found.iter().skip(from).take(query.limit);
         let hits = page.map(|listing| Hit {
-            product: listing.product.clone(),
+            id: listing.id.clone(),
             version: listing.version,
             body: listing.body.clone(),
         });
@@ -123,15 +123,15 @@ impl Search for Index {
             for generation in generations {
                 match change {
                     IndexChange::Put(listing) => put(generation, &state.removed, listing),
-                    IndexChange::Remove { product, version } => {
-                        if generation.get(product).is_some_and(|known| known.version <= *version) {
-                            generation.remove(product);
+                    IndexChange::Remove { id, version } => {
+                        if generation.get(id).is_some_and(|known| known.version <= *version) {
+                            generation.remove(id);
                         }
                     }
                 }
             }
-            if let IndexChange::Remove { product, version } = change {
-                let known = state.removed.entry(product.clone()).or_default();
+            if let IndexChange::Remove { id, version } = change {
+                let known = state.removed.entry(id.clone()).or_default();
                 *known = (*known).max(*version);
             }
         }
@@ -175,22 +175,20 @@ impl Search for Index {
         Ok(IndexState {
             live: state.generation,
             building: state.building.as_ref().map(|(number, _)| *number),
-            products: state.live.len() as u64,
+            listings: state.live.len() as u64,
         })
     }
 }
 
 fn put(generation: &mut BTreeMap<String, Listing>, removed: &BTreeMap<String, u64>, listing: &Listing) {
     let is_old = |version: u64| version > listing.version;
-    let known = generation
-        .get(&listing.product)
-        .is_some_and(|known| is_old(known.version));
+    let known = generation.get(&listing.id).is_some_and(|known| is_old(known.version));
     if !known
         && removed
-            .get(&listing.product)
+            .get(&listing.id)
             .is_none_or(|version| *version < listing.version)
     {
-        generation.insert(listing.product.clone(), listing.clone());
+        generation.insert(listing.id.clone(), listing.clone());
     }
 }
 
@@ -216,6 +214,25 @@ struct Nobody;
 impl Outbound for Nobody {
     async fn call(&self, _: Call) -> Result<Reply, OutboundError> {
         Err(OutboundError::Open)
+    }
+}
+
+/// Takes every token for one of an admin.
+struct Admins;
+
+#[async_trait]
+impl Principals for Admins {
+    async fn principal(
+        &self,
+        _: &dyn Documents,
+        account: &str,
+        session: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        Ok(Some(Principal {
+            account: account.to_owned(),
+            session: session.to_owned(),
+            role: Role::Admin,
+        }))
     }
 }
 
@@ -257,14 +274,14 @@ impl Store {
 
 #[async_trait]
 impl Documents for Store {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         self.there()?;
-        self.store.get(keys).await
+        self.store.get(keys, consistency).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         self.there()?;
-        self.store.query(query).await
+        self.store.query(query, consistency).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
@@ -274,7 +291,7 @@ impl Documents for Store {
 
 pub(crate) struct World {
     app: App,
-    pub(crate) platform: Arc<Platform>,
+    platform: Arc<Platform>,
     pub(crate) index: Arc<Index>,
     pub(crate) store: Arc<Store>,
     clock: Arc<TestClock>,
@@ -302,10 +319,10 @@ impl World {
         });
         let ports = Ports {
             documents: store.clone(),
-            values: None,
             queue: queue.clone(),
             search: index.clone(),
             outbound: Arc::new(Nobody),
+            principals: Arc::new(Admins),
             clock: clock.clone(),
             random: random.clone(),
         };
@@ -318,8 +335,7 @@ impl World {
                 souk_search::function(),
             ]
         };
-        let subscriptions = functions().iter().flat_map(|f| f.subscriptions).copied().collect();
-        let platform = Arc::new(Platform::new(ports, keys, settings, subscriptions));
+        let platform = Arc::new(Platform::new(ports, keys, settings, Registry::of(&functions())));
         let (admin, session) = (format!("acc_{:032x}", 1), format!("ses_{:032x}", 1));
         let issuer = platform.settings.public_url.clone();
         let token = platform.keys.issue(&admin, &session, &issuer, clock.now()).unwrap();
@@ -334,9 +350,6 @@ impl World {
             _directory: directory,
         };
         let now = world.platform.now();
-        let account = json!({ "id": admin, "role": "admin", "active": true });
-        world.put(ACCOUNT.key(&admin), &account).await;
-        world.put(session_key(&admin, &session), &json!({})).await;
         let attributes =
             json!([{ "name": "size", "type": "number", "filterable": true }, { "name": "note", "type": "text" }]);
         let category = json!({
@@ -355,7 +368,16 @@ impl World {
 
     async fn put(&self, key: Key, body: &Value) {
         let change = Change::create(key, body.to_string(), Vec::new());
-        self.platform.documents.commit(Commit::new(vec![change])).await.unwrap();
+        self.platform
+            .documents()
+            .commit(Commit::new(vec![change]))
+            .await
+            .unwrap();
+    }
+
+    /// The market by itself.
+    pub(crate) fn cx(&self) -> Context {
+        Context::system(self.platform.clone())
     }
 
     pub(crate) fn wait(&self, millis: i64) {
@@ -367,6 +389,11 @@ impl World {
             .method(method)
             .uri(path)
             .header("content-type", "application/json");
+        let request = match body.get("query_id") {
+            // A click; to send it again is a repeat.
+            Some(id) => request.header("idempotency-key", id.as_str().unwrap()),
+            None => request,
+        };
         let request = match token {
             true => request.header("authorization", format!("Bearer {}", self.token)),
             false => request,
@@ -377,7 +404,7 @@ impl World {
             Bytes::from(body.to_string())
         };
         let response = self.app.handle(request.body(Some(body)).unwrap()).await;
-        self.app.relay().await;
+        self.app.run_pending_work().await;
         let json = serde_json::from_slice(response.body()).unwrap_or_default();
         (response.status(), json)
     }
@@ -441,7 +468,13 @@ impl World {
         }
         for lane in ["default", "low"] {
             let dead = Query::partition(format!("dead/{lane}"), 10);
-            let dead = self.platform.documents.query(&dead).await.unwrap().items;
+            let dead = self
+                .platform
+                .documents()
+                .query(&dead, Consistency::Strong)
+                .await
+                .unwrap()
+                .items;
             assert!(dead.is_empty(), "{dead:?}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! **Reads** are strongly consistent, of the table itself; there is no secondary index. An index is a partition of
 //! entries: one `Query` reads them, one `BatchGetItem` their documents. Those are two moments: a document that changes
-//! between them is answered as it became, and one that goes is left out. [Relaxed](souk_core::freshness) reads are
+//! between them is answered as it became, and one that goes is left out. [Eventual](souk_core::Consistency) reads are
 //! eventually consistent, at half the price, unless this process has committed in the last [`SETTLED`] milliseconds.
 //!
 //! **A commit** is one `TransactWriteItems`, which happens whole or not at all. It carries a request token of its own:
@@ -20,9 +20,9 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem,
 };
 use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
-use souk_core::freshness::is_relaxed;
 use souk_core::{
-    Change, Clock, Commit, Condition, Document, Documents, Item, Key, Page, Query, Random, StoreError, random,
+    Change, Clock, Commit, Condition, Consistency, Document, Documents, Item, Key, Page, Query, Random, StoreError,
+    random,
 };
 
 use crate::Settings;
@@ -55,9 +55,10 @@ impl DynamoDocuments {
         }
     }
 
-    /// Whether a read of this moment has to be strongly consistent.
-    fn is_strict(&self) -> bool {
-        !is_relaxed() || self.millis() < self.committed.load(Ordering::Acquire).saturating_add(SETTLED)
+    /// Whether a read is strongly consistent: if it has to be, and while this process could miss a commit of its own.
+    fn is_strong(&self, consistency: Consistency) -> bool {
+        consistency == Consistency::Strong
+            || self.millis() < self.committed.load(Ordering::Acquire).saturating_add(SETTLED)
     }
 
     fn millis(&self) -> i64 {
@@ -88,7 +89,7 @@ impl DynamoDocuments {
     }
 
     /// The documents at these keys, which must all differ.
-    async fn read(&self, keys: HashSet<&Key>, strict: bool) -> Result<HashMap<Key, Document>, StoreError> {
+    async fn read(&self, keys: HashSet<&Key>, strong: bool) -> Result<HashMap<Key, Document>, StoreError> {
         let now = self.clock.now();
         let mut found = HashMap::with_capacity(keys.len());
         let mut missing: Vec<_> = keys.into_iter().map(document_key).collect();
@@ -103,7 +104,7 @@ impl DynamoDocuments {
             attempt += 1;
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(missing))
-                .consistent_read(strict);
+                .consistent_read(strong);
             let call = self
                 .client
                 .batch_get_item()
@@ -134,7 +135,7 @@ impl DynamoDocuments {
         &self,
         pk: String,
         query: &Query,
-        strict: bool,
+        strong: bool,
     ) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
         // DynamoDB starts after any key that could be in the range. What is before it starts at its beginning, and after
         // what is behind it nothing follows.
@@ -155,7 +156,7 @@ impl DynamoDocuments {
             .expression_attribute_values(":prefix", item::text(item::sort(&query.prefix)))
             .set_exclusive_start_key(after)
             .scan_index_forward(!query.descending)
-            .consistent_read(strict)
+            .consistent_read(strong)
             .limit(limit);
         let answer = patiently(&*self.random, || {
             let call = call.clone();
@@ -194,25 +195,25 @@ impl DynamoDocuments {
 
 #[async_trait]
 impl Documents for DynamoDocuments {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
         // DynamoDB refuses keys that are too long; there is nothing at them.
         let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;
-        let strict = self.is_strict();
-        let found = self.read(keys.iter().filter(possible).collect(), strict).await?;
+        let strong = self.is_strong(consistency);
+        let found = self.read(keys.iter().filter(possible).collect(), strong).await?;
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         query.check()?;
-        let strict = self.is_strict();
+        let strong = self.is_strong(consistency);
         let mut page = Page::default();
         match &query.source {
             Source::Partition(pk) => {
                 let now = self.clock.now();
-                let (items, next) = self.range(document_partition(pk), query, strict).await?;
+                let (items, next) = self.range(document_partition(pk), query, strong).await?;
                 page.next = next;
                 for item in items {
                     if let Some(document) = document(item, now)? {
@@ -222,10 +223,10 @@ impl Documents for DynamoDocuments {
                 }
             }
             Source::Index(name) => {
-                let (items, next) = self.range(entry_partition(name), query, strict).await?;
+                let (items, next) = self.range(entry_partition(name), query, strong).await?;
                 page.next = next;
                 let entries = items.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-                let found = self.read(entries.iter().map(|(_, key)| key).collect(), strict).await?;
+                let found = self.read(entries.iter().map(|(_, key)| key).collect(), strong).await?;
                 for (sort, key) in entries {
                     if let Some(document) = found.get(&key).cloned() {
                         page.items.push(Item { sort, document });

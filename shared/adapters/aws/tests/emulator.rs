@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 use souk_aws::{DynamoDocuments, Settings, SystemRandom};
 use souk_core::documents::get_one;
-use souk_core::{Change, Clock, Commit, Condition, Documents, Entry, Key, Query, StoreError, Timestamp};
+use souk_core::{Change, Clock, Commit, Condition, Consistency, Documents, Entry, Key, Query, StoreError, Timestamp};
 
 struct Hand(AtomicI64);
 
@@ -106,7 +106,10 @@ async fn two_entries_may_name_one_document_and_a_dangling_one_is_left_out() {
         .commit(Commit::new(vec![Change::create(key.clone(), "{}".into(), entries)]))
         .await
         .unwrap();
-    let page = store.query(&Query::index("all", 10)).await.unwrap();
+    let page = store
+        .query(&Query::index("all", 10), Consistency::Strong)
+        .await
+        .unwrap();
     assert_eq!(
         page.items.iter().map(|item| item.sort.as_str()).collect::<Vec<_>>(),
         ["1", "2"]
@@ -118,5 +121,12 @@ async fn two_entries_may_name_one_document_and_a_dangling_one_is_left_out() {
         stale: vec![Entry::new("all", "1")],
     };
     store.commit(Commit::new(vec![delete])).await.unwrap();
-    assert_eq!(store.query(&Query::index("all", 10)).await.unwrap().items, []);
+    assert_eq!(
+        store
+            .query(&Query::index("all", 10), Consistency::Strong)
+            .await
+            .unwrap()
+            .items,
+        []
+    );
 }

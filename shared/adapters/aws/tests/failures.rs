@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use souk_aws::{DynamoDocuments, Settings, SystemClock, SystemRandom};
-use souk_core::freshness::relaxed;
+use souk_core::Consistency::{Eventual, Strong};
 use souk_core::{Change, Clock, Commit, Documents, Entry, Key, Query, StoreError, Timestamp};
 use stub::{Answer, Asked, run};
 
@@ -112,9 +112,9 @@ async fn what_does_not_pass_is_unavailable_in_bounded_time() {
                 .unwrap();
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
             assert_eq!(asked.lock().unwrap().len(), 5);
-            let failed = store.get(&[Key::of("thing", "a")]).await;
+            let failed = store.get(&[Key::of("thing", "a")], Strong).await;
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
-            let failed = store.query(&Query::index("all", 1)).await;
+            let failed = store.query(&Query::index("all", 1), Strong).await;
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
             let failed = store.ping().await;
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
@@ -184,7 +184,7 @@ async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable()
         let rest = Answer::Json(200, json!({ "Responses": { "souk": [item("b")] } }));
         let keys = [Key::of("thing", "a"), Key::of("thing", "b"), Key::of("thing", "a")];
         let (whole, asked) = store(vec![half.clone(), rest]).await;
-        let found = whole.get(&keys).await.unwrap();
+        let found = whole.get(&keys, Strong).await.unwrap();
         let found: Vec<_> = found.into_iter().map(|document| document.unwrap().key).collect();
         assert_eq!(found, keys);
         // No key twice, which DynamoDB refuses, and the second time only what was left.
@@ -199,7 +199,10 @@ async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable()
         assert!(asked.iter().all(|request| request["ConsistentRead"] == true));
 
         let (starved, asked) = store(vec![half]).await;
-        assert!(matches!(starved.get(&keys).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(
+            starved.get(&keys, Strong).await,
+            Err(StoreError::Unavailable(_))
+        ));
         assert_eq!(asked.lock().unwrap().len(), 5);
     })
     .await;
@@ -215,15 +218,15 @@ impl Clock for Seconds {
 }
 
 #[tokio::test]
-async fn only_relaxed_reads_are_eventual_and_not_just_after_a_write() {
+async fn only_eventual_reads_are_relaxed_and_not_just_after_a_write() {
     run(async {
         let clock = Arc::new(Seconds::default());
         let nothing = json!({ "Responses": { "souk": [] }, "Items": [] });
         let (settings, asked) = stub::start(vec![Answer::Json(200, nothing)]).await;
         let store = DynamoDocuments::new(&settings, "souk", clock.clone(), Arc::new(SystemRandom));
-        let read = async || {
-            store.get(&[Key::of("thing", "a")]).await.unwrap();
-            store.query(&Query::index("all", 1)).await.unwrap();
+        let is_consistent = async |consistency| {
+            store.get(&[Key::of("thing", "a")], consistency).await.unwrap();
+            store.query(&Query::index("all", 1), consistency).await.unwrap();
             let asked = asked.lock().unwrap();
             let strict = |body: &Value| {
                 body.get("ConsistentRead")
@@ -233,13 +236,13 @@ async fn only_relaxed_reads_are_eventual_and_not_just_after_a_write() {
             assert_eq!(strict[0], strict[1]);
             strict[0] == true
         };
-        assert!(read().await, "a plain read");
-        assert!(!relaxed(read()).await, "a relaxed one");
+        assert!(is_consistent(Strong).await);
+        assert!(!is_consistent(Eventual).await);
         store.commit(commit()).await.unwrap();
         for (seconds, strict) in [(0, true), (4, true), (5, false)] {
             clock.0.store(seconds, Ordering::Relaxed);
-            assert_eq!(relaxed(read()).await, strict, "{seconds} s after a write");
-            assert!(read().await);
+            assert_eq!(is_consistent(Eventual).await, strict, "{seconds} s after a write");
+            assert!(is_consistent(Strong).await);
         }
     })
     .await;

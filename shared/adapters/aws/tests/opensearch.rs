@@ -67,7 +67,7 @@ fn unavailable(why: &str) -> SearchError {
 
 fn lamp() -> Listing {
     Listing {
-        product: "prd_1".into(),
+        id: "prd_1".into(),
         version: 7,
         body: "{\"title\":\"Oil Lamps\"}".into(),
         rank: 1_700_000_000,
@@ -97,7 +97,7 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
     test(async {
         let (index, server) = index(vec![layout(), written(&[201, 409, 200, 201, 201, 201]), layout()]).await;
         let gone = IndexChange::Remove {
-            product: "prd_2".into(),
+            id: "prd_2".into(),
             version: 9,
         };
         // That somebody was first is no failure.

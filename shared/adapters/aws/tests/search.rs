@@ -75,7 +75,7 @@ fn test(run: impl AsyncFnOnce(World)) {
 
 fn listing(product: &str, version: u64) -> Listing {
     Listing {
-        product: product.into(),
+        id: product.into(),
         version,
         body: format!("{{\"version\":{version}}}"),
         rank: 1_700_000_000,
@@ -93,8 +93,8 @@ fn put(product: &str, version: u64) -> IndexChange {
 }
 
 fn gone(product: &str, version: u64) -> IndexChange {
-    let product = product.into();
-    IndexChange::Remove { product, version }
+    let id = product.into();
+    IndexChange::Remove { id, version }
 }
 
 /// All that is found: products and versions.
@@ -105,7 +105,7 @@ async fn found(index: &S3Search) -> Result<Vec<(String, u64)>, SearchError> {
         ..SearchQuery::default()
     };
     let page = index.search(&query).await?;
-    let mut found: Vec<_> = page.hits.into_iter().map(|hit| (hit.product, hit.version)).collect();
+    let mut found: Vec<_> = page.hits.into_iter().map(|hit| (hit.id, hit.version)).collect();
     found.sort();
     Ok(found)
 }
@@ -193,7 +193,7 @@ fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
         writer.apply(&[put("a", 2), put("b", 1)]).await.unwrap();
         world.wait(5);
         assert_eq!(found(&reader).await, these(&[("a", 2), ("b", 1)]));
-        assert_eq!(reader.state().await.unwrap().products, 2);
+        assert_eq!(reader.state().await.unwrap().listings, 2);
     });
 }
 
@@ -272,7 +272,7 @@ fn readers_go_on_without_s3_for_minutes_and_recover() {
         assert_eq!(found(&new).await, these(&[("a", 1)]));
         // An object that was removed is seen to be missing by whoever sees to it that there is one.
         world.s3.lock().objects.clear();
-        assert_eq!(writer.state().await.unwrap().products, 0);
+        assert_eq!(writer.state().await.unwrap().listings, 0);
         let generation = writer.begin().await.unwrap();
         writer.finish(generation).await.unwrap();
         world.wait(5);
@@ -329,9 +329,9 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
             ..SearchQuery::default()
         };
         let hits = other.search(&query).await.unwrap().hits;
-        assert!(hits.iter().any(|hit| hit.product == "f-9" && hit.body == body));
+        assert!(hits.iter().any(|hit| hit.id == "f-9" && hit.body == body));
         let state = other.state().await.unwrap();
-        assert_eq!((state.live, state.building, state.products), (generation, None, 11));
+        assert_eq!((state.live, state.building, state.listings), (generation, None, 11));
     });
 }
 

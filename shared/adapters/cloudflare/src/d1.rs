@@ -6,7 +6,7 @@
 //! **Timeouts.** Every call ends after [`TIMEOUT`]. A write that timed out has been applied as a whole or not at all; the
 //! caller gets [`SqlError::Failed`] and cannot know which.
 //!
-//! **Replicas.** Reads go to the primary. If the database has replicas, a [relaxed](souk_core::freshness) read may go to
+//! **Replicas.** Reads go to the primary. If the database has replicas, an eventually consistent read may go to
 //! the nearest one, through a session that starts at the bookmark of this isolate's last write, so that it sees that write.
 //!
 //! **Crossing to JavaScript.** Each call passes its statements as one JSON text and gets its rows back as one, because
@@ -18,8 +18,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use souk_core::Clock;
-use souk_core::freshness::is_relaxed;
+use souk_core::{Clock, Consistency};
 use souk_sql::{SqlDocuments, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use worker::D1Database;
 use worker::js_sys::{Error as JsError, Uint8Array};
@@ -60,7 +59,7 @@ pub struct D1Driver {
     writes: Mutex<Writes>,
 }
 
-/// This isolate's writes, which its relaxed reads must see.
+/// This isolate's writes, which its eventually consistent reads must see.
 #[derive(Default)]
 struct Writes {
     /// The bookmark of the last write that is known to have been applied.
@@ -86,8 +85,8 @@ impl D1Driver {
     }
 
     /// The bookmark or constraint to start a read's session with; `None` for a read of the primary.
-    fn session(&self) -> Option<String> {
-        if !self.replicas || !is_relaxed() {
+    fn session(&self, consistency: Consistency) -> Option<String> {
+        if !self.replicas || consistency == Consistency::Strong {
             return None;
         }
         let writes = self.writes();
@@ -171,7 +170,7 @@ impl SqlDriver for D1Driver {
 
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         SendFuture::new(async {
-            let session = self.session();
+            let session = self.session(statement.consistency);
             let args = to_json(&statement.args)?;
             let call = read(self.database.as_ref(), session.as_deref(), &statement.sql, &args);
             let rows = within_timeout(call).await?.unchecked_into::<Uint8Array>().to_vec();

@@ -161,7 +161,7 @@ impl ReceivedMessage {
         // Neither throws while the `queue` handler runs.
         let _ = match outcome {
             Outcome::Done => self.0.ack(),
-            Outcome::Again(seconds) => {
+            Outcome::Retry(seconds) => {
                 let options = Object::new();
                 let _ = Reflect::set(&options, &"delaySeconds".into(), &seconds.into());
                 self.0.retry(options.into())

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use souk_core::documents::{MAX_KEYS, Source};
 use souk_core::{
-    Change, Clock, Commit, Condition, Document, Documents, Entry, Item, Key, Page, Query, StoreError, Timestamp,
+    Change, Clock, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
+    Timestamp,
 };
 
 use crate::{SqlDriver, SqlError, Statement, Value};
@@ -79,7 +80,7 @@ const BY_KEY: &str =
 
 #[async_trait]
 impl<D: SqlDriver> Documents for SqlDocuments<D> {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
@@ -88,7 +89,12 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
                 (pk, "") => (BY_PK, vec![pk]),
                 (pk, sk) => (BY_KEY, vec![pk, sk.into()]),
             };
-            let row = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?.pop();
+            let row = self
+                .driver
+                .read(Statement::new(sql, args).with(consistency))
+                .await
+                .map_err(failed)?
+                .pop();
             let found = row.map(|row| document(key.clone(), &mut row.into_iter())).transpose()?;
             let is_there = |found: &Document| found.expires_at.is_none_or(|at| at > self.clock.now());
             return Ok(vec![found.filter(is_there)]);
@@ -103,7 +109,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         let list = pairs(keys.iter().map(|key| (&key.pk, &key.sk)));
         for row in self
             .driver
-            .read(Statement::new(sql, vec![list, self.now()]))
+            .read(Statement::new(sql, vec![list, self.now()]).with(consistency))
             .await
             .map_err(failed)?
         {
@@ -116,7 +122,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         Ok(found)
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         query.check()?;
         let (name, is_index) = match &query.source {
             Source::Index(name) => (name, true),
@@ -147,7 +153,10 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         let read = async |remote: bool, args| {
             let sql = PAGES.get(page_of(is_index, remote, query.descending, from_there));
             let sql = sql.map_or("", String::as_str);
-            let page = self.driver.read_page(Statement::new(sql, args), query.limit).await;
+            let page = self
+                .driver
+                .read_page(Statement::new(sql, args).with(consistency), query.limit)
+                .await;
             page.map_err(failed)
         };
         let (rows, more) = if is_index && D::REMOTE {

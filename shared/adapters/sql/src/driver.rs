@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
+use souk_core::Consistency;
 
 /// A value bound or read; in JSON what it is there. D1 knows no 64-bit integers, so none here exceeds 2^53.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +52,8 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// At most 100 (D1's limit).
     pub args: Vec<Value>,
+    /// How current a read has to be.
+    pub consistency: Consistency,
 }
 
 impl Statement {
@@ -58,7 +61,18 @@ impl Statement {
     pub fn new(sql: impl Into<Cow<'static, str>>, args: Vec<Value>) -> Self {
         let sql = sql.into();
         debug_assert!(!sql.contains("LIMIT ?"), "planned anew at each call: {sql}");
-        Self { sql, args }
+        Self {
+            sql,
+            args,
+            consistency: Consistency::Strong,
+        }
+    }
+
+    /// The same as a read that is this current.
+    #[must_use]
+    pub fn with(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
     }
 }
 

@@ -58,7 +58,7 @@ fn listing(n: usize, chance: &mut SmallRng) -> Listing {
         label: value.into(),
     };
     Listing {
-        product: format!("prd_{n:032x}"),
+        id: format!("prd_{n:032x}"),
         version: 1,
         body: format!(
             r#"{{"id":"prd_{n:032x}","title":"{title}","description":"{description}","padding":"{}"}}"#,
@@ -73,8 +73,8 @@ fn listing(n: usize, chance: &mut SmallRng) -> Listing {
         texts: vec![
             (Field::Title, title),
             (Field::Tags, words(1)),
-            (Field::Category, category),
-            (Field::Vendor, vendor),
+            (Field::Group, category),
+            (Field::Owner, vendor),
             (Field::Description, description),
         ],
         price: (n as i64 * 31) % 100_000,

@@ -58,7 +58,7 @@ impl SqliteQueue {
     }
 
     /// Resolves after a message was sent to the lane in this process; at once if that happened since the last call.
-    pub async fn news(&self, lane: Lane) {
+    pub async fn message_sent(&self, lane: Lane) {
         if let Some(notify) = self.news.get(lane as usize) {
             notify.notified().await;
         }
@@ -124,7 +124,7 @@ impl SqliteQueue {
             let mut args: Vec<Value> = vec![leased.row.into(), leased.lease.as_str().into()];
             match outcome {
                 Outcome::Done => Statement::new("DELETE FROM messages WHERE id = ?1 AND lease = ?2", args),
-                Outcome::Again(seconds) => {
+                Outcome::Retry(seconds) => {
                     args.push((now + i64::from(*seconds) * 1000).into());
                     let give_back = "UPDATE messages SET lease = NULL, due = ?3 WHERE id = ?1 AND lease = ?2";
                     Statement::new(give_back, args)
@@ -139,7 +139,7 @@ impl SqliteQueue {
     }
 
     /// Ends all leases. The only consumer calls it when it starts, so that a crash delays no message.
-    pub async fn release(&self) -> Result<(), QueueError> {
+    pub async fn release_leases(&self) -> Result<(), QueueError> {
         let release = "UPDATE messages SET lease = NULL, due = ?1 WHERE lease IS NOT NULL";
         let statement = Statement::new(release, vec![self.now().into()]);
         self.driver.write(vec![statement]).await.map_err(failed)

@@ -1,19 +1,19 @@
 //! The `Search` port: an index of what everyone may see, that can always be rebuilt from the documents.
 //!
 //! **Consistency.** The index follows the documents within seconds. What it answers was true a moment ago: a hit carries
-//! the product as it was when it was indexed. [`apply`](Search::apply) never goes back: a change of an older version than
+//! the listing as it was when it was indexed. [`apply`](Search::apply) never goes back: a change of an older version than
 //! the index has, or has seen removed, changes nothing. So changes may come late, twice and in any order.
 //!
 //! **Rebuilding.** [`begin`](Search::begin) makes a new generation beside the one that answers, [`fill`](Search::fill)
-//! puts products into it, [`finish`](Search::finish) lets it answer from then on, all at once. Meanwhile `apply` changes
+//! puts listings into it, [`finish`](Search::finish) lets it answer from then on, all at once. Meanwhile `apply` changes
 //! both, so nothing that changes during a rebuild is missed, and nothing removed comes back by a late `fill`.
 //!
 //! **What matches.** Every word of the query, or something that stands for it: a word of which it is the beginning (the
-//! last word only), a synonym, or, if no product has the word or none has all of them, words one edit away (two from eight
+//! last word only), a synonym, or, if no listing has the word or none has all of them, words one edit away (two from eight
 //! letters on). A last word of one letter may be the beginning of anything, and demands nothing. Between quotes: these words
 //! in this order. Filters of one field widen each other, fields narrow each other.
 //!
-//! **Order.** By [`Sort::Relevance`]: products that have the words in their weightier fields first, and where that is
+//! **Order.** By [`Sort::Relevance`]: listings that have the words in their weightier fields first, and where that is
 //! equal by [`Listing::rank`], highest first. This order can be read from the index from the top, so a page costs the same
 //! in a small market and a large one. Every other order, distances, prices and facets look at all that match.
 //!
@@ -26,9 +26,6 @@ use serde::{Deserialize, Serialize};
 
 pub use text::{MAX_WORD, Word, words};
 
-/// The job that brings products up to date in the index. Whoever changes what a product shows without an event of the
-/// product, such as its counters, sends it a message `{"product": "prd_…"}`.
-pub const INDEX: &str = "search.index";
 /// How long the text of a query may be, in bytes.
 pub const MAX_QUERY: usize = 200;
 /// How many words of a query are looked at.
@@ -46,10 +43,10 @@ pub enum Field {
     Title,
     /// A tag.
     Tags,
-    /// The name of the category.
-    Category,
-    /// The name of the vendor.
-    Vendor,
+    /// The name of the group that the listing belongs to.
+    Group,
+    /// The name of the owner of the listing.
+    Owner,
     /// A value of an attribute.
     Attributes,
     /// The description.
@@ -61,8 +58,8 @@ impl Field {
     pub const ALL: [Field; 6] = [
         Field::Title,
         Field::Tags,
-        Field::Category,
-        Field::Vendor,
+        Field::Group,
+        Field::Owner,
         Field::Attributes,
         Field::Description,
     ];
@@ -72,23 +69,23 @@ impl Field {
     pub fn weight(self) -> u32 {
         match self {
             Field::Title => 10,
-            Field::Tags | Field::Category | Field::Vendor | Field::Attributes => 5,
+            Field::Tags | Field::Group | Field::Owner | Field::Attributes => 5,
             Field::Description => 1,
         }
     }
 }
 
-/// A product as it is indexed. Only what everyone may see is.
+/// A document as it is indexed. Only what everyone may see is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
-    /// Its id.
-    pub product: String,
-    /// The version of its document.
+    /// The id of the document.
+    pub id: String,
+    /// The version of the document.
     pub version: u64,
     /// What a hit answers: a JSON object, as text.
     pub body: String,
-    /// Where it stands among products that match equally well, highest first: seconds since 1970, such as when it was
-    /// published and some more for its votes.
+    /// Its place among listings that match equally well, highest first: seconds since 1970, such as when it was published
+    /// and some more for its votes.
     pub rank: i64,
     /// Its texts: each field any number of times.
     pub texts: Vec<(Field, String)>,
@@ -104,10 +101,10 @@ pub struct Listing {
     pub place: Option<(f64, f64)>,
 }
 
-/// A value that a product can be filtered and counted by.
+/// A value that a listing can be filtered and counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facet {
-    /// `category`, `vendor`, `tag`, `condition`, `attr.{name}`.
+    /// The name of the field, as filters say it.
     pub field: String,
     /// As filters say it: an id, a tag, a value.
     pub value: String,
@@ -118,13 +115,13 @@ pub struct Facet {
 /// One step of `apply`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum IndexChange {
-    /// The product is as this says.
+    /// The document is as this says.
     Put(Box<Listing>),
-    /// The product is gone, or not for everyone any more, as of this version.
+    /// The document is gone, or not for everyone any more, as of this version.
     Remove {
-        /// Its id.
-        product: String,
-        /// The version of its document; the last one for a product that was removed.
+        /// The id of the document.
+        id: String,
+        /// The version of the document; the last one for a document that was deleted.
         version: u64,
     },
 }
@@ -205,11 +202,11 @@ pub struct SearchPage {
     pub terms: Vec<String>,
 }
 
-/// A product that matches.
+/// A listing that matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
-    /// Its id.
-    pub product: String,
+    /// The id of the document.
+    pub id: String,
     /// The version that was indexed.
     pub version: u64,
     /// What was indexed: a JSON object, as text.
@@ -238,7 +235,7 @@ impl SearchQuery {
 pub struct FacetCounts {
     /// The field.
     pub field: String,
-    /// Each value with how many products that match have it.
+    /// Each value with the number of listings that match and have it.
     pub values: Vec<(Facet, u64)>,
 }
 
@@ -249,8 +246,8 @@ pub struct IndexState {
     pub live: u64,
     /// The generation that is being built.
     pub building: Option<u64>,
-    /// How many products the answering one has.
-    pub products: u64,
+    /// The number of listings in the generation that answers.
+    pub listings: u64,
 }
 
 /// Why the index did not do what it was asked.
@@ -270,11 +267,11 @@ pub enum SearchError {
 /// The port.
 #[async_trait]
 pub trait Search: Send + Sync {
-    /// Finds products. Any text is a query: what cannot be read as one is taken as words.
+    /// Finds listings. Any text is a query: what cannot be read as one is taken as words.
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError>;
 
-    /// Completes what was typed, the most used first; misspelt words too. Titles, tags, names of categories and vendors,
-    /// and what was searched for with success, as people write them.
+    /// Completes what was typed, the most used first; misspelt words too. Titles, tags, names of groups and owners, and
+    /// what was searched for with success, as people write them.
     async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError>;
 
     /// Notes that something was searched for, with success, so many times more.
@@ -286,7 +283,7 @@ pub trait Search: Send + Sync {
     /// Begins a rebuild; one that was under way ends without effect. Returns the new generation.
     async fn begin(&self) -> Result<u64, SearchError>;
 
-    /// Puts products into the generation that is being built.
+    /// Puts listings into the generation that is being built.
     async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError>;
 
     /// Lets the generation that was built answer, and removes the one before.

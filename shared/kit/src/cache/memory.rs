@@ -1,7 +1,7 @@
-//! The answers that this process keeps, bounded in bytes, and which of them bear which tag.
+//! The responses that this process keeps, bounded in bytes, and which of them have which tag.
 //!
-//! A hit takes one shard's read lock and no other. What was read before a purge never enters after it: whoever makes an
-//! answer remembers the moment when it began, and is refused if one of its tags was purged since.
+//! A hit takes the read lock of one shard and no other. What was read before a purge never enters after it: a response is made
+//! with the number of the last purge in hand, and is refused if one of its tags was purged since.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,15 +16,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::tags::Tag;
 
-/// How many purges are remembered; who began before those forgotten is refused.
+/// How many purges are remembered. A response that was begun before the oldest of them is refused.
 const PURGES: usize = 1 << 16;
-/// What an answer takes beside its body, in bytes, and each of its tags.
+/// The memory that a response takes beside its body, and that each of its tags takes, in bytes.
 const ENTRY: usize = 2048;
 const TAG: usize = 64;
 
-/// An answer as it goes out, less what belongs to a request: its id and trace, and whether its page may read it.
+/// A response without what belongs to a single request: its id, its trace, its CORS headers.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct CachedResponse {
     pub(crate) key: String,
     /// The path of its route, for the log.
     pub(crate) route: &'static str,
@@ -35,46 +35,46 @@ pub(crate) struct Ready {
     pub(crate) made_at: i64,
     pub(crate) fresh_until: i64,
     pub(crate) stale_until: i64,
-    /// Purged.
-    pub(crate) dead: Arc<AtomicBool>,
-    /// Somebody makes the next one.
+    /// Whether it was purged.
+    pub(crate) is_purged: Arc<AtomicBool>,
+    /// Whether a refresh is under way.
     pub(crate) refreshing: AtomicBool,
 }
 
-impl Ready {
+impl CachedResponse {
     pub(crate) fn is_alive(&self) -> bool {
-        !self.dead.load(Ordering::Acquire)
+        !self.is_purged.load(Ordering::Acquire)
     }
 }
 
 pub(crate) struct Memory {
-    ready: Cache<u64, Arc<Ready>, Bytewise, BuildHasherDefault<Same>>,
-    /// So that nobody outside can tell which keys meet.
+    responses: Cache<u64, Arc<CachedResponse>, Bytewise, BuildHasherDefault<Same>>,
+    /// Random, so that no client can make keys collide.
     seed: u64,
     /// How many purges there were.
-    moment: AtomicU64,
+    purges: AtomicU64,
     index: Mutex<Index>,
 }
 
 #[derive(Default)]
 struct Index {
     tagged: HashMap<Tag, Vec<Weak<AtomicBool>>>,
-    /// How many marks are in `tagged`, and how many there were after the last tidying.
+    /// How many marks are in `tagged`, and how many there were after the last clean-up.
     marks: usize,
     tidied: usize,
-    /// The last purges, and from which moment on they are all here.
+    /// The number of the last purge of each tag; complete from purge `floor` on.
     purged: HashMap<Tag, u64>,
     floor: u64,
     /// Until when (milliseconds since 1970) nothing with this tag may enter.
-    doubted: HashMap<Tag, i64>,
+    distrusted: HashMap<Tag, i64>,
 }
 
 impl Memory {
-    /// Room for so many bytes.
+    /// A cache of at most this many bytes.
     pub(crate) fn new(bytes: u64, seed: u64) -> Self {
         let items = usize::try_from(bytes / 4096).unwrap_or(1024).max(16);
         Self {
-            ready: Cache::with(
+            responses: Cache::with(
                 items,
                 bytes,
                 Bytewise,
@@ -82,7 +82,7 @@ impl Memory {
                 DefaultLifecycle::default(),
             ),
             seed,
-            moment: AtomicU64::new(0),
+            purges: AtomicU64::new(0),
             index: Mutex::default(),
         }
     }
@@ -91,63 +91,63 @@ impl Memory {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is kept for this key and was not purged.
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Ready>> {
-        let found = self.ready.get(&xxh3_64_with_seed(key.as_bytes(), self.seed))?;
+    /// The response for this key, unless it was purged.
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<CachedResponse>> {
+        let found = self.responses.get(&xxh3_64_with_seed(key.as_bytes(), self.seed))?;
         (found.key == key && found.is_alive()).then_some(found)
     }
 
-    /// To be asked for before anything is read for an answer.
-    pub(crate) fn moment(&self) -> u64 {
-        self.moment.load(Ordering::Acquire)
+    /// The number of the last purge, to be read before anything is read for a response.
+    pub(crate) fn last_purge(&self) -> u64 {
+        self.purges.load(Ordering::Acquire)
     }
 
-    /// Keeps an answer whose making began at the moment `since`. `false` if what it is made of has changed meanwhile.
-    pub(crate) fn put(&self, ready: &Arc<Ready>, since: u64, now: i64) -> bool {
+    /// Keeps a response that was begun after purge number `since`. `false` if what it is made of has changed meanwhile.
+    pub(crate) fn put(&self, response: &Arc<CachedResponse>, since: u64, now: i64) -> bool {
         let mut index = self.index();
         let fits = since >= index.floor
-            && ready.tags.iter().all(|tag| {
+            && response.tags.iter().all(|tag| {
                 index.purged.get(tag).is_none_or(|purged| *purged <= since)
-                    && index.doubted.get(tag).is_none_or(|until| *until <= now)
+                    && index.distrusted.get(tag).is_none_or(|until| *until <= now)
             });
         if !fits {
             return false;
         }
-        for tag in &ready.tags {
-            let mark = Arc::downgrade(&ready.dead);
+        for tag in &response.tags {
+            let mark = Arc::downgrade(&response.is_purged);
             index.tagged.entry(*tag).or_default().push(mark);
         }
-        index.marks += ready.tags.len();
+        index.marks += response.tags.len();
         index.tidy();
         drop(index);
-        // If it is purged just now it enters as one that is dead.
-        let place = xxh3_64_with_seed(ready.key.as_bytes(), self.seed);
-        self.ready.insert(place, ready.clone());
+        // If it is purged at this very moment it enters marked as purged.
+        let place = xxh3_64_with_seed(response.key.as_bytes(), self.seed);
+        self.responses.insert(place, response.clone());
         true
     }
 
-    /// Whatever bears one of these tags is never answered again.
+    /// No response with one of these tags is served again.
     pub(crate) fn purge(&self, tags: &[Tag]) {
         let mut index = self.index();
         self.forget(&mut index, tags);
     }
 
-    /// The same, and nothing with these tags may enter until then (milliseconds since 1970).
-    pub(crate) fn doubt(&self, tags: &[Tag], now: i64, until: i64) {
+    /// Purges these tags, and refuses responses with them until then (milliseconds since 1970).
+    pub(crate) fn distrust(&self, tags: &[Tag], now: i64, until: i64) {
         let mut index = self.index();
         self.forget(&mut index, tags);
-        index.doubted.retain(|_, until| *until > now);
-        index.doubted.extend(tags.iter().map(|tag| (*tag, until)));
+        index.distrusted.retain(|_, until| *until > now);
+        index.distrusted.extend(tags.iter().map(|tag| (*tag, until)));
     }
 
     fn forget(&self, index: &mut Index, tags: &[Tag]) {
-        let moment = self.moment() + 1;
+        let purge = self.last_purge() + 1;
         if index.purged.len() + tags.len() > PURGES {
             index.purged.clear();
-            index.floor = moment;
+            index.floor = purge;
         }
         for tag in tags {
-            index.purged.insert(*tag, moment);
+            index.purged.insert(*tag, purge);
             for mark in index.tagged.remove(tag).unwrap_or_default() {
                 index.marks = index.marks.saturating_sub(1);
                 if let Some(dead) = mark.upgrade() {
@@ -155,12 +155,12 @@ impl Memory {
                 }
             }
         }
-        self.moment.store(moment, Ordering::Release);
+        self.purges.store(purge, Ordering::Release);
     }
 }
 
 impl Index {
-    /// Forgets the marks of answers that had to make room, each time there are twice as many as were left.
+    /// Drops the marks of evicted responses, each time there are twice as many as after the last clean-up.
     fn tidy(&mut self) {
         if self.marks < 1024.max(2 * self.tidied) {
             return;
@@ -177,14 +177,14 @@ impl Index {
 #[derive(Clone)]
 struct Bytewise;
 
-impl Weighter<u64, Arc<Ready>> for Bytewise {
-    fn weight(&self, _: &u64, ready: &Arc<Ready>) -> u64 {
-        let bytes = ENTRY + ready.key.len() + ready.body.len() + TAG * ready.tags.len();
+impl Weighter<u64, Arc<CachedResponse>> for Bytewise {
+    fn weight(&self, _: &u64, response: &Arc<CachedResponse>) -> u64 {
+        let bytes = ENTRY + response.key.len() + response.body.len() + TAG * response.tags.len();
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
-/// The keys are digests already.
+/// The keys are digests alresponse.
 #[derive(Default)]
 struct Same(u64);
 

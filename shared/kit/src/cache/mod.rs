@@ -1,244 +1,284 @@
-//! The cache in front of the router: what everyone sees alike is made once, and answered from memory until it changes.
+//! Responses that everyone sees alike are made once and served from memory until something changes; documents that are read
+//! everywhere are served from the key-value store.
 //!
-//! **What enters.** Answers of status 200 that are [shared](crate::Answer::shared), of routes that are
-//! [cached](crate::Route::cached), to GET or HEAD without credential and without body. They are made from their [key](key)
-//! alone: the handler gets no header and no address of the client. What belongs to a request (id, trace, CORS, 304) is
-//! added on the way out, to hits and misses alike.
+//! **What enters.** Responses of status 200 that are shared (see `http::Answer::shared`), of routes that are cached, to GET
+//! or HEAD without credentials and without a body. They are made from their [key](key) alone: the handler sees no header and
+//! no address of the client. What belongs to a request (id, trace, CORS, 304) is added on the way out, to hits and misses
+//! alike.
 //!
-//! **What leaves.** A commit purges, before it is acknowledged, all that was made of what it touches ([`tags`]). What was
-//! read before a purge cannot enter after it ([`memory`]). A commit whose outcome is not known keeps what it touches out
-//! until it must have happened or failed. So in one process no answer is older than the last acknowledged change. What
-//! other processes change is seen when an answer gets old: after its route's `s_maxage` it is answered once more and made
-//! anew behind that answer, after `stale` more seconds it is not answered. [`Caching`] can make both shorter.
+//! **What leaves.** A commit purges, before it is acknowledged, every response that was made of what it changes ([`tags`]).
+//! What was read before a purge cannot enter after it ([`memory`]). A commit whose outcome is not known keeps responses of
+//! what it touches out until it must have happened or failed. So in one process no response is older than the last
+//! acknowledged change. What other processes change becomes visible when a response gets old: after the route's `s_maxage` it
+//! is served once more and refreshed behind that (stale-while-revalidate); after `stale` more seconds it is not served.
 //!
-//! **Who waits.** Requests for a key that is being made wait for it ([`flights`]), where the host allows that one request
-//! waits for another. Nothing here is durable: a process begins with nothing, and the [pages](TOP) that most come to see.
+//! **Who waits.** Requests for a key that is being made wait for it ([`in_flight`]), where the host allows that one request
+//! waits for another. Nothing here is durable: a process begins with nothing, and the pages that its functions want warm.
 
+mod document_cache;
+mod in_flight;
 pub(crate) mod key;
-
-mod flights;
 mod labels;
 mod memory;
 mod tags;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::HeaderMap;
 use souk_core::{Clock, Documents, Random, Search, random};
 
-use crate::Platform;
-use crate::answer::Shared;
-use crate::finish::{self, Served, Way};
-use crate::route::{Cache, Policy};
-use flights::{Flights, Seat};
-pub(crate) use labels::{LabelledDocuments, labelled};
+pub use document_cache::DocumentCache;
+use in_flight::{InFlight, Leader, Role};
+pub(crate) use memory::CachedResponse;
 use memory::Memory;
-pub(crate) use memory::Ready;
-use tags::{Tag, WatchedDocuments, WatchedSearch, recorded};
+use tags::{PurgingDocuments, PurgingSearch, Tag};
+pub(crate) use tags::{ReadLog, Reads};
 
-/// The pages that are made before anybody asks, at the start and when the search index was rebuilt.
-const TOP: [&str; 6] = [
-    "/v1/products",
-    "/v1/products?include=category,vendor",
-    "/v1/products?sort=popular",
-    "/v1/products?sort=trending",
-    "/v1/categories",
-    "/v1/vendors",
-];
-/// How many answers wait at most to be made anew.
-const ERRANDS: usize = 1000;
-/// How long a commit can be under way that nobody waits for any more, in milliseconds: D1 gives up after 30 s.
-const DOUBT: i64 = 60_000;
+/// How many refreshes wait at most.
+const MAX_REFRESHES: usize = 1000;
+/// How long a commit can be under way after its future was dropped, in milliseconds: D1 gives up after 30 s.
+const COMMIT_TIMEOUT: i64 = 60_000;
 
-/// What a host can keep.
+/// What a host can keep in memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Caching {
+pub struct MemoryCacheConfig {
     /// How much memory, in bytes.
     pub bytes: u64,
-    /// For how long at most an answer is fresh, and then stale, in milliseconds: where other instances write that do not
-    /// tell this one. `None`: as long as its route says.
+    /// For how many milliseconds at most a response is fresh, and then stale, where other instances write that do not tell
+    /// this one. `None`: as long as its route says.
     pub at_most: Option<(i64, i64)>,
     /// Whether a request may wait for another. Not in a Worker, where it would wait for ever.
     pub collapse: bool,
 }
 
-/// In the extensions of a request whose answer may be kept: its key.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted(pub(crate) Arc<str>);
-
-/// Something to make in the background.
-struct Errand {
-    key: String,
-    old: Option<Arc<Ready>>,
+/// How a response came about, for `Cache-Status` (RFC 9211) and `Server-Timing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheStatus {
+    /// It was in memory, and fresh.
+    Hit,
+    /// It was in memory, and is being refreshed.
+    Stale,
+    /// It was made, and kept.
+    Stored,
+    /// It was made for another request at the same time.
+    Collapsed,
+    /// It was made and not kept, since something changed meanwhile or expires by itself.
+    Miss,
+    /// The cache has no part in it.
+    Bypass,
 }
 
-/// The cache of a process.
-pub(crate) struct Cached {
-    caching: Caching,
+/// A response to be made in the background.
+struct Refresh {
+    key: String,
+    old: Option<Arc<CachedResponse>>,
+}
+
+/// The response cache of a process.
+pub(crate) struct ResponseCache {
+    config: MemoryCacheConfig,
     clock: Arc<dyn Clock>,
     memory: Memory,
-    flights: Flights,
-    errands: Mutex<Vec<Errand>>,
+    in_flight: InFlight,
+    refreshes: Mutex<Vec<Refresh>>,
+    /// The pages that are made before anybody requests them, at the start and when the search index was rebuilt.
+    warm: Vec<&'static str>,
 }
 
-impl Cached {
-    pub(crate) fn new(caching: Caching, clock: Arc<dyn Clock>, source: &dyn Random) -> Self {
+/// How a request for a key that is not in memory goes on.
+pub(crate) enum Joined<'a> {
+    /// Another request has made it.
+    Ready(Arc<CachedResponse>),
+    /// This one makes it.
+    Make(Making<'a>),
+}
+
+/// A response that is being made.
+pub(crate) struct Making<'a> {
+    cache: &'a ResponseCache,
+    leader: Option<Leader<'a>>,
+    since: u64,
+    began: i64,
+}
+
+/// For how many seconds a response is fresh, and then stale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetime {
+    pub(crate) fresh: u32,
+    pub(crate) stale: u32,
+}
+
+impl ResponseCache {
+    pub(crate) fn new(
+        config: MemoryCacheConfig,
+        clock: Arc<dyn Clock>,
+        source: &dyn Random,
+        warm: Vec<&'static str>,
+    ) -> Arc<Self> {
         let seed = u64::from_le_bytes(random::bytes(source));
-        Self {
-            caching,
+        Arc::new(Self {
+            config,
             clock,
-            memory: Memory::new(caching.bytes, seed),
-            flights: Flights::default(),
-            errands: Mutex::default(),
-        }
+            memory: Memory::new(config.bytes, seed),
+            in_flight: InFlight::default(),
+            refreshes: Mutex::default(),
+            warm,
+        })
     }
 
-    /// The ports, watched.
-    pub(crate) fn watch(
+    /// Ports whose changes purge this cache.
+    pub(crate) fn purged_by(
         self: &Arc<Self>,
         documents: Arc<dyn Documents>,
         search: Arc<dyn Search>,
     ) -> (Arc<dyn Documents>, Arc<dyn Search>) {
-        let documents = WatchedDocuments {
+        let documents = PurgingDocuments {
             inner: documents,
             cache: self.clone(),
         };
-        let search = WatchedSearch {
+        let search = PurgingSearch {
             inner: search,
             cache: self.clone(),
         };
         (Arc::new(documents), Arc::new(search))
     }
 
-    /// What is kept for this key, at `now` (milliseconds since 1970). If it is stale, one errand makes it anew.
-    pub(crate) fn find(&self, key: &str, now: i64) -> Option<(Arc<Ready>, Way)> {
-        let ready = self.memory.get(key).filter(|ready| now < ready.stale_until)?;
-        if now < ready.fresh_until {
-            return Some((ready, Way::Hit));
+    /// The response that is kept for this key at `now` (milliseconds since 1970). If it is stale, it will be refreshed.
+    pub(crate) fn find(&self, key: &str, now: i64) -> Option<(Arc<CachedResponse>, CacheStatus)> {
+        let response = self.memory.get(key).filter(|response| now < response.stale_until)?;
+        if now < response.fresh_until {
+            return Some((response, CacheStatus::Hit));
         }
-        if !ready.refreshing.swap(true, Ordering::AcqRel) && !self.send(ready.key.clone(), Some(ready.clone())) {
-            ready.refreshing.store(false, Ordering::Release);
+        let is_first = !response.refreshing.swap(true, Ordering::AcqRel);
+        if is_first && !self.refresh(response.key.clone(), Some(response.clone())) {
+            response.refreshing.store(false, Ordering::Release);
         }
-        Some((ready, Way::Stale))
+        Some((response, CacheStatus::Stale))
     }
 
-    /// Lets `make` answer for this key, and keeps what it answers if it may be kept.
-    pub(crate) async fn fill(
-        &self,
-        key: &str,
-        policy: Policy,
-        platform: &Platform,
-        make: impl Future<Output = Response>,
-    ) -> Response {
-        let leader = match self.caching.collapse.then(|| self.flights.board(key)) {
-            Some(Seat::Follower(flight)) => {
-                if let Ok(ready) = flight.await
-                    && ready.is_alive()
-                {
-                    return Served(ready, Way::Collapsed).into_response();
-                }
-                None
-            }
-            Some(Seat::Leader(leader)) => Some(leader),
+    /// Waits for the request that makes this response, or becomes that request.
+    pub(crate) async fn join(&self, key: &str) -> Joined<'_> {
+        let leader = match self.config.collapse.then(|| self.in_flight.join(key)) {
+            Some(Role::Follower(waiting)) => match waiting.await {
+                Ok(response) if response.is_alive() => return Joined::Ready(response),
+                _ => None,
+            },
+            Some(Role::Leader(leader)) => Some(leader),
             None => None,
         };
-        let (since, now) = (self.memory.moment(), self.now());
-        let (response, seen) = recorded(make).await;
-        let Cache::Public { s_maxage, stale } = policy.cache else {
-            return response;
-        };
-        if response.status() != http::StatusCode::OK || response.extensions().get::<Shared>().is_none() {
-            return response;
-        }
-        let (parts, body) = response.into_parts();
-        let (headers, body) = finish::ready(parts, body, policy.cache, platform).await;
-        let mut tags = seen.tags;
-        tags.sort_unstable();
-        tags.dedup();
-        let (fresh, stale) = (i64::from(s_maxage) * 1000, i64::from(stale) * 1000);
-        let (fresh, stale) = match self.caching.at_most {
-            Some(most) => (fresh.min(most.0), stale.min(most.1)),
-            None => (fresh, stale),
-        };
-        let ready = Arc::new(Ready {
-            key: key.to_owned(),
-            route: policy.path,
-            headers,
-            body,
-            tags,
-            made_at: now,
-            fresh_until: now.saturating_add(fresh),
-            stale_until: now.saturating_add(fresh).saturating_add(stale),
-            dead: Arc::default(),
-            refreshing: false.into(),
-        });
-        if seen.ends || !self.memory.put(&ready, since, self.now()) {
-            return Served(ready, Way::Passed).into_response();
-        }
-        if let Some(leader) = leader {
-            leader.land(&ready);
-        }
-        Served(ready, Way::Stored).into_response()
+        Joined::Make(Making {
+            cache: self,
+            leader,
+            since: self.memory.last_purge(),
+            began: self.now(),
+        })
     }
 
     fn now(&self) -> i64 {
         self.clock.now().as_millisecond()
     }
 
-    /// Lets nothing that was found be answered again.
+    /// Serves nothing again that was found in the search index.
     pub(crate) fn forget_searches(&self) {
-        self.purge(&[Tag::SEARCH, Tag::SUGGEST]);
+        self.purge(&Tag::INDEX);
     }
 
     fn purge(&self, tags: &[Tag]) {
         self.memory.purge(tags);
     }
 
-    fn doubt(&self, tags: &[Tag]) {
+    fn distrust(&self, tags: &[Tag]) {
         let now = self.now();
-        self.memory.doubt(tags, now, now.saturating_add(DOUBT));
+        self.memory.distrust(tags, now, now.saturating_add(COMMIT_TIMEOUT));
     }
 
-    fn errands(&self) -> MutexGuard<'_, Vec<Errand>> {
-        self.errands.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refreshes(&self) -> MutexGuard<'_, Vec<Refresh>> {
+        self.refreshes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves something to be made; `false` if too much is.
-    fn send(&self, key: String, old: Option<Arc<Ready>>) -> bool {
-        let mut errands = self.errands();
-        let fits = errands.len() < ERRANDS;
+    /// Queues a refresh; `false` if too many wait.
+    fn refresh(&self, key: String, old: Option<Arc<CachedResponse>>) -> bool {
+        let mut refreshes = self.refreshes();
+        let fits = refreshes.len() < MAX_REFRESHES;
         if fits {
-            errands.push(Errand { key, old });
+            refreshes.push(Refresh { key, old });
         }
         fits
     }
 
-    /// Has the pages made that most come to see.
+    /// Queues the pages that are to be warm.
     pub(crate) fn warm(&self) {
-        for page in TOP {
-            self.send(page.to_owned(), None);
+        for page in &self.warm {
+            self.refresh((*page).to_owned(), None);
         }
     }
 
-    pub(crate) fn has_errands(&self) -> bool {
-        !self.errands().is_empty()
+    pub(crate) fn has_refreshes(&self) -> bool {
+        !self.refreshes().is_empty()
     }
 
-    /// Runs all errands; `make` is given each key.
-    pub(crate) async fn run(&self, make: impl AsyncFn(&str)) {
-        let errands = std::mem::take(&mut *self.errands());
-        for errand in errands {
-            let _done = Done(errand.old);
-            make(&errand.key).await;
+    /// Runs all refreshes; `make` makes the response for each key.
+    pub(crate) async fn run_refreshes(&self, make: impl AsyncFn(&str)) {
+        let refreshes = std::mem::take(&mut *self.refreshes());
+        for refresh in refreshes {
+            let _done = RefreshDone(refresh.old);
+            make(&refresh.key).await;
         }
     }
 }
 
-/// Lets the next one try, if this one did not bring a new answer.
-struct Done(Option<Arc<Ready>>);
+impl Making<'_> {
+    /// Keeps a response that was made of these reads, if nothing of them has changed meanwhile.
+    pub(crate) fn keep(
+        self,
+        key: &str,
+        route: &'static str,
+        (headers, body): (HeaderMap, Bytes),
+        reads: Reads,
+        lifetime: Lifetime,
+    ) -> (Arc<CachedResponse>, CacheStatus) {
+        let Self {
+            cache,
+            leader,
+            since,
+            began,
+        } = self;
+        let mut tags = reads.tags;
+        tags.sort_unstable();
+        tags.dedup();
+        let (fresh, stale) = (i64::from(lifetime.fresh) * 1000, i64::from(lifetime.stale) * 1000);
+        let (fresh, stale) = match cache.config.at_most {
+            Some(most) => (fresh.min(most.0), stale.min(most.1)),
+            None => (fresh, stale),
+        };
+        let response = Arc::new(CachedResponse {
+            key: key.to_owned(),
+            route,
+            headers,
+            body,
+            tags,
+            made_at: began,
+            fresh_until: began.saturating_add(fresh),
+            stale_until: began.saturating_add(fresh).saturating_add(stale),
+            is_purged: Arc::default(),
+            refreshing: AtomicBool::new(false),
+        });
+        if reads.expires || !cache.memory.put(&response, since, cache.now()) {
+            return (response, CacheStatus::Miss);
+        }
+        if let Some(leader) = leader {
+            leader.complete(&response);
+        }
+        (response, CacheStatus::Stored)
+    }
+}
 
-impl Drop for Done {
+/// Allows the next refresh, if this one did not bring a new response.
+struct RefreshDone(Option<Arc<CachedResponse>>);
+
+impl Drop for RefreshDone {
     fn drop(&mut self) {
         if let Some(old) = &self.0 {
             old.refreshing.store(false, Ordering::Release);

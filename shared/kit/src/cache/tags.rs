@@ -1,37 +1,37 @@
-//! Tags name what an answer was made of, and are found by themselves: while a handler runs, all that it reads through the
-//! ports is noted, also what was not there; and every commit says by its changes what it touches. Nobody has to think of
-//! either.
+//! What a response was made of, and what a commit changes: the two meet in tags.
 //!
-//! A tag is a digest. Two things of one tag would only make an answer go that could have stayed.
+//! A [`Context`](crate::Context) that makes a cacheable response has a [`ReadLog`]: every document, partition and index that
+//! it reads is noted, also what did not exist. [`PurgingDocuments`] and [`PurgingSearch`], which the host puts around its
+//! ports, purge what a commit touches before it is acknowledged. No handler has to declare either.
 
-use std::cell::Cell;
-use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use souk_core::documents::Source;
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
-use souk_core::{Change, Commit, Document, Documents, Key, Page, Query, StoreError};
+use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::Cached;
+use super::ResponseCache;
 use super::labels::Labels;
+use crate::registry::Registry;
 
-/// Something that an answer can be made of.
+/// A digest of something that a response can be made of. If two things share a tag, a response is purged that could have
+/// stayed, and no harm is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Tag(pub(crate) u64);
+pub(crate) struct Tag(u64);
 
 impl Tag {
     /// What the search index finds.
-    pub(super) const SEARCH: Tag = Tag(1);
-    /// What it completes.
-    pub(super) const SUGGEST: Tag = Tag(2);
+    const SEARCH: Tag = Tag(1);
+    /// What the search index completes.
+    const SUGGEST: Tag = Tag(2);
+    /// Both.
+    pub(super) const INDEX: [Tag; 2] = [Tag::SEARCH, Tag::SUGGEST];
 
     fn key(key: &Key) -> Self {
-        Self(xxh3_64_with_seed(
-            key.sk.as_bytes(),
-            xxh3_64_with_seed(key.pk.as_bytes(), 3),
-        ))
+        let partition = xxh3_64_with_seed(key.pk.as_bytes(), 3);
+        Self(xxh3_64_with_seed(key.sk.as_bytes(), partition))
     }
 
     fn partition(name: &str) -> Self {
@@ -43,7 +43,7 @@ impl Tag {
     }
 }
 
-/// What a commit touches.
+/// The tags of what a commit changes.
 fn touched(commit: &Commit) -> Vec<Tag> {
     let mut tags = Vec::with_capacity(commit.changes.len() * 4);
     for change in &commit.changes {
@@ -60,106 +60,93 @@ fn touched(commit: &Commit) -> Vec<Tag> {
     tags
 }
 
-/// What was read on the way to an answer.
+/// What was read to make a response.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Reads {
     pub(crate) tags: Vec<Tag>,
-    /// Something was read that ends by itself, without a commit that says so.
-    pub(crate) ends: bool,
-    /// The same for caches in front of us, where they are told what changes.
-    pub(super) labels: Labels,
+    /// Something was read that expires, without a commit that says so.
+    pub(crate) expires: bool,
+    /// The tags for caches in front of the host.
+    pub(crate) labels: Labels,
 }
 
-impl Seen {
-    fn document(&mut self, document: &Document) {
-        self.tags.push(Tag::key(&document.key));
-        self.ends |= document.expires_at.is_some();
+/// Collects the reads of one context.
+#[derive(Debug, Default)]
+pub(crate) struct ReadLog(Mutex<Reads>);
+
+impl ReadLog {
+    fn lock(&self) -> MutexGuard<'_, Reads> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-thread_local! {
-    /// What notes at this moment, while a [`recorded`] task is being polled.
-    static NOTING: Cell<Option<Seen>> = const { Cell::new(None) };
-}
+    pub(crate) fn keys(&self, keys: &[Key], registry: &Registry) {
+        let mut reads = self.lock();
+        reads.tags.extend(keys.iter().map(Tag::key));
+        keys.iter().for_each(|key| reads.labels.key(key, registry));
+    }
 
-pub(super) fn note(look: impl FnOnce(&mut Seen)) {
-    NOTING.with(|noting| {
-        if let Some(mut seen) = noting.take() {
-            look(&mut seen);
-            noting.set(Some(seen));
+    pub(crate) fn found<'a>(&self, mut documents: impl Iterator<Item = &'a Document>) {
+        self.lock().expires |= documents.any(|document| document.expires_at.is_some());
+    }
+
+    pub(crate) fn source(&self, source: &Source, registry: &Registry) {
+        let mut reads = self.lock();
+        reads.tags.push(match source {
+            Source::Partition(name) => Tag::partition(name),
+            Source::Index(name) => Tag::index(name),
+        });
+        reads.labels.source(source, registry);
+    }
+
+    pub(crate) fn listed<'a>(&self, documents: impl Iterator<Item = &'a Document>) {
+        let mut reads = self.lock();
+        for document in documents {
+            reads.tags.push(Tag::key(&document.key));
+            reads.expires |= document.expires_at.is_some();
         }
-    });
-}
+    }
 
-/// Lends what was noted so far to the thread, for one poll; also one that panics.
-struct Turn<'a> {
-    own: &'a mut Option<Seen>,
-    others: Option<Seen>,
-}
+    pub(crate) fn searched(&self) {
+        self.lock().tags.push(Tag::SEARCH);
+    }
 
-impl<'a> Turn<'a> {
-    fn begin(own: &'a mut Option<Seen>) -> Self {
-        let others = NOTING.replace(own.take());
-        Self { own, others }
+    pub(crate) fn suggested(&self) {
+        self.lock().tags.push(Tag::SUGGEST);
+    }
+
+    /// What was read so far.
+    pub(crate) fn take(&self) -> Reads {
+        std::mem::take(&mut *self.lock())
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.own = NOTING.replace(self.others.take());
-    }
-}
-
-/// Runs a task and says what it read. What it leaves to other tasks is not seen.
-pub(crate) async fn recorded<T>(task: impl Future<Output = T>) -> (T, Seen) {
-    let mut task = pin!(task);
-    let mut seen = Some(Seen::default());
-    let output = std::future::poll_fn(|context| {
-        let _turn = Turn::begin(&mut seen);
-        task.as_mut().poll(context)
-    })
-    .await;
-    (output, seen.unwrap_or_default())
-}
-
-/// The documents, watched: reads are noted, commits purge.
-pub(crate) struct WatchedDocuments {
+/// Documents whose commits purge what was made of them.
+pub(crate) struct PurgingDocuments {
     pub(crate) inner: Arc<dyn Documents>,
-    pub(crate) cache: Arc<Cached>,
+    pub(crate) cache: Arc<ResponseCache>,
 }
 
 #[async_trait]
-impl Documents for WatchedDocuments {
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, StoreError> {
-        note(|seen| seen.tags.extend(keys.iter().map(Tag::key)));
-        let found = self.inner.get(keys).await?;
-        note(|seen| seen.ends |= found.iter().flatten().any(|document| document.expires_at.is_some()));
-        Ok(found)
+impl Documents for PurgingDocuments {
+    async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
+        self.inner.get(keys, consistency).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
-        note(|seen| {
-            seen.tags.push(match &query.source {
-                Source::Partition(name) => Tag::partition(name),
-                Source::Index(name) => Tag::index(name),
-            });
-        });
-        let page = self.inner.query(query).await?;
-        note(|seen| page.items.iter().for_each(|item| seen.document(&item.document)));
-        Ok(page)
+    async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
+        self.inner.query(query, consistency).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let doubt = Doubt {
+        let unknown = UnknownOutcome {
             cache: &self.cache,
             tags: touched(&commit),
         };
         let result = self.inner.commit(commit).await;
         match &result {
-            Ok(()) => doubt.settle(|cache, tags| cache.purge(&tags)),
-            Err(StoreError::Conflict(_) | StoreError::Refused(_)) => doubt.settle(|_, _| {}),
-            // It may have happened, or do so yet.
-            Err(StoreError::Unavailable(_) | StoreError::Corrupt(_)) => drop(doubt),
+            Ok(()) => unknown.committed(),
+            Err(StoreError::Conflict(_) | StoreError::Refused(_)) => unknown.failed(),
+            // The commit may have happened, or may still happen.
+            Err(StoreError::Unavailable(_) | StoreError::Corrupt(_)) => drop(unknown),
         }
         result
     }
@@ -169,62 +156,64 @@ impl Documents for WatchedDocuments {
     }
 }
 
-/// A change whose outcome is not known. If it is never told, because nobody waits for it any more, what it touches is
-/// kept out of the cache until it must have happened or failed.
-struct Doubt<'a> {
-    cache: &'a Cached,
+/// A change whose outcome is not known. If it is never known, because the future was dropped, responses made of what it
+/// touches are not kept until it must have happened or failed.
+struct UnknownOutcome<'a> {
+    cache: &'a ResponseCache,
     tags: Vec<Tag>,
 }
 
-impl Doubt<'_> {
-    fn settle(mut self, outcome: impl FnOnce(&Cached, Vec<Tag>)) {
-        outcome(self.cache, std::mem::take(&mut self.tags));
+impl UnknownOutcome<'_> {
+    fn committed(mut self) {
+        self.cache.purge(&std::mem::take(&mut self.tags));
+    }
+
+    fn failed(mut self) {
+        self.tags.clear();
     }
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for UnknownOutcome<'_> {
     fn drop(&mut self) {
         if !self.tags.is_empty() {
-            self.cache.doubt(&self.tags);
+            self.cache.distrust(&self.tags);
         }
     }
 }
 
-/// The search index, watched likewise.
-pub(crate) struct WatchedSearch {
+/// A search index whose changes purge what was found in it.
+pub(crate) struct PurgingSearch {
     pub(crate) inner: Arc<dyn Search>,
-    pub(crate) cache: Arc<Cached>,
+    pub(crate) cache: Arc<ResponseCache>,
 }
 
-impl WatchedSearch {
+impl PurgingSearch {
     async fn change<T>(
         &self,
         tags: &[Tag],
         change: impl Future<Output = Result<T, SearchError>>,
     ) -> Result<T, SearchError> {
-        let doubt = Doubt {
+        let unknown = UnknownOutcome {
             cache: &self.cache,
             tags: tags.to_vec(),
         };
         let result = change.await;
         match &result {
-            Ok(_) => doubt.settle(|cache, tags| cache.purge(&tags)),
-            Err(SearchError::BadPlace | SearchError::Superseded) => doubt.settle(|_, _| {}),
-            Err(SearchError::Unavailable(_)) => drop(doubt),
+            Ok(_) => unknown.committed(),
+            Err(SearchError::BadPlace | SearchError::Superseded) => unknown.failed(),
+            Err(SearchError::Unavailable(_)) => drop(unknown),
         }
         result
     }
 }
 
 #[async_trait]
-impl Search for WatchedSearch {
+impl Search for PurgingSearch {
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
-        note(|seen| seen.tags.push(Tag::SEARCH));
         self.inner.search(query).await
     }
 
     async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
-        note(|seen| seen.tags.push(Tag::SUGGEST));
         self.inner.suggest(typed, limit).await
     }
 
@@ -233,27 +222,29 @@ impl Search for WatchedSearch {
     }
 
     async fn apply(&self, changes: &[IndexChange]) -> Result<(), SearchError> {
-        let both = [Tag::SEARCH, Tag::SUGGEST];
-        self.change(&both, self.inner.apply(changes)).await
+        self.change(&Tag::INDEX, self.inner.apply(changes)).await
     }
 
     async fn begin(&self) -> Result<u64, SearchError> {
         self.inner.begin().await
     }
 
-    /// Nobody sees what is being built.
+    /// Nothing is answered from the generation that is being built, so nothing is purged.
     async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
         self.inner.fill(generation, listings).await
     }
 
     async fn finish(&self, generation: u64) -> Result<(), SearchError> {
-        let both = [Tag::SEARCH, Tag::SUGGEST];
-        self.change(&both, self.inner.finish(generation)).await?;
+        self.change(&Tag::INDEX, self.inner.finish(generation)).await?;
         self.cache.warm();
         Ok(())
     }
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.inner.state().await
+    }
+
+    fn is_needed(&self) -> bool {
+        self.inner.is_needed()
     }
 }

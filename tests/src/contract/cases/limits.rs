@@ -1,7 +1,7 @@
 //! What every store refuses, with nothing written.
 
 use souk_core::documents::{MAX_BODY, MAX_COMMIT, MAX_KEYS, MAX_LIMIT};
-use souk_core::{Change, Condition, Query, StoreError};
+use souk_core::{Change, Condition, Consistency, Query, StoreError};
 
 use crate::contract::Bench;
 use crate::contract::bench::{add, counted, create, delete, expiring, put, require};
@@ -98,7 +98,7 @@ pub async fn refused_queries(bench: &Bench) {
             Query::partition(bench.partition("p"), limit),
             Query::index(bench.index("i"), limit),
         ] {
-            let result = bench.store.query(&query).await;
+            let result = bench.store.query(&query, Consistency::Strong).await;
             assert!(
                 matches!(result, Err(StoreError::Refused(_))),
                 "limit {limit}: {result:?}"
@@ -109,6 +109,6 @@ pub async fn refused_queries(bench: &Bench) {
 
 pub async fn refused_gets(bench: &Bench) {
     let keys: Vec<_> = (0..=MAX_KEYS).map(|n| bench.key("p", &n.to_string())).collect();
-    let result = bench.store.get(&keys).await;
+    let result = bench.store.get(&keys, Consistency::Strong).await;
     assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
 }

@@ -1,5 +1,6 @@
 //! `get`.
 
+use souk_core::Consistency::Eventual;
 use souk_core::documents::{MAX_BODY, MAX_KEYS};
 use souk_core::{Change, Condition, Key, Query};
 
@@ -201,6 +202,26 @@ pub async fn largest_body(bench: &Bench) {
             body.len()
         );
     }
+}
+
+/// Eventually consistent reads may lag behind the commits of others, not behind one's own.
+pub async fn own_commits(bench: &Bench) {
+    let (key, all) = (bench.key("p", "a"), Query::index(bench.index("i"), 1));
+    let read = async || {
+        let found = bench.store.get(std::slice::from_ref(&key), Eventual).await.unwrap();
+        let page = bench.store.query(&all, Eventual).await.unwrap();
+        let listed = page.items.into_iter().next().map(|item| item.document);
+        let versions = [found.into_iter().next().unwrap(), listed].map(|found| found.map_or(0, |found| found.version));
+        assert_eq!(versions[0], versions[1]);
+        versions[0]
+    };
+    let entry = bench.entry("i", "1/a");
+    bench.done([create(&key, 1, [entry.clone()])]).await;
+    assert_eq!(read().await, 1);
+    bench.done([put(&key, 2, Condition::Version(1))]).await;
+    assert_eq!(read().await, 2);
+    bench.done([delete(&key, Condition::Version(2), [entry])]).await;
+    assert_eq!(read().await, 0);
 }
 
 pub async fn ping(bench: &Bench) {

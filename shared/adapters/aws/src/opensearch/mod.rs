@@ -286,7 +286,7 @@ impl Search for OpenSearch {
         Ok(IndexState {
             live: layout.live.unwrap_or(0),
             building: layout.building,
-            products: match layout.live {
+            listings: match layout.live {
                 Some(live) => self.count(live).await?,
                 None => 0,
             },

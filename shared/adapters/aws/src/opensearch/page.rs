@@ -153,7 +153,7 @@ impl OpenSearch {
             page.next = Some(cursor.write(digest(query)));
         }
         let hit = |FoundHit { source, .. }| Hit {
-            product: source.product,
+            id: source.product,
             version: source.version,
             body: source.body,
         };

@@ -62,7 +62,7 @@ impl Document {
             .place
             .filter(|(north, east)| north.abs() <= 90.0 && east.is_finite());
         let source = json!({
-            "product": listing.product,
+            "product": listing.id,
             "version": listing.version,
             "body": listing.body,
             "rank": listing.rank,
@@ -76,7 +76,7 @@ impl Document {
             "completions": completions,
         });
         Self {
-            id: listing.product.clone(),
+            id: listing.id.clone(),
             version: listing.version.saturating_mul(2),
             source: source.to_string(),
         }
@@ -132,7 +132,7 @@ impl OpenSearch {
             .iter()
             .flat_map(|change| match change {
                 IndexChange::Put(listing) => vec![Document::put(listing)],
-                IndexChange::Remove { product, version } => Document::gone(product, *version, now).into(),
+                IndexChange::Remove { id, version } => Document::gone(id, *version, now).into(),
             })
             .collect();
         if documents.is_empty() {

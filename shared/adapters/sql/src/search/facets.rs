@@ -6,6 +6,7 @@
 //! The field `price` is counted in ranges of fixed steps: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so on in
 //! minor units, the last one open: `1000000000-`. Its own filter are the bounds of the price.
 
+use souk_core::Consistency::Eventual;
 use souk_core::search::{Facet, FacetCounts, MAX_VALUES, SearchError, SearchQuery};
 
 use super::page::{ALL, Bounds, live};
@@ -93,7 +94,12 @@ impl<D: SqlDriver> SqlSearch<D> {
         let most = i64::try_from(MAX_VALUES).unwrap_or(50);
         let mut args = vec![expression.into(), json(fields), most.into()];
         args.extend(bounds.args);
-        for row in self.driver.read(Statement::new(sql, args)).await.map_err(failed)? {
+        for row in self
+            .driver
+            .read(Statement::new(sql, args).with(Eventual))
+            .await
+            .map_err(failed)?
+        {
             let mut row = row.into_iter();
             let facet = Facet {
                 field: string(&mut row)?,
@@ -120,7 +126,12 @@ impl<D: SqlDriver> SqlSearch<D> {
         );
         let mut args = vec![plan.all(None).into()];
         args.extend(bounds.args);
-        for row in self.driver.read(Statement::new(sql, args)).await.map_err(failed)? {
+        for row in self
+            .driver
+            .read(Statement::new(sql, args).with(Eventual))
+            .await
+            .map_err(failed)?
+        {
             let mut row = row.into_iter();
             let range = range(usize::try_from(integer(&mut row)?).unwrap_or(0));
             let facet = Facet {

@@ -126,7 +126,7 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
         Ok(IndexState {
             live: number()?.unwrap_or(0),
             building: number()?,
-            products: number()?.unwrap_or(0),
+            listings: number()?.unwrap_or(0),
         })
     }
 }

@@ -13,8 +13,8 @@ impl<D: SqlDriver> SqlSearch<D> {
         let rows: Vec<(&str, i64, bool)> = changes
             .iter()
             .map(|change| match change {
-                IndexChange::Put(listing) => (&*listing.product, whole(listing.version), true),
-                IndexChange::Remove { product, version } => (&**product, whole(*version), false),
+                IndexChange::Put(listing) => (&*listing.id, whole(listing.version), true),
+                IndexChange::Remove { id, version } => (&**id, whole(*version), false),
             })
             .collect();
         // A generation that is being built may lack what the one that answers has.

@@ -3,6 +3,7 @@
 //! By relevance the levels are read one after the other, each from its top, until the page is full: SQLite goes no further
 //! than the `LIMIT` asks. In any other order all that match are looked at, and the first ones kept.
 
+use souk_core::Consistency::Eventual;
 use souk_core::search::{Hit, SearchError, SearchPage, SearchQuery, Sort};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -182,7 +183,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             Some(order) => in_order(query, plan, cursor, most, &order),
         };
         let mut last = None;
-        for row in self.driver.read(statement).await.map_err(failed)? {
+        for row in self.driver.read(statement.with(Eventual)).await.map_err(failed)? {
             if page.hits.len() == limit {
                 page.next = last.map(Cursor::write);
                 break;
@@ -195,7 +196,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 place: integer(&mut row)? & (ALL - 1),
             });
             page.hits.push(Hit {
-                product: string(&mut row)?,
+                id: string(&mut row)?,
                 version: u64::try_from(integer(&mut row)?).unwrap_or(0),
                 body: string(&mut row)?,
             });

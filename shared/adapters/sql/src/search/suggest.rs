@@ -9,6 +9,7 @@
 //! a few uses, so that nobody reads what was typed by chance, and fades with the rebuilds. Nobody is told apart: who types
 //! a text again and again has it suggested.
 
+use souk_core::Consistency::Eventual;
 use std::collections::HashSet;
 
 use souk_core::search::{MAX_CHANGES, SearchError, words};
@@ -103,7 +104,11 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 
     async fn pairs(&self, sql: String, args: Vec<Value>) -> Result<Vec<(String, String)>, SearchError> {
-        let rows = self.driver.read(Statement::new(sql, args)).await.map_err(failed)?;
+        let rows = self
+            .driver
+            .read(Statement::new(sql, args).with(Eventual))
+            .await
+            .map_err(failed)?;
         let pair = |row: Vec<Value>| {
             let mut row = row.into_iter();
             Ok((string(&mut row)?, string(&mut row)?))

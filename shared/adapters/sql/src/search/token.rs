@@ -31,8 +31,8 @@ pub(super) fn letter(field: Field) -> char {
     match field {
         Field::Title => 't',
         Field::Tags => 'g',
-        Field::Category => 'c',
-        Field::Vendor => 'v',
+        Field::Group => 'c',
+        Field::Owner => 'v',
         Field::Attributes => 'a',
         Field::Description => 'd',
     }
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_phrase_is_never_made_of_two_texts() {
         let listing = Listing {
-            product: "prd_1".into(),
+            id: "prd_1".into(),
             version: 1,
             body: "{}".into(),
             rank: 0,

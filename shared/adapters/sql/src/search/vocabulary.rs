@@ -4,6 +4,7 @@
 //! meanwhile, so a popular query costs one statement less. What is remembered may be a little old: another instance has
 //! indexed a new word, and until then it counts as misspelt here.
 
+use souk_core::Consistency::Eventual;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -167,7 +168,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut known = vec![false; asked.len()];
         let mut begun = Vec::new();
         let mut near: Vec<Vec<Candidate>> = asked.iter().map(|_| Vec::new()).collect();
-        for row in self.driver.read(statement).await.map_err(failed)? {
+        for row in self.driver.read(statement.with(Eventual)).await.map_err(failed)? {
             let mut row = row.into_iter();
             let (key, kind) = (integer(&mut row)?, integer(&mut row)?);
             let candidate = Candidate {

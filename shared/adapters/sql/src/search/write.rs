@@ -65,9 +65,9 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut products: BTreeMap<&str, Change<'_>> = BTreeMap::new();
         for change in changes {
             match change {
-                IndexChange::Put(listing) => offer(products.entry(&listing.product).or_default(), listing),
-                IndexChange::Remove { product, version } => {
-                    let removed = &mut products.entry(product).or_default().removed;
+                IndexChange::Put(listing) => offer(products.entry(&listing.id).or_default(), listing),
+                IndexChange::Remove { id, version } => {
+                    let removed = &mut products.entry(id).or_default().removed;
                     *removed = (*removed).max(Some(*version));
                 }
             }
@@ -78,7 +78,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     pub(super) async fn fill_all(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
         let mut products: BTreeMap<&str, Change<'_>> = BTreeMap::new();
         for listing in listings {
-            offer(products.entry(&listing.product).or_default(), listing);
+            offer(products.entry(&listing.id).or_default(), listing);
         }
         self.write_all(Target::Building(generation), products).await
     }
@@ -142,12 +142,12 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         .iter()
         .filter_map(|(product, change)| Some((*product, whole(change.removed?))))
         .collect();
-    let versions: Vec<(&str, i64)> = listings.iter().map(|l| (&*l.product, whole(l.version))).collect();
+    let versions: Vec<(&str, i64)> = listings.iter().map(|l| (&*l.id, whole(l.version))).collect();
     let mut taken = HashSet::new();
     let rows: Vec<Row<'_>> = both()
         .map(|(listing, indexed)| {
             Row(
-                &listing.product,
+                &listing.id,
                 whole(listing.version),
                 slots(listing, &mut taken),
                 listing.price.clamp(-LARGEST, LARGEST),
@@ -160,19 +160,19 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         })
         .collect();
     let tokens: Vec<_> = both()
-        .map(|(l, indexed)| (&*l.product, whole(l.version), &*indexed.tokens))
+        .map(|(l, indexed)| (&*l.id, whole(l.version), &*indexed.tokens))
         .collect();
     let facets: Vec<_> = listings
         .iter()
         .flat_map(|l| {
             l.facets
                 .iter()
-                .map(|f| (&*l.product, whole(l.version), &*f.field, &*f.value, &*f.label))
+                .map(|f| (&*l.id, whole(l.version), &*f.field, &*f.value, &*f.label))
         })
         .collect();
     let completions: Vec<_> = both()
         .flat_map(|(l, indexed)| {
-            let entry = |(key, text)| (&*l.product, whole(l.version), key, text);
+            let entry = |(key, text)| (&*l.id, whole(l.version), key, text);
             indexed.completions.iter().map(entry)
         })
         .collect();
@@ -326,7 +326,7 @@ fn slots(listing: &Listing, taken: &mut HashSet<i64>) -> Vec<i64> {
     (0..TRIES)
         .map(|n| {
             let window = 1_i64 << (i64::from(SLOT_BITS) + i64::try_from(n.saturating_sub(4).min(13)).unwrap_or(0));
-            let place = xxh3_64_with_seed(listing.product.as_bytes(), n) >> 1;
+            let place = xxh3_64_with_seed(listing.id.as_bytes(), n) >> 1;
             first + i64::try_from(place).unwrap_or(0) % window
         })
         .filter(|slot| taken.insert(*slot))

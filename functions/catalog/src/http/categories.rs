@@ -1,0 +1,78 @@
+//! The routes of categories.
+
+use http::{Method, StatusCode};
+use souk_core::Role;
+use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list};
+use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::catalog::category::{Category, FIELDS};
+
+use super::MAX_BODY;
+use crate::category::NewCategory;
+use crate::operations;
+
+pub(super) fn routes() -> Vec<Route> {
+    let admin = Access::Role(Role::Admin);
+    let category = || Some(Schema::of::<Category>());
+    vec![
+        Route::new(Method::GET, "/v1/categories", Access::Public, list_categories)
+            .summary("List categories", "By slug.")
+            .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS])
+            .cached(60, 600)
+            .response(
+                StatusCode::OK,
+                "A page of categories",
+                Some(Schema::list_of::<Category>()),
+            ),
+        Route::new(Method::POST, "/v1/categories", admin, create)
+            .summary("Add a category", "")
+            .body(Schema::of::<NewCategory>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The category", category())
+            .errors(&[StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/categories/{id}", Access::Public, show)
+            .summary("Show a category", "By id or slug.")
+            .params(&[Param::FIELDS])
+            .cached(60, 600)
+            .response(StatusCode::OK, "The category", category()),
+        Route::new(Method::PATCH, "/v1/categories/{id}", admin, edit)
+            .summary(
+                "Change a category",
+                "Products are checked against its attributes when they are next written.",
+            )
+            .body(Schema::patch_of::<NewCategory>(), MAX_BODY)
+            .response(StatusCode::OK, "The category", category()),
+        Route::new(Method::DELETE, "/v1/categories/{id}", admin, delete)
+            .summary(
+                "Delete a category",
+                "Only a category without products and without child categories can be deleted.",
+            )
+            .response(StatusCode::NO_CONTENT, "The category was deleted", None)
+            .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
+    ]
+}
+
+async fn list_categories(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, FIELDS, &[])?;
+    let page = operations::list_categories(&cx, &PageRequest::read(&params)?).await?;
+    Ok(viewer.answer(list(&selection.render_all(&page.items)?, page.next_cursor.as_deref())))
+}
+
+async fn create(cx: Context, Json(new): Json<NewCategory>) -> Result<Answer, Problem> {
+    let category = operations::create_category(&cx, new).await?;
+    Ok(Answer::document(&category.document).created(format!("/v1/categories/{}", category.id)))
+}
+
+async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, FIELDS, &[])?;
+    let category = operations::find_category(&cx, &id).await?;
+    Ok(viewer.answer(selection.answer(&category.document)?))
+}
+
+async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
+    let category = operations::edit_category(&cx, &id, &if_match, &patch).await?;
+    Ok(Answer::document(&category.document))
+}
+
+async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
+    operations::delete_category(&cx, &id, &if_match).await?;
+    Ok(Answer::no_content())
+}

@@ -1,0 +1,190 @@
+//! The routes of products.
+
+use http::{Method, StatusCode};
+use souk_core::Role;
+use souk_kit::http::{
+    Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_documents,
+};
+use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::catalog::lists::Sort;
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES};
+use souk_model::catalog::status::Status;
+
+use super::MAX_BODY;
+use crate::operations::{self, ProductFilter, ProductQuery};
+use crate::product::{MAX_TAG, NewProduct};
+
+const ONE: &[Param] = &[Param::FIELDS, INCLUDE];
+
+/// `include` of routes that show products.
+const INCLUDE: Param = Param {
+    name: "include",
+    summary: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
+    schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
+};
+
+const LIST: &[Param] = &[
+    Param::LIMIT,
+    Param::CURSOR,
+    Param::text("category", "Only products of this category (id or slug)."),
+    Param::text("vendor", "Only products of this vendor (id or slug)."),
+    Param::text("author", "Only products of this account (id or username)."),
+    Param::text("tag", "Only products with this tag."),
+    Param {
+        name: "status",
+        summary: "Status of the products. Drafts and archived products are listed to their author and to moderators only.",
+        schema: r#"{"type":"string","enum":["draft","published","sold","archived"],"default":"published"}"#,
+    },
+    Param {
+        name: "sort",
+        summary: "Order: newest, cheapest, most expensive, most upvotes, or most recent upvotes first. The last two are for \
+                  published and sold products, and follow the upvotes a moment later.",
+        schema: r#"{"type":"string","enum":["newest","price","-price","popular","trending"],"default":"newest"}"#,
+    },
+    Param::text(
+        "attr.*",
+        "Only products with this value of a filterable attribute of `category`, which must be given.",
+    ),
+    Param::FIELDS,
+    INCLUDE,
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    let member = Access::Role(Role::Member);
+    let product = || Some(Schema::of::<Product>());
+    vec![
+        Route::new(Method::GET, "/v1/products", Access::Public, list_products)
+            .summary(
+                "List products",
+                "Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, before \
+                 its end: continue as long as there is a `next_cursor`.",
+            )
+            .params(LIST)
+            .cached(10, 60)
+            .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))
+            .errors(&[StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY]),
+        Route::new(Method::POST, "/v1/products", member, create)
+            .summary(
+                "Add a product",
+                "It starts as a draft, which its author and moderators can see.",
+            )
+            .body(Schema::of::<NewProduct>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The product", product())
+            .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/products/{id}", Access::Public, show)
+            .summary(
+                "Show a product",
+                "By id or slug. Drafts and archived products are shown to their author and to moderators only.",
+            )
+            .params(ONE)
+            .cached(10, 60)
+            .response(StatusCode::OK, "The product", product()),
+        Route::new(Method::PATCH, "/v1/products/{id}", member, edit)
+            .summary("Change a product", "Its author and moderators may.")
+            .body(Schema::patch_of::<NewProduct>(), MAX_BODY)
+            .response(StatusCode::OK, "The product", product())
+            .errors(&[StatusCode::FORBIDDEN]),
+        Route::new(Method::DELETE, "/v1/products/{id}", member, delete)
+            .summary("Delete a product", "Its author and moderators may.")
+            .response(StatusCode::NO_CONTENT, "The product was deleted", None)
+            .errors(&[
+                StatusCode::FORBIDDEN,
+                StatusCode::CONFLICT,
+                StatusCode::PRECONDITION_FAILED,
+            ]),
+    ]
+}
+
+/// One row per transition of the life cycle.
+pub(super) fn life_cycle() -> Vec<Route> {
+    let member = Access::Role(Role::Member);
+    let row = |path, status| {
+        Route::new(Method::POST, path, member, move |cx, id, if_match| {
+            advance(status, cx, id, if_match)
+        })
+        .response(StatusCode::OK, "The product", Some(Schema::of::<Product>()))
+        .errors(&[
+            StatusCode::FORBIDDEN,
+            StatusCode::CONFLICT,
+            StatusCode::PRECONDITION_FAILED,
+        ])
+    };
+    vec![
+        row("/v1/products/{id}/publish", Status::Published).summary("Publish a product", "From draft or archived."),
+        row("/v1/products/{id}/archive", Status::Archived).summary("Archive a product", "From published or sold."),
+        row("/v1/products/{id}/sold", Status::Sold).summary("Mark a product as sold", "From published."),
+        row("/v1/products/{id}/draft", Status::Draft)
+            .summary("Take a product back to draft", "From published or archived."),
+    ]
+}
+
+async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, FIELDS, INCLUDES)?;
+    let page = operations::list_products(&cx, &query(&params)?, &PageRequest::read(&params)?).await?;
+    if selection.is_plain() {
+        return Ok(viewer.answer(list_documents(&page)));
+    }
+    let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
+    Ok(viewer.answer(list(&items, page.next_cursor.as_deref())))
+}
+
+fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {
+    let bad = |name: &str, known: &str| Problem::bad_parameter(name, format!("must be one of {known}"));
+    let status = Status::parse(params.get("status").unwrap_or("published"));
+    let status = status.ok_or_else(|| bad("status", "draft, published, sold, archived"))?;
+    let sort = match params.get("sort") {
+        None | Some("newest") => Sort::Newest,
+        Some("price") => Sort::Cheapest,
+        Some("-price") => Sort::Dearest,
+        Some("popular") => Sort::Popular,
+        Some("trending") => Sort::Trending,
+        Some(_) => return Err(bad("sort", "newest, price, -price, popular, trending")),
+    };
+    if sort.is_ranked() && !status.is_public() {
+        let detail = "popular and trending are for published and sold products";
+        return Err(Problem::bad_parameter("sort", detail));
+    }
+    if params.get("tag").is_some_and(|tag| tag.chars().count() > MAX_TAG) {
+        return Err(Problem::bad_parameter("tag", "has at most 40 characters"));
+    }
+    let text = |name: &str| params.get(name).map(str::to_owned);
+    let attributes = params.with_prefix("attr.");
+    let filter = ProductFilter {
+        category: text("category"),
+        author: text("author"),
+        vendor: text("vendor"),
+        tag: text("tag"),
+        attributes: attributes
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    };
+    Ok(ProductQuery { status, sort, filter })
+}
+
+async fn create(cx: Context, Json(new): Json<NewProduct>) -> Result<Answer, Problem> {
+    let product = operations::create_product(&cx, new).await?;
+    Ok(Answer::document(&product.document).created(format!("/v1/products/{}", product.id)))
+}
+
+async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, FIELDS, INCLUDES)?;
+    let product = operations::find_product(&cx, &id).await?;
+    let version = product.version;
+    let shown = selection.render_with(&cx, &[product], &REFERENCES).await?;
+    Ok(viewer.answer(Answer::raw(shown.concat()).version(version)))
+}
+
+async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
+    let product = operations::edit_product(&cx, &id, &if_match, &patch).await?;
+    Ok(Answer::document(&product.document))
+}
+
+async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
+    operations::delete_product(&cx, &id, &if_match).await?;
+    Ok(Answer::no_content())
+}
+
+async fn advance(status: Status, cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
+    let product = operations::advance_product(&cx, &id, &if_match, status).await?;
+    Ok(Answer::document(&product.document))
+}

@@ -1,0 +1,166 @@
+//! What can be done with categories.
+//!
+//! **Deletion.** A category may be deleted only when nothing is in it, and no commit can look at a list and write at once.
+//! So it is first *closed*, which changes its version: products and child categories require the version that they were
+//! checked against, so none can be added after that, and one read of the lists then tells the truth. A crash in between
+//! leaves a closed category, which can be deleted again or reopened by any edit.
+
+use souk_core::{Document, Query, check};
+use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
+use souk_model::catalog::CATEGORY;
+use souk_model::catalog::category::{Category, INDEX, children};
+use souk_model::catalog::events::{CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED};
+use souk_model::catalog::lists::every_list_of_category;
+
+use crate::CatalogError;
+use crate::category::NewCategory;
+
+/// How deep the tree may be.
+const MAX_DEPTH: usize = 8;
+
+/// A page of all categories, by slug.
+pub async fn list_categories(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    cx.list(Query::index(INDEX, page.limit), page, INDEX).await
+}
+
+/// The category with this id or slug.
+pub async fn find_category(cx: &Context, id: &str) -> Result<Stored<Category>, Failure> {
+    let document = cx.find(CATEGORY, id).await?.ok_or(Failure::NotFound("category"))?;
+    Ok(Stored::read(document)?)
+}
+
+/// The id of the category that `parent` names. Requires that it and all its ancestors stay as they are, so that two moves
+/// at once cannot make a circle of them.
+async fn find_parent(tx: &Transaction<CatalogError>, own: &str, parent: &str) -> Result<String, CatalogError> {
+    let fault = |detail: &str| CatalogError::from(Failure::invalid("parent", detail));
+    let first = tx.find(CATEGORY, parent).await?;
+    let first = first.ok_or_else(|| fault("there is no such category"))?;
+    let (mut next, mut id, mut depth) = (Some(first), None, 1);
+    while let Some(document) = next {
+        let category: Category = document.parse().map_err(Failure::from)?;
+        if category.id == own {
+            return Err(fault("would make a circle"));
+        }
+        if depth >= MAX_DEPTH {
+            return Err(fault("would make the tree deeper than 8"));
+        }
+        depth += 1;
+        tx.require(&document).or_retry();
+        next = match category.parent {
+            Some(parent) => tx.get(CATEGORY.key(&parent)).await?,
+            None => None,
+        };
+        id.get_or_insert(category.id);
+    }
+    Ok(id.unwrap_or_default())
+}
+
+/// Adds a category.
+pub async fn create_category(cx: &Context, new: NewCategory) -> Result<Stored<Category>, CatalogError> {
+    let new = &new;
+    cx.commit(|tx| async move {
+        let (id, now) = (tx.new_id(CATEGORY), tx.now());
+        let parent = match &new.parent {
+            Some(parent) => Some(find_parent(&tx, &id, parent).await?),
+            None => None,
+        };
+        let slug = new.slug.clone();
+        let category = Category {
+            id,
+            slug: slug.unwrap_or_else(|| check::slugify(&new.name, "category")),
+            name: new.name.trim().to_owned(),
+            description: new.description.clone(),
+            icon: new.icon.clone(),
+            colour: new.colour.clone(),
+            parent,
+            attributes: new.attributes.clone(),
+            created_at: now,
+            updated_at: now,
+            closing: false,
+            version: 1,
+        };
+        tx.claim(CATEGORY.name_key(&category.slug), &category.id)
+            .or_fail(CatalogError::SlugTaken);
+        tx.emit(CATEGORY_CREATED, &category.event(1));
+        let entries = category.entries();
+        Ok(tx
+            .create(CATEGORY.key(&category.id), category)
+            .entries(entries)
+            .or_retry())
+    })
+    .await
+}
+
+/// Changes a category. Products are checked against its attributes when they are next written.
+pub async fn edit_category(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    patch: &MergePatch,
+) -> Result<Stored<Category>, CatalogError> {
+    cx.commit(|tx| async move {
+        let old = find_category(&tx, id).await?;
+        if_match.check(old.version())?;
+        let input: NewCategory = patch.apply(&NewCategory::of(&old))?;
+        let parent = match &input.parent {
+            Some(parent) if old.parent.as_ref() == Some(parent) => old.parent.clone(),
+            Some(parent) => Some(find_parent(&tx, &old.id, parent).await?),
+            None => None,
+        };
+        let new = Category {
+            slug: input.slug.unwrap_or_else(|| old.slug.clone()),
+            name: input.name.trim().to_owned(),
+            description: input.description,
+            icon: input.icon,
+            colour: input.colour,
+            parent,
+            attributes: input.attributes,
+            updated_at: tx.now(),
+            closing: false,
+            ..old.value.clone()
+        };
+        tx.rename(CATEGORY, &old.slug, &new.slug, &old.id, CatalogError::SlugTaken);
+        tx.emit(CATEGORY_UPDATED, &new.event(old.version() + 1));
+        let entries = new.entries();
+        Ok(tx
+            .update(&old.document, new)
+            .moved(&old.entries(), entries)
+            .or_precondition(if_match))
+    })
+    .await
+}
+
+/// Deletes a category that has no products and no children.
+pub async fn delete_category(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
+    let open = find_category(cx, id).await?;
+    if_match.check(open.version())?;
+    let closed = &set_closing(cx, &open, true).await?;
+    let lists = std::iter::once(children(&closed.id)).chain(every_list_of_category(&closed.id));
+    for list in lists {
+        if !cx.query(&Query::index(list, 1)).await?.items.is_empty() {
+            set_closing(cx, closed, false).await?;
+            return Err(CatalogError::CategoryNotEmpty);
+        }
+    }
+    cx.commit(|tx| async move {
+        tx.release(CATEGORY.name_key(&closed.slug))
+            .or_fail(Failure::Contention.into());
+        tx.emit(CATEGORY_DELETED, &closed.event(closed.version()));
+        tx.delete(&closed.document, closed.entries())
+            .or_fail(Failure::Contention.into());
+        Ok(())
+    })
+    .await
+}
+
+/// Closes or reopens a category that is still at the version that was read.
+async fn set_closing(cx: &Context, old: &Stored<Category>, closing: bool) -> Result<Stored<Category>, CatalogError> {
+    cx.commit(|tx| async move {
+        let new = Category {
+            closing,
+            ..old.value.clone()
+        };
+        Ok(tx.update(&old.document, new).or_fail(Failure::Contention.into()))
+    })
+    .await
+}

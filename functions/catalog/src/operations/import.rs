@@ -1,0 +1,142 @@
+//! Adding or updating a product by what it is known by elsewhere, for imports and demo data.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use souk_core::kind::owner_of;
+use souk_core::{Key, check};
+use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
+use souk_model::catalog::category::Category;
+use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_UPDATED};
+use souk_model::catalog::product::Product;
+use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
+
+use super::products::{add, check_attributes, replace, unique_slug};
+use crate::CatalogError;
+use crate::product::{NewProduct, Origin, advanced, sku_key};
+
+/// The partition of claims of imported products that have neither a SKU nor a slug.
+const IMPORTED: &str = "imported";
+
+/// A product from elsewhere. It is known by its vendor and SKU, or by its slug, or else by its vendor and title.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProductImport {
+    /// The fields; the category and the vendor are ids.
+    pub product: NewProduct,
+    /// The slug, if the product is known by it.
+    pub slug: Option<String>,
+    /// The status that the product gets.
+    pub status: Status,
+    /// The account that a new product belongs to.
+    pub author: String,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Imported {
+    /// The product was added.
+    Added,
+    /// The product was there and differed.
+    Changed,
+    /// The product was there and the same.
+    Unchanged,
+}
+
+impl ProductImport {
+    /// The key of the claim by which the product is known.
+    #[must_use]
+    pub fn identity(&self) -> Key {
+        let NewProduct { vendor, sku, title, .. } = &self.product;
+        match (vendor, sku, &self.slug) {
+            (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
+            (_, _, Some(slug)) => PRODUCT.name_key(slug),
+            (vendor, _, None) => Key::new(
+                IMPORTED,
+                format!("{}/{}", vendor.as_deref().unwrap_or(""), title.trim()),
+            ),
+        }
+    }
+}
+
+/// Adds the product, or updates the one that is known by the same identity. Running it twice changes nothing.
+pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Imported, CatalogError> {
+    cx.commit(|tx| async move {
+        let ProductImport { product, status, .. } = import;
+        let category = tx.read::<Category>(CATEGORY.key(&product.category)).await?;
+        let category = category.ok_or(Failure::NotFound("category"))?;
+        check_attributes(&category, product)?;
+        tx.require(&category.document).or_retry();
+        match existing(&tx, &import.identity()).await? {
+            Some(old) => Ok(update(&tx, &old, product, *status)),
+            None => Ok(create(&tx, import)),
+        }
+    })
+    .await
+}
+
+async fn existing(tx: &Transaction<CatalogError>, identity: &Key) -> Result<Option<Stored<Product>>, Failure> {
+    match owner_of(tx.get(identity.clone()).await?.as_ref())? {
+        Some(id) => tx.read(PRODUCT.key(&id)).await,
+        None => Ok(None),
+    }
+}
+
+fn update(tx: &Transaction<CatalogError>, old: &Stored<Product>, product: &NewProduct, status: Status) -> Imported {
+    let (category, vendor) = (product.category.clone(), product.vendor.clone());
+    let mut new = product.rewrite(old, category, vendor, old.updated_at);
+    if old.status != status {
+        new = advanced(&new, status, tx.now());
+    }
+    if new == old.value {
+        return Imported::Unchanged;
+    }
+    new.updated_at = tx.now();
+    emit(tx, &new, old.version() + 1, Some(old.status));
+    replace(tx, old, new, &IfMatch::default());
+    Imported::Changed
+}
+
+fn create(tx: &Transaction<CatalogError>, import: &ProductImport) -> Imported {
+    let ProductImport {
+        product,
+        slug,
+        status,
+        author,
+    } = import;
+    let slug = match slug {
+        Some(slug) if !tx.is_retry() => slug.clone(),
+        None if !tx.is_retry() => check::slugify(&product.title, "product"),
+        _ => unique_slug(tx, &product.title),
+    };
+    let origin = Origin {
+        id: tx.new_id(PRODUCT),
+        slug,
+        author: author.clone(),
+        now: tx.now(),
+    };
+    let mut new = product.draft(product.category.clone(), product.vendor.clone(), origin);
+    if *status != Status::Draft {
+        new = advanced(&new, *status, tx.now());
+    }
+    emit(tx, &new, 1, None);
+    let identity = import.identity();
+    if identity.pk == IMPORTED {
+        // The product that it named before may have been deleted.
+        tx.put(identity, json!({ "id": new.id })).always();
+    }
+    add(tx, new);
+    Imported::Added
+}
+
+/// The events of a product that was `before` and is now at `version`.
+fn emit(tx: &Transaction<CatalogError>, product: &Product, version: u64, before: Option<Status>) {
+    let name = if before.is_some() {
+        PRODUCT_UPDATED
+    } else {
+        PRODUCT_CREATED
+    };
+    tx.emit(name, &product.event(version));
+    if before.unwrap_or(Status::Draft) != product.status {
+        tx.emit(product.status.event(), &product.event(version));
+    }
+}

@@ -1,0 +1,207 @@
+//! What can be done with one product.
+//!
+//! **Atomicity.** A new product is one commit of the product, its index entries, the claim on its slug (and on the SKU of
+//! its vendor), and the condition that its category is still as it was when the product was checked against it. So a product
+//! never names a category that is gone, never breaks the rules of its category and never shares a slug; a crash leaves all
+//! of it or nothing.
+
+use souk_core::{Document, FieldError, check, id};
+use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
+use souk_model::catalog::category::Category;
+use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED};
+use souk_model::catalog::product::{COUNTERS, Product};
+use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::vendors::{VENDOR, VendorView};
+
+use crate::CatalogError;
+use crate::product::{NewProduct, Origin, advanced, sku_claim};
+
+const NOT_FOUND: Failure = Failure::NotFound("product");
+
+/// The product with this id or slug, if the principal may see it.
+pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
+    let document = cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?;
+    if document.field::<Status>("status")?.is_public() || cx.may_edit(&document.field::<String>("author")?) {
+        Ok(document)
+    } else {
+        Err(NOT_FOUND)
+    }
+}
+
+/// The product with this id or slug, if the principal may change it.
+async fn find_own(cx: &Context, id: &str) -> Result<Stored<Product>, Failure> {
+    let product = Stored::<Product>::read(find_product(cx, id).await?)?;
+    if cx.may_edit(&product.author) {
+        Ok(product)
+    } else {
+        Err(Failure::forbidden("only its author may change a product"))
+    }
+}
+
+/// The category and the vendor that a product refers to.
+pub(super) struct References {
+    pub(super) category: String,
+    pub(super) vendor: Option<String>,
+}
+
+/// Looks up the category and the vendor of `new`, checks the attributes against the category, and requires that both stay
+/// as they are.
+async fn references(tx: &Transaction<CatalogError>, new: &NewProduct) -> Result<References, CatalogError> {
+    let unknown = |field: &str| Failure::invalid(field, format!("there is no such {field}"));
+    let document = tx.find(CATEGORY, &new.category).await?;
+    let category = Stored::<Category>::read(document.ok_or_else(|| unknown("category"))?).map_err(Failure::from)?;
+    check_attributes(&category, new)?;
+    tx.require(&category.document).or_retry();
+    let mut references = References {
+        category: category.value.id,
+        vendor: None,
+    };
+    if let Some(vendor) = &new.vendor {
+        let document = tx.find(VENDOR, vendor).await?.ok_or_else(|| unknown("vendor"))?;
+        let view: VendorView = document.parse().map_err(Failure::from)?;
+        if !tx.may_edit(&view.owner) {
+            let detail = "only its owner may list products for a vendor";
+            return Err(Failure::forbidden_field(detail, "vendor", "is not yours").into());
+        }
+        references.vendor = VENDOR.id_of(&document.key).map(str::to_owned);
+        tx.require(&document).or_retry();
+    }
+    Ok(references)
+}
+
+/// Fails unless the category takes a product with these attributes.
+pub(super) fn check_attributes(category: &Category, new: &NewProduct) -> Result<(), CatalogError> {
+    if category.closing {
+        return Err(CatalogError::CategoryClosing);
+    }
+    let faults: Vec<FieldError> = category.faults(&new.attributes);
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Invalid(faults).into())
+    }
+}
+
+/// Adds a product of the principal, as a draft.
+pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Product>, CatalogError> {
+    let author = &cx.signed_in()?.account;
+    let new = &new;
+    cx.commit(|tx| async move {
+        let References { category, vendor } = references(&tx, new).await?;
+        let slug = if tx.is_retry() {
+            unique_slug(&tx, &new.title)
+        } else {
+            check::slugify(&new.title, "product")
+        };
+        let origin = Origin {
+            id: tx.new_id(PRODUCT),
+            slug,
+            author: author.clone(),
+            now: tx.now(),
+        };
+        let product = new.draft(category, vendor, origin);
+        tx.emit(PRODUCT_CREATED, &product.event(1));
+        Ok(add(&tx, product))
+    })
+    .await
+}
+
+/// Adds a new product with its claims. If the slug is taken, the next attempt takes [another](unique_slug).
+pub(super) fn add(tx: &Transaction<CatalogError>, product: Product) -> Stored<Product> {
+    tx.claim(PRODUCT.name_key(&product.slug), &product.id).or_retry();
+    if let Some(sku) = sku_claim(&product) {
+        tx.claim(sku, &product.id).or_fail(CatalogError::SkuTaken);
+    }
+    let entries = product.entries();
+    tx.create(PRODUCT.key(&product.id), product)
+        .counters(&COUNTERS)
+        .entries(entries)
+        .or_retry()
+}
+
+/// A slug with the random end of a new id, which no other product has.
+pub(super) fn unique_slug(cx: &Context, title: &str) -> String {
+    let id = id::new("x", &*cx.clock, &*cx.random);
+    let end: String = id.chars().rev().take(8).collect();
+    format!("{}-{end}", check::slugify(title, "product"))
+}
+
+/// Changes the fields of a product; its author and moderators may.
+pub async fn edit_product(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    patch: &MergePatch,
+) -> Result<Stored<Product>, CatalogError> {
+    cx.commit(|tx| async move {
+        let old = find_own(&tx, id).await?;
+        if_match.check(old.version())?;
+        let input: NewProduct = patch.apply(&NewProduct::of(&old))?;
+        let References { category, vendor } = references(&tx, &input).await?;
+        let new = input.rewrite(&old, category, vendor, tx.now());
+        tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
+        Ok(replace(&tx, &old, new, if_match))
+    })
+    .await
+}
+
+/// Writes the new state of a product, with its claim on a SKU and its index entries.
+pub(super) fn replace(
+    tx: &Transaction<CatalogError>,
+    old: &Stored<Product>,
+    new: Product,
+    if_match: &IfMatch,
+) -> Stored<Product> {
+    let (before, after) = (sku_claim(old), sku_claim(&new));
+    if before != after {
+        if let Some(sku) = after {
+            tx.claim(sku, &new.id).or_fail(CatalogError::SkuTaken);
+        }
+        if let Some(sku) = before {
+            tx.release(sku).or_retry();
+        }
+    }
+    let entries = new.entries();
+    tx.update(&old.document, new)
+        .moved(&old.entries(), entries)
+        .or_precondition(if_match)
+}
+
+/// Deletes a product; its author and moderators may.
+pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
+    cx.commit(|tx| async move {
+        let product = find_own(&tx, id).await?;
+        if_match.check(product.version())?;
+        tx.release(PRODUCT.name_key(&product.slug)).or_precondition(if_match);
+        if let Some(sku) = sku_claim(&product) {
+            tx.release(sku).or_precondition(if_match);
+        }
+        tx.emit(PRODUCT_DELETED, &product.event(product.version()));
+        tx.delete(&product.document, product.entries())
+            .or_precondition(if_match);
+        Ok(())
+    })
+    .await
+}
+
+/// Moves a product to its next status, if its life cycle allows it.
+pub async fn advance_product(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    next: Status,
+) -> Result<Stored<Product>, CatalogError> {
+    cx.commit(|tx| async move {
+        let old = find_own(&tx, id).await?;
+        if_match.check(old.version())?;
+        if !old.status.may_become(next) {
+            let from = old.status;
+            return Err(CatalogError::IllegalTransition { from, to: next });
+        }
+        let new = advanced(&old, next, tx.now());
+        tx.emit(next.event(), &new.event(old.version() + 1));
+        Ok(replace(&tx, &old, new, if_match))
+    })
+    .await
+}

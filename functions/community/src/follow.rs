@@ -1,0 +1,25 @@
+//! The follow of an account or a vendor: two documents with the same body, one for each side.
+
+use serde::{Deserialize, Serialize};
+use souk_core::{Key, Timestamp};
+
+/// A follow, as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Follow {
+    pub(crate) since: Timestamp,
+}
+
+/// The key of the follow among those of its follower.
+pub(crate) fn follow_key(follower: &str, target: &str) -> Key {
+    Key::new(format!("follows/{follower}"), target)
+}
+
+/// The key of the follow among those of its target.
+pub(crate) fn follower_key(target: &str, follower: &str) -> Key {
+    Key::new(followers(target), follower)
+}
+
+/// The partition of the followers of an account or a vendor, by their accounts.
+pub(crate) fn followers(target: &str) -> String {
+    format!("followers/{target}")
+}

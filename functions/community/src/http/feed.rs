@@ -1,0 +1,33 @@
+//! The route of the feed.
+
+use http::{Method, StatusCode};
+use souk_kit::http::{Answer, Param, Problem, QueryParams, Route, Schema, Selection, list};
+use souk_kit::{Context, PageRequest};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES};
+
+use super::MEMBER;
+use crate::operations;
+
+const INCLUDE: Param = Param {
+    name: "include",
+    summary: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
+    schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
+};
+
+pub(super) fn route() -> Route {
+    Route::new(Method::GET, "/v1/feed", MEMBER, show)
+        .summary(
+            "List the products in your feed",
+            "Products that the followed accounts and vendors have published in the last 60 days, newest first. A page may \
+             have fewer items than `limit`, even none, before the end: continue as long as there is a `next_cursor`.",
+        )
+        .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
+        .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))
+}
+
+async fn show(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, FIELDS, INCLUDES)?;
+    let page = operations::list_feed(&cx, &PageRequest::read(&params)?).await?;
+    let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
+    Ok(list(&items, page.next_cursor.as_deref()))
+}

@@ -1,0 +1,70 @@
+//! The routes of follows.
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_core::Kind;
+use souk_kit::Context;
+use souk_kit::http::{Answer, Path, Problem, Route, Schema};
+use souk_model::identity::ACCOUNT;
+use souk_model::vendors::VENDOR;
+
+use super::MEMBER;
+use crate::operations;
+
+/// The follow of an account or a vendor by the account.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Following {
+    /// Whether the account follows it.
+    following: bool,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let accounts = [
+        "Show whether you follow an account",
+        "Follow an account",
+        "Unfollow an account",
+    ];
+    let vendors = [
+        "Show whether you follow a vendor",
+        "Follow a vendor",
+        "Unfollow a vendor",
+    ];
+    let mut routes = Vec::from(routes_of(ACCOUNT, "/v1/accounts/{id}/follow", accounts));
+    routes.extend(routes_of(VENDOR, "/v1/vendors/{id}/follow", vendors));
+    routes
+}
+
+fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: [&'static str; 3]) -> [Route; 3] {
+    [
+        Route::new(Method::GET, path, MEMBER, move |cx, id| show(kind, cx, id))
+            .summary(show_it, "")
+            .response(
+                StatusCode::OK,
+                "Whether the account follows it",
+                Some(Schema::of::<Following>()),
+            ),
+        Route::new(Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
+            .summary(add_it, "Products that it publishes from now on appear in your feed.")
+            .response(StatusCode::NO_CONTENT, "The account follows it", None)
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+        Route::new(Method::DELETE, path, MEMBER, move |cx, id| unfollow(kind, cx, id))
+            .summary(remove_it, "Its products no longer appear in your feed.")
+            .response(StatusCode::NO_CONTENT, "The account does not follow it", None)
+            .errors(&[StatusCode::CONFLICT]),
+    ]
+}
+
+async fn show(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let following = operations::is_following(&cx, kind, &id).await?;
+    Answer::json(&Following { following })
+}
+
+async fn follow(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    operations::follow(&cx, kind, &id).await?;
+    Ok(Answer::no_content())
+}
+
+async fn unfollow(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    operations::unfollow(&cx, kind, &id).await?;
+    Ok(Answer::no_content())
+}

@@ -1,0 +1,54 @@
+//! The routes of upvotes.
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_kit::Context;
+use souk_kit::http::{Answer, Path, Problem, Route, Schema};
+
+use super::MEMBER;
+use crate::operations;
+
+/// The upvote of the account for a product.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Upvoted {
+    /// Whether the account has upvoted the product.
+    upvoted: bool,
+}
+
+pub(super) fn routes() -> [Route; 3] {
+    const PATH: &str = "/v1/products/{id}/upvote";
+    [
+        Route::new(Method::GET, PATH, MEMBER, show)
+            .summary("Show whether you have upvoted a product", "")
+            .response(
+                StatusCode::OK,
+                "Whether the account has upvoted the product",
+                Some(Schema::of::<Upvoted>()),
+            ),
+        Route::new(Method::PUT, PATH, MEMBER, add)
+            .summary(
+                "Upvote a product",
+                "An account has one upvote per product; a repeat changes nothing.",
+            )
+            .response(StatusCode::NO_CONTENT, "The product is upvoted", None),
+        Route::new(Method::DELETE, PATH, MEMBER, remove)
+            .summary("Remove your upvote for a product", "Without an upvote nothing changes.")
+            .response(StatusCode::NO_CONTENT, "The product is not upvoted", None)
+            .errors(&[StatusCode::CONFLICT]),
+    ]
+}
+
+async fn show(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let upvoted = operations::has_upvoted(&cx, &id).await?;
+    Answer::json(&Upvoted { upvoted })
+}
+
+async fn add(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    operations::add_upvote(&cx, &id).await?;
+    Ok(Answer::no_content())
+}
+
+async fn remove(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    operations::remove_upvote(&cx, &id).await?;
+    Ok(Answer::no_content())
+}

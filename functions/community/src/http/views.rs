@@ -1,0 +1,34 @@
+//! The route of views.
+
+use http::{HeaderMap, Method, StatusCode, header};
+use souk_kit::Context;
+use souk_kit::http::{Access, Answer, ClientAddress, Path, Problem, Route};
+
+use crate::operations;
+
+pub(super) fn route() -> Route {
+    Route::new(Method::POST, "/v1/products/{id}/views", Access::Public, record)
+        .summary(
+            "Record a view of a product",
+            "Each viewer counts once in 30 days. Views are counted a moment later; under high load some are not counted.",
+        )
+        .response(StatusCode::NO_CONTENT, "The view was recorded", None)
+}
+
+/// A viewer is an account, or else a network address and a browser.
+async fn record(
+    cx: Context,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Answer, Problem> {
+    let browser = headers
+        .get(header::USER_AGENT)
+        .map_or(&[][..], |value| value.as_bytes());
+    let viewer = match cx.principal() {
+        Some(principal) => principal.account.clone().into_bytes(),
+        None => [address.as_bytes(), b"\n", browser].concat(),
+    };
+    operations::record_view(&cx, &id, &viewer).await?;
+    Ok(Answer::no_content())
+}

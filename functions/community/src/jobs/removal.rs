@@ -1,0 +1,108 @@
+//! Removes the comments, upvotes and views of a deleted product. (The job of ranks removes its rank; the entries of feeds
+//! expire.)
+//!
+//! Each kind is removed page by page. A page is one commit of what it removes and of the message for the next page, so a
+//! crash in between continues where it was. A request that has read the product before may still write something
+//! afterwards, so everything is removed once more a few minutes later.
+
+use serde::{Deserialize, Serialize};
+use souk_core::documents::Source;
+use souk_core::queue::Payload;
+use souk_core::{Entry, Event, Message, Query, clock};
+use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
+use souk_model::catalog::events::ProductEvent;
+
+use crate::{comment, upvote, view};
+
+/// How many documents one commit removes; a comment is two changes.
+const PAGE: usize = 40;
+/// When everything is removed once more: after a longer time than any request takes.
+const AGAIN_SECONDS: i64 = 180;
+
+/// An event about a product, or the next page to remove.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RemovalPayload {
+    Page(RemovalPage),
+    Event(Event),
+}
+
+impl Payload for RemovalPayload {
+    const JOB: &'static str = "community.remove";
+}
+
+/// A page of the documents of a deleted product.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RemovalPage {
+    product: String,
+    part: Part,
+    /// The sort key after which the page begins.
+    after: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Part {
+    Comments,
+    Upvotes,
+    Views,
+}
+
+pub(super) async fn remove(tx: JobTransaction, payload: RemovalPayload, _: Message) -> Result<JobOutput, JobError> {
+    match payload {
+        RemovalPayload::Page(page) => remove_page(&tx, page).await?,
+        RemovalPayload::Event(event) => {
+            if let Some(data) = event.read::<ProductEvent>()? {
+                begin(&tx, &data.product)?;
+            }
+        }
+    }
+    Ok(JobOutput::default())
+}
+
+/// Sends the messages for the first page of each kind, for now and for a few minutes later.
+fn begin(tx: &JobTransaction, product: &str) -> Result<(), JobError> {
+    for part in [Part::Comments, Part::Upvotes, Part::Views] {
+        let first = RemovalPage {
+            product: product.to_owned(),
+            part,
+            after: None,
+        };
+        let payload = RemovalPayload::Page(first);
+        tx.send(tx.message(&payload)?);
+        let mut again = tx.message(&payload)?;
+        again.not_before = Some(clock::after(tx.now(), AGAIN_SECONDS));
+        tx.send(again);
+    }
+    Ok(())
+}
+
+async fn remove_page(tx: &JobTransaction, page: RemovalPage) -> Result<(), JobError> {
+    let product = &page.product;
+    let source = match page.part {
+        Part::Comments => Source::Index(comment::index(product)),
+        Part::Upvotes => Source::Partition(upvote::partition(product)),
+        Part::Views => Source::Partition(view::partition(product)),
+    };
+    let query = Query {
+        source,
+        after: page.after.clone(),
+        ..Query::partition("", PAGE)
+    };
+    let found = tx.query(&query).await?;
+    for item in found.items {
+        let entries = match &query.source {
+            Source::Index(index) => vec![Entry::new(index, item.sort)],
+            Source::Partition(_) => Vec::new(),
+        };
+        tx.remove_with(item.document.key, entries);
+    }
+    if found.next.is_some() {
+        let next = RemovalPage {
+            after: found.next,
+            ..page
+        };
+        tx.send(tx.message(&RemovalPayload::Page(next))?);
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! What can be done in the community.
+
+mod comments;
+mod feed;
+mod follows;
+mod upvotes;
+mod views;
+
+use souk_kit::{Context, Failure};
+use souk_model::catalog::PRODUCT;
+
+pub use comments::{create_comment, delete_comment, edit_comment, find_comment, list_comments};
+pub use feed::list_feed;
+pub use follows::{follow, is_following, unfollow};
+pub use upvotes::{add_upvote, has_upvoted, remove_upvote};
+pub use views::record_view;
+
+use crate::product::ProductView;
+
+const NO_PRODUCT: Failure = Failure::NotFound("product");
+
+/// The product with this id or slug, in any status.
+async fn any_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
+    let document = cx.find(PRODUCT, id).await?.ok_or(NO_PRODUCT)?;
+    Ok(document.parse()?)
+}
+
+/// The product, if everyone may see it.
+async fn public_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
+    let product = any_product(cx, id).await?;
+    product.status.is_public().then_some(product).ok_or(NO_PRODUCT)
+}
+
+/// The product, if the principal may see it.
+async fn visible_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
+    let product = any_product(cx, id).await?;
+    let may_see = product.status.is_public() || cx.may_edit(&product.author);
+    may_see.then_some(product).ok_or(NO_PRODUCT)
+}

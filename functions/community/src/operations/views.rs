@@ -1,0 +1,29 @@
+//! Views.
+//!
+//! A view is sent to the lane `low` without a commit. It is lost when the backlog is full or the queue does not answer. The
+//! job `views` counts it. Only a keyed digest of the viewer and the product is stored, so the store does not reveal who has
+//! viewed what.
+
+use souk_core::clock;
+use souk_kit::{Context, Failure};
+
+use super::public_product;
+use crate::view::View;
+
+/// How long a view is worth counting.
+const WORTH_SECONDS: i64 = 86_400;
+
+/// Records, as best effort, that `viewer` has viewed a product. `viewer` is whatever tells viewers apart.
+pub async fn record_view(cx: &Context, product: &str, viewer: &[u8]) -> Result<(), Failure> {
+    let product = public_product(cx, product).await?.id;
+    let view = View {
+        viewer: cx.keys.digest(&[b"view\n", product.as_bytes(), b"\n", viewer].concat()),
+        product,
+    };
+    let mut message = cx.message(&view)?;
+    message.expires_at = Some(clock::after(cx.now(), WORTH_SECONDS));
+    if let Err(error) = cx.send(vec![message]).await {
+        tracing::warn!(%error, "a view is lost");
+    }
+    Ok(())
+}

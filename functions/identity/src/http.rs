@@ -1,0 +1,125 @@
+//! The routes of accounts and sessions.
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_core::Role;
+use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer};
+use souk_kit::{Context, IfMatch, MergePatch};
+
+use crate::account::{EditableAccount, Me, NewAccount, Profile};
+use crate::operations;
+use crate::session::{Credentials, Refresh, Tokens};
+
+const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
+const ME_FIELDS: &[&str] = &[
+    "id",
+    "username",
+    "name",
+    "bio",
+    "avatar",
+    "created_at",
+    "email",
+    "role",
+    "updated_at",
+    "version",
+];
+const MAX_BODY: usize = 16 * 1024;
+
+/// A set of JSON Web Keys (RFC 7517).
+#[derive(Serialize, utoipa::ToSchema)]
+struct JwkSet {
+    /// The JSON Web Keys.
+    #[schema(value_type = Vec<Object>)]
+    keys: Vec<serde_json::Value>,
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    let member = Access::Role(Role::Member);
+    let tokens = || Some(Schema::of::<Tokens>());
+    let me = || Some(Schema::of::<Me>());
+    vec![
+        Route::new(Method::POST, "/v1/accounts", Access::Open, sign_up)
+            .summary("Sign up", "Then sign in with `POST /v1/sessions`.")
+            .body(Schema::of::<NewAccount>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The account, as its owner sees it", me())
+            .errors(&[StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/accounts/{id}", Access::Public, show)
+            .summary("Show a public profile", "By id or username.")
+            .params(&[Param::FIELDS])
+            .cached(30, 300)
+            .response(StatusCode::OK, "The profile", Some(Schema::of::<Profile>())),
+        Route::new(Method::POST, "/v1/sessions", Access::Open, sign_in)
+            .summary("Sign in", "With an email address or a username, and the password.")
+            .body(Schema::of::<Credentials>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The tokens of the session", tokens())
+            .errors(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        Route::new(Method::POST, "/v1/sessions/refresh", Access::Open, refresh)
+            .summary(
+                "Refresh a session",
+                "Each refresh token works once. One that is used again ends its session, since it may be stolen.",
+            )
+            .body(Schema::of::<Refresh>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The next tokens of the session", tokens())
+            .errors(&[StatusCode::UNAUTHORIZED]),
+        Route::new(Method::DELETE, "/v1/sessions/current", member, sign_out)
+            .summary("Sign out", "The tokens of the session stop working at once.")
+            .response(StatusCode::NO_CONTENT, "The session has ended", None),
+        Route::new(Method::GET, "/v1/me", member, show_me)
+            .summary("Show my account", "")
+            .params(&[Param::FIELDS])
+            .response(StatusCode::OK, "The account", me()),
+        Route::new(Method::PATCH, "/v1/me", member, edit_me)
+            .summary("Change my account", "")
+            .body(Schema::patch_of::<EditableAccount>(), MAX_BODY)
+            .response(StatusCode::OK, "The account", me()),
+        Route::new(Method::GET, "/.well-known/jwks.json", Access::Public, jwks)
+            .summary("Show the keys that sign access tokens", "A JWK set (RFC 7517).")
+            .cached(300, 3600)
+            .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
+    ]
+}
+
+async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Problem> {
+    let account = operations::sign_up(&cx, new).await?;
+    let version = account.version();
+    let path = format!("/v1/accounts/{}", account.profile.id);
+    Ok(Answer::json(&account.me(version))?.version(version).created(path))
+}
+
+async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, PROFILE_FIELDS, &[])?;
+    let account = operations::find_account(&cx, &id).await?;
+    Ok(viewer.answer(Answer::raw(selection.render_value(&account.profile)?)))
+}
+
+async fn sign_in(cx: Context, Json(credentials): Json<Credentials>) -> Result<Answer, Problem> {
+    let tokens = operations::sign_in(&cx, credentials).await?;
+    Ok(Answer::json(&tokens)?.issued().secret())
+}
+
+async fn refresh(cx: Context, Json(sent): Json<Refresh>) -> Result<Answer, Problem> {
+    let tokens = operations::refresh(&cx, &sent.refresh_token).await?;
+    Ok(Answer::json(&tokens)?.issued().secret())
+}
+
+async fn sign_out(cx: Context) -> Result<Answer, Problem> {
+    operations::sign_out(&cx).await?;
+    Ok(Answer::no_content())
+}
+
+async fn show_me(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let selection = Selection::read(&params, ME_FIELDS, &[])?;
+    let account = operations::own_account(&cx).await?;
+    let version = account.version();
+    Ok(Answer::raw(selection.render_value(&account.me(version))?).version(version))
+}
+
+async fn edit_me(cx: Context, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
+    let account = operations::edit_own_account(&cx, &if_match, &patch).await?;
+    let version = account.version();
+    Ok(Answer::json(&account.me(version))?.version(version))
+}
+
+async fn jwks(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {
+    Ok(viewer.answer(Answer::json(&cx.keys.jwks())?))
+}

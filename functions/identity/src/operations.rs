@@ -1,0 +1,204 @@
+//! What can be done with accounts and sessions.
+//!
+//! **Atomicity.** Signing up is one commit of the account, its password hash and the claims on its email address and
+//! username. Signing in is one commit of the session. A refresh replaces the secret of the session at the version that was
+//! read, so of two that use one refresh token at once, one wins.
+
+use garde::Validate as _;
+
+use souk_core::kind::owner_of;
+use souk_core::{Key, Role};
+use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
+use souk_model::identity::ACCOUNT;
+
+use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key};
+use crate::error::IdentityError;
+use crate::password::{self, PasswordHashDocument};
+use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
+
+const NOT_FOUND: Failure = Failure::NotFound("account");
+
+/// Signs up an account.
+pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, IdentityError> {
+    if let Err(report) = new.validate() {
+        return Err(Failure::invalid("account", report.to_string()).into());
+    }
+    let new = &new;
+    cx.commit(|tx| async move {
+        let name = new.name.as_deref().unwrap_or(&new.username).trim();
+        let account = create_account(&tx, &new.email.to_lowercase(), &new.username, name);
+        let hash = password::hash(&tx, &new.password)?;
+        let password = PasswordHashDocument { hash };
+        tx.create(password::key(&account.profile.id), password).or_retry();
+        Ok(account)
+    })
+    .await
+}
+
+/// Adds an account that nobody can sign in to, for what imports and demo data belong to. Returns the id of the account that
+/// has this username, which may be an earlier one.
+pub async fn ensure_passive_account(cx: &Context, username: &str, name: &str) -> Result<String, IdentityError> {
+    cx.commit(|tx| async move {
+        if let Some(id) = owner_of(tx.get(ACCOUNT.name_key(username)).await?.as_ref()).map_err(Failure::from)? {
+            return Ok(id);
+        }
+        let email = format!("{username}@market.example");
+        Ok(create_account(&tx, &email, username, name).value.profile.id)
+    })
+    .await
+}
+
+fn create_account(tx: &Transaction<IdentityError>, email: &str, username: &str, name: &str) -> Stored<Account> {
+    let now = tx.now();
+    let account = Account {
+        profile: Profile {
+            id: tx.new_id(ACCOUNT),
+            username: username.to_owned(),
+            name: name.to_owned(),
+            bio: String::new(),
+            avatar: None,
+            created_at: now,
+        },
+        email: email.to_owned(),
+        role: Role::Member,
+        active: true,
+        updated_at: now,
+    };
+    let id = &account.profile.id;
+    tx.claim(email_key(email), id).or_fail(IdentityError::Taken("email"));
+    tx.claim(ACCOUNT.name_key(username), id)
+        .or_fail(IdentityError::Taken("username"));
+    tx.create(ACCOUNT.key(id), account.clone()).or_retry()
+}
+
+/// The active account with this id or username.
+pub async fn find_account(cx: &Context, id: &str) -> Result<Stored<Account>, Failure> {
+    let document = cx.find(ACCOUNT, id).await?.ok_or(NOT_FOUND)?;
+    let account = Stored::<Account>::read(document)?;
+    if account.active { Ok(account) } else { Err(NOT_FOUND) }
+}
+
+/// The account with this email address.
+pub async fn find_by_email(cx: &Context, email: &str) -> Result<Option<Stored<Account>>, Failure> {
+    match owner_of(cx.get(email_key(email)).await?.as_ref())? {
+        Some(id) => cx.read(ACCOUNT.key(&id)).await,
+        None => Ok(None),
+    }
+}
+
+/// The account of the principal.
+pub async fn own_account(cx: &Context) -> Result<Stored<Account>, Failure> {
+    let key: Key = ACCOUNT.key(&cx.signed_in()?.account);
+    cx.read(key).await?.ok_or(NOT_FOUND)
+}
+
+/// Changes the account of the principal.
+pub async fn edit_own_account(
+    cx: &Context,
+    if_match: &IfMatch,
+    patch: &MergePatch,
+) -> Result<Stored<Account>, IdentityError> {
+    cx.commit(|tx| async move {
+        let old = own_account(&tx).await?;
+        if_match.check(old.version())?;
+        let input: EditableAccount = patch.apply(&old.editable())?;
+        let profile = Profile {
+            username: input.username,
+            name: input.name.trim().to_owned(),
+            bio: input.bio,
+            avatar: input.avatar,
+            ..old.profile.clone()
+        };
+        let (before, after) = (&old.profile.username, &profile.username);
+        tx.rename(ACCOUNT, before, after, &profile.id, IdentityError::Taken("username"));
+        let new = Account {
+            profile,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
+        Ok(tx.update(&old.document, new).or_precondition(if_match))
+    })
+    .await
+}
+
+/// Gives the account with this email address a role; `false` if there is none.
+pub async fn grant_role(cx: &Context, email: &str, role: Role) -> Result<bool, IdentityError> {
+    cx.commit(|tx| async move {
+        let Some(account) = find_by_email(&tx, email).await? else {
+            return Ok(false);
+        };
+        set_role(&tx, &account, role);
+        Ok(true)
+    })
+    .await
+}
+
+fn set_role(tx: &Transaction<IdentityError>, account: &Stored<Account>, role: Role) {
+    let new = Account {
+        role,
+        updated_at: tx.now(),
+        ..account.value.clone()
+    };
+    tx.update(&account.document, new).or_retry();
+}
+
+/// Opens a session for whoever has these credentials.
+pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
+    let credentials = &credentials;
+    cx.commit(|tx| async move {
+        let account = match (&credentials.email, &credentials.username) {
+            (Some(email), _) => find_by_email(&tx, email).await?,
+            (_, Some(name)) => {
+                let document = tx.find(ACCOUNT, name).await?;
+                document
+                    .map(Stored::<Account>::read)
+                    .transpose()
+                    .map_err(Failure::from)?
+            }
+            (None, None) => None,
+        };
+        let hash = match &account {
+            Some(account) => {
+                tx.read::<PasswordHashDocument>(password::key(&account.profile.id))
+                    .await?
+            }
+            None => None,
+        };
+        let is_right = password::verify(&tx, &credentials.password, hash.as_ref().map(|hash| hash.hash.as_str()))?;
+        let Some(account) = account.filter(|_| is_right) else {
+            tracing::warn!(target: "security", "sign-in refused");
+            return Err(IdentityError::WrongCredentials);
+        };
+        if !account.active {
+            return Err(IdentityError::Deactivated);
+        }
+        let is_first_admin = tx.settings.first_admin.as_deref() == Some(account.email.as_str());
+        if is_first_admin && account.role < Role::Admin {
+            set_role(&tx, &account, Role::Admin);
+        }
+        Ok(session::open(&tx, &account.profile.id)?)
+    })
+    .await
+}
+
+/// Exchanges a refresh token for the next tokens. One that is used twice ends its session.
+pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Tokens, IdentityError> {
+    let refreshed = cx.commit(|tx| async move { session::refresh(&tx, refresh_token).await });
+    match refreshed.await? {
+        Refreshed::Tokens(tokens) => Ok(tokens),
+        Refreshed::Reused => {
+            tracing::warn!(target: "security", "a refresh token was used twice; its session has ended");
+            Err(IdentityError::RefreshTokenReused)
+        }
+    }
+}
+
+/// Ends the session of the principal.
+pub async fn sign_out(cx: &Context) -> Result<(), IdentityError> {
+    let principal = cx.signed_in()?;
+    cx.commit(|tx| async move {
+        tx.remove(session_key(&principal.account, &principal.session));
+        Ok(())
+    })
+    .await
+}

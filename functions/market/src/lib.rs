@@ -1,0 +1,117 @@
+//! The list of functions. Hosts, OpenAPI, the stack and the tests follow from it.
+//!
+//! Each function is a cargo feature of the same name, so that a host can be built without those that another host serves.
+
+use std::sync::Arc;
+
+use souk_kit::{Function, Principals, Registry};
+
+/// All functions that are built in.
+#[must_use]
+pub fn functions() -> Vec<Function> {
+    vec![
+        #[cfg(feature = "catalog")]
+        souk_catalog::function(),
+        #[cfg(feature = "community")]
+        souk_community::function(),
+        #[cfg(feature = "identity")]
+        souk_identity::function(),
+        #[cfg(feature = "operators")]
+        souk_operators::function(),
+        #[cfg(feature = "ops")]
+        souk_ops::function(),
+        #[cfg(feature = "search")]
+        souk_search::function(),
+        #[cfg(feature = "vendors")]
+        souk_vendors::function(),
+        #[cfg(feature = "webhooks")]
+        souk_webhooks::function(),
+    ]
+}
+
+/// The functions that `names` lists, separated by commas; all if it lists none.
+pub fn named(names: &str) -> Result<Vec<Function>, String> {
+    let names: Vec<&str> = names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let mut functions = functions();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| functions.iter().all(|function| function.name != **name))
+    {
+        let known: Vec<&str> = functions.iter().map(|function| function.name).collect();
+        let known = known.join(", ");
+        return Err(format!("there is no function {unknown:?}; there are {known}"));
+    }
+    functions.retain(|function| names.is_empty() || names.contains(&function.name));
+    Ok(functions)
+}
+
+/// What all functions declare.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::of(&functions())
+}
+
+/// Who sessions belong to.
+#[must_use]
+pub fn principals() -> Arc<dyn Principals> {
+    Arc::new(souk_identity::Sessions)
+}
+
+/// The OpenAPI document of all functions.
+#[cfg(any(feature = "openapi", test))]
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    let functions = functions();
+    let sections: Vec<_> = functions.iter().map(section).collect();
+    souk_kit::http::document(&sections, env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(any(feature = "openapi", test))]
+fn section(function: &Function) -> souk_kit::http::Section<'_> {
+    souk_kit::http::Section {
+        name: function.name,
+        summary: function.summary,
+        routes: &function.routes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Update it with `cargo run -- openapi > functions/ops/src/openapi.json`.
+    #[test]
+    fn the_openapi_snapshot_is_current() {
+        let snapshot: serde_json::Value = serde_json::from_str(souk_ops::OPENAPI).unwrap();
+        assert!(openapi() == snapshot, "run `cargo run -- openapi`");
+    }
+
+    #[test]
+    fn no_two_functions_declare_the_same_name() {
+        assert_eq!(Registry::clashes(&functions()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_two_schemas_share_a_name() {
+        let functions = functions();
+        let sections: Vec<_> = functions.iter().map(section).collect();
+        assert_eq!(souk_kit::http::clashes(&sections), std::collections::BTreeSet::new());
+    }
+
+    #[test]
+    fn functions_are_chosen_by_name() {
+        let names = |text: &str| named(text).map(|all| all.iter().map(|function| function.name).collect::<Vec<_>>());
+        assert_eq!(names("").unwrap().len(), functions().len());
+        assert_eq!(names("catalog").unwrap(), ["catalog"]);
+        assert_eq!(names(" search, catalog,").unwrap(), ["catalog", "search"]);
+        let error = names("catalog,katalog").unwrap_err();
+        assert!(
+            error.starts_with("there is no function \"katalog\"; there are catalog,"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! The routes for operators.
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_core::{Event, Lane, Role};
+use souk_kit::http::{Access, Answer, Param, Path, Problem, QueryParams, Route, Schema, Viewer, list, list_json};
+use souk_kit::jobs::Runs;
+use souk_kit::jobs::dead_letters::DeadLetter;
+use souk_kit::jobs::tracked::Tracked;
+use souk_kit::outbound::Dependency;
+use souk_kit::{Context, PageRequest};
+use utoipa::openapi::RefOr;
+
+use crate::operations::{self, LaneState, Summary};
+
+const LANE: Param = Param {
+    name: "lane",
+    summary: "Only dead letters of this lane.",
+    schema: r#"{"type":"string","enum":["high","default","notifications","low"]}"#,
+};
+const TYPE: Param = Param::text(
+    "type",
+    "Only events of this type; `product.*` for all types that begin with `product.`.",
+);
+const AFTER: Param = Param {
+    name: "after",
+    summary: "Only events from this time on; by default those of the last hour.",
+    schema: r#"{"type":"string","format":"date-time"}"#,
+};
+
+/// A type of event.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = EventType)]
+struct EventTypeView {
+    /// The name, such as `order.placed`.
+    #[serde(rename = "type")]
+    name: &'static str,
+    /// The current version of the schema of `data`.
+    version: u32,
+    /// What has happened.
+    about: &'static str,
+    /// The JSON schema of `data`.
+    #[schema(value_type = Object)]
+    schema: RefOr<utoipa::openapi::Schema>,
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = dead_letter_routes();
+    routes.extend(state_routes());
+    routes.extend(event_routes());
+    routes
+}
+
+fn dead_letter_routes() -> Vec<Route> {
+    let admin = Access::Role(Role::Admin);
+    vec![
+        Route::new(Method::GET, "/v1/dead-letters", admin, list_dead_letters)
+            .summary(
+                "List dead letters",
+                "Messages whose attempts are used up, lane by lane.",
+            )
+            .params(&[LANE, Param::LIMIT, Param::CURSOR])
+            .response(
+                StatusCode::OK,
+                "A page of dead letters",
+                Some(Schema::list_of::<Summary>()),
+            ),
+        Route::new(Method::POST, "/v1/dead-letters/{lane}/replay", admin, replay_lane)
+            .summary(
+                "Replay all dead letters of a lane",
+                "A job replays the dead letters that the lane has now; its result is their number.",
+            )
+            .response(
+                StatusCode::ACCEPTED,
+                "The job that replays them",
+                Some(Schema::of::<Tracked>()),
+            ),
+        Route::new(Method::GET, "/v1/dead-letters/{lane}/{id}", admin, show_dead_letter)
+            .summary("Show a dead letter", "With its message and every attempt.")
+            .response(StatusCode::OK, "The dead letter", Some(Schema::of::<DeadLetter>())),
+        Route::new(Method::DELETE, "/v1/dead-letters/{lane}/{id}", admin, discard)
+            .summary("Discard a dead letter", "Its work is never done.")
+            .response(StatusCode::NO_CONTENT, "The dead letter was deleted", None),
+        Route::new(Method::POST, "/v1/dead-letters/{lane}/{id}/replay", admin, replay)
+            .summary(
+                "Replay a dead letter",
+                "The message goes back to its lane, with new attempts. If the work was done after all, it is not done twice.",
+            )
+            .response(StatusCode::NO_CONTENT, "The message is in its lane", None),
+    ]
+}
+
+fn state_routes() -> Vec<Route> {
+    let admin = Access::Role(Role::Admin);
+    vec![
+        Route::new(Method::GET, "/v1/lanes", admin, list_lanes)
+            .summary("List lanes", "The backlog and the recent throughput of each.")
+            .response(StatusCode::OK, "All lanes", Some(Schema::list_of::<LaneState>())),
+        Route::new(Method::GET, "/v1/schedules", admin, list_schedules)
+            .summary("List schedules", "The last runs of every schedule, newest first.")
+            .response(StatusCode::OK, "All schedules", Some(Schema::list_of::<Runs>())),
+        Route::new(Method::GET, "/v1/dependencies", admin, list_dependencies)
+            .summary(
+                "List dependencies",
+                "The external systems that the instance that answers has called lately, and the state of their circuit \
+                 breakers.",
+            )
+            .response(
+                StatusCode::OK,
+                "All dependencies of this instance",
+                Some(Schema::list_of::<Dependency>()),
+            ),
+        Route::new(Method::GET, "/v1/jobs/{id}", Access::Role(Role::Member), show_job)
+            .summary(
+                "Show a job",
+                "For the account that started it and for admins, for a week.",
+            )
+            .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
+    ]
+}
+
+fn event_routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v1/events", Access::Role(Role::Admin), list_events)
+            .summary(
+                "List events",
+                "The events of the last seven days, in the order of time. A page may have few items or none and still have a \
+                 `next_cursor`. An event that is delivered late appears late, at the place of its time.",
+            )
+            .params(&[TYPE, AFTER, Param::LIMIT, Param::CURSOR])
+            .response(StatusCode::OK, "A page of events", Some(Schema::list_of::<Event>())),
+        Route::new(Method::GET, "/v1/events/catalogue", Access::Public, list_event_types)
+            .summary("List types of events", "With the version and the JSON schema of their `data`.")
+            .cached(300, 3600)
+            .response(
+                StatusCode::OK,
+                "All types of events",
+                Some(Schema::list_of::<EventTypeView>()),
+            ),
+    ]
+}
+
+fn lane_named(name: &str) -> Result<Lane, Problem> {
+    Lane::parse(name).ok_or_else(|| Problem::not_found("lane"))
+}
+
+async fn list_dead_letters(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let lane = params.get("lane").map(|name| {
+        let detail = "must be high, default, notifications or low";
+        Lane::parse(name).ok_or_else(|| Problem::bad_parameter("lane", detail))
+    });
+    let page = operations::list_dead_letters(&cx, lane.transpose()?, &PageRequest::read(&params)?).await?;
+    list_json(&page.items, page.next_cursor.as_deref())
+}
+
+async fn show_dead_letter(cx: Context, Path((lane, id)): Path<(String, String)>) -> Result<Answer, Problem> {
+    let letter = operations::find_dead_letter(&cx, lane_named(&lane)?, &id).await?;
+    Answer::json(&letter.value)
+}
+
+async fn discard(cx: Context, Path((lane, id)): Path<(String, String)>) -> Result<Answer, Problem> {
+    operations::discard_dead_letter(&cx, lane_named(&lane)?, &id).await?;
+    Ok(Answer::no_content())
+}
+
+async fn replay(cx: Context, Path((lane, id)): Path<(String, String)>) -> Result<Answer, Problem> {
+    operations::replay_dead_letter(&cx, lane_named(&lane)?, &id).await?;
+    Ok(Answer::no_content())
+}
+
+async fn replay_lane(cx: Context, Path(lane): Path<String>) -> Result<Answer, Problem> {
+    let job = operations::replay_lane(&cx, lane_named(&lane)?).await?;
+    Ok(Answer::json(&job)?.accepted(format!("/v1/jobs/{}", job.id)))
+}
+
+async fn list_lanes(cx: Context) -> Result<Answer, Problem> {
+    list_json(&operations::lanes(&cx).await?, None)
+}
+
+async fn list_schedules(cx: Context) -> Result<Answer, Problem> {
+    list_json(&operations::list_schedules(&cx).await?, None)
+}
+
+async fn list_dependencies(cx: Context) -> Result<Answer, Problem> {
+    list_json(&cx.dependencies(), None)
+}
+
+async fn show_job(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let job = operations::find_job(&cx, &id).await?;
+    Answer::json(&job.value)
+}
+
+async fn list_events(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let after = params.get("after").map(|text| {
+        let detail = "must be a time such as 2030-01-31T12:00:00Z";
+        text.parse().map_err(|_| Problem::bad_parameter("after", detail))
+    });
+    let types = params.get("type").unwrap_or("*");
+    let page = operations::list_events(&cx, types, after.transpose()?, &PageRequest::read(&params)?).await?;
+    let events: Vec<String> = page.items.into_iter().map(|document| document.body).collect();
+    Ok(list(&events, page.next_cursor.as_deref()))
+}
+
+async fn list_event_types(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {
+    let types = cx.registry.events.iter().cloned().map(|of| EventTypeView {
+        name: of.name,
+        version: of.version,
+        about: of.summary,
+        schema: of.schema,
+    });
+    Ok(viewer.answer(list_json(&types.collect::<Vec<_>>(), None)?))
+}

@@ -1,0 +1,23 @@
+//! The work in the background, for operators (CB-12, VS-13): lanes, dead letters, schedules, jobs, and the log of events.
+
+mod http;
+mod jobs;
+pub mod operations;
+
+use souk_kit::Function;
+
+pub use operations::{Handled, LaneState, Summary};
+
+/// The function.
+#[must_use]
+pub fn function() -> Function {
+    Function {
+        name: "operators",
+        summary: "Lanes, dead letters, schedules, jobs and events.",
+        routes: http::routes(),
+        jobs: jobs::jobs(),
+        subscriptions: jobs::SUBSCRIPTIONS,
+        schedules: vec![jobs::sweep()],
+        ..Function::default()
+    }
+}

@@ -1,0 +1,22 @@
+//! The progress of jobs that a client started, and the runs of schedules.
+
+use souk_core::documents::MAX_LIMIT;
+use souk_core::{Query, Role};
+use souk_kit::jobs::tracked::{self, Tracked};
+use souk_kit::jobs::{Runs, SCHEDULES};
+use souk_kit::{Context, Failure, Stored};
+
+/// The job with this id, for the account that started it and for admins.
+pub async fn find_job(cx: &Context, id: &str) -> Result<Stored<Tracked>, Failure> {
+    let principal = cx.signed_in()?;
+    let job: Option<Stored<Tracked>> = cx.read(tracked::key(id)).await?;
+    job.filter(|job| job.owner == principal.account || principal.role >= Role::Admin)
+        .ok_or(Failure::NotFound("job"))
+}
+
+/// Every schedule that has run, with its last runs.
+pub async fn list_schedules(cx: &Context) -> Result<Vec<Runs>, Failure> {
+    let page = cx.query(&Query::partition(SCHEDULES, MAX_LIMIT)).await?;
+    let runs = page.items.iter().map(|item| item.document.parse());
+    Ok(runs.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,118 @@
+//! Analytics, settings and the state of the index, for admins.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_core::{Role, Timestamp};
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema};
+use souk_kit::jobs::tracked::Tracked;
+use souk_kit::{Context, IfMatch};
+
+use crate::Memory;
+use crate::analytics::SearchAnalytics;
+use crate::operations::{analytics, rebuild, settings};
+use crate::settings::{NewSearchSettings, SearchSettings};
+use crate::usage;
+
+const DAY: &[Param] = &[Param {
+    name: "day",
+    summary: "The day, in UTC; today by default.",
+    schema: r#"{"type":"string","format":"date","example":"2026-01-31"}"#,
+}];
+
+/// The state of the search index.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SearchState {
+    /// The generation of the index that answers; 0 before the first rebuild.
+    generation: u64,
+    /// Number of products in that generation.
+    products: u64,
+    /// The generation that is being built.
+    building: Option<u64>,
+}
+
+pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
+    let admin = Access::Role(Role::Admin);
+    let (showing, replacing) = (memory.clone(), memory.clone());
+    let settings = || Some(Schema::of::<SearchSettings>());
+    vec![
+        Route::new(Method::GET, "/v1/search/analytics", admin, move |cx, params| {
+            show_analytics(showing.clone(), cx, params)
+        })
+        .summary(
+            "Show what people search for",
+            "By day, for 90 days, some seconds late. Searches that a shared cache answers are not counted; the least \
+             frequent queries may be left out.",
+        )
+        .params(DAY)
+        .response(
+            StatusCode::OK,
+            "The analytics of the day",
+            Some(Schema::of::<SearchAnalytics>()),
+        ),
+        Route::new(Method::GET, "/v1/search/settings", admin, show_settings)
+            .summary("Show the settings of search", "")
+            .response(StatusCode::OK, "The settings", settings()),
+        Route::new(Method::PUT, "/v1/search/settings", admin, move |cx, if_match, new| {
+            replace_settings(replacing.clone(), cx, if_match, new)
+        })
+        .summary(
+            "Replace the settings of search",
+            "Every instance uses them within ten seconds.",
+        )
+        .body(Schema::of::<NewSearchSettings>(), 128 * 1024)
+        .response(StatusCode::OK, "The settings", settings())
+        .errors(&[StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/search/state", admin, show_state)
+            .summary("Show the state of the search index", "")
+            .response(StatusCode::OK, "The state", Some(Schema::of::<SearchState>())),
+        Route::new(Method::POST, "/v1/search/reindex", admin, reindex)
+            .summary(
+                "Rebuild the search index",
+                "From the documents, while the present index answers; the job shows the progress.",
+            )
+            .response(
+                StatusCode::ACCEPTED,
+                "The job that rebuilds the index",
+                Some(Schema::of::<Tracked>()),
+            ),
+    ]
+}
+
+async fn show_analytics(memory: Arc<Memory>, cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let day = match params.get("day") {
+        None => usage::day(cx.now()),
+        Some(day) if day.len() == 10 && format!("{day}T00:00:00Z").parse::<Timestamp>().is_ok() => day.to_owned(),
+        Some(_) => return Err(Problem::bad_parameter("day", "must be a day such as 2026-01-31")),
+    };
+    Answer::json(&analytics::read_analytics(&cx, &memory, day).await?)
+}
+
+async fn show_settings(cx: Context) -> Result<Answer, Problem> {
+    Ok(Answer::document(&settings::read_settings(&cx).await?.document))
+}
+
+async fn replace_settings(
+    memory: Arc<Memory>,
+    cx: Context,
+    if_match: IfMatch,
+    Json(new): Json<NewSearchSettings>,
+) -> Result<Answer, Problem> {
+    let settings = settings::replace_settings(&cx, &memory, &if_match, &new).await?;
+    Ok(Answer::document(&settings.document))
+}
+
+async fn show_state(cx: Context) -> Result<Answer, Problem> {
+    let state = rebuild::index_state(&cx).await?;
+    Answer::json(&SearchState {
+        generation: state.live,
+        products: state.listings,
+        building: state.building,
+    })
+}
+
+async fn reindex(cx: Context) -> Result<Answer, Problem> {
+    let job = rebuild::start_rebuild(&cx).await?;
+    Ok(Answer::json(&job)?.accepted(format!("/v1/jobs/{}", job.id)))
+}

@@ -1,0 +1,198 @@
+//! The query parameters of search.
+
+use souk_core::money::MAX_AMOUNT;
+use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort};
+use souk_kit::http::{Problem, QueryParams};
+use souk_kit::{Failure, FieldError, PageRequest};
+
+use crate::listing::number;
+use crate::operations::search::SearchRequest;
+
+/// How many values one filter takes, and how many facets one query asks for.
+const MAX_VALUES: usize = 20;
+/// The default radius of `near`, in metres, and the largest.
+const RADIUS: f64 = 10_000.0;
+const MAX_RADIUS: f64 = 500_000.0;
+const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
+const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
+
+/// Reads a request, and names every parameter that is not valid.
+pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Problem> {
+    let mut faults = Vec::new();
+    let query = query(params, &mut faults);
+    let [categories, vendors] =
+        ["category", "vendor"].map(|name| owned(&many(params.get(name), name, &mut faults).unwrap_or_default()));
+    refuse(faults)?;
+    Ok(SearchRequest {
+        query,
+        categories,
+        vendors,
+        page: PageRequest::read(params)?,
+    })
+}
+
+/// What was typed so far.
+pub(crate) fn typed_text(params: &QueryParams) -> Result<&str, Problem> {
+    let mut faults = Vec::new();
+    let typed = typed(params, &mut faults);
+    refuse(faults)?;
+    typed.ok_or_else(|| Problem::bad_parameter("q", "is needed"))
+}
+
+/// 400 if there are any.
+fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::BadParameter(faults).into())
+}
+
+/// What was typed, cut at [`MAX_QUERY`] bytes.
+fn typed<'a>(params: &'a QueryParams, faults: &mut Vec<FieldError>) -> Option<&'a str> {
+    let text = params.get("q")?;
+    if text.chars().count() > MAX_QUERY {
+        fault(faults, "q", format!("has at most {MAX_QUERY} characters"));
+    }
+    text.get(..text.floor_char_boundary(MAX_QUERY))
+}
+
+/// The query, without categories and vendors.
+fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
+    let mut query = SearchQuery {
+        text: typed(params, faults).unwrap_or("").to_owned(),
+        ..SearchQuery::default()
+    };
+    if let Some(conditions) = many(params.get("condition"), "condition", faults) {
+        if conditions.iter().any(|condition| !CONDITIONS.contains(condition)) {
+            fault(faults, "condition", format!("must be of {}", CONDITIONS.join(", ")));
+        }
+        query.filters.push(("condition".into(), owned(&conditions)));
+    }
+    if let Some(tags) = many(params.get("tag"), "tag", faults) {
+        // As they are stored.
+        let tags = tags.into_iter().map(str::to_lowercase).collect();
+        query.filters.push(("tag".into(), tags));
+    }
+    for (name, text) in params.with_prefix("attr.") {
+        let field = format!("attr.{name}");
+        if !is_attribute(name) {
+            fault(faults, &field, "is not the name of an attribute");
+        } else if let Some(values) = many(Some(text), &field, faults) {
+            query.filters.push((field, attribute_values(text, &values)));
+        }
+    }
+    query.filters.sort();
+    (query.min_price, query.max_price) = prices(params, faults);
+    query.near = near(params, faults);
+    query.sort = match params.get("sort") {
+        None | Some("relevance") => Sort::Relevance,
+        Some("newest") => Sort::Newest,
+        Some("price") => Sort::Cheapest,
+        Some("-price") => Sort::Dearest,
+        Some("popular") => Sort::Popular,
+        Some("nearest") => Sort::Nearest,
+        Some(_) => {
+            let detail = "must be one of relevance, newest, price, -price, popular, nearest";
+            fault(faults, "sort", detail);
+            Sort::Relevance
+        }
+    };
+    if query.sort == Sort::Nearest && params.get("near").is_none() {
+        fault(faults, "near", "is needed to sort by nearest");
+    }
+    for facet in many(params.get("facets"), "facets", faults).unwrap_or_default() {
+        if !FACETS.contains(&facet) && !facet.strip_prefix("attr.").is_some_and(is_attribute) {
+            fault(faults, "facets", format!("must be of {}, attr.NAME", FACETS.join(", ")));
+            break;
+        }
+        if !query.facets.iter().any(|known| known == facet) {
+            query.facets.push(facet.to_owned());
+        }
+    }
+    query
+}
+
+fn fault(faults: &mut Vec<FieldError>, field: &str, detail: impl Into<String>) {
+    faults.push(FieldError::new(field, detail));
+}
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+/// Values separated by commas.
+fn many<'a>(text: Option<&'a str>, name: &str, faults: &mut Vec<FieldError>) -> Option<Vec<&'a str>> {
+    let values: Vec<&str> = text?.split(',').map(str::trim).collect();
+    if values.iter().any(|value| value.is_empty()) || values.len() > MAX_VALUES {
+        fault(
+            faults,
+            name,
+            format!("must be 1 to {MAX_VALUES} values, separated by commas"),
+        );
+        return None;
+    }
+    Some(values)
+}
+
+fn is_attribute(name: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=40).contains(&name.len()) && name.bytes().all(valid)
+}
+
+/// What the values of an attribute may be in the index: a value may have commas in it, and a number can be written in many
+/// ways.
+fn attribute_values(text: &str, values: &[&str]) -> Vec<String> {
+    let mut all = owned(values);
+    all.extend((values.len() > 1).then(|| text.trim().to_owned()));
+    let numbers: Vec<f64> = values.iter().filter_map(|value| value.parse().ok()).collect();
+    all.extend(numbers.into_iter().filter(|number| number.is_finite()).map(number));
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn prices(params: &QueryParams, faults: &mut Vec<FieldError>) -> (Option<i64>, Option<i64>) {
+    let [min, max] = ["min_price", "max_price"].map(|name| {
+        let price = params
+            .get(name)?
+            .parse()
+            .ok()
+            .filter(|price| (0..=MAX_AMOUNT).contains(price));
+        if price.is_none() {
+            fault(faults, name, "must be a price in minor units");
+        }
+        price
+    });
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        fault(faults, "max_price", "is below min_price");
+    }
+    (min, max)
+}
+
+fn near(params: &QueryParams, faults: &mut Vec<FieldError>) -> Option<Near> {
+    let radius = match params.get("radius") {
+        None => RADIUS,
+        Some(text) => {
+            let radius = text.parse().ok().filter(|radius| (1.0..=MAX_RADIUS).contains(radius));
+            if radius.is_none() {
+                fault(faults, "radius", format!("must be metres, from 1 to {MAX_RADIUS}"));
+            } else if params.get("near").is_none() {
+                fault(faults, "near", "is needed beside radius");
+            }
+            radius.unwrap_or(RADIUS)
+        }
+    };
+    let place = params.get("near")?.split_once(',').and_then(|(latitude, longitude)| {
+        let latitude = latitude.trim().parse().ok().filter(|d| (-90.0..=90.0).contains(d))?;
+        let longitude = longitude.trim().parse().ok().filter(|d| (-180.0..=180.0).contains(d))?;
+        Some(Near {
+            latitude,
+            longitude,
+            radius,
+        })
+    });
+    if place.is_none() {
+        fault(faults, "near", "must be degrees north and east, such as 41.01,28.97");
+    }
+    place
+}

@@ -1,0 +1,260 @@
+//! Searching, completing and clicks.
+//!
+//! A hit's product is JSON text in the index, and goes into the response as it is; only its title and description are
+//! parsed, for the highlights.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use souk_core::search::{FacetCounts, Hit};
+use souk_kit::Context;
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
+use souk_model::catalog::product::Product;
+
+use super::params;
+use crate::Memory;
+use crate::analytics::NewClick;
+use crate::highlight::Marker;
+use crate::operations::analytics;
+use crate::operations::search::{self as operations, SearchResults};
+
+/// A search result: a product and its highlights.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SearchHit {
+    #[serde(flatten)]
+    product: Product,
+    /// Highlights of the words of the query; `null` if it has none.
+    highlights: Option<Highlights>,
+}
+
+/// Highlights as HTML: everything is escaped but `<mark>`.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Highlights {
+    /// The title, with matches marked.
+    title: String,
+    /// An excerpt of some 200 characters of the description: around the first match, or its beginning.
+    description: String,
+}
+
+/// A value of a facet.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct FacetValue<'a> {
+    /// Value, as the filter of the same name takes it; for `price` a range, `min_price-max_price`.
+    value: &'a str,
+    /// Display name.
+    label: &'a str,
+    /// Number of matching products that have the value.
+    count: u64,
+}
+
+/// A page of search results.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SearchResult {
+    /// Results, in the order of `sort`.
+    items: Vec<SearchHit>,
+    /// Cursor of the next page; null at the end.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    /// Facet counts, if requested by `facets`: up to 50 values per field, the most frequent first. A field's own filter does
+    /// not narrow its counts, all other filters do.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
+    facets: Option<()>,
+    /// The id of the query, for `POST /v1/search/clicks`; null without words.
+    #[schema(required = true)]
+    query_id: Option<String>,
+}
+
+/// Completions of what was typed.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Suggestions {
+    /// Up to 10 completions, the most used first.
+    items: Vec<String>,
+}
+
+const DESCRIPTION: &str = "All words must match: in title, description, tags, category, vendor or attributes; accents, plurals, \
+    small misspellings and synonyms do not matter. The last word may be the beginning of a word, of two letters or more. \
+    \"Words between quotes\" match side by side. Any text is a query. Filters take several values, separated by commas, and \
+    match any of them. Changes of products can be found within seconds.";
+
+const SEARCH: &[Param] = &[
+    Param {
+        name: "q",
+        summary: "Text to search for; everything matches without it. Words after the tenth are ignored.",
+        schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
+    },
+    Param::text("category", "Categories, by id or slug."),
+    Param::text("vendor", "Vendors, by id or slug."),
+    Param::text("tag", "Tags."),
+    Param {
+        name: "condition",
+        summary: "Physical conditions of the item: `new`, `like_new`, `good`, `fair`, `poor`.",
+        schema: r#"{"type":"string","pattern":"^(new|like_new|good|fair|poor)(,(new|like_new|good|fair|poor))*$"}"#,
+    },
+    Param {
+        name: "min_price",
+        summary: "Lowest price, in minor units.",
+        schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
+    },
+    Param {
+        name: "max_price",
+        summary: "Highest price, in minor units.",
+        schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
+    },
+    Param::text("attr.*", "Values of a filterable attribute."),
+    Param {
+        name: "near",
+        summary: "Centre of a geographic filter: latitude and longitude, in degrees north and east.",
+        schema: r#"{"type":"string","pattern":"^-?\\d{1,2}(\\.\\d+)?,-?\\d{1,3}(\\.\\d+)?$","example":"41.01,28.97"}"#,
+    },
+    Param {
+        name: "radius",
+        summary: "Radius around `near`, in metres.",
+        schema: r#"{"type":"number","minimum":1,"maximum":500000,"default":10000}"#,
+    },
+    Param {
+        name: "sort",
+        summary: "Sort order: best match, newest, cheapest, most expensive, most upvotes or nearest first; `nearest` needs `near`.",
+        schema: r#"{"type":"string","enum":["relevance","newest","price","-price","popular","nearest"],"default":"relevance"}"#,
+    },
+    Param::LIMIT,
+    Param::CURSOR,
+    Param {
+        name: "facets",
+        summary: "Fields to count the values of, separated by commas: `category`, `vendor`, `tag`, `condition`, `price` (ranges), \
+                  `attr.NAME`.",
+        schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
+    },
+];
+
+const TYPED: &[Param] = &[Param {
+    name: "q",
+    summary: "What was typed so far; required.",
+    schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
+}];
+
+pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
+    let (searching, clicking) = (memory.clone(), memory.clone());
+    vec![
+        Route::new(Method::GET, "/v1/search", Access::Public, move |cx, viewer, params| {
+            search(searching.clone(), cx, viewer, params)
+        })
+        .summary("Search products", DESCRIPTION)
+        .params(SEARCH)
+        .cached(10, 60)
+        .response(StatusCode::OK, "A page of results", Some(Schema::of::<SearchResult>()))
+        .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+        Route::new(Method::GET, "/v1/search/suggest", Access::Public, suggest)
+            .summary(
+                "Complete what was typed",
+                "By titles, tags, names of categories and vendors, and queries of others that had results.",
+            )
+            .params(TYPED)
+            .cached(10, 60)
+            .response(StatusCode::OK, "Completions", Some(Schema::of::<Suggestions>())),
+        Route::new(Method::POST, "/v1/search/clicks", Access::Open, move |cx, click| {
+            record_click(clicking.clone(), cx, click)
+        })
+        .summary(
+            "Record a click on a search result",
+            "Counted for a query of today or yesterday. Nothing about the client is stored.",
+        )
+        .body(Schema::of::<NewClick>(), 1024)
+        .response(StatusCode::NO_CONTENT, "The click was counted", None),
+    ]
+}
+
+async fn search(memory: Arc<Memory>, cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let request = params::search_request(&params)?;
+    let with_facets = !request.query.facets.is_empty();
+    let results = operations::search(&cx, &memory, request).await?;
+    Ok(viewer.answer(Answer::raw(render(results, with_facets)?)))
+}
+
+async fn suggest(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let items = operations::suggest(&cx, params::typed_text(&params)?).await?;
+    Ok(viewer.answer(Answer::json(&Suggestions { items })?))
+}
+
+async fn record_click(memory: Arc<Memory>, cx: Context, Json(click): Json<NewClick>) -> Result<Answer, Problem> {
+    analytics::record_click(&cx, &memory, &click).await?;
+    Ok(Answer::no_content())
+}
+
+/// The fields of a hit that are highlighted.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    title: Cow<'a, str>,
+    #[serde(borrow, default)]
+    description: Cow<'a, str>,
+}
+
+fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u8>> {
+    let SearchResults {
+        page,
+        next_cursor,
+        query_id,
+    } = results;
+    let size: usize = page.hits.iter().map(|hit| hit.body.len() + 600).sum();
+    let mut out = Vec::with_capacity(size + 512);
+    let marker = (query_id.is_some()).then(|| Marker::new(page.terms));
+    out.extend_from_slice(b"{\"items\":[");
+    for (n, hit) in page.hits.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        write_hit(hit, marker.as_ref(), &mut out)?;
+    }
+    out.extend_from_slice(b"],\"next_cursor\":");
+    serde_json::to_writer(&mut out, &next_cursor)?;
+    if with_facets {
+        write_facets(&page.facets, &mut out)?;
+    }
+    out.extend_from_slice(b",\"query_id\":");
+    serde_json::to_writer(&mut out, &query_id)?;
+    out.push(b'}');
+    Ok(out)
+}
+
+fn write_hit(hit: &Hit, marker: Option<&Marker>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let highlights = match marker {
+        Some(marker) => {
+            let head: Head = serde_json::from_str(&hit.body)?;
+            Some(Highlights {
+                title: marker.whole(&head.title),
+                description: marker.excerpt(&head.description),
+            })
+        }
+        None => None,
+    };
+    let open = hit.body.strip_suffix('}').unwrap_or("{");
+    out.extend_from_slice(open.as_bytes());
+    if open.len() > 1 {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"highlights\":");
+    serde_json::to_writer(&mut *out, &highlights)?;
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_facets(facets: &[FacetCounts], out: &mut Vec<u8>) -> serde_json::Result<()> {
+    out.extend_from_slice(b",\"facets\":{");
+    for (n, facet) in facets.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut *out, &facet.field)?;
+        out.push(b':');
+        let values = facet.values.iter().map(|(facet, count)| FacetValue {
+            value: &facet.value,
+            label: &facet.label,
+            count: *count,
+        });
+        serde_json::to_writer(&mut *out, &values.collect::<Vec<_>>())?;
+    }
+    out.push(b'}');
+    Ok(())
+}

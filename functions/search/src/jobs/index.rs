@@ -1,0 +1,124 @@
+//! What brings products up to date in the index.
+//!
+//! **Late, twice and out of order.** A message only names a product; what is indexed is the product as it is when the job
+//! reads it, at its version, and the index never goes back behind a version. So these jobs need no mark in the inbox: one
+//! that dies in between is done again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use souk_core::queue::Payload;
+use souk_core::search::IndexChange;
+use souk_core::{Event, Key, Message};
+use souk_kit::jobs::{JobError, JobOutput, JobTransaction, tracked};
+use souk_model::catalog::PRODUCT;
+use souk_model::catalog::events::{CategoryEvent, PRODUCT_DELETED, ProductEvent};
+use souk_model::catalog::lists::List;
+use souk_model::catalog::status::Status;
+use souk_model::search::ReindexProduct;
+use souk_model::vendors::VendorEvent;
+
+use super::PAGES;
+use crate::error::SearchError;
+use crate::listing::{changes_of, page};
+
+/// What names a product to index.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum IndexProduct {
+    Request(ReindexProduct),
+    Event(Event),
+}
+
+impl Payload for IndexProduct {
+    const JOB: &'static str = ReindexProduct::JOB;
+}
+
+/// What names a list of products to index again.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Relabel {
+    Rest(Rest),
+    Event(Event),
+}
+
+/// The part of a list behind the place `after`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Rest {
+    list: String,
+    after: Option<String>,
+}
+
+impl Payload for Relabel {
+    const JOB: &'static str = "search.relabel";
+}
+
+/// Brings products up to date in the index.
+pub(crate) async fn index(tx: JobTransaction, payloads: Vec<IndexProduct>) -> Result<JobOutput, JobError> {
+    // For deleted products with the version of the deletion.
+    let mut named: BTreeMap<String, Option<u64>> = BTreeMap::new();
+    for payload in payloads {
+        match payload {
+            IndexProduct::Request(request) => {
+                named.entry(request.product).or_default();
+            }
+            IndexProduct::Event(event) => {
+                if let Some(data) = event.read::<ProductEvent>()? {
+                    let deleted = (event.name == PRODUCT_DELETED).then(|| data.version.saturating_add(1));
+                    let known = named.entry(data.product).or_default();
+                    *known = (*known).max(deleted);
+                }
+            }
+        }
+    }
+    let keys: Vec<Key> = named.keys().map(|product| PRODUCT.key(product)).collect();
+    let found = tx.get_all(&keys).await?;
+    let mut changes = Vec::with_capacity(named.len());
+    let mut documents = Vec::with_capacity(named.len());
+    for ((id, deleted), document) in named.into_iter().zip(found) {
+        match (document, deleted) {
+            (Some(document), _) => documents.push(document),
+            (None, Some(version)) => changes.push(IndexChange::Remove { id, version }),
+            // Its deletion has a message of its own.
+            (None, None) => {}
+        }
+    }
+    changes.extend(changes_of(&tx, documents).await?);
+    apply(&tx, &changes).await?;
+    Ok(JobOutput::default())
+}
+
+/// Indexes the products of a category or vendor again, some pages at a time.
+pub(crate) async fn relabel(tx: JobTransaction, payload: Relabel, message: Message) -> Result<JobOutput, JobError> {
+    let Rest { list, mut after } = match payload {
+        Relabel::Rest(rest) => rest,
+        Relabel::Event(event) => {
+            let list = if let Some(data) = event.read::<CategoryEvent>()? {
+                List::Category(&data.category).index(Status::Published)
+            } else if let Some(data) = event.read::<VendorEvent>()? {
+                List::Vendor(&data.vendor).index(Status::Published)
+            } else {
+                return Ok(JobOutput::default());
+            };
+            Rest { list, after: None }
+        }
+    };
+    for _ in 0..PAGES {
+        let page = tx.query(&page(list.clone(), after.take())).await?;
+        let documents = page.items.into_iter().map(|item| item.document).collect();
+        apply(&tx, &changes_of(&tx, documents).await?).await?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(JobOutput::default());
+        }
+    }
+    tracked::next(&tx, &message, &Relabel::Rest(Rest { list, after }))?;
+    Ok(JobOutput::default())
+}
+
+async fn apply(tx: &JobTransaction, changes: &[IndexChange]) -> Result<(), SearchError> {
+    if !changes.is_empty() {
+        tx.index.apply(changes).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Jobs, subscriptions and schedules of search.
+
+mod index;
+pub(crate) mod rebuild;
+pub(crate) mod usage;
+
+use souk_core::Lane;
+use souk_core::queue::Payload as _;
+use souk_kit::Subscription;
+use souk_kit::jobs::{Job, Schedule};
+use souk_model::catalog::events::CATEGORY_UPDATED;
+use souk_model::vendors::VENDOR_UPDATED;
+
+use index::{IndexProduct, Relabel};
+
+/// How many messages one batch takes.
+const BATCH: usize = 40;
+/// How many pages of products one part of a job reads.
+const PAGES: usize = 5;
+/// How often the index is checked, in seconds.
+const CHECK_SECONDS: i64 = 300;
+
+pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[
+    on("product.*", IndexProduct::JOB),
+    on(CATEGORY_UPDATED, Relabel::JOB),
+    on(VENDOR_UPDATED, Relabel::JOB),
+];
+
+const fn on(event: &'static str, job: &'static str) -> Subscription {
+    Subscription {
+        event,
+        job,
+        lane: Lane::Default,
+    }
+}
+
+pub(crate) fn jobs() -> Vec<Job> {
+    vec![
+        Job::batch("Brings products up to date in the search index.", BATCH, index::index),
+        Job::single("Indexes the products of a category or vendor again.", index::relabel),
+        Job::single("Rebuilds the search index, part by part.", rebuild::run),
+        Job::batch(
+            "Adds up what people search for, many reports in one write.",
+            BATCH,
+            usage::add_reports,
+        ),
+        Job::single("Tells the index which queries had results.", usage::tell_used),
+    ]
+}
+
+pub(crate) fn schedules() -> Vec<Schedule> {
+    vec![Schedule::new(
+        "search.check",
+        "Has the index rebuilt if there is none and the market has products.",
+        CHECK_SECONDS,
+        rebuild::check,
+    )]
+}

@@ -1,0 +1,179 @@
+//! From products to what the index holds of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+use souk_core::documents::{MAX_KEYS, MAX_LIMIT};
+use souk_core::search::{Facet, Field, IndexChange, Listing};
+use souk_core::{Document, Key, Query};
+use souk_kit::http::render;
+use souk_kit::{Context, Failure};
+use souk_model::catalog::CATEGORY;
+use souk_model::catalog::category::Category;
+use souk_model::catalog::lists::Sort;
+use souk_model::catalog::product::{ItemCondition, Product};
+use souk_model::catalog::status::Status;
+use souk_model::vendors::{VENDOR, VendorView};
+
+/// What twice the votes are worth: two days, in seconds, as in `trending`.
+const VOTES: f64 = 2.0 * 86_400.0;
+
+/// A page of a list of products, each once.
+pub(crate) fn page(list: String, after: Option<String>) -> Query {
+    Query {
+        prefix: Sort::Newest.prefix().to_owned(),
+        after,
+        ..Query::index(list, MAX_LIMIT)
+    }
+}
+
+/// The changes that bring these products up to date in the index.
+pub(crate) async fn changes_of(cx: &Context, documents: Vec<Document>) -> Result<Vec<IndexChange>, Failure> {
+    let mut changes = Vec::with_capacity(documents.len());
+    let mut products = Vec::with_capacity(documents.len());
+    for document in documents {
+        match document.parse::<Product>() {
+            Ok(product) if product.status == Status::Published => products.push((document, product)),
+            Ok(product) => changes.push(IndexChange::Remove {
+                id: product.id,
+                version: document.version,
+            }),
+            // It must not keep the others out.
+            Err(error) => tracing::error!(%error, "a product cannot be read"),
+        }
+    }
+    let names = Names::read(cx, products.iter().map(|(_, product)| product)).await?;
+    let listings = products
+        .iter()
+        .map(|(document, product)| names.listing(document, product));
+    changes.extend(listings.map(|listing| IndexChange::Put(Box::new(listing))));
+    Ok(changes)
+}
+
+/// The categories and vendors of some products, by id.
+#[derive(Default)]
+struct Names {
+    categories: BTreeMap<String, Category>,
+    vendors: BTreeMap<String, VendorView>,
+}
+
+impl Names {
+    async fn read(cx: &Context, products: impl Iterator<Item = &Product>) -> Result<Self, Failure> {
+        let mut keys: BTreeSet<Key> = BTreeSet::new();
+        for product in products {
+            keys.insert(CATEGORY.key(&product.category));
+            keys.extend(product.vendor.as_deref().map(|vendor| VENDOR.key(vendor)));
+        }
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let mut names = Self::default();
+        for keys in keys.chunks(MAX_KEYS) {
+            for document in cx.get_all(keys).await?.into_iter().flatten() {
+                if let Some(id) = CATEGORY.id_of(&document.key) {
+                    names.categories.insert(id.to_owned(), document.parse()?);
+                } else if let Some(id) = VENDOR.id_of(&document.key) {
+                    names.vendors.insert(id.to_owned(), document.parse()?);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn listing(&self, document: &Document, product: &Product) -> Listing {
+        let facet = |field: &str, value: &str, label: &str| Facet {
+            field: field.to_owned(),
+            value: value.to_owned(),
+            label: label.to_owned(),
+        };
+        let mut texts = vec![
+            (Field::Title, product.title.clone()),
+            (Field::Description, product.description.clone()),
+        ];
+        let mut facets = Vec::new();
+        let category = self.categories.get(&product.category);
+        let label = category.map_or(product.category.as_str(), |category| &category.name);
+        facets.push(facet("category", &product.category, label));
+        texts.extend(category.map(|category| (Field::Group, category.name.clone())));
+        if let Some(id) = &product.vendor {
+            let vendor = self.vendors.get(id);
+            facets.push(facet("vendor", id, vendor.map_or(id.as_str(), |vendor| &vendor.name)));
+            texts.extend(vendor.map(|vendor| (Field::Owner, vendor.name.clone())));
+        }
+        for tag in &product.tags {
+            facets.push(facet("tag", tag, tag));
+            texts.push((Field::Tags, tag.clone()));
+        }
+        let (value, label) = condition(product.condition);
+        facets.push(facet("condition", value, label));
+        for (name, value) in &product.attributes {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(value) => value.as_f64().map(number).unwrap_or_default(),
+                Value::Bool(value) => value.to_string(),
+                _ => continue,
+            };
+            let known = category.and_then(|category| category.attributes.iter().find(|own| own.name == *name));
+            if known.is_some_and(|attribute| attribute.filterable) {
+                facets.push(facet(&format!("attr.{name}"), &text, &text));
+            }
+            if !value.is_boolean() {
+                texts.push((Field::Attributes, text));
+            }
+        }
+        let published_at = product.published_at.unwrap_or(product.created_at).as_millisecond();
+        let votes = votes(document);
+        Listing {
+            id: product.id.clone(),
+            version: document.version,
+            body: String::from_utf8(render(document)).unwrap_or_default(),
+            rank: published_at.div_euclid(1000) + boost(votes),
+            texts,
+            facets,
+            price: product.price.amount,
+            published_at,
+            votes,
+            place: product.location.as_ref().map(|place| (place.latitude, place.longitude)),
+        }
+    }
+}
+
+/// A number as the index has it: 5 and 5.0 are the same.
+pub(crate) fn number(number: f64) -> String {
+    // Without the sign of a zero.
+    (number + 0.0).to_string()
+}
+
+/// How many seconds later the votes of a product place it.
+fn boost(votes: i64) -> i64 {
+    (VOTES * (1.0 + votes.max(0) as f64).log2()) as i64
+}
+
+fn votes(document: &Document) -> i64 {
+    #[derive(Default, Deserialize)]
+    struct Counts {
+        #[serde(default)]
+        upvote_count: i64,
+    }
+    let counts: Counts = serde_json::from_str(&document.counters).unwrap_or_default();
+    counts.upvote_count
+}
+
+fn condition(condition: ItemCondition) -> (&'static str, &'static str) {
+    match condition {
+        ItemCondition::New => ("new", "New"),
+        ItemCondition::LikeNew => ("like_new", "Like new"),
+        ItemCondition::Good => ("good", "Good"),
+        ItemCondition::Fair => ("fair", "Fair"),
+        ItemCondition::Poor => ("poor", "Poor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_the_votes_are_worth_two_days() {
+        assert_eq!([0, 1, 3, -1].map(boost), [0, 172_800, 345_600, 0]);
+    }
+}

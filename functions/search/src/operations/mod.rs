@@ -1,0 +1,6 @@
+//! What can be done with search.
+
+pub(crate) mod analytics;
+pub(crate) mod rebuild;
+pub(crate) mod search;
+pub(crate) mod settings;

@@ -1,0 +1,118 @@
+//! Searching and completing.
+
+use std::sync::atomic::Ordering;
+
+use souk_core::Kind;
+use souk_core::search::{MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words};
+use souk_kit::{Context, Failure, PageRequest};
+use souk_model::catalog::CATEGORY;
+use souk_model::vendors::VENDOR;
+
+use super::rebuild::is_lost;
+use crate::error::SearchError;
+use crate::{Memory, usage};
+
+/// The number of completions.
+const SUGGESTIONS: usize = 10;
+
+/// What to search for.
+#[derive(Debug)]
+pub(crate) struct SearchRequest {
+    /// The query, without what follows here.
+    pub(crate) query: SearchQuery,
+    /// Categories to search in, by id or slug; empty for all.
+    pub(crate) categories: Vec<String>,
+    /// Vendors to search in, by id or slug; empty for all.
+    pub(crate) vendors: Vec<String>,
+    pub(crate) page: PageRequest,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct SearchResults {
+    pub(crate) page: SearchPage,
+    pub(crate) next_cursor: Option<String>,
+    /// The id of the query; `None` if it has no words.
+    pub(crate) query_id: Option<String>,
+}
+
+/// Searches, and counts the search.
+pub(crate) async fn search(
+    cx: &Context,
+    memory: &Memory,
+    request: SearchRequest,
+) -> Result<SearchResults, SearchError> {
+    let began = cx.clock.now();
+    let mut query = request.query;
+    let names = [
+        ("category", CATEGORY, &request.categories),
+        ("vendor", VENDOR, &request.vendors),
+    ];
+    resolve(cx, &mut query, &names).await?;
+    // Facets do not change which page it is.
+    let facets = std::mem::take(&mut query.facets);
+    let paging = request.page.of_list(&format!("search {query:?}"))?;
+    query.facets = facets;
+    query.limit = paging.limit;
+    query.after.clone_from(&paging.after);
+
+    let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
+    query.tuning = memory.tuned.tuning(cx, &asked).await;
+    let page = if asked.is_empty() && !query.text.trim().is_empty() {
+        // Punctuation alone is in no product.
+        SearchPage {
+            facets: query.no_counts(),
+            ..SearchPage::default()
+        }
+    } else {
+        cx.search(&query).await?
+    };
+    if !memory.built.load(Ordering::Relaxed) {
+        if page.hits.is_empty() && is_lost(cx).await? {
+            return Err(IndexError::Unavailable("it is being rebuilt".into()).into());
+        }
+        memory.built.store(true, Ordering::Relaxed);
+    }
+    let mut query_id = None;
+    if !asked.is_empty() {
+        let day = usage::day(began);
+        let id = usage::query_id(cx, &day, &asked);
+        // A further page is no further search.
+        if query.after.is_none() {
+            let ms = cx.clock.now().as_millisecond().saturating_sub(began.as_millisecond());
+            let found = !page.hits.is_empty();
+            // Words that were not searched for are not suggested to others.
+            let rest = words(&query.text).nth(MAX_WORDS);
+            let text = query.text.get(..rest.map_or(query.text.len(), |word| word.range.start));
+            memory.usage.searched(cx, day, &id, text.unwrap_or(""), found, ms);
+        }
+        query_id = Some(id);
+    }
+    Ok(SearchResults {
+        next_cursor: page.next.as_deref().map(|place| paging.cursor(place)),
+        page,
+        query_id,
+    })
+}
+
+/// Adds the filters by ids that these names stand for. One batched get for all; without names nothing is read.
+async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &Vec<String>)]) -> Result<(), Failure> {
+    let wanted = names
+        .iter()
+        .flat_map(|(_, kind, texts)| texts.iter().map(|text| (*kind, text.as_str())));
+    let mut ids = cx.resolve(&wanted.collect::<Vec<_>>()).await?.into_iter();
+    for (field, _, texts) in names.iter().filter(|(_, _, texts)| !texts.is_empty()) {
+        let found = texts.iter().zip(ids.by_ref()).map(|(text, id)| {
+            let missing = || Failure::invalid(*field, format!("there is no {field} {text:?}"));
+            id.ok_or_else(missing)
+        });
+        let found = found.collect::<Result<_, _>>()?;
+        query.filters.push(((*field).to_owned(), found));
+    }
+    Ok(())
+}
+
+/// Completes what was typed.
+pub(crate) async fn suggest(cx: &Context, typed: &str) -> Result<Vec<String>, SearchError> {
+    Ok(cx.suggest(typed, SUGGESTIONS).await?)
+}

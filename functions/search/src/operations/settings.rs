@@ -1,0 +1,50 @@
+//! Reading and replacing the settings of search.
+
+use souk_core::Document;
+use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
+
+use crate::Memory;
+use crate::settings::{NewSearchSettings, SearchSettings, key};
+
+/// The settings; the defaults at version 0 before they are first set.
+pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>, Failure> {
+    if let Some(stored) = cx.read(key()).await? {
+        return Ok(stored);
+    }
+    let value = SearchSettings::default();
+    let document = Document {
+        key: key(),
+        version: 0,
+        body: serde_json::to_string(&value)?,
+        counters: "{}".into(),
+        expires_at: None,
+    };
+    Ok(Stored { value, document })
+}
+
+/// Replaces the settings. Other instances use them within ten seconds.
+pub(crate) async fn replace_settings(
+    cx: &Context,
+    memory: &Memory,
+    if_match: &IfMatch,
+    new: &NewSearchSettings,
+) -> Result<Stored<SearchSettings>, Failure> {
+    let stored = cx
+        .commit(|tx: Transaction<Failure>| async move {
+            let old = tx.get(key()).await?;
+            let version = old.as_ref().map_or(0, |old| old.version);
+            if_match.check(version)?;
+            let settings = SearchSettings {
+                weights: new.weights.clone(),
+                synonyms: new.synonyms.clone(),
+                version: version + 1,
+            };
+            Ok(tx
+                .create_or_update(key(), old.as_ref(), settings)
+                .or_precondition(if_match))
+        })
+        .await?;
+    memory.tuned.forget();
+    cx.forget_searches();
+    Ok(stored)
+}

@@ -1,0 +1,24 @@
+//! Why an operation on vendors failed.
+
+use souk_kit::Failure;
+use souk_kit::http::Problem;
+
+/// Why an operation on vendors failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum VendorError {
+    /// A failure that any operation can have.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// Another vendor has this slug.
+    #[error("there is a vendor of this slug")]
+    SlugTaken,
+}
+
+impl From<VendorError> for Problem {
+    fn from(error: VendorError) -> Self {
+        match error {
+            VendorError::Failure(failure) => failure.into(),
+            VendorError::SlugTaken => Problem::conflict("slug_taken", error.to_string()).field("slug", "is taken"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be done with vendors.
+//!
+//! **Atomicity.** Opening a vendor is one commit of the vendor and the claim on its slug; a new slug is claimed and the old
+//! one released in the commit that writes it. So no two vendors ever share a slug, and no slug is ever lost.
+
+use souk_core::{Document, Query, check};
+use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
+use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
+
+use crate::error::VendorError;
+use crate::vendor::{INDEX, NewVendor, Vendor};
+
+/// A page of all vendors, by slug.
+pub async fn list_vendors(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    cx.list(Query::index(INDEX, page.limit), page, INDEX).await
+}
+
+/// The vendor with this id or slug.
+pub async fn find_vendor(cx: &Context, id: &str) -> Result<Stored<Vendor>, Failure> {
+    let document = cx.find(VENDOR, id).await?.ok_or(Failure::NotFound("vendor"))?;
+    Ok(Stored::read(document)?)
+}
+
+/// Opens a vendor, which belongs to the principal.
+pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>, VendorError> {
+    let owner = &cx.signed_in()?.account;
+    let new = &new;
+    cx.commit(|tx| async move {
+        let now = tx.now();
+        let vendor = Vendor {
+            id: tx.new_id(VENDOR),
+            slug: new.slug.clone().unwrap_or_else(|| check::slugify(&new.name, "vendor")),
+            name: new.name.trim().to_owned(),
+            description: new.description.clone(),
+            owner: owner.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        tx.claim(VENDOR.name_key(&vendor.slug), &vendor.id)
+            .or_fail(VendorError::SlugTaken);
+        tx.emit(VENDOR_CREATED, &vendor.event(1));
+        let entries = vendor.entries();
+        Ok(tx.create(VENDOR.key(&vendor.id), vendor).entries(entries).or_retry())
+    })
+    .await
+}
+
+/// Changes a vendor; its owner and moderators may.
+pub async fn edit_vendor(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    patch: &MergePatch,
+) -> Result<Stored<Vendor>, VendorError> {
+    cx.commit(|tx| async move {
+        let old = find_vendor(&tx, id).await?;
+        if !tx.may_edit(&old.owner) {
+            return Err(Failure::forbidden("only its owner may change a vendor").into());
+        }
+        if_match.check(old.version())?;
+        let input: NewVendor = patch.apply(&old.editable())?;
+        let new = Vendor {
+            slug: input.slug.unwrap_or_else(|| old.slug.clone()),
+            name: input.name.trim().to_owned(),
+            description: input.description,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
+        tx.rename(VENDOR, &old.slug, &new.slug, &old.id, VendorError::SlugTaken);
+        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
+        let entries = new.entries();
+        Ok(tx
+            .update(&old.document, new)
+            .moved(&old.entries(), entries)
+            .or_precondition(if_match))
+    })
+    .await
+}

@@ -1,0 +1,124 @@
+//! The routes of webhooks.
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use souk_kit::http::{Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, list_documents};
+use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+
+use super::MEMBER;
+use crate::operations::{self, Listed};
+use crate::secret::NewSecret;
+use crate::webhook::{NewWebhook, Webhook};
+
+const MAX_BODY: usize = 16 * 1024;
+
+/// What receivers need to know; `jobs::deliver` and `health` make it true.
+const CONTRACT: &str = "Each event is sent by POST as JSON (`Payload`), signed as Standard Webhooks says: headers `webhook-id` (the \
+    id of the delivery, the same in all its attempts), `webhook-timestamp` and `webhook-signature`. Respond with 2xx within 10 \
+    seconds; any other response, redirects included, is a failed attempt. It is retried after 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, \
+    6 h and 12 h, each with up to a tenth more; then the delivery has failed, and can be replayed. Events may arrive more than \
+    once and out of order. At most 20 deliveries are sent at once and then 10 a second. After five failures in a row nothing is \
+    sent to the webhook for half a minute or longer, which uses up no attempts. A 410 disables the webhook at once, and so do 20 \
+    failures in a row over a day; the event `webhook.disabled` says so.";
+
+/// A webhook with its secret.
+#[derive(Serialize, utoipa::ToSchema)]
+struct CreatedWebhook {
+    #[serde(flatten)]
+    webhook: Webhook,
+    /// Secret that deliveries are signed with. Keep it: it is not shown again.
+    #[schema(pattern = "^whsec_")]
+    secret: String,
+    // The webhook is serialized without it.
+    #[schema(ignore)]
+    version: u64,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    const LIST: &[Param] = &[
+        Param::LIMIT,
+        Param::CURSOR,
+        Param::text("vendor", "Webhooks of this vendor, by id or slug."),
+        Param {
+            name: "scope",
+            summary: "`market`: webhooks that receive all events of the market; for admins.",
+            schema: r#"{"type":"string","enum":["market"]}"#,
+        },
+    ];
+    let webhook = || Some(Schema::of::<Webhook>());
+    vec![
+        Route::new(Method::GET, "/v1/webhooks", MEMBER, list)
+            .summary("List webhooks", "Those of your account, or of a vendor; oldest first.")
+            .params(LIST)
+            .response(StatusCode::OK, "A page of webhooks", Some(Schema::list_of::<Webhook>())),
+        Route::new(Method::POST, "/v1/webhooks", MEMBER, create)
+            .summary("Add a webhook", CONTRACT)
+            .body(Schema::of::<NewWebhook>(), MAX_BODY)
+            .response(
+                StatusCode::CREATED,
+                "The webhook with its secret, which is not shown again",
+                Some(Schema::of::<CreatedWebhook>()),
+            )
+            .errors(&[StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/webhooks/{id}", MEMBER, show)
+            .summary("Show a webhook", "Without its secret.")
+            .response(StatusCode::OK, "The webhook", webhook()),
+        Route::new(Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
+            .summary(
+                "Change a webhook",
+                "Enabling a webhook that was disabled resets the count of its failures.",
+            )
+            .body(Schema::patch_of::<NewWebhook>(), MAX_BODY)
+            .response(StatusCode::OK, "The webhook", webhook()),
+        Route::new(Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
+            .summary("Delete a webhook", "Its pending deliveries fail.")
+            .response(StatusCode::NO_CONTENT, "The webhook was deleted", None),
+        Route::new(Method::POST, "/v1/webhooks/{id}/rotate", MEMBER, rotate)
+            .summary(
+                "Rotate the secret",
+                "For 24 hours deliveries are signed with the previous secret as well: two signatures, separated by a space.",
+            )
+            .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
+    ]
+}
+
+async fn list(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let listed = match (params.get("scope"), params.get("vendor")) {
+        (None, None) => Listed::Own,
+        (None, Some(vendor)) => Listed::Vendor(vendor),
+        (Some("market"), None) => Listed::Market,
+        _ => return Err(Problem::bad_parameter("scope", "must be market, and without a vendor")),
+    };
+    let page = operations::list_webhooks(&cx, listed, &PageRequest::read(&params)?).await?;
+    Ok(list_documents(&page))
+}
+
+async fn create(cx: Context, Json(new): Json<NewWebhook>) -> Result<Answer, Problem> {
+    let (webhook, secret) = operations::create_webhook(&cx, new).await?;
+    let (version, location) = (webhook.version(), format!("/v1/webhooks/{}", webhook.id));
+    let shown = CreatedWebhook {
+        webhook: webhook.value,
+        secret,
+        version,
+    };
+    Ok(Answer::json(&shown)?.version(version).secret().created(location))
+}
+
+async fn show(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let webhook = operations::find_webhook(&cx, &id).await?;
+    Ok(Answer::document(&webhook.document))
+}
+
+async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
+    let webhook = operations::edit_webhook(&cx, &id, &if_match, &patch).await?;
+    Ok(Answer::document(&webhook.document))
+}
+
+async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
+    operations::delete_webhook(&cx, &id, &if_match).await?;
+    Ok(Answer::no_content())
+}
+
+async fn rotate(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    Ok(Answer::json(&operations::rotate_secret(&cx, &id).await?)?.secret())
+}

@@ -1,0 +1,225 @@
+//! The job that makes one attempt.
+//!
+//! A failed attempt is not a failed job. The outcome of the attempt and the message for the next one, due by [`SCHEDULE`], are
+//! one commit. The next message is other work, so it has another id: `{delivery}.{round}.{number}`, where the number counts the
+//! messages of a round. If the process dies between the call and the commit, the message is delivered again and the call is
+//! repeated with the same `webhook-id`: at least once.
+//!
+//! No call is made and no attempt is used up while the circuit of the webhook is open (`souk_kit::outbound`: each webhook is a
+//! dependency of its own, so those behind one host do not affect each other), its rate is used up, or as many calls as its
+//! owner may have at once are under way.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use souk_core::outbound::{Call, OutboundError};
+use souk_core::queue::Payload;
+use souk_core::{Document, Lane, Message, Timestamp, random};
+use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
+use souk_kit::{Context, Failure, Platform};
+
+use crate::delivery::{Attempt, Delivery, Received, Sent, Status, describe};
+use crate::health::Health;
+use crate::operations::{disable, note_outcome, reserve_slot};
+use crate::secret::Secrets;
+use crate::webhook::{WEBHOOK, Webhook};
+
+/// The delay after each failed attempt, in seconds, each with up to a tenth more. Nine attempts in 22 hours.
+const SCHEDULE: [u32; 8] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200];
+/// How long an attempt may take, in milliseconds.
+const TIMEOUT_MS: u32 = 10_000;
+/// The shortest delay of a delivery whose circuit is open, in milliseconds. It waits a quarter of the time that it has waited
+/// already, within bounds, so that many deliveries that wait for long make little load.
+const SOONEST_MS: i64 = 15_000;
+/// The shortest delay of a delivery whose owner has too many calls under way.
+const SOONEST_BUSY_MS: i64 = 1_000;
+/// The longest delay of both.
+const LATEST_MS: i64 = 3_600_000;
+
+/// The next attempt of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) webhook: String,
+    pub(crate) delivery: String,
+    pub(crate) round: u32,
+    /// How many attempts of this round have failed.
+    pub(crate) failed: u32,
+    /// The number of the message within its round; makes its id unique.
+    pub(crate) number: u32,
+    /// Whether it has a slot of the webhook's rate already.
+    #[serde(default)]
+    pub(crate) admitted: bool,
+}
+
+impl Payload for Step {
+    const JOB: &'static str = "webhooks.deliver";
+    const LANE: Lane = Lane::Notifications;
+}
+
+impl Step {
+    /// The message for this step, due in `delay_ms`. The same step always has the same message id.
+    pub(crate) fn message(&self, cx: &Context, delay_ms: i64) -> Result<Message, Failure> {
+        let mut message = cx.message(self)?;
+        message.id = format!("{}.{}.{}", self.delivery, self.round, self.number);
+        if delay_ms > 0 {
+            let due = cx.now().as_millisecond().saturating_add(delay_ms);
+            message.not_before = Timestamp::from_millisecond(due).ok();
+        }
+        Ok(message)
+    }
+
+    fn next(self) -> Self {
+        Self {
+            number: self.number.saturating_add(1),
+            admitted: false,
+            ..self
+        }
+    }
+}
+
+pub(crate) async fn deliver(tx: JobTransaction, step: Step, _: Message) -> Result<JobOutput, JobError> {
+    attempt(&tx, step).await?;
+    Ok(JobOutput::default())
+}
+
+async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
+    let keys = [
+        Delivery::key(&step.webhook, &step.delivery),
+        WEBHOOK.key(&step.webhook),
+        Secrets::key(&step.webhook),
+        Health::key(&step.webhook),
+    ];
+    let mut found = tx.get_all(&keys).await?.into_iter();
+    let mut next = || found.next().flatten();
+    let (delivery, webhook, secrets, health) = (next(), next(), next(), next());
+    let Some(document) = delivery else {
+        return Ok(());
+    };
+    let mut delivery: Delivery = document.parse()?;
+    if delivery.round != step.round || delivery.status != Status::Pending {
+        // A later round has begun.
+        return Ok(());
+    }
+    let (Some(webhook), Some(secrets)) = (webhook, secrets) else {
+        give_up(tx, &document, delivery, "the webhook was removed");
+        return Ok(());
+    };
+    let (webhook, secrets): (Webhook, Secrets) = (webhook.parse()?, secrets.parse()?);
+    if !webhook.enabled {
+        give_up(tx, &document, delivery, "the webhook is switched off");
+        return Ok(());
+    }
+    if !step.admitted {
+        let wait = reserve_slot(tx, &webhook.id).await?;
+        if wait > 0 {
+            let reserved = Step {
+                admitted: true,
+                ..step.next()
+            };
+            tx.send(reserved.message(tx, wait)?);
+            return Ok(());
+        }
+    }
+    let at = tx.now();
+    let Some(signature) = secrets.sign(&tx.keys, &delivery.id, at, delivery.payload.get()) else {
+        let why = "the secret can no longer be opened, because the market's keys have changed: rotate it";
+        give_up(tx, &document, delivery, why);
+        return Ok(());
+    };
+    let call = request(&webhook, &delivery, at, signature);
+    let sent = Sent {
+        url: call.url.clone(),
+        headers: call.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
+    };
+    let result = tx.outbound.call_for(&webhook.owner, &webhook.id, call).await;
+    let soonest = match result {
+        Err(OutboundError::Open) => Some(SOONEST_MS),
+        Err(OutboundError::Busy) => Some(SOONEST_BUSY_MS),
+        _ => None,
+    };
+    if let Some(soonest) = soonest {
+        let age = at.as_millisecond().saturating_sub(delivery.updated_at.as_millisecond());
+        let wait = spread((age / 4).clamp(soonest, LATEST_MS), tx);
+        tx.send(step.next().message(tx, wait)?);
+        return Ok(());
+    }
+    let now = tx.now();
+    let status = result.as_ref().ok().map(|reply| reply.status);
+    let is_success = status.is_some_and(|status| (200..300).contains(&status));
+    delivery.note(Attempt {
+        round: step.round,
+        at,
+        duration_ms: now.as_millisecond().saturating_sub(at.as_millisecond()),
+        request: sent,
+        response: result.as_ref().ok().map(Received::new),
+        error: result.as_ref().err().map(describe),
+    });
+    let health: Option<Health> = health.map(|health| health.parse()).transpose()?;
+    let was_failing = health.is_some_and(|health| health.failures > 0);
+    let noted = if status == Some(410) {
+        disable(tx, &webhook.id, "the receiver has answered that it is gone (410)").await
+    } else if is_success && !was_failing {
+        Ok(())
+    } else {
+        note_outcome(tx, &webhook.id, is_success).await
+    };
+    if let Err(error) = noted {
+        tracing::warn!(%error, webhook = webhook.id, "the outcome of an attempt was not noted");
+    }
+    delivery.updated_at = now;
+    delivery.next_attempt_at = None;
+    if is_success {
+        delivery.status = Status::Delivered;
+        tx.update(&document, delivery).or_retry();
+        return Ok(());
+    }
+    let delay = usize::try_from(step.failed)
+        .ok()
+        .and_then(|failed| SCHEDULE.get(failed));
+    match delay {
+        Some(_) if status == Some(410) => give_up(tx, &document, delivery, "the receiver is gone"),
+        Some(seconds) => {
+            let next = Step {
+                failed: step.failed.saturating_add(1),
+                ..step.next()
+            };
+            let message = next.message(tx, spread(i64::from(*seconds) * 1_000, tx))?;
+            delivery.next_attempt_at = message.not_before;
+            tx.send(message);
+            tx.update(&document, delivery).or_retry();
+        }
+        None => give_up(tx, &document, delivery, "every attempt has failed"),
+    }
+    Ok(())
+}
+
+/// Up to a tenth more.
+fn spread(wait_ms: i64, platform: &Platform) -> i64 {
+    let part = i64::from(u16::from_le_bytes(random::bytes(&*platform.random)));
+    wait_ms.saturating_add(wait_ms.saturating_mul(part) / (10 * 65_536))
+}
+
+fn request(webhook: &Webhook, delivery: &Delivery, at: Timestamp, signature: String) -> Call {
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", "Souk-Webhooks/1".to_owned()),
+        ("webhook-id", delivery.id.clone()),
+        ("webhook-timestamp", at.as_second().to_string()),
+        ("webhook-signature", signature),
+    ];
+    Call {
+        method: "POST".into(),
+        url: webhook.url.clone(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        body: delivery.payload.get().to_owned(),
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+fn give_up(tx: &JobTransaction, document: &Document, mut delivery: Delivery, why: &str) {
+    delivery.status = Status::Failed;
+    delivery.error = Some(why.to_owned());
+    delivery.next_attempt_at = None;
+    delivery.updated_at = tx.now();
+    tx.update(document, delivery).or_retry();
+}

@@ -1,0 +1,163 @@
+//! The job that finds the webhooks that receive an event: it creates a delivery for each of them.
+//!
+//! It reads in batches whatever the number of events: first the products that events are about, then the rosters of everyone
+//! whom the events concern, then the webhooks on them, then whether the owners of those may still receive the events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use souk_core::documents::MAX_KEYS;
+use souk_core::queue::Payload;
+use souk_core::{Event, Key, Principal, StoreError};
+use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
+use souk_kit::{Context, Failure};
+use souk_model::catalog::PRODUCT;
+use souk_model::catalog::events::ProductEvent;
+use souk_model::community::{CommentEvent, FollowEvent, UpvoteEvent};
+use souk_model::identity::{ACCOUNT, AccountView};
+use souk_model::vendors::{VENDOR, VendorEvent, VendorView};
+
+use crate::event::WebhookEvent;
+use crate::operations::start_delivery;
+use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};
+
+/// How many events are routed together; five rosters each fit into one get.
+pub(crate) const BATCH: usize = 20;
+/// How many deliveries one commit takes.
+const MAX_DELIVERIES: usize = 50;
+
+/// An event to be routed.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RoutedEvent(Event);
+
+impl Payload for RoutedEvent {
+    const JOB: &'static str = "webhooks.route";
+}
+
+/// The accounts and vendors that an event concerns, and the product that it is about, whose author and vendor it concerns as
+/// well.
+struct Concerned {
+    audiences: BTreeSet<String>,
+    product: Option<String>,
+}
+
+/// The author and the vendor of a product.
+#[derive(Deserialize)]
+struct ProductOwners {
+    author: String,
+    #[serde(default)]
+    vendor: Option<String>,
+}
+
+pub(crate) async fn route(tx: JobTransaction, events: Vec<RoutedEvent>) -> Result<JobOutput, JobError> {
+    let mut concerned: Vec<Concerned> = events
+        .iter()
+        .map(|event| concerns(&event.0))
+        .collect::<Result<_, _>>()?;
+    let products = concerned
+        .iter()
+        .filter_map(|concerned| concerned.product.clone())
+        .collect();
+    let products: BTreeMap<String, ProductOwners> = read(&tx, products, |id| PRODUCT.key(id)).await?;
+    for Concerned { audiences, product } in &mut concerned {
+        if let Some(product) = product.as_ref().and_then(|id| products.get(id)) {
+            audiences.insert(product.author.clone());
+            audiences.extend(product.vendor.clone());
+        }
+    }
+    let everyone = concerned
+        .iter()
+        .flat_map(|concerned| &concerned.audiences)
+        .cloned()
+        .collect();
+    let rosters: BTreeMap<String, Roster> = read(&tx, everyone, Roster::key).await?;
+    let ids = rosters.values().flat_map(|roster| &roster.ids).cloned().collect();
+    let mut webhooks: BTreeMap<String, Webhook> = read(&tx, ids, |id| WEBHOOK.key(id)).await?;
+    retain_entitled(&tx, &mut webhooks).await?;
+
+    for (RoutedEvent(event), concerned) in events.iter().zip(&concerned) {
+        let rosters = concerned.audiences.iter().filter_map(|audience| rosters.get(audience));
+        let found = rosters.flat_map(|roster| &roster.ids).filter_map(|id| webhooks.get(id));
+        for webhook in found.filter(|webhook| webhook.accepts(&event.name)) {
+            start_delivery(&tx, webhook, event)?;
+        }
+    }
+    if tx.changes() > MAX_DELIVERIES && events.len() > 1 {
+        // The events are then routed one by one, and the deliveries of one event always fit.
+        return Err(JobError::Retry("too many deliveries for one commit".into()));
+    }
+    Ok(JobOutput::default())
+}
+
+fn concerns(event: &Event) -> Result<Concerned, StoreError> {
+    let mut audiences: BTreeSet<String> = event.actor.iter().cloned().collect();
+    audiences.insert(MARKET.to_owned());
+    let mut product = None;
+    if let Some(data) = event.read::<ProductEvent>()? {
+        audiences.insert(data.author);
+        audiences.extend(data.vendor);
+    } else if let Some(data) = event.read::<VendorEvent>()? {
+        audiences.insert(data.vendor);
+        audiences.insert(data.owner);
+    } else if let Some(data) = event.read::<CommentEvent>()? {
+        audiences.insert(data.author);
+        product = Some(data.product);
+    } else if let Some(data) = event.read::<UpvoteEvent>()? {
+        audiences.insert(data.account);
+        product = Some(data.product);
+    } else if let Some(data) = event.read::<FollowEvent>()? {
+        audiences.insert(data.follower);
+        audiences.insert(data.target);
+    } else if let Some(data) = event.read::<WebhookEvent>()? {
+        audiences.insert(data.owner);
+    }
+    Ok(Concerned { audiences, product })
+}
+
+/// Retains the webhooks whose owners may still receive their events: the loss of a role or of a vendor counts at once.
+async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>) -> Result<(), Failure> {
+    let owners = webhooks.values().map(|webhook| webhook.owner.clone()).collect();
+    let accounts: BTreeMap<String, AccountView> = read(cx, owners, |id| ACCOUNT.key(id)).await?;
+    let vendors = webhooks.values().filter_map(|webhook| webhook.vendor.clone()).collect();
+    let vendors: BTreeMap<String, VendorView> = read(cx, vendors, |id| VENDOR.key(id)).await?;
+    webhooks.retain(|_, webhook| {
+        let Some(account) = accounts.get(&webhook.owner).filter(|account| account.active) else {
+            return false;
+        };
+        let principal = Principal {
+            account: webhook.owner.clone(),
+            session: String::new(),
+            role: account.role,
+        };
+        match webhook.scope {
+            Scope::Account => true,
+            Scope::Market => principal.is_admin(),
+            Scope::Vendor => {
+                let vendor = webhook.vendor.as_ref().and_then(|id| vendors.get(id));
+                vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner))
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The documents with these names that exist, by name.
+async fn read<T: DeserializeOwned>(
+    cx: &Context,
+    names: BTreeSet<String>,
+    key: impl Fn(&str) -> Key,
+) -> Result<BTreeMap<String, T>, Failure> {
+    let names: Vec<String> = names.into_iter().collect();
+    let mut all = BTreeMap::new();
+    for names in names.chunks(MAX_KEYS) {
+        let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
+        for (name, document) in names.iter().zip(cx.get_all(&keys).await?) {
+            if let Some(document) = document {
+                all.insert(name.clone(), document.parse()?);
+            }
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,126 @@
+//! What can be done with deliveries.
+//!
+//! **Atomicity.** A round of attempts and the message for its first attempt are one commit.
+
+use souk_core::{Document, Event, Query, id as ids};
+use souk_kit::jobs::tracked::{self, Tracked};
+use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
+
+use super::find_webhook;
+use crate::delivery::{Delivery, NewReplay, PREFIX, Status, partition};
+use crate::error::WebhookError;
+use crate::event::{WEBHOOK_TEST, WebhookEvent};
+use crate::jobs::deliver::Step;
+use crate::jobs::replay::Range;
+use crate::webhook::Webhook;
+
+/// A page of the deliveries of a webhook, newest first.
+pub async fn list_deliveries(cx: &Context, webhook: &str, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    let log = partition(&find_webhook(cx, webhook).await?.id);
+    let query = Query {
+        descending: true,
+        ..Query::partition(log.clone(), page.limit)
+    };
+    cx.list(query, page, &log).await
+}
+
+/// A delivery of a webhook.
+pub async fn find_delivery(cx: &Context, webhook: &str, id: &str) -> Result<Stored<Delivery>, Failure> {
+    read_delivery(cx, &*find_webhook(cx, webhook).await?, id).await
+}
+
+/// Sends `webhook.test` to a webhook, whatever its filter.
+pub async fn send_test(cx: &Context, webhook: &str) -> Result<Stored<Delivery>, WebhookError> {
+    cx.commit(|tx| async move {
+        let webhook = find_enabled(&tx, webhook).await?;
+        let data = WebhookEvent {
+            webhook: webhook.id.clone(),
+            owner: webhook.owner.clone(),
+            reason: "someone tries it".into(),
+        };
+        // The event is not emitted: no other webhook or job is to get it.
+        let event = Event::new(WEBHOOK_TEST, &data, &tx.cause(), &*tx.clock, &*tx.random).map_err(Failure::from)?;
+        Ok(start_delivery(&tx, &webhook, &event)?)
+    })
+    .await
+}
+
+/// Begins a new round of attempts of a delivery.
+pub async fn replay_delivery(cx: &Context, webhook: &str, id: &str) -> Result<Stored<Delivery>, WebhookError> {
+    cx.commit(|tx| async move {
+        let webhook = find_enabled(&tx, webhook).await?;
+        let Stored { mut value, document } = read_delivery(&tx, &webhook, id).await?;
+        begin_round(&tx, &mut value)?;
+        Ok(tx.update(&document, value).or_retry())
+    })
+    .await
+}
+
+/// Starts the job that replays the deliveries of a range of time.
+pub async fn replay_deliveries(cx: &Context, webhook: &str, new: NewReplay) -> Result<Tracked, WebhookError> {
+    let owner = &cx.signed_in()?.account;
+    let (Some(from), Some(to)) = (new.from, new.to) else {
+        return Err(Failure::Invalid(Vec::new()).into());
+    };
+    cx.commit(|tx| async move {
+        let range = Range {
+            webhook: find_enabled(&tx, webhook).await?.value.id,
+            from,
+            to,
+            status: new.status,
+        };
+        Ok(tracked::start(&tx, &range, owner)?)
+    })
+    .await
+}
+
+/// Creates the delivery of an event to a webhook and begins its first round.
+pub(crate) fn start_delivery<E>(
+    tx: &Transaction<E>,
+    webhook: &Webhook,
+    event: &Event,
+) -> Result<Stored<Delivery>, Failure> {
+    let id = ids::new(PREFIX, &*tx.clock, &*tx.random);
+    let mut delivery = Delivery::new(id, webhook, event, tx.now())?;
+    begin_round(tx, &mut delivery)?;
+    let (key, expires_at) = (Delivery::key(&webhook.id, &delivery.id), delivery.expires_at());
+    Ok(tx.create(key, delivery).expires_at(expires_at).or_retry())
+}
+
+/// Begins a new round of attempts. Messages of earlier rounds have no effect any more.
+pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery) -> Result<(), Failure> {
+    delivery.round = delivery.round.saturating_add(1);
+    delivery.status = Status::Pending;
+    delivery.error = None;
+    delivery.updated_at = tx.now();
+    delivery.next_attempt_at = Some(delivery.updated_at);
+    let step = Step {
+        webhook: delivery.webhook.clone(),
+        delivery: delivery.id.clone(),
+        round: delivery.round,
+        failed: 0,
+        number: 0,
+        admitted: false,
+    };
+    let mut message = step.message(tx, 0)?;
+    message.trace = delivery.trace.clone();
+    tx.send(message);
+    Ok(())
+}
+
+async fn find_enabled(cx: &Context, id: &str) -> Result<Stored<Webhook>, WebhookError> {
+    let webhook = find_webhook(cx, id).await?;
+    if webhook.enabled {
+        Ok(webhook)
+    } else {
+        Err(WebhookError::Disabled)
+    }
+}
+
+async fn read_delivery(cx: &Context, webhook: &Webhook, id: &str) -> Result<Stored<Delivery>, Failure> {
+    const NOT_FOUND: Failure = Failure::NotFound("delivery");
+    if !ids::is(PREFIX, id) {
+        return Err(NOT_FOUND);
+    }
+    cx.read(Delivery::key(&webhook.id, id)).await?.ok_or(NOT_FOUND)
+}

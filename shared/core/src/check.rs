@@ -1,0 +1,182 @@
+//! Rules that fields of many kinds share, for `#[garde(custom(…))]`, and names made from titles.
+
+use crate::search::words;
+use garde::Result;
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with one field of the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The field, as a path such as `price.amount` or `tags[2]`, or the name of a parameter or header.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// `field` is at fault, and why.
+    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// How long a slug may be.
+pub const MAX_SLUG: usize = 80;
+
+fn length(text: &str, min: usize, max: usize) -> Result {
+    let count = text.chars().count();
+    if count < min && min == 1 {
+        Err(garde::Error::new("is required"))
+    } else if count < min || count > max {
+        Err(garde::Error::new(format!("must have {min} to {max} characters")))
+    } else {
+        Ok(())
+    }
+}
+
+/// One line of text: no control characters, not blank, between so many characters.
+pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
+    move |text, _| {
+        length(text.trim(), min, max)?;
+        if text.chars().any(char::is_control) {
+            return Err(garde::Error::new("must be one line without control characters"));
+        }
+        Ok(())
+    }
+}
+
+/// Text of several lines, between so many characters.
+pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
+    move |text, _| {
+        length(text, min, max)?;
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(garde::Error::new("must not have control characters"));
+        }
+        Ok(())
+    }
+}
+
+/// Words of lower-case letters and digits, with single hyphens between them.
+pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
+    let slug = slug.as_ref();
+    let words = slug
+        .split('-')
+        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    if words && slug.len() <= MAX_SLUG {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be lower-case letters and digits with single hyphens, at most 80 in all",
+        ))
+    }
+}
+
+/// The address of something on the web.
+pub fn url<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
+    address(
+        url.as_ref(),
+        &["http", "https"],
+        "must be an http or https URL of at most 1000 characters",
+    )
+}
+
+/// The address of a page that people go to by themselves; it may be an old one.
+pub fn link<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
+    address(
+        url.as_ref(),
+        &["http", "https", "ftp"],
+        "must be an http, https or ftp URL of at most 1000 characters",
+    )
+}
+
+fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
+    let parsed: std::result::Result<http::Uri, _> = url.parse();
+    match parsed {
+        Ok(uri)
+            if uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
+                && uri.host().is_some_and(|host| !host.is_empty())
+                && url.len() <= 1000 =>
+        {
+            Ok(())
+        }
+        _ => Err(garde::Error::new(rule)),
+    }
+}
+
+/// A slug made from the words of a title that can be written in ASCII, cut at a word. Where there are none it is `fallback`,
+/// with a digest of the words if there are others.
+#[must_use]
+pub fn slugify(title: &str, fallback: &str) -> String {
+    // Room for the suffix that makes it unique.
+    const ROOM: usize = MAX_SLUG - 10;
+    let mut slug = String::new();
+    let mut others = String::new();
+    for word in words(title).map(|word| word.plain) {
+        if !word.is_ascii() {
+            others.push_str(&word);
+        } else if slug.len() + word.len() < ROOM {
+            if !slug.is_empty() {
+                slug.push('-');
+            }
+            slug.push_str(&word);
+        } else {
+            break;
+        }
+    }
+    match (slug.is_empty(), others.is_empty()) {
+        (false, _) => slug,
+        (true, true) => fallback.to_owned(),
+        (true, false) => {
+            let digest = xxhash_rust::xxh3::xxh3_64(others.as_bytes()) >> 32;
+            format!("{fallback}-{digest:08x}").trim_start_matches('-').to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_come_from_any_title() {
+        for (title, expected) in [
+            ("Brass Lamp", "brass-lamp"),
+            ("  Çay & Şeker!  ", "cay-seker"),
+            ("灯", "product-ff1a5b78"),
+            ("Лампа 灯 2", "lampa-2"),
+            ("***", "product"),
+            ("", "product"),
+        ] {
+            assert_eq!(slugify(title, "product"), expected, "{title}");
+        }
+        let long = slugify(&"word ".repeat(100), "product");
+        assert!(long.len() <= 70 && slug(&long, &()).is_ok());
+        assert_eq!(slugify(&"x".repeat(500), "product"), "x".repeat(40));
+    }
+
+    #[test]
+    fn rules_refuse_what_they_should() {
+        for bad in ["", "-", "a-", "-a", "a--b", "A", "a_b", "ä", &"a".repeat(81)] {
+            assert!(slug(&bad.to_owned(), &()).is_err(), "{bad}");
+        }
+        for bad in [
+            "",
+            "ftp://a.example",
+            "javascript:alert(1)",
+            "http://",
+            "//a.example",
+            "https://a b",
+        ] {
+            assert!(url(&bad.to_owned(), &()).is_err(), "{bad}");
+        }
+        assert!(url(&"https://a.example/b?c=d".to_owned(), &()).is_ok());
+        assert!(link(&"ftp://a.example/b".to_owned(), &()).is_ok() && link(&"file:///a", &()).is_err());
+        assert!(line::<()>(1, 5)(&" \t ".to_owned(), &()).is_err());
+        assert!(line::<()>(1, 5)(&"a\nb".to_owned(), &()).is_err());
+        assert!(text::<()>(0, 5)(&"a\nb".to_owned(), &()).is_ok());
+        assert!(text::<()>(0, 5)(&"a\u{0}b".to_owned(), &()).is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! The keys of a market: what signs access tokens, and what is derived from it.
+//!
+//! Each key is an Ed25519 seed of 32 bytes; the first signs, all verify, so that a key is rotated by putting a new one in
+//! front and dropping the old one when its last token has expired. Secrets at rest (idempotent answers that hold
+//! tokens) are sealed with a key derived from the same seeds.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit as _};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use hmac::{Hmac, Mac};
+use jwt_compact::alg::Ed25519;
+use jwt_compact::{AlgorithmExt, Claims, Header, UntrustedToken};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use souk_core::{Random, Timestamp, random};
+
+/// How long an access token is valid.
+pub const ACCESS_TOKEN_SECONDS: i64 = 600;
+/// What access tokens are for.
+const AUDIENCE: &str = "souk";
+/// How far the clocks of two of our machines may differ.
+const SKEW_SECONDS: i64 = 5;
+
+struct Pair {
+    id: String,
+    signing: SigningKey,
+    verifying: VerifyingKey,
+    sealing: [u8; 32],
+}
+
+/// The keys, the signing one first.
+pub struct Keys(Vec<Pair>);
+
+/// What an access token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The account.
+    pub account: String,
+    /// The session.
+    pub session: String,
+}
+
+/// The claims of an access token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct AccessClaims {
+    /// The account.
+    sub: String,
+    /// The session.
+    sid: String,
+    /// Who issued it: the public URL of the market.
+    iss: String,
+    /// Whom it is for.
+    aud: String,
+}
+
+impl Keys {
+    /// Reads seeds as base64url, separated by commas, the signing one first.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let pairs = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let seed: [u8; 32] = URL_SAFE_NO_PAD
+                    .decode(part)
+                    .ok()
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .ok_or("a signing key is 32 bytes as base64url without padding")?;
+                let signing = SigningKey::from_bytes(&seed);
+                let verifying = signing.verifying_key();
+                // The thumbprint of RFC 7638.
+                let jwk = format!(
+                    r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
+                    URL_SAFE_NO_PAD.encode(verifying.as_bytes())
+                );
+                let id = URL_SAFE_NO_PAD.encode(Sha256::digest(jwk));
+                Ok(Pair {
+                    id,
+                    signing,
+                    verifying,
+                    sealing: mac(&seed, b"souk sealing key"),
+                })
+            });
+        let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+        if pairs.is_empty() {
+            Err("there is no signing key".into())
+        } else {
+            Ok(Self(pairs))
+        }
+    }
+
+    /// A new seed, as [`Keys::parse`] reads it.
+    pub fn generate(source: &dyn Random) -> String {
+        URL_SAFE_NO_PAD.encode(random::bytes::<32>(source))
+    }
+
+    /// The ids of the keys, the signing one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|pair| pair.id.as_str())
+    }
+
+    /// The public keys as a JWK set.
+    #[must_use]
+    pub fn jwks(&self) -> serde_json::Value {
+        let keys = self.0.iter().map(|pair| {
+            let x = URL_SAFE_NO_PAD.encode(pair.verifying.as_bytes());
+            serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": pair.id, "x": x })
+        });
+        serde_json::json!({ "keys": keys.collect::<Vec<_>>() })
+    }
+
+    /// An access token for a session of an account, valid for [`ACCESS_TOKEN_SECONDS`].
+    pub fn issue(&self, account: &str, session: &str, issuer: &str, now: Timestamp) -> Result<String, String> {
+        let pair = self.0.first().ok_or("there is no signing key")?;
+        let custom = AccessClaims {
+            sub: account.into(),
+            sid: session.into(),
+            iss: issuer.into(),
+            aud: AUDIENCE.into(),
+        };
+        let mut claims = Claims::new(custom);
+        claims.issued_at = chrono::DateTime::from_timestamp(now.as_second(), 0);
+        claims.expiration = chrono::DateTime::from_timestamp(now.as_second().saturating_add(ACCESS_TOKEN_SECONDS), 0);
+        let header = Header::empty().with_key_id(pair.id.clone()).with_token_type("at+jwt");
+        Ed25519
+            .token(&header, &claims, &pair.signing)
+            .map_err(|e| e.to_string())
+    }
+
+    /// The claims of a token that is ours and valid now. `validate` of `jwt-compact` checks the signature alone, so all
+    /// else is checked here, with our clock.
+    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Option<AccessToken> {
+        let untrusted = UntrustedToken::new(token).ok()?;
+        if untrusted.algorithm() != "EdDSA" {
+            return None;
+        }
+        let key = untrusted.header().key_id.as_deref()?;
+        let pair = self.0.iter().find(|pair| pair.id == key)?;
+        let token = Ed25519
+            .validator::<AccessClaims>(&pair.verifying)
+            .validate(&untrusted)
+            .ok()?;
+        let claims = token.claims();
+        let expires = claims.expiration?.timestamp();
+        let issued = claims.issued_at?.timestamp();
+        let valid = now.as_second() < expires
+            && issued <= now.as_second().saturating_add(SKEW_SECONDS)
+            && expires.saturating_sub(issued) <= ACCESS_TOKEN_SECONDS
+            && claims.custom.iss == issuer
+            && claims.custom.aud == AUDIENCE;
+        valid.then(|| AccessToken {
+            account: claims.custom.sub.clone(),
+            session: claims.custom.sid.clone(),
+        })
+    }
+
+    /// A keyed digest: cannot be guessed by whoever reads the store, the same for the same input.
+    #[must_use]
+    pub fn digest(&self, input: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.first().map(|pair| mac(&pair.sealing, input)).unwrap_or_default())
+    }
+
+    /// Encrypts what must not be readable in the store.
+    pub fn seal(&self, plain: &[u8], source: &dyn Random) -> Option<String> {
+        let nonce = random::bytes::<12>(source);
+        let cipher = ChaCha20Poly1305::new(&self.0.first()?.sealing.into());
+        let sealed = cipher.encrypt(Nonce::from_slice(&nonce), plain).ok()?;
+        Some(format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(nonce),
+            URL_SAFE_NO_PAD.encode(sealed)
+        ))
+    }
+
+    /// Decrypts it again, with whichever key sealed it.
+    #[must_use]
+    pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_once('.')?;
+        let nonce: [u8; 12] = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        self.0.iter().find_map(|pair| {
+            let cipher = ChaCha20Poly1305::new(&pair.sealing.into());
+            cipher.decrypt(Nonce::from_slice(&nonce), sealed.as_slice()).ok()
+        })
+    }
+}
+
+/// HMAC-SHA256.
+fn mac(key: &[u8; 32], input: &[u8]) -> [u8; 32] {
+    // A key of any length is valid, so the empty digest is never reached.
+    <Hmac<Sha256> as Mac>::new_from_slice(key)
+        .map(|mac| mac.chain_update(input).finalize().into_bytes().into())
+        .unwrap_or_default()
+}

@@ -1,0 +1,49 @@
+//! Request bodies, read as JSON.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use garde::Validate;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Problem;
+use crate::{MergePatch, Platform, validated};
+
+/// The body of a request, collected by the host and put into the extensions of the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payload(pub(crate) Bytes);
+
+/// A JSON body that is valid.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T> FromRequest<Arc<Platform>> for Json<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Problem;
+    async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
+        Ok(Self(validated(parse(&request)?)?))
+    }
+}
+
+impl FromRequest<Arc<Platform>> for MergePatch {
+    type Rejection = Problem;
+    async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
+        match parse(&request)? {
+            Value::Object(map) => Ok(Self::new(map)),
+            _ => Err(Problem::invalid().field("", "a patch is a JSON object")),
+        }
+    }
+}
+
+/// 400 unless the body is JSON. Its depth is bounded by `serde_json` (128), its size by the route.
+fn parse(request: &Request) -> Result<Value, Problem> {
+    let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();
+    if payload.0.is_empty() {
+        return Err(Problem::bad_request("this takes a JSON body"));
+    }
+    serde_json::from_slice(&payload.0).map_err(|e| Problem::bad_request(format!("the body is not JSON: {e}")))
+}

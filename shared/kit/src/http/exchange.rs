@@ -1,0 +1,287 @@
+//! One request and its response: the steps around the router.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+
+use super::answer::Shared;
+use super::body::Payload;
+use super::headers::{self, FromCache, RequestContext};
+use super::viewer::carries_credential;
+use super::{CachePolicy, Problem, Router};
+use crate::cache::{CacheStatus, key};
+use crate::platform::Platform;
+use crate::telemetry::Trace;
+
+/// How long a URL and how large all headers together may be, in bytes.
+const MAX_URL: usize = 4 * 1024;
+const MAX_HEADERS: usize = 8 * 1024;
+
+/// What the route has to know of a request beside its parts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Incoming {
+    /// Whether anything in the request could name a principal.
+    pub(crate) carries_credential: bool,
+    /// The key under which the response may be kept.
+    pub(crate) cache_key: Option<Arc<str>>,
+    /// The `traceparent` of what the request causes.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// Handles one request. A host passes `None` for a body larger than [`MAX_BODY`](crate::MAX_BODY), which it need not read.
+pub(crate) async fn handle(
+    router: &Router,
+    platform: &Arc<Platform>,
+    request: http::Request<Option<Bytes>>,
+) -> Response<Bytes> {
+    let clock = &*platform.clock;
+    let began = clock.now();
+    let (mut parts, payload) = request.into_parts();
+    let method = parts.method.clone();
+    let is_read = matches!(method, Method::GET | Method::HEAD);
+    let carries_credential = carries_credential(&parts.headers);
+    let request = RequestContext {
+        trace: Trace::of(&parts.headers, clock, &*platform.random),
+        // On a write, `If-None-Match` would be a condition; here it only ever saves a transfer.
+        etags: if is_read {
+            parts
+                .headers
+                .get_all(header::IF_NONE_MATCH)
+                .into_iter()
+                .cloned()
+                .collect()
+        } else {
+            Vec::new()
+        },
+        origin: allowed_origin(&parts.headers, platform),
+        is_head: method == Method::HEAD,
+    };
+    let micros = || clock.now().as_microsecond().saturating_sub(began.as_microsecond());
+    let uri = parts.uri.clone();
+    let line = LogLine {
+        trace: &request.trace,
+        method: method.as_str(),
+        path: uri.path(),
+    };
+
+    let (response, policy) = if let Err(problem) = check_limits(&parts, payload.is_some()) {
+        (problem.into_response(), None)
+    } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        (preflight(request.origin.is_some()), None)
+    } else {
+        let payload = payload.filter(|payload| !payload.is_empty());
+        let mut incoming = Incoming {
+            carries_credential,
+            cache_key: None,
+            traceparent: (!is_read).then(|| request.trace.parent.clone()),
+        };
+        if let Some(responses) = &platform.responses
+            && is_read
+            && !carries_credential
+            && payload.is_none()
+            && let Some(target) = uri.path_and_query()
+        {
+            let key = key::of(target);
+            if let Some((cached, status)) = responses.find(&key, began.as_millisecond()) {
+                let response = request.answer(&cached, status, began.as_millisecond(), 0);
+                line.write(cached.route, &response, None, micros());
+                return response;
+            }
+            incoming.cache_key = request_key(&mut parts, &key);
+        }
+        if let Some(payload) = payload {
+            parts.extensions.insert(Payload(payload));
+        }
+        router.answer(parts, incoming, platform).await
+    };
+
+    let (mut parts, body) = response.into_parts();
+    let (response, micros) = if let Some(FromCache(cached, status)) = parts.extensions.remove() {
+        let micros = micros();
+        (request.answer(&cached, status, began.as_millisecond(), micros), micros)
+    } else {
+        let cache = policy.map_or(CachePolicy::NoStore, |policy| policy.cache);
+        let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform).await;
+        let micros = micros();
+        request.respond(&mut response, CacheStatus::Bypass, micros);
+        (response, micros)
+    };
+    // The pattern of the route names no one; the path is logged only where there is no route.
+    let route = policy.map_or("", |policy| policy.path);
+    line.write(route, &response, parts.extensions.get(), micros);
+    response
+}
+
+/// Makes the response for a key of the response cache, in the background.
+pub(crate) async fn refresh(router: &Router, platform: &Arc<Platform>, key: &str) {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    let incoming = Incoming {
+        cache_key: request_key(&mut parts, key),
+        ..Incoming::default()
+    };
+    drop(router.answer(parts, incoming, platform).await);
+}
+
+/// The `Origin` of the request, if pages of that origin may call.
+fn allowed_origin(headers: &HeaderMap, platform: &Platform) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let allowed = &platform.settings.cors_origins;
+    let is_allowed = allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+    is_allowed.then(|| origin.clone())
+}
+
+/// A response that is not for everyone, or not to be kept, complete but for the headers of the request.
+async fn complete(
+    parts: &mut response::Parts,
+    body: Body,
+    trace: &Trace,
+    cache: CachePolicy,
+    carries_credential: bool,
+    platform: &Platform,
+) -> Response<Bytes> {
+    let mut body = headers::collect(body).await;
+    let status = parts.status;
+    let mut headers = std::mem::take(&mut parts.headers);
+    if let Some(problem) = parts.extensions.get::<Problem>() {
+        body = problem.document(&trace.request_id).into();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem_json);
+    }
+    let is_shared = platform.settings.cache.edge && parts.extensions.get::<Shared>().is_some() && !carries_credential;
+    let cache = headers::cache_control(cache, is_shared, carries_credential);
+    headers::common_headers(&mut headers, cache, platform.is_https());
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Turns a request into one for the key: it asks for the key and for nothing else.
+fn request_key(parts: &mut http::request::Parts, key: &str) -> Option<Arc<str>> {
+    parts.uri = key.parse().ok()?;
+    parts.method = Method::GET;
+    Some(key.into())
+}
+
+/// Limits, before any work.
+fn check_limits(parts: &http::request::Parts, fits: bool) -> Result<(), Problem> {
+    let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if url > MAX_URL {
+        return Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "url_too_long",
+            "the URL is longer than 4 KB",
+        ));
+    }
+    if parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum::<usize>()
+        > MAX_HEADERS
+    {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Problem::new(
+            status,
+            "headers_too_large",
+            "the headers are larger than 8 KB",
+        ));
+    }
+    if !fits {
+        let detail = "the body is larger than 256 KB";
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    Ok(())
+}
+
+fn preflight(allowed: bool) -> axum::response::Response {
+    let mut response = axum::response::Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if allowed {
+        let headers = response.headers_mut();
+        let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+        let names = "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+/// The line of a request in the log, and the only place where a failure is logged.
+pub(super) struct LogLine<'a> {
+    trace: &'a Trace,
+    method: &'a str,
+    path: &'a str,
+}
+
+impl LogLine<'_> {
+    fn write(&self, route: &str, response: &Response<Bytes>, problem: Option<&Problem>, duration_us: i64) {
+        let Self { trace, method, path } = self;
+        let (request_id, trace_id) = (&trace.request_id, trace.trace_id());
+        let (status, bytes) = (response.status().as_u16(), response.body().len());
+        let code = problem.map(|problem| problem.code);
+        match problem.and_then(|problem| problem.source.as_ref()) {
+            Some(source) => {
+                let cause = with_sources(&**source);
+                tracing::error!(
+                    request_id,
+                    trace_id,
+                    method,
+                    route,
+                    status,
+                    bytes,
+                    duration_us,
+                    code,
+                    cause,
+                    "request failed"
+                );
+            }
+            None if route.is_empty() => {
+                let path: String = path.chars().take(200).collect();
+                tracing::info!(
+                    request_id,
+                    trace_id,
+                    method,
+                    path,
+                    status,
+                    bytes,
+                    duration_us,
+                    code,
+                    "request"
+                );
+            }
+            None => tracing::info!(
+                request_id,
+                trace_id,
+                method,
+                route,
+                status,
+                bytes,
+                duration_us,
+                code,
+                "request"
+            ),
+        }
+    }
+}
+
+/// The error with all that it was caused by.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        // A transparent error says what its source says.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = source.source();
+    }
+    text
+}

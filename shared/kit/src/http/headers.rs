@@ -1,0 +1,224 @@
+//! Response headers: those that every response has, and those that belong to a request.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody as _};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
+use http_body_util::BodyExt as _;
+
+use super::CachePolicy;
+use super::selection::decimal;
+use crate::Platform;
+use crate::cache::{CacheStatus, CachedResponse};
+use crate::telemetry::Trace;
+use crate::telemetry::trace::{REQUEST_ID, TRACEPARENT};
+
+const EXPOSED: &str =
+    "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
+// Values in constants are checked when this is compiled, and not for each answer.
+const SECURITY: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+/// For our own pages: their own files, and nothing from anywhere else.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+impl CacheStatus {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            CacheStatus::Hit => "Souk; hit; detail=memory",
+            CacheStatus::Stale => "Souk; hit; detail=stale",
+            CacheStatus::Stored => "Souk; fwd=miss; stored",
+            CacheStatus::Collapsed => "Souk; fwd=miss; collapsed",
+            CacheStatus::Miss => "Souk; fwd=miss",
+            CacheStatus::Bypass => "Souk; fwd=bypass",
+        })
+    }
+
+    /// `micros` is how long it took; who waits for a hit need not know.
+    fn timing(self, micros: i64) -> HeaderValue {
+        match self {
+            CacheStatus::Hit | CacheStatus::Stale => HeaderValue::from_static("cache;desc=\"memory\""),
+            CacheStatus::Stored | CacheStatus::Collapsed | CacheStatus::Miss | CacheStatus::Bypass => {
+                let tenths = u64::try_from(micros / 100).unwrap_or(0);
+                let mut text = b"app;dur=".to_vec();
+                decimal(tenths / 10, &mut text);
+                text.push(b'.');
+                decimal(tenths % 10, &mut text);
+                HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("app"))
+            }
+        }
+    }
+}
+
+/// What of a request its response depends on, beside what was requested.
+pub(crate) struct RequestContext {
+    pub(crate) trace: Trace,
+    /// `If-None-Match`, each line of it.
+    pub(crate) etags: Vec<HeaderValue>,
+    /// Its `Origin`, if pages of that origin may call.
+    pub(crate) origin: Option<HeaderValue>,
+    pub(crate) is_head: bool,
+}
+
+/// The headers of every response that follow from the response itself.
+pub(crate) fn common_headers(headers: &mut HeaderMap, cache: HeaderValue, https: bool) {
+    headers.insert(header::CACHE_CONTROL, cache);
+    headers.insert(header::VARY, VARY);
+    let page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    for (name, value) in SECURITY {
+        headers.insert(name, value);
+    }
+    let policy = if page { PAGE_POLICY } else { DATA_POLICY };
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    if https {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000"),
+        );
+    }
+}
+
+/// The headers and the body of a response to keep. Headers that each request has of its own are there and empty, so that a
+/// hit need not make room.
+pub(crate) async fn to_cache(
+    parts: response::Parts,
+    body: Body,
+    cache: CachePolicy,
+    platform: &Platform,
+) -> (HeaderMap, Bytes) {
+    let (mut headers, body) = (parts.headers, collect(body).await);
+    common_headers(
+        &mut headers,
+        cache_control(cache, platform.settings.cache.edge, false),
+        platform.is_https(),
+    );
+    for name in [REQUEST_ID, TRACEPARENT, CACHE_STATUS, SERVER_TIMING, header::AGE] {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    (headers, body)
+}
+
+pub(crate) async fn collect(mut body: Body) -> Bytes {
+    // Nearly every body is one piece that is there.
+    let first = match body.frame().await {
+        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        Some(Err(_)) | None => return Bytes::new(),
+    };
+    if body.is_end_stream() {
+        return first;
+    }
+    match body.collect().await {
+        Ok(rest) => [first, rest.to_bytes()].concat().into(),
+        Err(_) => Bytes::new(),
+    }
+}
+
+/// In the extensions of a response that stands for one in the cache.
+#[derive(Clone)]
+pub(crate) struct FromCache(pub(crate) Arc<CachedResponse>, pub(crate) CacheStatus);
+
+impl IntoResponse for FromCache {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl RequestContext {
+    /// The response to this request from one that everyone is given, at `now` (milliseconds since 1970).
+    pub(crate) fn answer(
+        &self,
+        cached: &CachedResponse,
+        status: CacheStatus,
+        now: i64,
+        micros: i64,
+    ) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::new());
+        let mut headers = cached.headers.clone();
+        if matches!(status, CacheStatus::Hit | CacheStatus::Stale) {
+            headers.insert(header::AGE, age(now.saturating_sub(cached.made_at) / 1000));
+        } else {
+            headers.remove(header::AGE);
+        }
+        *response.headers_mut() = headers;
+        *response.body_mut() = cached.body.clone();
+        self.respond(&mut response, status, micros);
+        response
+    }
+
+    /// Completes a response with what belongs to this request.
+    pub(crate) fn respond(&self, response: &mut http::Response<Bytes>, status: CacheStatus, micros: i64) {
+        if !self.etags.is_empty()
+            && let Some(own) = response.headers().get(header::ETAG)
+            && response.status() == StatusCode::OK
+            && self.etags.iter().any(|sent| matches(sent, own))
+        {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Bytes::new();
+            // The others stay: a browser takes them over for the page that it has.
+            response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        if self.is_head {
+            // The hosts count every body but this.
+            let length = std::mem::take(response.body_mut()).len();
+            if response.status() != StatusCode::NOT_MODIFIED {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            }
+        }
+        let headers = response.headers_mut();
+        if let Some(origin) = &self.origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
+        self.trace.write(headers);
+        headers.insert(CACHE_STATUS, status.header());
+        headers.insert(SERVER_TIMING, status.timing(micros));
+    }
+}
+
+/// How long ago an answer was made (RFC 9111), so that caches in front keep it no longer than they should: in whole
+/// seconds. What most hits are is there already.
+fn age(seconds: i64) -> HeaderValue {
+    const YOUNG: [&str; 16] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
+    ];
+    let seconds = seconds.max(0);
+    match usize::try_from(seconds).ok().and_then(|n| YOUNG.get(n)) {
+        Some(text) => HeaderValue::from_static(text),
+        None => seconds.into(),
+    }
+}
+
+/// `no-store` unless the answer is shared, its route allows it, and the request carried no credential.
+pub(crate) fn cache_control(cache: CachePolicy, shared: bool, credential: bool) -> HeaderValue {
+    match cache {
+        CachePolicy::Public { s_maxage, stale } if shared => {
+            let text = format!("public, max-age=0, s-maxage={s_maxage}, stale-while-revalidate={stale}");
+            HeaderValue::from_str(&text).unwrap_or(NO_STORE)
+        }
+        _ if credential => HeaderValue::from_static("private, no-store"),
+        _ => NO_STORE,
+    }
+}
+
+/// `If-None-Match`, by weak comparison as RFC 9110 says.
+fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
+    let (sent, own) = (sent.to_str().unwrap_or(""), own.to_str().unwrap_or(""));
+    let mut tags = sent.split(',').map(str::trim);
+    sent.trim() == "*" || tags.any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == own)
+}

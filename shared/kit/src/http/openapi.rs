@@ -1,0 +1,377 @@
+//! OpenAPI 3.1, from the route table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+
+use super::problem::ProblemDocument;
+use super::route::{Access, CachePolicy, Param, Route, Schema, Schemas, Shape};
+
+/// The part of a function that the document describes.
+pub struct Section<'a> {
+    /// The name of the function.
+    pub name: &'a str,
+    /// What it is for.
+    pub summary: &'a str,
+    /// Its rows.
+    pub routes: &'a [Route],
+}
+
+/// The names that two different schemas of these functions have: only one of them would be in the document.
+#[must_use]
+pub fn clashes(functions: &[Section<'_>]) -> BTreeSet<String> {
+    let mut schemas: Schemas = Vec::new();
+    for route in functions.iter().flat_map(|function| function.routes) {
+        let bodies = route.responses.iter().filter_map(|(_, _, schema)| schema.as_ref());
+        bodies
+            .chain(&route.body)
+            .for_each(|schema| (schema.collect)(&mut schemas));
+    }
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    let mut clashes = BTreeSet::new();
+    for (name, schema) in schemas {
+        let schema = serde_json::to_value(schema).unwrap_or_default();
+        if known.entry(name.clone()).or_insert_with(|| schema.clone()) != &schema {
+            clashes.insert(name);
+        }
+    }
+    clashes
+}
+
+/// The description of an API made of these functions.
+#[must_use]
+pub fn document(functions: &[Section<'_>], version: &str) -> Value {
+    let mut schemas: Schemas = Vec::new();
+    let mut components = Map::new();
+    let mut paths: Map<String, Value> = Map::new();
+    (Schema::of::<ProblemDocument>().collect)(&mut schemas);
+    for function in functions {
+        for route in function.routes {
+            let operation = operation(function.name, route, &mut schemas, &mut components);
+            let path = paths.entry(route.path).or_insert_with(|| json!({}));
+            if let Some(path) = path.as_object_mut() {
+                path.insert(route.method.as_str().to_lowercase(), operation);
+            }
+        }
+    }
+    for (name, schema) in schemas {
+        components
+            .entry(name)
+            .or_insert_with(|| serde_json::to_value(schema).unwrap_or_default());
+    }
+    let statuses = functions.iter().flat_map(|function| function.routes).flat_map(failures);
+    let problems: Map<String, Value> = statuses
+        .map(|status| (response_name(status), problem(status)))
+        .collect();
+    let tags: Vec<_> = functions
+        .iter()
+        .map(|f| json!({ "name": f.name, "description": f.summary }))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Souk",
+            "version": version,
+            "description": "A marketplace backend at the edge. Every error is a problem document (RFC 9457); every POST \
+                            takes an `Idempotency-Key`; every changeable thing has an `ETag` for `If-None-Match` and \
+                            `If-Match`; lists are paged by opaque cursors.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "responses": problems,
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                           "description": "The `access_token` of `POST /v1/sessions`." },
+            },
+        },
+    })
+}
+
+fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut Map<String, Value>) -> Value {
+    let mut parameters: Vec<Value> = path_names(route.path)
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }))
+        .collect();
+    for param in route.policy.params {
+        let mut schema: Value = serde_json::from_str(param.schema).unwrap_or_default();
+        if param.name == Param::FIELDS.name {
+            schema = names_of(route);
+        }
+        let name = param.name.replace('*', "NAME");
+        parameters.push(json!({ "name": name, "in": "query", "description": param.summary, "schema": schema }));
+    }
+    parameters.extend(headers(route));
+
+    let mut responses = Map::new();
+    for (status, about, schema) in &route.responses {
+        let mut response = json!({ "description": about, "headers": response_headers(route, *status) });
+        if let (Some(schema), Some(response)) = (schema, response.as_object_mut()) {
+            let part = route.policy.params.iter().any(|param| param.name == Param::FIELDS.name);
+            let content = reference(schema, part, schemas, components);
+            response.insert("content".into(), json!({ "application/json": { "schema": content } }));
+        }
+        responses.insert(status.as_u16().to_string(), response);
+    }
+    if route.method == Method::GET {
+        responses.insert(
+            "304".into(),
+            json!({ "description": "You have it already (`If-None-Match`)." }),
+        );
+    }
+    for status in failures(route) {
+        let name = response_name(status);
+        responses.insert(
+            status.as_u16().to_string(),
+            json!({ "$ref": format!("#/components/responses/{name}") }),
+        );
+    }
+
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "tags": [tag],
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": responses,
+        "x-access": match route.policy.access {
+            Access::Public | Access::Open => json!("public"),
+            Access::Role(role) => json!(role),
+        },
+    });
+    if let Some(operation) = operation.as_object_mut() {
+        if !route.description.is_empty() {
+            operation.insert("description".into(), json!(route.description));
+        }
+        operation.insert(
+            "security".into(),
+            match route.policy.access {
+                Access::Public => json!([{}, { "token": [] }]),
+                Access::Open => json!([]),
+                Access::Role(_) => json!([{ "token": [] }]),
+            },
+        );
+        if let Some(schema) = &route.body {
+            let content = reference(schema, false, schemas, components);
+            let kind = if route.method == Method::PATCH {
+                "application/merge-patch+json"
+            } else {
+                "application/json"
+            };
+            let kinds = [kind, "application/json"].map(|kind| (kind.to_owned(), json!({ "schema": content })));
+            let kinds: Map<String, Value> = kinds.into_iter().collect();
+            operation.insert("requestBody".into(), json!({ "required": true, "content": kinds }));
+        }
+    }
+    operation
+}
+
+/// The request headers that matter to this route.
+fn headers(route: &Route) -> Vec<Value> {
+    let header = |name: &str, about: &str, pattern: &str| {
+        let schema = json!({ "type": "string", "pattern": pattern });
+        json!({ "name": name, "in": "header", "description": about, "schema": schema })
+    };
+    let mut all = Vec::new();
+    if route.method == Method::GET {
+        let about = "An `ETag` that you have: 304 if it is still the same.";
+        all.push(header("If-None-Match", about, r#"^(\*|(W/)?"[!#-~]*")$"#));
+    }
+    if route.method == Method::POST {
+        let about = "A key of your own (a UUID): a repeat with it is answered as the first was.";
+        all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
+    }
+    if failures(route).contains(&StatusCode::PRECONDITION_FAILED) {
+        let about = "The `ETag` that you read: 412 if it has changed since.";
+        all.push(header("If-Match", about, r#"^(\*|"[!#-~]*")$"#));
+    }
+    all
+}
+
+/// The schema of `fields`: names of what the answer has, separated by commas.
+fn names_of(route: &Route) -> Value {
+    let mut schemas: Schemas = Vec::new();
+    if let Some((_, _, Some(schema))) = route.responses.first() {
+        (schema.collect)(&mut schemas);
+    }
+    let merged = merged(&schemas);
+    let properties = merged.get("properties").and_then(Value::as_object);
+    let names: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let one = format!("({})", names.join("|"));
+    json!({ "type": "string", "pattern": format!("^{one}(,{one})*$") })
+}
+
+/// The first of these schemas, with what it is made of (`allOf`) merged into one object.
+fn merged(schemas: &Schemas) -> Value {
+    let plain = |schema: &RefOr<utoipa::openapi::Schema>| serde_json::to_value(schema).unwrap_or_default();
+    let mut whole = schemas.first().map(|(_, schema)| plain(schema)).unwrap_or_default();
+    let Some(Value::Array(parts)) = whole.as_object_mut().and_then(|schema| schema.remove("allOf")) else {
+        return whole;
+    };
+    let mut properties = Map::new();
+    for part in parts {
+        let name = part.get("$ref").and_then(|path| path.as_str()?.rsplit('/').next());
+        let named = schemas.iter().find(|(other, _)| Some(other.as_str()) == name);
+        let part = named.map_or(part, |(_, schema)| plain(schema));
+        let own = part.get("properties").and_then(Value::as_object);
+        properties.extend(
+            own.into_iter()
+                .flatten()
+                .map(|(name, schema)| (name.clone(), schema.clone())),
+        );
+    }
+    if let Some(whole) = whole.as_object_mut() {
+        whole.insert("type".into(), json!("object"));
+        whole.insert("properties".into(), Value::Object(properties));
+    }
+    whole
+}
+
+/// The failures that follow from the row, and those it names.
+fn failures(route: &Route) -> Vec<StatusCode> {
+    let mut all = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::URI_TOO_LONG,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    match route.policy.access {
+        Access::Role(souk_core::Role::Member) => all.push(StatusCode::UNAUTHORIZED),
+        Access::Role(_) => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        Access::Public => all.push(StatusCode::UNAUTHORIZED),
+        Access::Open => {}
+    }
+    if route.body.is_some() {
+        all.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    if route.body.is_some() || route.method == Method::POST {
+        all.push(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    if route.path.contains('{') {
+        all.push(StatusCode::NOT_FOUND);
+    }
+    if route.method == Method::PATCH {
+        all.extend([StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]);
+    }
+    all.extend(&route.errors);
+    all
+}
+
+fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
+    let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
+    let caching = match route.policy.cache {
+        CachePolicy::NoStore => "Always `no-store`.",
+        CachePolicy::Public { .. } => "Public for requests without a credential, else `private, no-store`.",
+    };
+    let mut headers = Map::new();
+    headers.insert("x-request-id".into(), text("Names this request in the logs."));
+    headers.insert("cache-control".into(), text(caching));
+    if status == StatusCode::CREATED && !route.path.starts_with("/v1/sessions") {
+        headers.insert("location".into(), text("Where the new one is."));
+    }
+    if status == StatusCode::ACCEPTED {
+        headers.insert("location".into(), text("Where to ask how it goes."));
+    }
+    headers
+}
+
+/// `NotFound` for 404.
+fn response_name(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("").replace(' ', "")
+}
+
+fn problem(status: StatusCode) -> Value {
+    let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
+    let mut headers = Map::new();
+    headers.insert("x-request-id".into(), text("Names this request in the logs."));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert("www-authenticate".into(), text("`Bearer`."));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert("retry-after".into(), text("After how many seconds to try again."));
+    }
+    json!({
+        "description": status.canonical_reason().unwrap_or(""),
+        "headers": headers,
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    })
+}
+
+/// The schema by its name; with `part`, or any part of what it requires.
+fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mut Map<String, Value>) -> Value {
+    let mut own: Schemas = Vec::new();
+    (schema.collect)(&mut own);
+    let first = merged(&own);
+    schemas.extend(own);
+    let mut one = json!({ "$ref": format!("#/components/schemas/{}", schema.name) });
+    if part {
+        let name = format!("{}Part", schema.name);
+        let about = format!("The fields of {} that `fields` named.", schema.name);
+        components.insert(name.clone(), relaxed(first.clone(), &about));
+        one = json!({ "anyOf": [one, { "$ref": format!("#/components/schemas/{name}") }] });
+    }
+    match schema.shape {
+        Shape::One => one,
+        Shape::List => {
+            let name = format!("{}List", schema.name);
+            components.insert(name.clone(), json!({
+                "type": "object",
+                "required": ["items", "next_cursor"],
+                "properties": {
+                    "items": { "type": "array", "items": one },
+                    "next_cursor": { "type": ["string", "null"], "description": "For the next page; null at the end." },
+                },
+            }));
+            json!({ "$ref": format!("#/components/schemas/{name}") })
+        }
+        Shape::Patch => {
+            let name = format!("{}Patch", schema.name);
+            components.insert(name.clone(), patch_of(first));
+            json!({ "$ref": format!("#/components/schemas/{name}") })
+        }
+    }
+}
+
+/// The schema of a merge patch: nothing is required.
+#[must_use]
+pub fn patch_of(schema: Value) -> Value {
+    relaxed(schema, "A merge patch (RFC 7396): absent fields stay, null clears.")
+}
+
+fn relaxed(mut schema: Value, about: &str) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("required");
+        schema.insert("description".into(), json!(about));
+    }
+    schema
+}
+
+fn path_names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// `get_v1_products_id` becomes `getProductsById`: stable, unique, readable in generated clients.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_lowercase();
+    for part in route.path.split('/').filter(|part| !part.is_empty() && *part != "v1") {
+        let (by, word) = match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(word) => ("By", word),
+            None => ("", part),
+        };
+        id.push_str(by);
+        for piece in word
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|piece| !piece.is_empty())
+        {
+            let mut chars = piece.chars();
+            id.extend(chars.next().map(|first| first.to_ascii_uppercase()));
+            id.push_str(chars.as_str());
+        }
+    }
+    id
+}

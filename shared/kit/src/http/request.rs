@@ -1,0 +1,53 @@
+//! Request headers that operations know as values of their own.
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+
+use super::Problem;
+use super::body::Payload;
+use crate::operation::Idempotency;
+use crate::{IfMatch, Platform};
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let lines = parts.headers.get_all(header::IF_MATCH).into_iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default().trim()).collect();
+        if lines.is_empty() || lines.contains(&"*") {
+            return Ok(Self::default());
+        }
+        // Versions are compared, not bytes: counters change without the version, and must not make an edit fail.
+        let versions = lines.iter().flat_map(|line| line.split(',')).filter_map(|tag| {
+            let tag = tag.trim().strip_prefix("\"v")?.strip_suffix('"')?;
+            tag.split('-').next()?.parse().ok()
+        });
+        Ok(Self::versions(versions.collect()))
+    }
+}
+
+/// The idempotency key of a POST. It belongs to the account and to the path, and is held to the target and the body.
+pub(super) fn idempotency(
+    parts: &Parts,
+    account: Option<&str>,
+    platform: &Platform,
+) -> Result<Option<Idempotency>, Problem> {
+    let Some(header) = parts.headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let text = header.to_str().unwrap_or_default().trim().trim_matches('"');
+    if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        let detail = "must be 1 to 255 printable ASCII characters";
+        return Err(Problem::bad_parameter("Idempotency-Key", detail));
+    }
+    let body = parts.extensions.get::<Payload>();
+    let body = body.map(|payload| payload.0.clone()).unwrap_or_default();
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
+    let scope = account.unwrap_or(&fingerprint);
+    let name = format!("{scope}\n{}\n{text}", parts.uri.path());
+    Ok(Some(Idempotency::new(
+        &platform.keys.digest(name.as_bytes()),
+        fingerprint,
+    )))
+}

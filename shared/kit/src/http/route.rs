@@ -1,0 +1,462 @@
+//! The route table: one row per method and path, with everything that is true of it.
+//!
+//! A row cannot be written without saying who may call. Routing, authorization, parameter checks, body limits, cache policy
+//! and OpenAPI all read the same row, so none of them can disagree with another.
+#![cfg_attr(
+    not(feature = "openapi"),
+    expect(dead_code, reason = "some fields are only for the document")
+)]
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use souk_core::{FieldError, Role};
+#[cfg(feature = "openapi")]
+use utoipa::openapi::RefOr;
+
+use super::answer::Shared;
+use super::body::Payload;
+use super::client::ClientAddress;
+use super::exchange::Incoming;
+use super::headers::{self, FromCache};
+use super::{Problem, request, viewer};
+use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog};
+use crate::operation::{Context, Failure};
+use crate::platform::Platform;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone; credentials are not looked at. For sign-in and health checks.
+    Open,
+    /// Anyone, signed in or not; an access token that is sent must be valid.
+    Public,
+    /// Accounts with at least this role.
+    Role(Role),
+}
+
+/// How long shared caches may keep an answer that a [`Viewer`](super::Viewer) shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CachePolicy {
+    /// Not at all.
+    NoStore,
+    /// At the CDN for so many seconds; browsers ask again each time.
+    Public {
+        /// Seconds at the CDN.
+        s_maxage: u32,
+        /// Seconds more during which a stale answer may be given while a fresh one is fetched.
+        stale: u32,
+    },
+}
+
+/// A query parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its name. One that ends in `.*` stands for all names with what is before the `*`.
+    pub name: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Its JSON schema.
+    pub schema: &'static str,
+}
+
+impl Param {
+    /// `limit` of every list.
+    pub const LIMIT: Param = Param {
+        name: "limit",
+        summary: "How many items at most.",
+        schema: r#"{"type":"integer","minimum":1,"maximum":100,"default":20}"#,
+    };
+    /// `cursor` of every list.
+    pub const CURSOR: Param = Param {
+        name: "cursor",
+        summary: "The `next_cursor` of the page before.",
+        schema: r#"{"type":"string","minLength":1,"maxLength":1400}"#,
+    };
+    /// `fields` of what can be trimmed.
+    pub const FIELDS: Param = Param {
+        name: "fields",
+        summary: "Only these fields, separated by commas.",
+        schema: r#"{"type":"string","minLength":1}"#,
+    };
+
+    /// A parameter that is text.
+    #[must_use]
+    pub const fn text(name: &'static str, summary: &'static str) -> Param {
+        Param {
+            name,
+            summary,
+            schema: r#"{"type":"string","minLength":1}"#,
+        }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(prefix) => name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+            None => self.name == name,
+        }
+    }
+}
+
+/// Schemas by name, as `utoipa` collects them.
+#[cfg(feature = "openapi")]
+pub(crate) type Schemas = Vec<(String, RefOr<utoipa::openapi::Schema>)>;
+
+/// The JSON schema of a body.
+#[derive(Clone)]
+pub struct Schema {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    #[cfg(feature = "openapi")]
+    pub(crate) collect: fn(&mut Schemas),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    One,
+    List,
+    Patch,
+}
+
+impl Schema {
+    /// A `T`.
+    #[must_use]
+    pub fn of<T: utoipa::ToSchema>() -> Self {
+        #[cfg(feature = "openapi")]
+        let collect = |schemas: &mut Schemas| {
+            schemas.push((T::name().into_owned(), T::schema()));
+            T::schemas(schemas);
+        };
+        Self {
+            name: T::name().into_owned(),
+            shape: Shape::One,
+            #[cfg(feature = "openapi")]
+            collect,
+        }
+    }
+
+    /// A page of `T`s.
+    #[must_use]
+    pub fn list_of<T: utoipa::ToSchema>() -> Self {
+        Self {
+            shape: Shape::List,
+            ..Self::of::<T>()
+        }
+    }
+
+    /// A merge patch of a `T`.
+    #[must_use]
+    pub fn patch_of<T: utoipa::ToSchema>() -> Self {
+        Self {
+            shape: Shape::Patch,
+            ..Self::of::<T>()
+        }
+    }
+}
+
+/// One row of the table.
+pub struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) policy: Policy,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) body: Option<Schema>,
+    pub(crate) responses: Vec<(StatusCode, &'static str, Option<Schema>)>,
+    pub(crate) errors: Vec<StatusCode>,
+    handler: Box<HandlerFn>,
+}
+
+/// The future of an axum handler.
+type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+/// A handler, whatever it extracts from the request.
+type HandlerFn = dyn Fn(Request, Arc<Platform>) -> HandlerFuture + Send + Sync;
+
+/// What is checked before the handler runs, and what is known of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) cache: CachePolicy,
+    /// The largest body, in bytes; 0 for a route that takes none.
+    pub(crate) body: usize,
+    pub(crate) params: &'static [Param],
+}
+
+impl Route {
+    /// A row: this method and path, for these callers, answered by this handler.
+    pub fn new<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
+        T: 'static,
+    {
+        Self {
+            method,
+            path,
+            policy: Policy {
+                path,
+                access,
+                cache: CachePolicy::NoStore,
+                body: 0,
+                params: &[],
+            },
+            summary: "",
+            description: "",
+            body: None,
+            responses: Vec::new(),
+            errors: Vec::new(),
+            handler: Box::new(move |request, platform| handler.clone().call(request, platform)),
+        }
+    }
+
+    /// What it does: a summary, and a description if need be.
+    #[must_use]
+    pub fn summary(mut self, summary: &'static str, description: &'static str) -> Self {
+        self.summary = summary;
+        self.description = description;
+        self
+    }
+
+    /// The query parameters it knows. Any other is a 400.
+    #[must_use]
+    pub fn params(mut self, params: &'static [Param]) -> Self {
+        self.policy.params = params;
+        self
+    }
+
+    /// The body it takes, of at most `limit` bytes.
+    #[must_use]
+    pub fn body(mut self, schema: Schema, limit: usize) -> Self {
+        self.body = Some(schema);
+        self.policy.body = limit;
+        self
+    }
+
+    /// Lets shared caches keep its shared answers for `s_maxage` seconds, and serve them for `stale` seconds more while they
+    /// are refreshed.
+    #[must_use]
+    pub fn cached(mut self, s_maxage: u32, stale: u32) -> Self {
+        self.policy.cache = CachePolicy::Public { s_maxage, stale };
+        self
+    }
+
+    /// A response when all goes well.
+    #[must_use]
+    pub fn response(mut self, status: StatusCode, summary: &'static str, schema: Option<Schema>) -> Self {
+        self.responses.push((status, summary, schema));
+        self
+    }
+
+    /// How it can fail, beside what follows from the row.
+    #[must_use]
+    pub fn errors(mut self, statuses: &[StatusCode]) -> Self {
+        self.errors.extend_from_slice(statuses);
+        self
+    }
+
+    /// The response of the handler, behind its policy and the cache.
+    pub(crate) async fn run(&self, mut parts: Parts, incoming: Incoming, platform: &Arc<Platform>) -> Response {
+        let policy = self.policy;
+        let cx = match admit(&mut parts, &incoming, platform, policy).await {
+            Ok(cx) => cx,
+            Err(problem) => return problem.into_response(),
+        };
+        let CachePolicy::Public { s_maxage, stale } = policy.cache else {
+            return self.call(parts, cx).await;
+        };
+        if incoming.carries_credential {
+            return self.call(parts, cx).await;
+        }
+        let (Some(key), Some(cache)) = (incoming.cache_key, &platform.responses) else {
+            let reads = platform.is_tagged.then(Arc::<ReadLog>::default);
+            let mut response = self.call(parts, cx.eventual(reads.clone())).await;
+            if let Some(reads) = reads.filter(|_| is_shared(&response))
+                && let Some(tags) = reads.take().labels.header()
+            {
+                response.headers_mut().insert(CACHE_TAG, tags);
+            }
+            return response;
+        };
+        let making = match cache.join(&key).await {
+            Joined::Ready(cached) => return FromCache(cached, CacheStatus::Collapsed).into_response(),
+            Joined::Make(making) => making,
+        };
+        // A response for everyone is made of what is requested, and not of who requests it.
+        parts.headers.clear();
+        parts.extensions.remove::<ClientAddress>();
+        let reads = Arc::<ReadLog>::default();
+        let response = self.call(parts, cx.eventual(Some(reads.clone()))).await;
+        if response.status() != StatusCode::OK || !is_shared(&response) {
+            return response;
+        }
+        let mut reads = reads.take();
+        let (mut parts, body) = response.into_parts();
+        if platform.is_tagged
+            && let Some(tags) = reads.labels.header()
+        {
+            parts.headers.insert(CACHE_TAG, tags);
+        }
+        let complete = headers::to_cache(parts, body, policy.cache, platform).await;
+        let lifetime = Lifetime { fresh: s_maxage, stale };
+        let (cached, status) = making.keep(&key, policy.path, complete, reads, lifetime);
+        FromCache(cached, status).into_response()
+    }
+
+    async fn call(&self, mut parts: Parts, cx: Context) -> Response {
+        let platform = cx.platform().clone();
+        parts.extensions.insert(cx.clone());
+        let mut response = (self.handler)(Request::from_parts(parts, Body::empty()), platform).await;
+        if cx.was_replayed() && response.status().is_success() {
+            let replayed = HeaderValue::from_static("true");
+            response.headers_mut().insert("idempotency-replayed", replayed);
+        }
+        response
+    }
+}
+
+fn is_shared(response: &Response) -> bool {
+    response.extensions().get::<Shared>().is_some()
+}
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+
+/// How large a body may be that nobody reads, in bytes.
+const IGNORED_BODY: usize = 1024;
+
+/// The policy step: the context of the handler, or why the request does not reach it.
+async fn admit(
+    parts: &mut Parts,
+    incoming: &Incoming,
+    platform: &Arc<Platform>,
+    policy: Policy,
+) -> Result<Context, Problem> {
+    let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
+    // A route that takes no body ignores one: many clients send `{}` with every POST.
+    let limit = policy.body.max(IGNORED_BODY);
+    if size > limit {
+        let detail = format!("the body is larger than {limit} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    let principal = match policy.access {
+        Access::Open => None,
+        Access::Public => viewer::optional(parts, platform).await?,
+        Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
+    };
+    if size > 0 && policy.body > 0 && !is_json(parts) {
+        let detail = "send the body as application/json";
+        return Err(
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+                .field("Content-Type", detail),
+        );
+    }
+    if let Some(query) = parts.uri.query() {
+        let params = QueryParams::parse(query, policy.params)?;
+        parts.extensions.insert(params);
+    }
+    let mut cx = Context::system(platform.clone()).traced(incoming.traceparent.as_deref());
+    if parts.method == Method::POST {
+        let account = principal.as_ref().map(|principal| principal.account.as_str());
+        cx.idempotency = request::idempotency(parts, account, platform)?.map(Arc::new);
+    }
+    Ok(match principal {
+        Some(principal) => cx.acting_as(principal),
+        None => cx,
+    })
+}
+
+fn is_json(parts: &Parts) -> bool {
+    let sent = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let essence = sent.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || (parts.method == Method::PATCH && essence.eq_ignore_ascii_case("application/merge-patch+json"))
+}
+
+/// The query parameters of a request, every one known to its route and given once.
+#[derive(Clone, Debug, Default)]
+pub struct QueryParams(Arc<[(String, String)]>);
+
+impl QueryParams {
+    fn parse(query: &str, known: &[Param]) -> Result<Self, Problem> {
+        let mut errors: Vec<FieldError> = Vec::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let fault = if !known.iter().any(|param| param.is(&name)) {
+                Some("is not a parameter of this route")
+            } else if pairs.iter().any(|(other, _)| *other == name) {
+                Some("is given twice")
+            } else if value.is_empty() {
+                Some("must not be empty")
+            } else {
+                None
+            };
+            match fault {
+                Some(fault) => errors.push(FieldError {
+                    field: name.into_owned(),
+                    detail: fault.to_owned(),
+                }),
+                None => pairs.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        if errors.is_empty() {
+            // The order in which they were sent means nothing.
+            pairs.sort_unstable();
+            return Ok(Self(pairs.into()));
+        }
+        Err(Failure::BadParameter(errors).into())
+    }
+
+    /// The value of a parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters whose name begins so, without that beginning.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .iter()
+            .filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for QueryParams {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<QueryParams>().cloned().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_repeated_and_empty_parameters_are_all_named() {
+        const KNOWN: &[Param] = &[Param::LIMIT, Param::text("attr.*", "")];
+        let faults = |query: &str| -> Vec<String> {
+            QueryParams::parse(query, KNOWN)
+                .unwrap_err()
+                .errors
+                .into_iter()
+                .map(|e| e.field)
+                .collect()
+        };
+        assert_eq!(
+            faults("limit=1&limit=2&colour=red&attr.=x&attr.a="),
+            ["limit", "colour", "attr.", "attr.a"]
+        );
+        let params = QueryParams::parse("limit=5&attr.size=XL%20tall", KNOWN).unwrap();
+        assert_eq!(params.get("limit"), Some("5"));
+        assert_eq!(params.with_prefix("attr.").collect::<Vec<_>>(), [("size", "XL tall")]);
+    }
+}

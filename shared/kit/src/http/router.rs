@@ -1,0 +1,126 @@
+//! Finds the row of the route table that a request is for: a table around [`matchit`], as axum's own router is, without a
+//! service that is cloned and boxed for each request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::str::Utf8Error;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
+
+use super::Problem;
+use super::exchange::Incoming;
+use super::route::{Policy, Route};
+use crate::Platform;
+
+/// The rows of all functions, by path.
+pub(crate) struct Router {
+    paths: matchit::Router<Vec<Route>>,
+}
+
+impl Router {
+    /// The table of these rows.
+    ///
+    /// # Panics
+    ///
+    /// If two rows have the same path and method, or patterns that conflict: then no host starts.
+    #[expect(clippy::panic, reason = "a mistake in the program, which the first start shows")]
+    pub(crate) fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        let mut rows = BTreeMap::<_, Vec<Route>>::new();
+        for route in routes {
+            let others = rows.entry(route.path).or_default();
+            if others.iter().any(|other| other.method == route.method) {
+                panic!("two rows for {} {}", route.method, route.path);
+            }
+            others.push(route);
+        }
+        let mut paths = matchit::Router::new();
+        for (path, rows) in rows {
+            if let Err(why) = paths.insert(path, rows) {
+                panic!("{path}: {why}");
+            }
+        }
+        Self { paths }
+    }
+
+    /// The response to a request, and the policy of the row that it is for, if there is one.
+    pub(crate) async fn answer(
+        &self,
+        mut parts: Parts,
+        incoming: Incoming,
+        platform: &Arc<Platform>,
+    ) -> (Response, Option<Policy>) {
+        let Ok(found) = self.paths.at(parts.uri.path()) else {
+            return (Problem::not_found("path").into_response(), None);
+        };
+        let rows = found.value;
+        let of = |method: &Method| rows.iter().find(|row| row.method == *method);
+        let get = || (parts.method == Method::HEAD).then(|| of(&Method::GET))?;
+        let Some(row) = of(&parts.method).or_else(get) else {
+            return (not_allowed(rows), None);
+        };
+        let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_owned()).collect();
+        if !values.is_empty() {
+            parts.extensions.insert(PathValues(values));
+        }
+        (row.run(parts, incoming, platform).await, Some(row.policy))
+    }
+}
+
+fn not_allowed(rows: &[Route]) -> Response {
+    let name = |row: &Route| {
+        if row.method == Method::GET {
+            "GET,HEAD".into()
+        } else {
+            row.method.to_string()
+        }
+    };
+    let methods: Vec<String> = rows.iter().map(name).collect();
+    let detail = "the path exists, this method does not";
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).into_response();
+    if let Ok(methods) = HeaderValue::try_from(methods.join(",")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// What stands in a request's path for the braces of its pattern, as it was sent.
+#[derive(Clone)]
+struct PathValues(Vec<String>);
+
+/// What stands in the path for the braces of its pattern: a text, or two. A handler takes it once.
+#[derive(Clone, Debug)]
+pub struct Path<T>(pub T);
+
+/// Exactly so many of them.
+fn path_values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
+    let sent = parts.extensions.remove::<PathValues>().map(|values| values.0);
+    let decode = |text: String| match percent_decode_str(&text).decode_utf8()? {
+        Cow::Borrowed(_) => Ok::<_, Utf8Error>(text),
+        Cow::Owned(decoded) => Ok(decoded),
+    };
+    let decoded: Result<Vec<_>, _> = sent.unwrap_or_default().into_iter().map(decode).collect();
+    let decoded = decoded.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+    let other = |_| Problem::internal("the pattern of this path has another number of braces");
+    decoded.try_into().map_err(other)
+}
+
+impl<S: Sync> FromRequestParts<S> for Path<String> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let [value] = path_values(parts)?;
+        Ok(Self(value))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Path<(String, String)> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let [first, second] = path_values(parts)?;
+        Ok(Self((first, second)))
+    }
+}

@@ -1,0 +1,83 @@
+//! Who is behind a request.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+use souk_core::{Principal, Role};
+
+use super::{Answer, Problem};
+use crate::{Context, Platform};
+
+/// Proof that a request carried no access token. Nothing but the policy step of a public route makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Anonymous(());
+
+/// Whether anybody in particular asks, on routes that anyone may call.
+#[derive(Clone, Debug)]
+pub struct Viewer(Option<Anonymous>);
+
+impl Viewer {
+    /// The answer; shared caches may keep it if nobody in particular asks. For content that all callers see alike.
+    #[must_use]
+    pub fn answer(&self, answer: Answer) -> Answer {
+        match &self.0 {
+            Some(proof) => answer.shared(proof),
+            None => answer,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Platform>> for Viewer {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Platform>) -> Result<Self, Problem> {
+        Ok(Self(parts.extensions.get().copied()))
+    }
+}
+
+impl FromRequestParts<Arc<Platform>> for Context {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Platform>) -> Result<Self, Problem> {
+        let cx = parts.extensions.get().cloned();
+        cx.ok_or_else(|| Problem::internal("the request has no context"))
+    }
+}
+
+/// Whether anything in the request could name a principal, valid or not. Cookies are not read here, but something in
+/// front of us may read them: what they came with is never cached.
+pub(crate) fn carries_credential(headers: &http::HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
+}
+
+/// The principal of a public route, if the request carries an access token, which must be valid then. A cookie may be that
+/// of another program on this host, and is no reason to refuse the request.
+pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<Option<Principal>, Problem> {
+    if parts.headers.contains_key(header::AUTHORIZATION) {
+        return authenticate(parts, platform).await.map(Some);
+    }
+    parts.extensions.insert(Anonymous(()));
+    Ok(None)
+}
+
+/// The principal of a route that requires this role.
+pub(super) async fn required(role: Role, parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+    let principal = authenticate(parts, platform).await?;
+    if principal.role < role {
+        let detail = format!("this takes the role {role:?}").to_lowercase();
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(principal)
+}
+
+/// Checks the bearer token.
+async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    let header = header.and_then(|value| value.to_str().ok());
+    let token = match header.and_then(|value| value.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => return Err(Problem::unauthorized("send an access token as Authorization: Bearer …")),
+    };
+    let principal = platform.authenticate(token).await?;
+    principal.ok_or_else(|| Problem::unauthorized("the access token is not valid or has expired"))
+}

@@ -1,0 +1,339 @@
+//! What happens to delivered messages.
+//!
+//! **Exactly one effect.** What a job writes and the mark of its message in the inbox are one commit. Before a job runs the
+//! marks are read; if a twin commits in between, the commit fails on the mark and the job is looked at again. Marks are kept
+//! longer than any queue keeps a message.
+//!
+//! **Failures.** A job's own failure costs an attempt and is tried later, as a new message with the history in it. A store
+//! that does not answer costs none. A panic is a failure like any other where it can be caught: on Wasm it ends the
+//! instance. A message that was delivered many times and never acknowledged crashes its consumers (a poison message): it
+//! becomes a dead letter without being run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use souk_core::queue::{Attempt, Delivery, Outcome};
+use souk_core::{Change, Condition, Consistency, Key, Lane, Message, StoreError, Timestamp, clock};
+
+use super::{Job, JobError, JobOutput, dead_letters, tracked};
+use crate::operation::{Context, Transaction, take};
+use crate::platform::{Platform, count};
+
+/// How long a message is recognised, in seconds: longer than the queues keep one (4 days).
+const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
+/// How often a message may be delivered and never answered for.
+const MAX_DELIVERIES: u32 = 10;
+/// How often a job is looked at anew when its commit lost a race.
+const RACES: usize = 10;
+/// How many chunks of a batch run at once.
+const AT_ONCE: usize = 16;
+/// How soon a message comes back that the store or the queue was not there for.
+const OUTAGE_SECONDS: u32 = 20;
+/// How much of an error is kept, in characters.
+const MAX_ERROR: usize = 500;
+/// How early a message may be done, in milliseconds.
+const EARLY: i64 = 1_000;
+
+/// What became of a message.
+enum Fate {
+    Done,
+    Expired,
+    Early,
+    Failed(JobError),
+    Poison,
+    Unknown,
+}
+
+/// Does what was delivered, of one lane or of several, and says what to tell the queue of each.
+pub(crate) async fn work(
+    platform: &Arc<Platform>,
+    jobs: &HashMap<&'static str, Job>,
+    deliveries: Vec<Delivery>,
+) -> Vec<Outcome> {
+    let now = platform.now();
+    let mut outcomes = vec![Outcome::Retry(OUTAGE_SECONDS); deliveries.len()];
+    let mut fates: Vec<(usize, Message, Fate)> = Vec::with_capacity(deliveries.len());
+    let mut groups: BTreeMap<String, Vec<(usize, Message)>> = BTreeMap::new();
+    for (place, Delivery { message, deliveries }) in deliveries.into_iter().enumerate() {
+        let is_early = message
+            .not_before
+            .is_some_and(|due| due.as_millisecond() > now.as_millisecond() + EARLY);
+        if message.expires_at.is_some_and(|end| end <= now) {
+            fates.push((place, message, Fate::Expired));
+        } else if is_early {
+            fates.push((place, message, Fate::Early));
+        } else if deliveries > MAX_DELIVERIES {
+            fates.push((place, message, Fate::Poison));
+        } else if !jobs.contains_key(message.job.as_str()) {
+            fates.push((place, message, Fate::Unknown));
+        } else {
+            groups.entry(message.job.clone()).or_default().push((place, message));
+        }
+    }
+    let mut chunks = Vec::new();
+    for (name, mut messages) in groups {
+        if let Some(job) = jobs.get(name.as_str()) {
+            while !messages.is_empty() {
+                let rest = messages.split_off(messages.len().min(job.batch));
+                chunks.push(run_chunk(platform, job, messages));
+                messages = rest;
+            }
+        }
+    }
+    let mut running = stream::iter(chunks).buffer_unordered(AT_ONCE);
+    while let Some(done) = running.next().await {
+        fates.extend(done);
+    }
+    let mut counts: BTreeMap<Lane, BTreeMap<&'static str, usize>> = BTreeMap::new();
+    for (place, message, fate) in fates {
+        let lane = message.lane;
+        let (outcome, what) = acknowledge(platform, jobs, message, fate).await;
+        if let Some(slot) = outcomes.get_mut(place) {
+            *slot = outcome;
+        }
+        if let Some(what) = what {
+            *counts.entry(lane).or_default().entry(what).or_default() += 1;
+        }
+    }
+    for (lane, counts) in counts {
+        count(platform, lane, &counts.into_iter().collect::<Vec<_>>()).await;
+    }
+    outcomes
+}
+
+/// Runs one job for some messages; if they fail together, for each alone.
+async fn run_chunk(
+    platform: &Arc<Platform>,
+    job: &Job,
+    messages: Vec<(usize, Message)>,
+) -> Vec<(usize, Message, Fate)> {
+    let began = platform.clock.now();
+    let (places, messages): (Vec<usize>, Vec<Message>) = messages.into_iter().unzip();
+    let result = run(platform, job, &messages).await;
+    let duration_us = platform
+        .clock
+        .now()
+        .as_microsecond()
+        .saturating_sub(began.as_microsecond());
+    let trace_id = messages.first().and_then(trace_id);
+    let first = messages.first().map(|message| message.id.as_str());
+    let (job_name, count) = (job.name, messages.len());
+    match &result {
+        Ok(()) => tracing::info!(
+            job = job_name,
+            messages = count,
+            message_id = first,
+            trace_id,
+            duration_us,
+            "job"
+        ),
+        Err(error) => {
+            tracing::warn!(job = job_name, messages = count, message_id = first, trace_id, duration_us, %error, "job failed");
+        }
+    }
+    let alone = messages.len() == 1;
+    let mut fates = Vec::with_capacity(messages.len());
+    match result {
+        Ok(()) => fates.extend(places.into_iter().zip(messages).map(|(p, m)| (p, m, Fate::Done))),
+        Err(error) if alone => fates.extend(
+            places
+                .into_iter()
+                .zip(messages)
+                .map(|(p, m)| (p, m, Fate::Failed(error.clone()))),
+        ),
+        Err(JobError::Store(error @ StoreError::Unavailable(_))) => {
+            let failed = |(p, m)| (p, m, Fate::Failed(JobError::Store(error.clone())));
+            fates.extend(places.into_iter().zip(messages).map(failed));
+        }
+        Err(_) => {
+            for (place, message) in places.into_iter().zip(messages) {
+                let fate = match run(platform, job, std::slice::from_ref(&message)).await {
+                    Ok(()) => Fate::Done,
+                    Err(error) => Fate::Failed(error),
+                };
+                fates.push((place, message, fate));
+            }
+        }
+    }
+    fates
+}
+
+/// The trace that a message belongs to, as log lines name it.
+fn trace_id(message: &Message) -> Option<&str> {
+    message.trace.as_deref()?.split('-').nth(1)
+}
+
+fn mark(id: &str) -> Key {
+    Key::of("inbox", id)
+}
+
+/// The result of a job. A panic is a failure: nothing of ours is left half changed by it, since a job only says what it wants
+/// to write.
+async fn caught(run: impl Future<Output = Result<JobOutput, JobError>>) -> Result<JobOutput, JobError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        let text = text.unwrap_or_default();
+        Err(JobError::Retry(format!("the job panicked: {text}")))
+    })
+}
+
+/// Whether its effects are committed. If that cannot be found out, they are not.
+async fn is_done(platform: &Platform, message: &Message) -> bool {
+    let found = souk_core::documents::get_one(&*platform.documents, mark(&message.id)).await;
+    found.is_ok_and(|mark| mark.is_some())
+}
+
+/// Runs the job for those of `messages` that are not done yet, and commits what it wrote with their marks.
+async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Result<(), JobError> {
+    for attempt in 0..RACES {
+        let marks: Vec<Key> = messages.iter().map(|message| mark(&message.id)).collect();
+        let found = platform.documents.get(&marks, Consistency::Strong).await?;
+        let mut todo: Vec<Message> = Vec::with_capacity(messages.len());
+        for (message, found) in messages.iter().zip(found) {
+            // The same message can be twice in one batch.
+            if found.is_none() && !todo.iter().any(|other| other.id == message.id) {
+                todo.push(message.clone());
+            }
+        }
+        let Some(first) = todo.first() else {
+            return Ok(());
+        };
+        let cx = Context::system(platform.clone()).traced(first.trace.as_deref());
+        let (tx, pending) = Transaction::new(cx, attempt);
+        let JobOutput { result, unfinished } = caught((job.run)(tx, todo.clone())).await?;
+        let pending = take(&pending)?;
+        let (mut changes, events, more) = (pending.changes, pending.events, pending.messages);
+        // Without any effect there is no mark: finding again that there is nothing to do is cheaper.
+        if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
+            return Ok(());
+        }
+        for message in &todo {
+            changes.push(Change::Put {
+                key: mark(&message.id),
+                body: "{}".into(),
+                counters: Vec::new(),
+                expires_at: Some(clock::after(platform.clock.now(), REMEMBER_SECONDS)),
+                condition: Condition::Absent,
+                entries: Vec::new(),
+                stale: Vec::new(),
+            });
+            if !unfinished {
+                changes.extend(tracked::end(platform, message, Ok(result.clone())).await?);
+            } else if result.is_some() {
+                changes.extend(tracked::progress(platform, message, result.clone()).await?);
+            }
+        }
+        match platform.commit(changes, events, more).await {
+            Err(StoreError::Conflict(step)) => {
+                if let Some(Some(error)) = pending.on_conflict.into_iter().nth(step) {
+                    return Err(error);
+                }
+            }
+            result => return Ok(result?),
+        }
+    }
+    Err(JobError::Retry("others kept changing what it works on".into()))
+}
+
+/// Sees to it that nothing of a message is left to do but what the outcome says, and names what to count.
+async fn acknowledge(
+    platform: &Arc<Platform>,
+    jobs: &HashMap<&'static str, Job>,
+    mut message: Message,
+    fate: Fate,
+) -> (Outcome, Option<&'static str>) {
+    let error = match fate {
+        Fate::Done => return (Outcome::Done, Some("done")),
+        Fate::Expired => return (Outcome::Done, Some("expired")),
+        Fate::Early => return (send_again(platform, message).await, None),
+        Fate::Failed(JobError::Store(error @ StoreError::Unavailable(_))) => {
+            // Nobody's fault and no attempt: when the store is back, so is the message.
+            tracing::warn!(%error, job = message.job, message_id = message.id, "job put off");
+            message.not_before = Some(later(platform, i64::from(OUTAGE_SECONDS) * 1000));
+            return (send_again(platform, message).await, None);
+        }
+        Fate::Failed(error) => error,
+        // It may have ended with its batch, after it was done.
+        Fate::Poison if is_done(platform, &message).await => return (Outcome::Done, Some("done")),
+        Fate::Poison => JobError::Fatal("its consumers ended before they had done it, again and again".into()),
+        Fate::Unknown => JobError::Fatal("there is no such job".into()),
+    };
+    let text: String = error.to_string().chars().take(MAX_ERROR).collect();
+    message.attempts.push(Attempt {
+        at: platform.now(),
+        error: text.clone(),
+    });
+    let retries = jobs.get(message.job.as_str()).map(|job| job.retries);
+    let delay = match (&error, retries) {
+        (JobError::Fatal(_), _) | (_, None) => None,
+        (_, Some(retries)) => retries.delay_ms(message.attempts.len(), &*platform.random),
+    };
+    if let Some(delay) = delay {
+        message.not_before = Some(later(platform, delay));
+        return (send_again(platform, message).await, Some("retried"));
+    }
+    match make_dead_letter(platform, &message, &text).await {
+        Ok(()) => {
+            let trace_id = trace_id(&message);
+            tracing::error!(
+                job = message.job,
+                message_id = message.id,
+                cause = text,
+                trace_id,
+                "job given up"
+            );
+            (Outcome::Done, Some("dead"))
+        }
+        Err(error) => {
+            tracing::warn!(%error, job = message.job, message_id = message.id, "dead letter put off");
+            (Outcome::Retry(OUTAGE_SECONDS), None)
+        }
+    }
+}
+
+/// `delay_ms` from now.
+fn later(platform: &Platform, delay_ms: i64) -> Timestamp {
+    let due = platform.now().as_millisecond().saturating_add(delay_ms);
+    Timestamp::from_millisecond(due).unwrap_or_else(|_| clock::after(platform.now(), 60))
+}
+
+async fn send_again(platform: &Platform, message: Message) -> Outcome {
+    match platform.queue.send(std::slice::from_ref(&message)).await {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            tracing::warn!(%error, job = message.job, message_id = message.id, "message left with the queue");
+            let delay = message.delay_seconds(platform.now());
+            Outcome::Retry(u32::try_from(delay).unwrap_or(OUTAGE_SECONDS).max(1))
+        }
+    }
+}
+
+/// Makes a message a dead letter.
+async fn make_dead_letter(platform: &Platform, message: &Message, error: &str) -> Result<(), StoreError> {
+    let mut changes = vec![dead_letters::record(message, error, platform.now())?];
+    changes.extend(tracked::end(platform, message, Err(error.to_owned())).await?);
+    platform.commit(changes, Vec::new(), Vec::new()).await
+}
+
+/// Makes dead letters of what the queue itself gave up on: what its dead-letter queue delivers.
+pub(crate) async fn dead_letter(platform: &Platform, deliveries: Vec<Delivery>) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for Delivery { message, .. } in deliveries {
+        let why = "the queue gave it up: its consumers ended before they had done it";
+        if is_done(platform, &message).await {
+            outcomes.push(Outcome::Done);
+            continue;
+        }
+        outcomes.push(match make_dead_letter(platform, &message, why).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(%error, job = message.job, message_id = message.id, "dead letter put off");
+                Outcome::Retry(OUTAGE_SECONDS)
+            }
+        });
+    }
+    outcomes
+}

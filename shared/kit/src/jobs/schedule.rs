@@ -1,0 +1,154 @@
+//! Work that runs on a schedule.
+//!
+//! A host calls [`App::tick`](crate::App::tick) every minute. An instance that finds a schedule due takes it by writing to
+//! the document of the schedule at the version that it read, so of many instances one runs it. The document keeps the last
+//! runs with start, duration and outcome: partition `schedules`, sorted by name.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use souk_core::documents::get_one;
+use souk_core::{Change, Commit, Condition, Key, StoreError, Timestamp, clock};
+
+use super::JobError;
+use crate::operation::Context;
+use crate::platform::Platform;
+
+/// How many runs are remembered.
+const REMEMBERED: usize = 20;
+/// How much too early a tick may come, in milliseconds.
+const SLACK: i64 = 5_000;
+/// How long a run may take before it is taken for dead, in seconds.
+const LEASE_SECONDS: i64 = 300;
+
+type Running = Pin<Box<dyn Future<Output = Result<String, JobError>> + Send>>;
+
+/// Something to do again and again.
+#[derive(Clone)]
+pub struct Schedule {
+    /// Its name: `function.task`.
+    pub name: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// How often, in seconds; ticks come every minute.
+    pub every_seconds: i64,
+    run: Arc<dyn Fn(Context) -> Running + Send + Sync>,
+}
+
+impl Schedule {
+    /// Runs `run` every `every_seconds`; it says in a few words what it came to.
+    pub fn new<F, R>(name: &'static str, summary: &'static str, every_seconds: i64, run: F) -> Self
+    where
+        F: Fn(Context) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<String, JobError>> + Send + 'static,
+    {
+        Self {
+            name,
+            summary,
+            every_seconds,
+            run: Arc::new(move |cx| Box::pin(run(cx))),
+        }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Run {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// How long it took; `null` while it runs, and for ever if it was cut off.
+    pub duration_ms: Option<i64>,
+    /// What it came to.
+    pub outcome: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What is known of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Runs {
+    /// The schedule.
+    pub name: String,
+    /// How often it runs, in seconds.
+    pub every_seconds: i64,
+    /// The last runs, newest first.
+    pub runs: Vec<Run>,
+}
+
+/// The partition of all of them.
+pub const SCHEDULES: &str = "schedules";
+
+/// Runs what is due; a failure is its own schedule's alone.
+pub(crate) async fn tick(platform: &Arc<Platform>, schedules: &[Schedule]) {
+    for schedule in schedules {
+        if let Err(error) = run_if_due(platform, schedule).await {
+            tracing::error!(%error, schedule = schedule.name, "schedule failed");
+        }
+    }
+}
+
+async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(), JobError> {
+    let key = Key::new(SCHEDULES, schedule.name);
+    let document = get_one(&*platform.documents, key.clone()).await?;
+    let version = document.as_ref().map(|document| document.version);
+    let mut runs: Runs = match &document {
+        Some(document) => document.parse()?,
+        None => Runs {
+            name: schedule.name.to_owned(),
+            every_seconds: schedule.every_seconds,
+            runs: Vec::new(),
+        },
+    };
+    runs.every_seconds = schedule.every_seconds;
+    let now = platform.now();
+    if let Some(last) = runs.runs.first() {
+        let next = clock::after(last.started_at, schedule.every_seconds).as_millisecond() - SLACK;
+        let is_running = last.duration_ms.is_none() && clock::after(last.started_at, LEASE_SECONDS) > now;
+        if now.as_millisecond() < next || is_running {
+            return Ok(());
+        }
+    }
+    runs.runs.insert(
+        0,
+        Run {
+            started_at: now,
+            duration_ms: None,
+            outcome: None,
+            error: None,
+        },
+    );
+    runs.runs.truncate(REMEMBERED);
+    match write(platform, &key, &runs, version).await {
+        // Another instance has it.
+        Err(StoreError::Conflict(_)) => return Ok(()),
+        result => result?,
+    }
+    let result = (schedule.run)(Context::system(platform.clone())).await;
+    let duration_ms = platform.now().as_millisecond().saturating_sub(now.as_millisecond());
+    if let Some(run) = runs.runs.first_mut() {
+        run.duration_ms = Some(duration_ms);
+        match &result {
+            Ok(outcome) => run.outcome = Some(outcome.clone()),
+            Err(error) => run.error = Some(error.to_string()),
+        }
+    }
+    write(platform, &key, &runs, Some(version.unwrap_or(0) + 1)).await?;
+    let outcome = result?;
+    tracing::info!(schedule = schedule.name, duration_ms, outcome, "schedule");
+    Ok(())
+}
+
+async fn write(platform: &Platform, key: &Key, runs: &Runs, version: Option<u64>) -> Result<(), StoreError> {
+    let put = Change::Put {
+        key: key.clone(),
+        body: serde_json::to_string(runs).map_err(|e| StoreError::Refused(e.to_string()))?,
+        counters: Vec::new(),
+        expires_at: None,
+        condition: version.map_or(Condition::Absent, Condition::Version),
+        entries: Vec::new(),
+        stale: Vec::new(),
+    };
+    platform.documents.commit(Commit::new(vec![put])).await
+}

@@ -1,0 +1,166 @@
+//! Input of operations: types and rules, and merge patches.
+
+use garde::Validate;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use souk_core::FieldError;
+
+use super::Failure;
+
+/// A JSON merge patch (RFC 7396): absent leaves a field alone, null clears it, a value replaces it.
+#[derive(Clone, Debug)]
+pub struct MergePatch(Map<String, Value>);
+
+impl MergePatch {
+    /// The patch that these fields make.
+    #[must_use]
+    pub fn new(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
+    /// What `current` becomes, validated as if it had been sent whole. So a patch has no rules of its own.
+    pub fn apply<T>(&self, current: &T) -> Result<T, Failure>
+    where
+        T: DeserializeOwned + serde::Serialize + Validate<Context = ()>,
+    {
+        let mut value = serde_json::to_value(current)?;
+        json_patch::merge(&mut value, &Value::Object(self.0.clone()));
+        validated(value)
+    }
+}
+
+/// The input as `T`, if it has the right types and passes its rules; else every field that is at fault.
+pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Failure> {
+    // serde would take an array for an object, its fields in their order.
+    if !value.is_object() {
+        return Err(Failure::invalid("", "must be a JSON object"));
+    }
+    let mut value = value;
+    let mut errors: Vec<FieldError> = Vec::new();
+    // serde stops at the first field that does not fit. It is noted and left out, so that the others are looked at too.
+    let read: T = loop {
+        match serde_path_to_error::deserialize(&value) {
+            Ok(read) => break read,
+            Err(error) => {
+                let fault = misfit(&error);
+                let removed = value
+                    .as_object_mut()
+                    .and_then(|map| map.remove(top(&fault.field)))
+                    .is_some();
+                errors.push(fault);
+                if !removed {
+                    return Err(Failure::Invalid(errors));
+                }
+            }
+        }
+    };
+    let misfits: Vec<String> = errors.iter().map(|error| top(&error.field).to_owned()).collect();
+    if let Err(report) = read.validate() {
+        for (path, error) in report.iter() {
+            let field = path.to_string();
+            if !misfits.iter().any(|misfit| misfit == top(&field)) {
+                errors.push(FieldError {
+                    field,
+                    detail: error.message().to_owned(),
+                });
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(read)
+    } else {
+        Err(Failure::Invalid(errors))
+    }
+}
+
+/// The field of the body that a path such as `price.amount` or `tags[2]` begins with.
+fn top(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or(path)
+}
+
+/// Which field does not fit, and why.
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let path = error.path().to_string();
+    let detail = error.inner().to_string();
+    // An unknown or missing field is named in the message alone.
+    let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
+    let field = match (path.as_str(), named) {
+        (".", Some(name)) => name.to_owned(),
+        (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+        (".", None) => String::new(),
+        (path, _) => path.to_owned(),
+    };
+    FieldError { field, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize, serde::Serialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[garde(length(min = 1))]
+        #[serde(default)]
+        name: String,
+        #[garde(range(min = 0))]
+        #[serde(default)]
+        count: i32,
+        #[garde(inner(length(max = 3)))]
+        #[serde(default)]
+        tags: Vec<String>,
+        #[garde(skip)]
+        #[serde(default)]
+        note: Option<String>,
+    }
+
+    fn set(names: &[&str]) -> std::collections::BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn faults(json: &str) -> Vec<String> {
+        let Err(Failure::Invalid(errors)) = validated::<Sample>(serde_json::from_str(json).unwrap()) else {
+            unreachable!()
+        };
+        errors.into_iter().map(|e| e.field).collect()
+    }
+
+    #[test]
+    fn every_fault_names_its_field() {
+        assert_eq!(
+            faults(r#"{"name": "", "count": -1, "tags": ["ok", "long"]}"#),
+            ["count", "name", "tags[1]"]
+        );
+        assert_eq!(faults(r#"{"name": 7}"#), ["name"]);
+        assert_eq!(faults(r#"{"name": "a", "tags": ["a", 1]}"#), ["tags[1]"]);
+        assert_eq!(faults(r#"{"name": "a", "color": "red"}"#), ["color"]);
+        let all = r#"{"name": 7, "count": -1, "tags": [1], "color": "red", "note": true}"#;
+        assert_eq!(
+            faults(all).into_iter().collect::<std::collections::BTreeSet<_>>(),
+            set(&["name", "count", "tags[0]", "color", "note"])
+        );
+        assert_eq!(faults("[]"), [""]);
+    }
+
+    #[test]
+    fn a_patch_tells_absent_null_and_value_apart() {
+        let now = Sample {
+            name: "a".into(),
+            count: 1,
+            tags: vec!["x".into()],
+            note: Some("n".into()),
+        };
+        let Value::Object(map) = serde_json::json!({ "note": null, "count": 2 }) else {
+            unreachable!()
+        };
+        let next = MergePatch(map).apply(&now).unwrap();
+        assert_eq!(
+            (next.name.as_str(), next.count, next.tags.len(), next.note),
+            ("a", 2, 1, None)
+        );
+        let Value::Object(map) = serde_json::json!({ "name": null }) else {
+            unreachable!()
+        };
+        assert!(MergePatch(map).apply(&now).is_err());
+    }
+}

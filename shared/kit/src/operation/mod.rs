@@ -1,0 +1,24 @@
+//! What an operation runs in, and what it is made of.
+//!
+//! An operation is `async fn create_thing(cx: &Context, new: NewThing) -> Result<Stored<Thing>, ThingError>`. REST handlers,
+//! jobs, imports and the command line call it alike. It reads through its [`Context`], changes documents in one
+//! [`Context::commit`], and knows nothing of HTTP.
+
+mod context;
+mod failure;
+mod idempotency;
+mod if_match;
+mod input;
+pub(crate) mod paging;
+mod stored;
+mod transaction;
+
+pub use context::{Context, Tenant};
+pub use failure::Failure;
+pub(crate) use idempotency::Idempotency;
+pub use if_match::IfMatch;
+pub use input::{MergePatch, validated};
+pub use paging::{PageRequest, Paging, SortedPage};
+pub use stored::Stored;
+pub(crate) use transaction::take;
+pub use transaction::{Put, Step, Transaction};

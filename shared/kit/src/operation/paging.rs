@@ -1,0 +1,76 @@
+//! Pages of lists: a limit and an opaque cursor.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use souk_core::documents::MAX_KEY;
+
+use super::Failure;
+
+/// The page that a client asks for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// How many items at most, from 1 to 100.
+    pub limit: usize,
+    /// The cursor that the page before ended with.
+    pub cursor: Option<String>,
+}
+
+impl PageRequest {
+    /// Reads the cursor. `scope` is what the list is of (its filters and order): a cursor made for another list is
+    /// refused, not misread.
+    pub fn of_list(&self, scope: &str) -> Result<Paging, Failure> {
+        let after = self.cursor.as_ref().map(|cursor| {
+            decode(cursor, scope).ok_or_else(|| {
+                Failure::bad_parameter("cursor", "is not one that this list gave: begin again without it")
+            })
+        });
+        Ok(Paging {
+            limit: self.limit,
+            after: after.transpose()?,
+            scope: scope.to_owned(),
+        })
+    }
+}
+
+/// A page of a certain list.
+#[derive(Clone, Debug)]
+pub struct Paging {
+    /// How many items at most, from 1 to 100.
+    pub limit: usize,
+    /// The sort key after which the page begins.
+    pub after: Option<String>,
+    scope: String,
+}
+
+impl Paging {
+    /// The cursor of a page that ends at the sort key `sort`.
+    #[must_use]
+    pub fn cursor(&self, sort: &str) -> String {
+        URL_SAFE_NO_PAD.encode([&tag(&self.scope, sort.as_bytes()), sort.as_bytes()].concat())
+    }
+}
+
+/// Items, and the cursor of the next page.
+#[derive(Clone, Debug)]
+pub struct SortedPage<T> {
+    /// The items, in the order of the list.
+    pub items: Vec<T>,
+    /// The cursor of the next page; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Ties a position to its list, and reveals a cursor that was cut or changed by accident. It keeps no secret.
+fn tag(scope: &str, sort: &[u8]) -> [u8; 8] {
+    xxhash_rust::xxh3::xxh3_64_with_seed(sort, xxhash_rust::xxh3::xxh3_64(scope.as_bytes())).to_be_bytes()
+}
+
+fn decode(cursor: &str, scope: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .filter(|bytes| bytes.len() <= MAX_KEY)?;
+    let (sent, sort) = bytes.split_at_checked(8)?;
+    (sent == tag(scope, sort))
+        .then(|| String::from_utf8(sort.to_vec()).ok())
+        .flatten()
+}

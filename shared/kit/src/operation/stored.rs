@@ -1,0 +1,52 @@
+//! A document together with its body read as a type.
+
+use std::ops::Deref;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use souk_core::{Document, StoreError};
+
+/// A stored document whose body is a `T`. It dereferences to the `T`; the document has the version and the counters.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    /// The body.
+    pub value: T,
+    /// The document as it is stored.
+    pub document: Document,
+}
+
+impl<T> Stored<T> {
+    /// The version of the document.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.document.version
+    }
+}
+
+impl<T: DeserializeOwned> Stored<T> {
+    /// Reads the body of a document. A body that does not fit is a fault of ours, never the client's.
+    pub fn read(document: Document) -> Result<Self, StoreError> {
+        let value = document.parse()?;
+        Ok(Self { value, document })
+    }
+}
+
+impl<T> Deref for Stored<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Serialized as the document, which holds everything: this is how results are kept for an idempotency key.
+impl<T> Serialize for Stored<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.document.serialize(serializer)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Stored<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Document::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

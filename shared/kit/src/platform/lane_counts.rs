@@ -1,0 +1,88 @@
+//! What each lane has done, by minute, for a day: counters that every consumer adds to.
+
+use std::collections::BTreeMap;
+
+use souk_core::{Change, Commit, Condition, Consistency, Key, Lane, Query, StoreError, clock};
+
+use super::Platform;
+
+/// How long a minute's counts are kept.
+const KEEP_SECONDS: i64 = 24 * 3600;
+
+/// What is counted: `done`, `retried`, `dead`, `expired` (not worth doing any more), `shed` (the backlog was full).
+pub const COUNTED: [&str; 5] = ["done", "retried", "dead", "expired", "shed"];
+
+fn partition(lane: Lane) -> String {
+    format!("lane-counts/{}", lane.name())
+}
+
+/// Adds to the counts of this minute. They are for the eye: a failure is logged and forgotten.
+pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static str, usize)]) {
+    let minute = platform.now().as_second().div_euclid(60);
+    let counts: Vec<_> = counts.iter().filter(|(_, n)| *n > 0).collect();
+    if counts.is_empty() {
+        return;
+    }
+    let key = |what: &str| Key::new(partition(lane), format!("{minute:012}/{what}"));
+    let add = || {
+        let adds = counts.iter().map(|(what, n)| Change::Add {
+            key: key(what),
+            counter: "n".into(),
+            delta: i64::try_from(*n).unwrap_or(i64::MAX),
+        });
+        platform.documents.commit(Commit::new(adds.collect()))
+    };
+    let mut result = add().await;
+    if let Err(StoreError::Conflict(_)) = result {
+        // The first of this minute makes the place; another may be faster.
+        for (what, _) in &counts {
+            let place = Change::Put {
+                key: key(what),
+                body: "{}".into(),
+                counters: vec!["n".into()],
+                expires_at: Some(clock::after(platform.now(), KEEP_SECONDS)),
+                condition: Condition::Absent,
+                entries: Vec::new(),
+                stale: Vec::new(),
+            };
+            let _ = platform.documents.commit(Commit::new(vec![place])).await;
+        }
+        result = add().await;
+    }
+    if let Err(error) = result {
+        tracing::warn!(%error, lane = lane.name(), "the lane's counts are incomplete");
+    }
+}
+
+/// The counts of the last so many minutes together, by what was counted, for each of several spans.
+pub async fn recent<const N: usize>(
+    platform: &Platform,
+    lane: Lane,
+    minutes: [i64; N],
+) -> Result<[BTreeMap<String, u64>; N], StoreError> {
+    let now = platform.now().as_second().div_euclid(60);
+    let longest = minutes.into_iter().max().unwrap_or(0);
+    let mut query = Query::partition(partition(lane), 100);
+    query.after = Some(format!("{:012}~", now.saturating_sub(longest)));
+    let mut sums = minutes.map(|_| COUNTED.iter().map(|what| ((*what).to_owned(), 0)).collect());
+    loop {
+        let page = platform.documents.query(&query, Consistency::Strong).await?;
+        for item in page.items {
+            let n: BTreeMap<String, i64> = serde_json::from_str(&item.document.counters).unwrap_or_default();
+            let (minute, what) = item.sort.split_once('/').unwrap_or_default();
+            let n = n.get("n").and_then(|n| u64::try_from(*n).ok()).unwrap_or(0);
+            let age = now.saturating_sub(minute.parse().unwrap_or(0));
+            let spans = sums.iter_mut().zip(minutes).filter(|(_, span)| age < *span);
+            for (sums, _) in spans {
+                let sums: &mut BTreeMap<String, u64> = sums;
+                if let Some(sum) = sums.get_mut(what) {
+                    *sum = sum.saturating_add(n);
+                }
+            }
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(sums),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the functions of the market declare, for all processes alike: every process knows the whole market, whatever
+//! functions it serves.
+
+use souk_core::{EventType, Kind, Lane};
+
+/// A job's subscription to a type of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The type, such as `order.placed`; `order.*` for all of a kind; `*` for all.
+    pub event: &'static str,
+    /// The job that gets them, one message per event.
+    pub job: &'static str,
+    /// The lane of those messages.
+    pub lane: Lane,
+}
+
+impl Subscription {
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match self.event.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => self.event == name,
+        }
+    }
+}
+
+/// The declarations of all functions of the market.
+#[derive(Clone, Default)]
+pub struct Registry {
+    /// The kinds of documents.
+    pub kinds: Vec<Kind>,
+    /// The types of events.
+    pub events: Vec<EventType>,
+    /// Which jobs get which events.
+    pub subscriptions: Vec<Subscription>,
+    /// The pages that are made before anybody requests them.
+    pub warm: Vec<&'static str>,
+}
+
+impl Registry {
+    /// The kind of this name and the `Cache-Tag` of its lists, if its responses are tagged.
+    pub(crate) fn tagged(&self, name: &str) -> Option<(Kind, &'static str)> {
+        let kind = self.kinds.iter().find(|kind| kind.name == name)?;
+        Some((*kind, kind.list_tag?))
+    }
+
+    /// The `Cache-Tag` of lists that are read from indexes whose names begin with `root`.
+    pub(crate) fn list_tag(&self, root: &str) -> Option<&'static str> {
+        self.kinds.iter().find(|kind| kind.lists.contains(&root))?.list_tag
+    }
+}

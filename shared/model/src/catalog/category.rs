@@ -1,0 +1,268 @@
+//! The category, as it is stored and shown.
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use souk_core::{Entry, FieldError, Timestamp, check};
+
+use super::events::CategoryEvent;
+
+/// The index of all categories, by slug.
+pub const INDEX: &str = "categories";
+/// The fields that `fields=` may name.
+pub const FIELDS: &[&str] = &[
+    "id",
+    "slug",
+    "name",
+    "description",
+    "icon",
+    "colour",
+    "parent",
+    "attributes",
+    "created_at",
+    "updated_at",
+    "version",
+];
+/// How long a text attribute may be.
+const MAX_TEXT: usize = 500;
+
+/// A category of products.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Category {
+    /// The id, `cat_…`.
+    #[schema(pattern = "^cat_[0-9a-f]{32}$")]
+    pub id: String,
+    /// Unique name for URLs.
+    pub slug: String,
+    /// Display name.
+    pub name: String,
+    /// Description of what belongs in the category.
+    pub description: String,
+    /// Icon: an emoji or the name of an icon.
+    pub icon: Option<String>,
+    /// Colour, as `#rrggbb`.
+    pub colour: Option<String>,
+    /// The id of the parent category.
+    pub parent: Option<String>,
+    /// Attributes that products of this category have.
+    pub attributes: Vec<Attribute>,
+    /// When the category was added.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When a field last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// Whether the category is being deleted and takes no more products.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(ignore)]
+    pub closing: bool,
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true, minimum = 1)]
+    pub version: u64,
+}
+
+/// Type of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AttributeType {
+    /// A line of text.
+    Text,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// One of its choices.
+    Choice,
+}
+
+/// A typed field of the products of a category.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// Key in the `attributes` of a product.
+    #[garde(custom(is_attribute_name))]
+    #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$", example = "colour")]
+    pub name: String,
+    /// Display name.
+    #[garde(inner(custom(check::line(1, 80))))]
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 80)]
+    pub label: Option<String>,
+    /// Type of the values.
+    #[garde(skip)]
+    pub r#type: AttributeType,
+    /// Whether every product of the category must have a value.
+    #[garde(skip)]
+    #[serde(default)]
+    pub required: bool,
+    /// Whether lists can be filtered by the attribute.
+    #[garde(skip)]
+    #[serde(default)]
+    pub filterable: bool,
+    /// For `choice`: the allowed values.
+    #[garde(custom(fits_type(self.r#type)), inner(custom(check::line(1, 80))))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 100)]
+    pub choices: Vec<String>,
+}
+
+fn is_attribute_name<C>(name: &str, _: &C) -> garde::Result {
+    let valid = name.len() <= 40
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let rule = "must be at most 40 lower-case letters, digits and _, and begin with a letter";
+    if valid { Ok(()) } else { Err(garde::Error::new(rule)) }
+}
+
+fn fits_type<C>(kind: AttributeType) -> impl Fn(&Vec<String>, &C) -> garde::Result {
+    move |choices, _| match (kind, choices.len()) {
+        (AttributeType::Choice, 1..=100) => Ok(()),
+        (AttributeType::Choice, _) => Err(garde::Error::new("must have 1 to 100 choices")),
+        (_, 0) => Ok(()),
+        _ => Err(garde::Error::new("only an attribute of type choice has choices")),
+    }
+}
+
+impl Category {
+    /// The data of an event about this category at `version`.
+    #[must_use]
+    pub fn event(&self, version: u64) -> CategoryEvent {
+        CategoryEvent {
+            category: self.id.clone(),
+            version,
+            slug: self.slug.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// The index entries: among all categories, and among the children of the parent.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let below = self
+            .parent
+            .as_ref()
+            .map(|parent| Entry::new(children(parent), self.slug.clone()));
+        std::iter::once(Entry::new(INDEX, self.slug.clone()))
+            .chain(below)
+            .collect()
+    }
+
+    /// What is wrong with a product's attributes: of the wrong type, unknown or missing.
+    #[must_use]
+    pub fn faults(&self, values: &Map<String, Value>) -> Vec<FieldError> {
+        let fault = |name: &str, detail: String| FieldError {
+            field: format!("attributes.{name}"),
+            detail,
+        };
+        let known = |name: &String| self.attributes.iter().any(|attribute| attribute.name == *name);
+        let unknown = values.keys().filter(|name| !known(name));
+        let mut faults: Vec<_> = unknown
+            .map(|name| fault(name, format!("is not an attribute of {}", self.slug)))
+            .collect();
+        for attribute in &self.attributes {
+            let problem = match values.get(&attribute.name) {
+                None if attribute.required => Some("is required".to_owned()),
+                None => None,
+                Some(value) => attribute.fault(value),
+            };
+            faults.extend(problem.map(|detail| fault(&attribute.name, detail)));
+        }
+        faults
+    }
+}
+
+impl Attribute {
+    fn fault(&self, value: &Value) -> Option<String> {
+        match (self.r#type, value) {
+            (AttributeType::Text, Value::String(text)) if text.chars().count() <= MAX_TEXT => None,
+            (AttributeType::Text, _) => Some(format!("must be text of at most {MAX_TEXT} characters")),
+            (AttributeType::Number, Value::Number(_)) | (AttributeType::Boolean, Value::Bool(_)) => None,
+            (AttributeType::Number, _) => Some("must be a number".into()),
+            (AttributeType::Boolean, _) => Some("must be true or false".into()),
+            (AttributeType::Choice, Value::String(text)) if self.choices.contains(text) => None,
+            (AttributeType::Choice, _) => Some(format!("must be one of {}", self.choices.join(", "))),
+        }
+    }
+
+    /// A value given in a URL, as the JSON it stands for; `None` if it does not fit the type.
+    pub fn parse(&self, text: &str) -> Option<Value> {
+        let value = match self.r#type {
+            AttributeType::Text | AttributeType::Choice => Value::String(text.to_owned()),
+            AttributeType::Number | AttributeType::Boolean => serde_json::from_str(text).ok()?,
+        };
+        self.fault(&value).is_none().then_some(value)
+    }
+}
+
+/// The index of the categories below one.
+pub fn children(parent: &str) -> String {
+    format!("categories/below/{parent}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn attribute(name: &str, r#type: AttributeType, required: bool) -> Attribute {
+        let choices = if r#type == AttributeType::Choice {
+            vec!["S".into(), "L".into()]
+        } else {
+            vec![]
+        };
+        Attribute {
+            name: name.into(),
+            label: None,
+            r#type,
+            required,
+            filterable: true,
+            choices,
+        }
+    }
+
+    #[test]
+    fn products_are_held_to_types() {
+        let category = Category {
+            id: "cat_1".into(),
+            slug: "shirts".into(),
+            name: "Shirts".into(),
+            description: String::new(),
+            icon: None,
+            colour: None,
+            parent: None,
+            attributes: vec![
+                attribute("size", AttributeType::Choice, true),
+                attribute("weight", AttributeType::Number, false),
+                attribute("new", AttributeType::Boolean, false),
+                attribute("label", AttributeType::Text, false),
+            ],
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            closing: false,
+            version: 1,
+        };
+        let faults = |values: Value| -> Vec<String> {
+            let Value::Object(values) = values else { unreachable!() };
+            category.faults(&values).into_iter().map(|fault| fault.field).collect()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(
+            faults(json!({ "size": "S", "weight": 1.5, "new": false, "label": "x" })),
+            none
+        );
+        assert_eq!(faults(json!({})), ["attributes.size"]);
+        assert_eq!(
+            faults(json!({ "size": "M", "weight": "1", "new": 1, "label": 2, "other": null })),
+            [
+                "attributes.other",
+                "attributes.size",
+                "attributes.weight",
+                "attributes.new",
+                "attributes.label"
+            ]
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! Products and categories, as other functions see them.
+
+pub mod category;
+pub mod events;
+pub mod lists;
+pub mod product;
+pub mod rank;
+pub mod status;
+
+use souk_core::Kind;
+
+/// Categories, by slug.
+pub const CATEGORY: Kind = Kind {
+    list_tag: Some("categories"),
+    lists: &["categories"],
+    cached_seconds: Some(60),
+    ..Kind::new("category", "cat")
+};
+/// Products, by slug.
+pub const PRODUCT: Kind = Kind {
+    list_tag: Some("products"),
+    lists: &["products", "ranked"],
+    permanent_names: true,
+    ..Kind::new("product", "prd")
+};

@@ -1,0 +1,234 @@
+//! The product, as it is stored and shown.
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use souk_core::{Entry, Kind, Money, Timestamp};
+
+use super::CATEGORY;
+use super::events::ProductEvent;
+use super::lists::{List, Sort};
+use super::status::Status;
+use crate::identity::ACCOUNT;
+use crate::vendors::VENDOR;
+
+/// The counters that every product has; none of them is the author's to set.
+pub const COUNTERS: [&str; 3] = ["upvote_count", "comment_count", "view_count"];
+/// The fields that `fields=` may name.
+pub const FIELDS: &[&str] = &[
+    "id",
+    "slug",
+    "title",
+    "description",
+    "category",
+    "author",
+    "vendor",
+    "sku",
+    "price",
+    "condition",
+    "cover",
+    "gallery",
+    "tags",
+    "attributes",
+    "location",
+    "url",
+    "status",
+    "upvote_count",
+    "comment_count",
+    "view_count",
+    "created_at",
+    "updated_at",
+    "published_at",
+    "version",
+];
+/// The fields that `include=` may open out.
+pub const INCLUDES: &[&str] = &["category", "author", "vendor"];
+/// The kinds of documents whose ids are in these fields.
+pub const REFERENCES: [(&str, Kind); 3] = [("category", CATEGORY), ("author", ACCOUNT), ("vendor", VENDOR)];
+
+/// A product.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Product {
+    /// The id, `prd_…`.
+    #[schema(pattern = "^prd_[0-9a-f]{32}$")]
+    pub id: String,
+    /// Status in the life cycle.
+    pub status: Status,
+    /// Unique name for URLs, made from the title once; never changes.
+    pub slug: String,
+    /// Title.
+    pub title: String,
+    /// Description, plain text.
+    pub description: String,
+    /// The id of the category, or the category itself with `include=category`.
+    #[schema(schema_with = id_or_object)]
+    pub category: String,
+    /// The id of the account that added the product, or its profile with `include=author`.
+    #[schema(schema_with = id_or_object)]
+    pub author: String,
+    /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.
+    #[schema(schema_with = id_or_object)]
+    pub vendor: Option<String>,
+    /// Stock keeping unit: the vendor's own key for the product.
+    pub sku: Option<String>,
+    /// Price.
+    pub price: Money,
+    /// Physical condition of the item.
+    pub condition: ItemCondition,
+    /// The URL of the cover picture.
+    pub cover: Option<String>,
+    /// The URLs of more pictures.
+    pub gallery: Vec<String>,
+    /// Tags, in lower case.
+    pub tags: Vec<String>,
+    /// Values of the attributes that the category defines.
+    #[schema(value_type = Object)]
+    pub attributes: Map<String, Value>,
+    /// Geographic location of the item.
+    pub location: Option<Location>,
+    /// The URL of an external page about the product.
+    pub url: Option<String>,
+    /// When the product was added.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When a field last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// When the product was first published; lists by `newest` are sorted by it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub published_at: Option<Timestamp>,
+    /// Number of upvotes.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true)]
+    pub upvote_count: i64,
+    /// Number of comments.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true)]
+    pub comment_count: i64,
+    /// Number of viewers.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true)]
+    pub view_count: i64,
+    /// The version, one more with every change.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true, minimum = 1)]
+    pub version: u64,
+}
+
+/// The schema of an id that `include` may open out.
+pub fn id_or_object() -> utoipa::openapi::Schema {
+    use utoipa::openapi::schema::{OneOfBuilder, Type};
+    use utoipa::openapi::{ObjectBuilder, Schema};
+    let one = |kind: Type| Schema::Object(ObjectBuilder::new().schema_type(kind).build());
+    Schema::OneOf(
+        OneOfBuilder::new()
+            .item(one(Type::String))
+            .item(one(Type::Object))
+            .item(one(Type::Null))
+            .build(),
+    )
+}
+
+/// Physical condition of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemCondition {
+    /// Never used.
+    #[default]
+    New,
+    /// Used, as good as new.
+    LikeNew,
+    /// Used, with minor signs of wear.
+    Good,
+    /// Used, with clear signs of wear.
+    Fair,
+    /// For parts or repair.
+    Poor,
+}
+
+/// A geographic location.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Latitude, in degrees north.
+    #[garde(range(min = -90.0, max = 90.0))]
+    #[schema(minimum = -90, maximum = 90)]
+    pub latitude: f64,
+    /// Longitude, in degrees east.
+    #[garde(range(min = -180.0, max = 180.0))]
+    #[schema(minimum = -180, maximum = 180)]
+    pub longitude: f64,
+    /// Display name of the place.
+    #[garde(inner(custom(souk_core::check::line(1, 120))))]
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 120)]
+    pub label: Option<String>,
+}
+
+impl Product {
+    /// The data of an event about this product at `version`.
+    #[must_use]
+    pub fn event(&self, version: u64) -> ProductEvent {
+        ProductEvent {
+            product: self.id.clone(),
+            version,
+            status: self.status.name().to_owned(),
+            slug: self.slug.clone(),
+            title: self.title.clone(),
+            category: self.category.clone(),
+            author: self.author.clone(),
+            vendor: self.vendor.clone(),
+        }
+    }
+
+    /// The index entries: one list per thing that products can be listed by, in each sorted by time and by price.
+    ///
+    /// At most 2 × (4 + 10 tags) entries, so that a rewrite that changes them all fits into one commit.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut lists = vec![
+            List::All.index(self.status),
+            List::Category(&self.category).index(self.status),
+            List::Author(&self.author).index(self.status),
+        ];
+        lists.extend(
+            self.vendor
+                .as_deref()
+                .map(|vendor| List::Vendor(vendor).index(self.status)),
+        );
+        if self.status.is_public() {
+            lists.extend(self.tags.iter().map(|tag| List::Tag(tag).index(self.status)));
+        }
+        let time = self.published_at.unwrap_or(self.created_at).as_millisecond();
+        let by_time = format!("{}{time:013}/{}", Sort::Newest.prefix(), self.id);
+        let by_price = format!("{}{}/{}", Sort::Cheapest.prefix(), self.price.sort_key(), self.id);
+        let places = |index: String| {
+            [
+                Entry::new(index.clone(), by_time.clone()),
+                Entry::new(index, by_price.clone()),
+            ]
+        };
+        lists.into_iter().flat_map(places).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored documents stay readable: a body written by an earlier version must parse, and say the same again.
+    #[test]
+    fn the_stored_format_is_pinned() {
+        let stored = r#"{"id":"prd_1","status":"published","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","published_at":"2026-01-02T03:04:05.678Z"}"#;
+        let product: Product = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&product).unwrap(), stored);
+        let entries: Vec<_> = product.entries().into_iter().map(|e| (e.index, e.sort)).collect();
+        assert_eq!(entries.len(), 8);
+        assert_eq!(
+            entries[0],
+            ("products/published".into(), "t/1767323045678/prd_1".into())
+        );
+        assert_eq!(entries[1].1, "p/00000000000000199900/prd_1");
+        assert_eq!(entries[6].0, "products/published/tag/brass");
+    }
+}

@@ -1,0 +1,22 @@
+//! Accounts, as other functions see them.
+
+use serde::Deserialize;
+use souk_core::{Kind, Role};
+
+/// Accounts, by username.
+pub const ACCOUNT: Kind = Kind {
+    public_fields: &["id", "username", "name", "bio", "avatar", "created_at"],
+    personal_fields: &["username", "name", "bio", "avatar", "email"],
+    ..Kind::new("account", "acc")
+};
+
+/// The fields of an account that decide what it may do.
+#[derive(Debug, Deserialize)]
+pub struct AccountView {
+    /// The role that the account has now.
+    #[serde(default)]
+    pub role: Role,
+    /// Whether the account may sign in and act.
+    #[serde(default)]
+    pub active: bool,
+}

@@ -1,7 +1,7 @@
-// node infra/worker-serve.mjs PORT STATE: serves build/worker on 127.0.0.1 as `wrangler.toml` says, on the same workerd
-// as `wrangler dev` but without its proxy, which costs two more hops, and without its watch, which builds once more.
-// The variables SOUK_* below of the environment take the place of the files'. The queues live in memory: what waits in
-// them ends with the server. The cron fires at the start and every SOUK_TICK_SECONDS (60).
+// node infra/worker-serve.mjs PORT STATE: serves build/worker on 127.0.0.1 as `wrangler.toml` configures it, on the workerd
+// of `wrangler dev` but without its proxy, which adds two hops, and its watcher, which builds again.
+// The SOUK_* variables below override those of `wrangler.toml` and `.dev.vars`. The queues are in memory, so waiting
+// messages are lost when the server stops. The cron runs at the start and every SOUK_TICK_SECONDS (60).
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -16,7 +16,7 @@ const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 const settings = [
     "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_SIGNING_KEY",
 ].filter((name) => name in process.env);
-// Calls to others connect to public addresses, and to those that are allowed by name.
+// Outbound calls may connect to public addresses and to those in SOUK_OUTBOUND_ALLOW.
 const networks = (process.env.SOUK_OUTBOUND_ALLOW ?? "").split(",").filter(Boolean).map((entry) => {
     const host = entry.trim().replace(/:\d+$/, "");
     if (/^[\d.]+$/.test(host)) return `${host}/32`;

@@ -11,7 +11,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::Uint8Array;
 use worker::worker_sys::web_sys;
-use worker::{Error, Result};
 
 #[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys, inline_js = r#"
 export function head(request) {
@@ -42,36 +41,32 @@ export function respond(status, headers, body) {
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
-    async fn body(request: &web_sys::Request, limit: usize) -> std::result::Result<JsValue, JsValue>;
+    async fn body(request: &web_sys::Request, limit: usize) -> Result<JsValue, JsValue>;
     fn respond(status: u16, headers: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
 
 /// The request with its body, or with `None` if the body is too large.
-pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>> {
-    let invalid = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
+pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>, String> {
     // Every item is a slice of the text, not a copy.
     let head = Bytes::from(head(raw));
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| head.slice_ref(line));
     let mut line = || lines.next().unwrap_or_default();
     let mut out = http::Request::new(Some(Bytes::new()));
-    *out.method_mut() = Method::from_bytes(&line()).map_err(|error| invalid(&error))?;
-    *out.uri_mut() = Uri::from_maybe_shared(line()).map_err(|error| invalid(&error))?;
+    *out.method_mut() = Method::from_bytes(&line()).map_err(|error| error.to_string())?;
+    *out.uri_mut() = Uri::from_maybe_shared(line()).map_err(|error| error.to_string())?;
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&name), HeaderValue::from_maybe_shared(value)) {
             out.headers_mut().append(name, value);
         }
     }
     // Cloudflare sets this header and overwrites a client's.
-    let address = out
-        .headers()
-        .get("cf-connecting-ip")
-        .and_then(|value| value.to_str().ok());
-    if let Some(address) = address.map(|address| ClientAddress(address.to_owned())) {
+    if let Some(Ok(address)) = out.headers().get("cf-connecting-ip").map(HeaderValue::to_str) {
+        let address = ClientAddress(address.to_owned());
         out.extensions_mut().insert(address);
     }
     if !matches!(*out.method(), Method::GET | Method::HEAD) {
-        let body = body(raw, MAX_BODY).await?.dyn_into::<Uint8Array>().ok();
-        *out.body_mut() = body.map(|bytes| bytes.to_vec().into());
+        let body = body(raw, MAX_BODY).await.map_err(|error| format!("{error:?}"))?;
+        *out.body_mut() = body.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
     }
     Ok(out)
 }

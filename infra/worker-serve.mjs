@@ -1,7 +1,8 @@
 // node infra/worker-serve.mjs PORT STATE: serves build/worker on 127.0.0.1 as `wrangler.toml` configures it, on the workerd
 // of `wrangler dev` but without its proxy, which adds two hops, and its watcher, which builds again.
 // The SOUK_* variables below override those of `wrangler.toml` and `.dev.vars`. The queues are in memory, so waiting
-// messages are lost when the server stops. The cron runs at the start and every SOUK_TICK_SECONDS (60).
+// messages are lost when the server stops. The cron runs at the start and every SOUK_TICK_SECONDS (60). With SOUK_FUNCTIONS the
+// Worker in build/worker-part serves these functions, and forwards everything else to the one in build/worker.
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -22,30 +23,38 @@ const networks = (process.env.SOUK_OUTBOUND_ALLOW ?? "").split(",").filter(Boole
     if (/^[\d.]+$/.test(host)) return `${host}/32`;
     return host.startsWith("[") ? `${host.slice(1, -1)}/128` : "private";
 });
-const root = resolve("build/worker");
-const server = new Miniflare({
+const bindings = {
+    ...workerOptions.bindings,
+    SOUK_PUBLIC_URL: `http://127.0.0.1:${port}`,
+    ...Object.fromEntries(settings.map((name) => [name, process.env[name]])),
+};
+const outboundService = { network: { allow: ["public", ...networks], tlsOptions: { trustBrowserCas: true } } };
+const worker = (name, directory, options) => ({
     ...workerOptions,
-    bindings: {
-        ...workerOptions.bindings,
-        SOUK_PUBLIC_URL: `http://127.0.0.1:${port}`,
-        ...Object.fromEntries(settings.map((name) => [name, process.env[name]])),
-    },
-    outboundService: { network: { allow: ["public", ...networks], tlsOptions: { trustBrowserCas: true } } },
+    ...options,
+    name,
+    bindings,
+    outboundService,
+    modulesRoot: resolve(directory),
+    modules: [
+        { type: "ESModule", path: join(resolve(directory), "index.js") },
+        { type: "CompiledWasm", path: join(resolve(directory), "index_bg.wasm") },
+    ],
+});
+const part = { queueConsumers: {}, serviceBindings: { ORIGIN: "souk" } };
+const server = new Miniflare({
+    // The first one gets the requests.
+    workers: [...(process.env.SOUK_FUNCTIONS ? [worker("part", "build/worker-part", part)] : []), worker("souk", "build/worker")],
     host: "127.0.0.1",
     port: Number(port),
     d1Persist: join(resolve(state), "v3/d1"),
-    modulesRoot: root,
-    modules: [
-        { type: "ESModule", path: join(root, "index.js") },
-        { type: "CompiledWasm", path: join(root, "index_bg.wasm") },
-    ],
     cf: false,
 });
 await server.ready;
 console.log(`ready: http://127.0.0.1:${port}`);
 
-const worker = await server.getWorker();
-const tick = () => worker.scheduled({ cron: "* * * * *" }).catch((error) => console.error("the cron failed:", error));
+const souk = await server.getWorker("souk");
+const tick = () => souk.scheduled({ cron: "* * * * *" }).catch((error) => console.error("the cron failed:", error));
 const ticks = setInterval(tick, 1000 * Number(process.env.SOUK_TICK_SECONDS ?? 60));
 for (const signal of ["SIGTERM", "SIGINT"]) {
     process.once(signal, () => {

@@ -44,6 +44,12 @@ impl App {
         exchange::handle(&self.router, &self.platform, request).await
     }
 
+    /// Whether a route has this path.
+    #[must_use]
+    pub fn serves(&self, path: &str) -> bool {
+        self.router.has_path(path)
+    }
+
     /// Whether a request has left work for [`run_pending_work`](Self::run_pending_work).
     #[must_use]
     pub fn has_pending_work(&self) -> bool {

@@ -12,6 +12,8 @@
 mod console;
 mod consumer;
 mod convert;
+#[cfg(not(feature = "all"))]
+mod origin;
 pub mod recovery;
 #[cfg(feature = "testing")]
 mod testing;
@@ -50,6 +52,10 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     let Some(app) = app else {
         return plain(500, "This Worker is not configured; its log says what is missing.");
     };
+    #[cfg(not(feature = "all"))]
+    if let Some(response) = origin::forward(app, &request, &env).await {
+        return response;
+    }
     let request = match convert::request(&request).await {
         Ok(request) => request,
         Err(error) => {

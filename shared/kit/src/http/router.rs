@@ -47,6 +47,10 @@ impl Router {
         Self { paths }
     }
 
+    pub(crate) fn has_path(&self, path: &str) -> bool {
+        self.paths.at(path).is_ok()
+    }
+
     /// The response to a request, and the policy of the row that it is for, if there is one.
     pub(crate) async fn answer(
         &self,

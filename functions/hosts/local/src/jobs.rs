@@ -269,7 +269,7 @@ mod tests {
         App::new(market.platform.clone(), [function])
     }
 
-    /// Messages in `low` delay one in `high` by no more than a batch, however many there are.
+    /// Messages in `low` delay one in `high` by a few batches at most, however many there are.
     #[tokio::test]
     async fn a_full_lane_delays_no_other() {
         let dir = tempfile::tempdir().unwrap();

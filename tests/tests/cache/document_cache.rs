@@ -1,4 +1,4 @@
-//! Cached documents are never older than their kind allows, and no decision rests on them.
+//! Cached documents are never older than their kind allows or than what their own process wrote, and no decision rests on them.
 
 use std::sync::atomic::Ordering;
 
@@ -7,11 +7,17 @@ use http::Method;
 use serde_json::{Value, json};
 use souk_core::Consistency::{Eventual, Strong};
 use souk_core::documents::get_one;
-use souk_core::{Change, Clock as _, Commit, Condition, Document, Documents as _, Key, KeyValue as _, StoreError};
-use souk_kit::App;
+use souk_core::queue::{Delivery, Outcome};
+use souk_core::{
+    Change, Clock as _, Commit, Condition, Consistency, Document, Documents as _, Key, KeyValue as _, Query,
+    StoreError, Timestamp,
+};
+use souk_kit::{App, Context, Platform};
 use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::identity::ACCOUNT;
+use souk_model::vendors::VENDOR;
 
-use crate::world::{Account, Task, World, call, category, get, plain, run, step};
+use crate::world::{Account, Note, Task, World, call, category, get, plain, run, step};
 
 /// How old a cached category may be, in milliseconds.
 const LIFE: i64 = 60_000;
@@ -44,6 +50,132 @@ fn new_product(world: &World, app: &App, who: &Account, attributes: Value) -> u1
         .header("content-type", "application/json")
         .body(Some(body.to_string().into()));
     run(app.handle(request.unwrap())).status().as_u16()
+}
+
+/// Puts a document into the store, and nowhere else.
+fn store(world: &World, key: &Key, expires_at: Option<Timestamp>) {
+    let change = Change::Put {
+        key: key.clone(),
+        body: json!({ "from": "store" }).to_string(),
+        counters: Vec::new(),
+        expires_at,
+        condition: Condition::Any,
+        entries: Vec::new(),
+        stale: Vec::new(),
+    };
+    run(world.store.model.commit(Commit::new(vec![change]))).unwrap();
+}
+
+/// Puts a document into the store, and another one into the cache.
+fn plant(world: &World, key: &Key) {
+    store(world, key, None);
+    let copy = Document {
+        key: key.clone(),
+        version: 1,
+        body: json!({ "from": "cache" }).to_string(),
+        counters: "{}".into(),
+        expires_at: None,
+    };
+    let (value_key, text) = (format!("document/{}", key.pk), serde_json::to_string(&copy).unwrap());
+    run(world.values.put(&value_key, &text, world.clock.ahead(LIFE))).unwrap();
+}
+
+/// Where each of these documents comes from; empty if there is none.
+fn origins(platform: &Platform, keys: &[Key], consistency: Consistency) -> Vec<String> {
+    let found = run(platform.documents().get(keys, consistency)).unwrap();
+    let origin = |document: Option<Document>| document.map_or(String::new(), |found| found.field("from").unwrap());
+    found.into_iter().map(origin).collect()
+}
+
+#[test]
+fn only_eventually_consistent_gets_of_declared_kinds_are_cached() {
+    let world = World::new(60);
+    world.values.be_good();
+    let (_, platform) = world.process("values");
+    let declared = [CATEGORY.key("cat_1"), CATEGORY.name_key("lamps")];
+    let others = [
+        PRODUCT.key("prd_1"),
+        PRODUCT.name_key("lamp"),
+        ACCOUNT.key("acc_1"),
+        // No function of this process declares vendors.
+        VENDOR.key("vnd_1"),
+        Key::of("categories", "cat_1"),
+        Key::of("settings", "search"),
+        Key::new("category/cat_1", "part"),
+    ];
+    for key in declared.iter().chain(&others) {
+        plant(&world, key);
+        let expected = if declared.contains(key) { "cache" } else { "store" };
+        let key = std::slice::from_ref(key);
+        assert_eq!(origins(&platform, key, Eventual), [expected], "{key:?}");
+        assert_eq!(origins(&platform, key, Strong), ["store"], "{key:?}");
+        for consistency in [Eventual, Strong] {
+            let query = Query::partition(&key[0].pk, 1);
+            let page = run(platform.documents().query(&query, consistency)).unwrap();
+            let from: String = page.items[0].document.field("from").unwrap();
+            assert_eq!(from, "store", "{key:?}");
+        }
+    }
+    // The store is asked for the other one anyway.
+    let both = [declared[0].clone(), others[0].clone()];
+    assert_eq!(origins(&platform, &both, Eventual), ["store", "store"]);
+}
+
+#[test]
+fn at_most_four_keys_are_looked_up() {
+    let world = World::new(61);
+    world.values.be_good();
+    let (app, platform) = world.process("values");
+    let keys: Vec<Key> = (0..5).map(|n| CATEGORY.key(&format!("cat_{n}"))).collect();
+    keys.iter().for_each(|key| plant(&world, key));
+    assert_eq!(origins(&platform, &keys[..4], Eventual), ["cache"; 4]);
+    let gets = world.values.gets.load(Ordering::SeqCst);
+    assert_eq!(origins(&platform, &keys, Eventual), ["store"; 5]);
+    assert_eq!(world.values.gets.load(Ordering::SeqCst), gets);
+    assert!(!app.has_pending_work());
+    // Of several keys, only those that are missing are read from the store, in one call: a strongly consistent one, since
+    // they will be served for a while.
+    run(world.values.delete("document/category/cat_1")).unwrap();
+    run(world.values.delete("document/category/cat_3")).unwrap();
+    let counts = || [&world.store.reads, &world.store.strong_reads].map(|count| count.load(Ordering::SeqCst));
+    let [reads, strong_reads] = counts();
+    let mixed = ["cache", "store", "cache", "store"];
+    assert_eq!(origins(&platform, &keys[..4], Eventual), mixed);
+    assert_eq!(counts(), [reads + 1, strong_reads + 1]);
+}
+
+#[test]
+fn documents_that_do_not_exist_are_not_cached() {
+    let world = World::new(62);
+    world.values.be_good();
+    let (app, platform) = world.process("values");
+    let key = [CATEGORY.key("cat_1")];
+    for _ in 0..2 {
+        assert_eq!(origins(&platform, &key, Eventual), [""]);
+        assert!(!app.has_pending_work());
+        run(app.run_pending_work());
+    }
+    // It is created where this process does not hear of it.
+    store(&world, &key[0], None);
+    assert_eq!(origins(&platform, &key, Eventual), ["store"]);
+    assert!(app.has_pending_work());
+}
+
+#[test]
+fn documents_that_expire_are_not_cached() {
+    let world = World::new(63);
+    world.values.be_good();
+    let (app, platform) = world.process("values");
+    let key = [CATEGORY.key("cat_1")];
+    store(&world, &key[0], Some(world.clock.ahead(LIFE / 2)));
+    for _ in 0..2 {
+        assert_eq!(origins(&platform, &key, Eventual), ["store"]);
+        assert!(!app.has_pending_work());
+        run(app.run_pending_work());
+    }
+    assert_eq!(world.values.puts.load(Ordering::SeqCst), 0);
+    world.clock.advance(LIFE / 2);
+    assert_eq!(origins(&platform, &key, Eventual), [""]);
 }
 
 #[test]
@@ -134,6 +266,27 @@ fn no_decision_rests_on_a_cached_document() {
 }
 
 #[test]
+fn jobs_and_transactions_read_the_store() {
+    let world = World::new(64);
+    world.values.be_good();
+    let (app, platform) = world.process("values");
+    name(&app, THINGS, &[]);
+    run(app.run_pending_work());
+    run(world.store.model.commit(edit(&world, "Others", json!([])))).unwrap();
+    assert_eq!(name(&app, THINGS, &[]).0, "Things", "this is a copy");
+    let context = Context::system(platform);
+    let read = run(context.read::<Value>(CATEGORY.key(&category()))).unwrap().unwrap();
+    assert_eq!(read["name"], "Others");
+    let message = context.message(&Note {}).unwrap();
+    assert_eq!(
+        run(app.work(vec![Delivery { message, deliveries: 1 }])),
+        [Outcome::Done]
+    );
+    let noted = run(get_one(&world.store.model, Note::key())).unwrap().unwrap();
+    assert_eq!(noted.field::<String>("name").unwrap(), "Others");
+}
+
+#[test]
 fn a_commit_deletes_cached_documents_before_it_is_acknowledged() {
     let world = World::new(56);
     world.values.be_good();
@@ -154,6 +307,86 @@ fn a_commit_deletes_cached_documents_before_it_is_acknowledged() {
         run(platform.documents().commit(edit(&world, "Last", json!([])))).unwrap();
         assert_eq!(name(&far, THINGS, &[]).0, "Last");
         world.clock.advance(3 * LIFE);
+    }
+}
+
+#[test]
+fn a_commit_whose_outcome_is_unknown_deletes_cached_documents() {
+    let world = World::new(59);
+    world.values.be_good();
+    let [(far, _), (_, platform)] = ["values", "values"].map(|layers| world.process(layers));
+    name(&far, THINGS, &[]);
+    run(far.run_pending_work());
+    world.store.breaks.store(true, Ordering::SeqCst);
+    let result = run(platform.documents().commit(edit(&world, "Others", json!([]))));
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    assert_eq!(name(&far, THINGS, &[]).0, "Others");
+}
+
+/// Other processes may see it until it expires.
+#[test]
+fn a_process_does_not_see_what_it_replaced_and_could_not_delete() {
+    let mut stale = 0;
+    for seed in 0..10 {
+        let world = World::new(seed);
+        world.values.be_good();
+        let [(writer, platform), (far, _)] = ["values", "values"].map(|layers| world.process(layers));
+        name(&far, THINGS, &[]);
+        run(far.run_pending_work());
+        world.clock.advance(LIFE / 2);
+        world.values.fails.store(100, Ordering::SeqCst);
+        run(platform.documents().commit(edit(&world, "Others", json!([])))).unwrap();
+        world.values.be_good();
+        for millis in [LIFE / 2 - 1, 1, LIFE] {
+            assert_eq!(name(&writer, THINGS, &[]).0, "Others");
+            // A call that fails may have been done.
+            stale += usize::from(name(&far, THINGS, &[]).0 == "Things");
+            world.clock.advance(millis);
+        }
+        assert_eq!(name(&far, THINGS, &[]).0, "Others");
+    }
+    assert!(stale > 4, "{stale}");
+}
+
+/// Whatever was being read and put when it was replaced, and whatever another process puts later.
+#[test]
+fn a_process_does_not_see_what_it_replaced() {
+    let mut rng = Rng::with_seed(52);
+    let world = World::new(52);
+    let (far, platform) = world.process("values");
+    let (near, _) = world.process("memory,values");
+    let keys = [CATEGORY.name_key("things"), CATEGORY.key(&category())];
+    for round in 0..200 {
+        for app in [&far, &near] {
+            name(app, THINGS, &[]);
+            run(app.run_pending_work());
+        }
+        let new = format!("Things {round}");
+        let next = edit(&world, &new, json!([]));
+        world.crowd(&mut rng);
+        let documents = platform.documents();
+        let mut tasks: Vec<Task<'_, ()>> = vec![
+            Box::pin(async { documents.commit(next).await.unwrap() }),
+            Box::pin(async { drop(documents.get(&keys, Eventual).await) }),
+            Box::pin(async {
+                drop(documents.get(&keys, Eventual).await);
+                far.run_pending_work().await;
+            }),
+        ];
+        while !tasks.is_empty() {
+            let n = rng.usize(..tasks.len());
+            if step(&mut tasks[n]).is_some() {
+                drop(tasks.swap_remove(n));
+            }
+        }
+        world.calm();
+        for _ in 0..10 {
+            assert_eq!(name(&far, THINGS, &[]).0, new, "round {round}");
+            name(&near, THINGS, &[]);
+            run(far.run_pending_work());
+            run(near.run_pending_work());
+            world.clock.advance(rng.i64(0..30_000));
+        }
     }
 }
 
@@ -232,8 +465,11 @@ enum Done {
 /// Something that a process does.
 struct Act<'a> {
     task: Task<'a, Done>,
+    process: usize,
     /// What it reads: which document, and the oldest place in its history that it may see.
     least: Vec<(usize, usize)>,
+    /// The places in the histories that it made.
+    made: Vec<(usize, usize)>,
 }
 
 fn change(rng: &mut Rng, key: Key, turn: usize) -> Change {
@@ -263,7 +499,7 @@ fn change(rng: &mut Rng, key: Key, turn: usize) -> Change {
 
 /// Processes read, write, cache and are cancelled in between, over a key-value store as bad as its contract allows.
 #[test]
-fn nothing_is_older_than_its_kind_allows() {
+fn nothing_is_older_than_it_may_be() {
     let (mut old, mut fresh, mut writes) = (0, 0, 0);
     for seed in 0..30 {
         let world = World::new(seed);
@@ -276,8 +512,9 @@ fn nothing_is_older_than_its_kind_allows() {
             CATEGORY.key("cat_2"),
         ];
         let processes = ["memory,values", "memory,values", "values"].map(|layers| world.process(layers));
-        // What each document was, and since when, in milliseconds.
+        // What each document was, since when, in milliseconds; and what each process wrote last of it.
         let mut histories = keys.clone().map(|_| vec![(i64::MIN, None)]);
+        let mut wrote = [[0; 5]; 3];
         let mut acts: Vec<Act<'_>> = Vec::new();
         world.crowd(&mut rng);
         for turn in 0..4_000 {
@@ -308,7 +545,8 @@ fn nothing_is_older_than_its_kind_allows() {
                                 let newest = histories[n].len() - 1;
                                 let living = histories[n].partition_point(|(since, _)| *since <= now - LIFE) - 1;
                                 let may_be_cached = kind > 4 && n > 0;
-                                (n, if may_be_cached { living } else { newest })
+                                let oldest = living.max(wrote[process][n]);
+                                (n, if may_be_cached { oldest } else { newest })
                             })
                             .collect();
                         let keys: Vec<Key> = some.iter().map(|n| keys[*n].clone()).collect();
@@ -319,7 +557,13 @@ fn nothing_is_older_than_its_kind_allows() {
                         })
                     }
                 };
-                acts.push(Act { task, least });
+                let made = Vec::new();
+                acts.push(Act {
+                    task,
+                    process,
+                    least,
+                    made,
+                });
             }
             let n = rng.usize(..acts.len());
             if rng.u8(..100) == 0 {
@@ -328,9 +572,10 @@ fn nothing_is_older_than_its_kind_allows() {
             }
             let done = step(&mut acts[n].task);
             let truth = run(world.store.model.get(&keys, Strong)).unwrap();
-            for (history, truth) in histories.iter_mut().zip(truth) {
+            for (n_key, (history, truth)) in histories.iter_mut().zip(truth).enumerate() {
                 if history.last().unwrap().1 != truth {
                     history.push((now, truth));
+                    acts[n].made.push((n_key, history.len() - 1));
                 }
             }
             let Some(done) = done else { continue };
@@ -348,7 +593,13 @@ fn nothing_is_older_than_its_kind_allows() {
                         }
                     }
                 }
-                Done::Wrote(Ok(())) => writes += 1,
+                Done::Wrote(Ok(())) => {
+                    writes += 1;
+                    for (n, place) in act.made {
+                        let last = &mut wrote[act.process][n];
+                        *last = place.max(*last);
+                    }
+                }
                 Done::Wrote(Err(_)) | Done::Flushed => {}
             }
         }

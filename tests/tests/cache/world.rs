@@ -12,15 +12,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use souk_core::outbound::{Call, OutboundError, Reply};
-use souk_core::queue::{Backlog, QueueError};
+use souk_core::queue::{Backlog, Payload, QueueError};
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery};
 use souk_core::{
     Change, Clock as _, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue,
     Random, Search, StoreError,
 };
 use souk_kit::http::{Access, Answer, ClientAddress, Param, Problem, Route, Viewer};
+use souk_kit::jobs::{Job, JobOutput, JobTransaction};
 use souk_kit::{
     App, Context as OperationContext, DocumentCache, Function, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports,
     Registry, Settings,
@@ -34,11 +36,15 @@ use crate::values::Values;
 /// The origin whose pages may call the market.
 pub(crate) const ORIGIN: &str = "https://shop.example";
 
-/// The reference store. It counts its reads, lets others go first if it shall, and can lose sight of a commit.
+/// The reference store. It counts its reads, lets others go first if it shall, and can fail to say that it committed.
 pub(crate) struct Store {
     pub(crate) model: Model,
     pub(crate) reads: AtomicUsize,
+    /// How many of the reads were strongly consistent.
+    pub(crate) strong_reads: AtomicUsize,
     dice: Mutex<Option<Rng>>,
+    /// Commits happen, and fail all the same.
+    pub(crate) breaks: AtomicBool,
     /// Commits do not come back, and happen when the test lets them.
     pub(crate) holds: AtomicBool,
     pub(crate) late: Mutex<Vec<Commit>>,
@@ -70,6 +76,8 @@ pub(crate) async fn pause(turns: u8) {
 impl Documents for Store {
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        let is_strong = consistency == Consistency::Strong;
+        self.strong_reads.fetch_add(usize::from(is_strong), Ordering::SeqCst);
         self.pause().await;
         let found = self.model.get(keys, consistency).await;
         self.pause().await;
@@ -92,6 +100,9 @@ impl Documents for Store {
         }
         let done = self.model.commit(commit).await;
         self.pause().await;
+        if self.breaks.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the connection broke".into()));
+        }
         done
     }
 }
@@ -194,7 +205,9 @@ impl World {
         let store = Arc::new(Store {
             model: Model::new(clock.clone()),
             reads: AtomicUsize::new(0),
+            strong_reads: AtomicUsize::new(0),
             dice: Mutex::new(None),
+            breaks: AtomicBool::new(false),
             holds: AtomicBool::new(false),
             late: Mutex::default(),
         });
@@ -384,6 +397,21 @@ fn process(
     (App::new(platform.clone(), functions), platform)
 }
 
+/// The payload of a job that notes the category that it sees.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Note {}
+
+impl Note {
+    /// Where it is noted.
+    pub(crate) fn key() -> Key {
+        Key::of("note", "1")
+    }
+}
+
+impl Payload for Note {
+    const JOB: &'static str = "gossip.note";
+}
+
 /// A function that tells everyone all that it hears of who asks, and what the search index says.
 fn gossip() -> Function {
     let tell = async |viewer: Viewer, uri: Uri, headers: HeaderMap, address: ClientAddress| {
@@ -403,8 +431,14 @@ fn gossip() -> Function {
         Route::new(Method::GET, "/search", Access::Public, find),
         Route::new(Method::GET, "/suggest", Access::Public, complete),
     ];
+    let note = |tx: JobTransaction, _: Note, _: Message| async move {
+        let found = tx.read::<Value>(CATEGORY.key(&category())).await?;
+        tx.put(Note::key(), found.map(|found| found.value)).always();
+        Ok(JobOutput::default())
+    };
     Function {
         name: "gossip",
+        jobs: vec![Job::single("Notes the category that it sees.", note)],
         routes: routes.into_iter().map(|route| route.cached(60, 60)).collect(),
         ..Function::default()
     }

@@ -7,7 +7,7 @@ use souk_model::catalog::status::Status;
 /// Why an operation on products or categories failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// Another category has this slug.
@@ -25,9 +25,9 @@ pub enum CatalogError {
     /// The life cycle does not allow this.
     #[error("a product that is {} cannot become {}", .from.name(), .to.name())]
     IllegalTransition {
-        /// The present status.
+        /// The current status.
         from: Status,
-        /// The status that was asked for.
+        /// The requested status.
         to: Status,
     },
 }

@@ -1,7 +1,7 @@
-//! The catalogue (VT-03, VT-04, VT-06, VT-13, VN-27): categories with typed attributes, and products.
+//! The catalogue: categories with typed attributes, and products (VT-03, VT-04, VT-06, VT-13, VN-27).
 //!
-//! A product has an entry in one index per thing that it can be listed by (`souk_model::catalog::lists`), so a list is one
-//! query whatever the size of the market.
+//! A product has entries in one index for each list filter (`souk_model::catalog::lists`), so a list is one query
+//! however many products exist.
 
 mod category;
 mod error;

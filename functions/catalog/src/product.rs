@@ -1,4 +1,4 @@
-//! The product: the fields that its author sets, and how a stored product is made of them.
+//! The product: the fields that its author sets, and their conversion from and to a stored product.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
 
 const MAX_TAGS: usize = 10;
-/// How many characters a tag may have.
+/// The maximum length of a tag in characters.
 pub(crate) const MAX_TAG: usize = 40;
 const MAX_GALLERY: usize = 20;
 
@@ -31,12 +31,12 @@ pub struct NewProduct {
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 80, example = "lamps")]
     pub category: String,
-    /// The id or slug of the vendor that sells the product; only the owner of the vendor may name it.
+    /// The id or slug of the vendor that sells the product; only the owner of the vendor may set it.
     #[garde(inner(custom(check::line(1, 80))))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 80)]
     pub vendor: Option<String>,
-    /// Stock keeping unit: the vendor's own key for the product, unique for the vendor.
+    /// Stock keeping unit (SKU): the vendor's identifier of the product, unique per vendor.
     #[garde(inner(custom(check::line(1, 100))), custom(with_vendor(&self.vendor)))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 100)]
@@ -60,7 +60,7 @@ pub struct NewProduct {
     #[serde(default)]
     #[schema(max_items = 20)]
     pub gallery: Vec<String>,
-    /// Tags; stored in lower case, each once.
+    /// Tags; stored in lower case, without duplicates.
     #[garde(length(max = MAX_TAGS), inner(custom(check::line(1, MAX_TAG))))]
     #[serde(default)]
     #[schema(max_items = 10)]
@@ -88,20 +88,20 @@ fn with_vendor<C>(vendor: &Option<String>) -> impl Fn(&Option<String>, &C) -> ga
     }
 }
 
-/// What a new product has that its author does not write.
+/// The fields of a new product that its author does not set.
 pub(crate) struct Origin {
     /// The id.
     pub(crate) id: String,
-    /// A slug that the product will claim.
+    /// The slug to claim.
     pub(crate) slug: String,
     /// The account that adds the product.
     pub(crate) author: String,
-    /// The present moment.
+    /// The current time.
     pub(crate) now: Timestamp,
 }
 
 impl NewProduct {
-    /// A draft with these fields, whose category and vendor have been looked up.
+    /// A draft with these fields and the resolved ids of its category and vendor.
     pub(crate) fn draft(&self, category: String, vendor: Option<String>, origin: Origin) -> Product {
         let Origin { id, slug, author, now } = origin;
         let blank = Product {
@@ -136,7 +136,7 @@ impl NewProduct {
         self.rewrite(&blank, category, vendor, now)
     }
 
-    /// `old` with these fields, whose category and vendor have been looked up.
+    /// `old` with these fields and the resolved ids of its category and vendor.
     pub(crate) fn rewrite(&self, old: &Product, category: String, vendor: Option<String>, now: Timestamp) -> Product {
         let mut tags: Vec<String> = Vec::new();
         for tag in self.tags.iter().map(|tag| normal_tag(tag)) {
@@ -183,7 +183,7 @@ impl NewProduct {
     }
 }
 
-/// The product in its next status, which it [may become](Status::may_become).
+/// The product with its next status; the [transition](Status::may_become) must be allowed.
 pub(crate) fn advanced(product: &Product, status: Status, now: Timestamp) -> Product {
     let published_at = product.published_at.or((status == Status::Published).then_some(now));
     Product {
@@ -194,7 +194,7 @@ pub(crate) fn advanced(product: &Product, status: Status, now: Timestamp) -> Pro
     }
 }
 
-/// Tags are compared in lower case.
+/// The stored form of a tag: tags are compared in lower case.
 pub(crate) fn normal_tag(tag: &str) -> String {
     tag.trim().to_lowercase()
 }

@@ -1,7 +1,8 @@
-//! The comment: its fields, its rules, and its index entry.
+//! The comment: its fields, its validation rules, and its index entry.
 //!
-//! The index `comments/{product}` is sorted by *path*: the ids from the top-level comment of the thread down to the comment
-//! itself. In this order each comment is followed by its replies, oldest first, so a page of a thread is one query.
+//! The index `comments/{product}` is sorted by *path*: the ids from the top-level comment of the thread down to the
+//! comment itself. In this order each comment is followed by its replies, oldest first, so a page of a thread is one
+//! query.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,9 @@ use souk_model::catalog::product::id_or_object;
 use souk_model::community::CommentEvent;
 use souk_model::identity::ACCOUNT;
 
-/// The greatest depth of a reply; a top-level comment has depth 0.
+/// The maximum depth of a reply; a top-level comment has depth 0.
 pub(crate) const MAX_DEPTH: u32 = 8;
-/// The greatest number of characters of a comment.
+/// The maximum length of a comment in characters.
 const MAX_TEXT: usize = 4000;
 /// The fields that `fields=` may name.
 pub(crate) const FIELDS: &[&str] = &[
@@ -28,12 +29,12 @@ pub(crate) const FIELDS: &[&str] = &[
     "edited_at",
     "version",
 ];
-/// The fields that `include=` may open out.
+/// The fields that `include=` may expand.
 pub(crate) const INCLUDES: &[&str] = &["author"];
-/// The kinds of documents whose ids are in these fields.
+/// The kinds of documents that these fields refer to.
 pub(crate) const REFERENCES: &[(&str, Kind)] = &[("author", ACCOUNT)];
 
-/// A comment on a product. A deleted comment has neither author nor body; it stays in its thread for its replies.
+/// A comment on a product. A deleted comment stays in its thread without author and body, because it may have replies.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Comment {
     /// The id, `cmt_…`.
@@ -62,7 +63,7 @@ pub struct Comment {
     /// When the text last changed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub edited_at: Option<Timestamp>,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
@@ -100,7 +101,7 @@ pub struct CommentText {
 }
 
 fn not_blank(text: &str, _: &()) -> garde::Result {
-    // The empty text is refused by the other rule.
+    // The length rule refuses an empty text.
     if !text.is_empty() && text.trim().is_empty() {
         Err(garde::Error::new("must not be blank"))
     } else {
@@ -113,8 +114,8 @@ pub(crate) fn index(product: &str) -> String {
     format!("comments/{product}")
 }
 
-/// The path of the comment `id` below the comment at the path `parent`. All ids have the same length, and `/` sorts before
-/// their characters, so replies directly follow their parent.
+/// The path of the comment `id` below the comment at the path `parent`. All ids have the same length, and `/` sorts
+/// before their characters, so replies directly follow their parent.
 pub(crate) fn path(parent: Option<&str>, id: &str) -> String {
     let own = id.rsplit('_').next().unwrap_or(id);
     parent.map_or_else(|| own.to_owned(), |parent| format!("{parent}/{own}"))
@@ -165,7 +166,7 @@ mod tests {
         let paths = [first, reply, deeper, second_reply, second];
         assert!(paths.is_sorted(), "{paths:?}");
         let deepest = (0..=MAX_DEPTH).fold(None, |above: Option<String>, n| Some(path(above.as_deref(), &id(n))));
-        // Also as a cursor, which has 8 bytes more.
+        // A cursor has 8 more bytes.
         assert!(deepest.unwrap().len() + 8 < MAX_KEY);
     }
 

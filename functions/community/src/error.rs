@@ -6,7 +6,7 @@ use souk_kit::http::Problem;
 /// Why an operation on comments failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommentError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// The comment was deleted.

@@ -1,4 +1,4 @@
-//! The entry of a feed: a published product, `feed/{account}` + time/product/source.
+//! An entry of a feed: a published product, `feed/{account}` + time/product/source.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub(crate) fn partition(account: &str) -> String {
     format!("feed/{account}")
 }
 
-/// What the sort keys of all entries of a product begin with; `at` is when it was published, in epoch milliseconds.
+/// The prefix of the sort keys of all entries of a product; `at` is when it was published, in epoch milliseconds.
 pub(crate) fn sort_prefix(at: i64, product: &str) -> String {
     format!("{:013}/{product}/", at.max(0))
 }

@@ -1,10 +1,10 @@
-//! The community (VT-07, VT-08, VT-09, VT-10): comments, upvotes, follows, the feed, views, and the counters and ranks that
-//! follow from them.
+//! The community: comments, upvotes, follows, the feed, views, and the counters and ranks derived from them (VT-07,
+//! VT-08, VT-09, VT-10).
 //!
-//! An upvote, a comment or a follow is one commit of its own documents and an event. Jobs derive from the events what lists
-//! read: the counters of the product (`jobs::counts`), its rank in `popular` and `trending` (`jobs::rank`), and the
-//! entries of feeds (`jobs::feed`). Each module says what is one commit, and why it ends right when messages come late,
-//! twice and out of order.
+//! An upvote, a comment or a follow is one commit of its own documents and an event. Jobs process the events: they
+//! update the counters of the product (`jobs::counts`), its rank in `popular` and `trending` (`jobs::rank`), and the
+//! entries of feeds (`jobs::feed`). Each module documents what one commit contains, and why the result is correct when
+//! messages are delivered late, twice or out of order.
 //!
 //! | key | document |
 //! | --- | --- |

@@ -17,7 +17,7 @@ pub(crate) struct ProductView {
 }
 
 impl ProductView {
-    /// When the product was published, or else added, in epoch milliseconds.
+    /// When the product was published, or when it was added if it was never published, in epoch milliseconds.
     pub(crate) fn since(&self) -> i64 {
         self.published_at.unwrap_or(self.created_at).as_millisecond()
     }

@@ -1,24 +1,24 @@
 //! The rank of a product in `popular` and `trending`; its indexes are in [`souk_model::catalog::rank`].
 //!
-//! **Trending** uses forward decay: an upvote weighs half as much every two days. Therefore the order of two products that
-//! get no more upvotes never changes, and no score is computed again as time passes. A score is a time: that of a single
-//! upvote is two days after it was cast, and twice the upvotes are worth two days. The publication counts as one upvote, so
-//! products without upvotes are in the order of their publication.
+//! **Trending** uses forward decay: the weight of an upvote halves every two days. Therefore the order of two products
+//! without new upvotes never changes, and scores need no update as time passes. A score is a time: for a single upvote
+//! it is two days after the upvote, and twice as many upvotes add two days. The publication counts as one upvote, so
+//! products without upvotes are sorted by their publication.
 
 use serde::{Deserialize, Serialize};
 use souk_core::Timestamp;
 use souk_model::catalog::rank::{MAX_SCORE, Standing};
 
-/// The time in which the weight of an upvote halves: two days, in milliseconds.
+/// The half-life of the weight of an upvote: two days, in milliseconds.
 const HALF_LIFE: f64 = 2.0 * 86_400_000.0;
-/// A smaller sum is zero: it is the rounding error of upvotes that were added and removed.
+/// A smaller sum counts as zero: it is the rounding error of upvotes that were added and withdrawn.
 const NEGLIGIBLE: f64 = 1e-9;
 
 /// A change of a score: upvotes, weighted as of a point in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ScoreDelta {
-    /// The weight, in upvotes that are cast at `at`. Below zero while the removal of an upvote has arrived and the upvote
-    /// has not.
+    /// The weight, in upvotes cast at `at`. Negative while the withdrawal of an upvote has been processed and the
+    /// upvote has not.
     points: f64,
     /// The point in time, in epoch milliseconds.
     at: i64,
@@ -51,7 +51,7 @@ impl ScoreDelta {
             self.plus(published)
         };
         if all.points <= 0.0 {
-            // Only until the missing upvotes arrive.
+            // Temporary, until the missing upvotes are processed.
             return 0;
         }
         let score = all.at as f64 + HALF_LIFE * all.points.log2();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::queue::Payload;
 use souk_core::{Key, Lane};
 
-/// A view that is to be counted.
+/// A view to count.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct View {
     pub(crate) product: String,
@@ -18,7 +18,7 @@ impl Payload for View {
 }
 
 impl View {
-    /// The key of the document that remembers the viewer.
+    /// The key of the document of the viewer.
     pub(crate) fn key(&self) -> Key {
         Key::new(partition(&self.product), &*self.viewer)
     }

@@ -1,4 +1,4 @@
-//! The account: its fields and its rules.
+//! The account: its fields and its validation rules.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Profile {
     pub name: String,
     /// Biography, plain text.
     pub bio: String,
-    /// The URL of a picture of the person.
+    /// The URL of the avatar picture.
     pub avatar: Option<String>,
     /// When the account was created.
     #[schema(value_type = String, format = DateTime)]
@@ -29,20 +29,20 @@ pub struct Me {
     /// The public profile.
     #[serde(flatten)]
     pub profile: Profile,
-    /// Email address, shown to nobody else.
+    /// Email address; visible only to the owner of the account.
     #[schema(format = "email")]
     pub email: String,
-    /// The role, which says what the account may do.
+    /// The role, which determines the permissions of the account.
     pub role: Role,
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[schema(minimum = 1)]
     pub version: u64,
 }
 
-/// An account as it is stored. Its password lives in a document of its own.
+/// An account in its stored form. The password hash is in a separate document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// The public profile.
@@ -50,7 +50,7 @@ pub struct Account {
     pub profile: Profile,
     /// Email address, in lower case.
     pub email: String,
-    /// The role, which says what the account may do.
+    /// The role, which determines the permissions of the account.
     pub role: Role,
     /// Whether the account may sign in and act.
     pub active: bool,
@@ -62,7 +62,7 @@ pub struct Account {
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
-    /// Email address, unique, never shown to others.
+    /// Email address; unique, and visible only to the owner of the account.
     #[garde(custom(is_email))]
     #[serde(default)]
     #[schema(required = true, format = "email", max_length = 254, example = "ada@example.com")]
@@ -102,7 +102,7 @@ pub(crate) struct EditableAccount {
     #[serde(default)]
     #[schema(max_length = 2000)]
     pub(crate) bio: String,
-    /// The URL of a picture of the person.
+    /// The URL of the avatar picture.
     #[garde(inner(custom(check::url)))]
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
@@ -126,7 +126,7 @@ fn is_email<C>(email: &str, _: &C) -> garde::Result {
     }
 }
 
-/// Names that would speak for the market.
+/// Usernames that could be mistaken for the operator.
 const RESERVED: [&str; 5] = ["admin", "importer", "moderator", "souk", "system"];
 
 fn is_username<C>(name: &str, _: &C) -> garde::Result {

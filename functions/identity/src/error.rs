@@ -6,7 +6,7 @@ use souk_kit::http::Problem;
 /// Why an operation on accounts or sessions failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// Another account has this email address or username.
@@ -21,7 +21,7 @@ pub enum IdentityError {
     /// The refresh token is not valid.
     #[error("the refresh token is not valid or has expired: sign in again")]
     InvalidRefreshToken,
-    /// The refresh token was used before, so it may be stolen.
+    /// The refresh token was used before, so it may have been stolen.
     #[error("this refresh token was used before: its session has ended, sign in again")]
     RefreshTokenReused,
 }

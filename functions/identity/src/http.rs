@@ -39,7 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let me = || Some(Schema::of::<Me>());
     vec![
         Route::new(Method::POST, "/v1/accounts", Access::Open, sign_up)
-            .summary("Sign up", "Then sign in with `POST /v1/sessions`.")
+            .summary("Sign up", "Afterwards sign in with `POST /v1/sessions`.")
             .body(Schema::of::<NewAccount>(), MAX_BODY)
             .response(StatusCode::CREATED, "The account, as its owner sees it", me())
             .errors(&[StatusCode::CONFLICT]),
@@ -56,10 +56,11 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/sessions/refresh", Access::Open, refresh)
             .summary(
                 "Refresh a session",
-                "Each refresh token works once. One that is used again ends its session, since it may be stolen.",
+                "Each refresh token works once. Using it again ends its session, because the token may have been \
+                 stolen.",
             )
             .body(Schema::of::<Refresh>(), MAX_BODY)
-            .response(StatusCode::CREATED, "The next tokens of the session", tokens())
+            .response(StatusCode::CREATED, "The new tokens of the session", tokens())
             .errors(&[StatusCode::UNAUTHORIZED]),
         Route::new(Method::DELETE, "/v1/sessions/current", member, sign_out)
             .summary("Sign out", "The tokens of the session stop working at once.")

@@ -1,4 +1,4 @@
-//! Accounts and sessions (VT-01, VT-02): who is who, and what proves it.
+//! Accounts and sessions: sign-up, sign-in and profiles (VT-01, VT-02).
 
 mod account;
 mod error;

@@ -1,8 +1,8 @@
-//! What can be done with accounts and sessions.
+//! Operations on accounts and sessions.
 //!
 //! **Atomicity.** Signing up is one commit of the account, its password hash and the claims on its email address and
-//! username. Signing in is one commit of the session. A refresh replaces the secret of the session at the version that was
-//! read, so of two that use one refresh token at once, one wins.
+//! username. Signing in is one commit of the session. A refresh replaces the secret of the session at the version that
+//! was read, so of two concurrent requests with the same refresh token only one succeeds.
 
 use garde::Validate as _;
 
@@ -35,8 +35,8 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, I
     .await
 }
 
-/// Adds an account that nobody can sign in to, for what imports and demo data belong to. Returns the id of the account that
-/// has this username, which may be an earlier one.
+/// Creates an account without a password, as the owner of imported and demo data. Returns the id of the account with
+/// this username, which may have existed before.
 pub async fn ensure_passive_account(cx: &Context, username: &str, name: &str) -> Result<String, IdentityError> {
     cx.commit(|tx| async move {
         if let Some(id) = owner_of(tx.get(ACCOUNT.name_key(username)).await?.as_ref()).map_err(Failure::from)? {
@@ -121,7 +121,7 @@ pub async fn edit_own_account(
     .await
 }
 
-/// Gives the account with this email address a role; `false` if there is none.
+/// Gives a role to the account with this email address; `false` if there is no such account.
 pub async fn grant_role(cx: &Context, email: &str, role: Role) -> Result<bool, IdentityError> {
     cx.commit(|tx| async move {
         let Some(account) = find_by_email(&tx, email).await? else {
@@ -142,7 +142,7 @@ fn set_role(tx: &Transaction<IdentityError>, account: &Stored<Account>, role: Ro
     tx.update(&account.document, new).or_retry();
 }
 
-/// Opens a session for whoever has these credentials.
+/// Creates a session if the credentials are valid.
 pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
     let credentials = &credentials;
     cx.commit(|tx| async move {
@@ -181,7 +181,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     .await
 }
 
-/// Exchanges a refresh token for the next tokens. One that is used twice ends its session.
+/// Exchanges a refresh token for new tokens. Using the same refresh token again ends its session.
 pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Tokens, IdentityError> {
     let refreshed = cx.commit(|tx| async move { session::refresh(&tx, refresh_token).await });
     match refreshed.await? {

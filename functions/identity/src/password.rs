@@ -1,4 +1,5 @@
-//! Passwords: argon2id, at a cost that the host sets. A hash carries its own cost, so old ones stay valid when it changes.
+//! Passwords: argon2id, with the cost that the host sets. A hash includes its cost, so existing hashes stay valid when
+//! the cost changes.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::{Key, random};
 use souk_kit::{Failure, Platform};
 
-/// The key of the password hash of an account: a document of its own, so that nothing that reads accounts reads hashes.
+/// The key of the password hash of an account: a separate document, so that reading accounts does not read hashes.
 pub(crate) fn key(account: &str) -> Key {
     Key::of("password", account)
 }
@@ -33,8 +34,8 @@ pub(crate) fn hash(platform: &Platform, password: &str) -> Result<String, Failur
         .to_string())
 }
 
-/// Whether the password is right. Without a hash to compare with it takes as long, so that timing does not reveal which
-/// accounts exist.
+/// Whether the password is correct. Without a stored hash this takes the same time, so that timing does not reveal
+/// which accounts exist.
 pub(crate) fn verify(platform: &Platform, password: &str, stored: Option<&str>) -> Result<bool, Failure> {
     let Some(stored) = stored else {
         hash(platform, password)?;

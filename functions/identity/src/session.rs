@@ -1,9 +1,10 @@
 //! Sessions and their tokens.
 //!
-//! A session is a document beside the others of its account. It exists as long as it is valid, and every request with an
-//! access token reads it. Its refresh token is `{account}.{session}.{family}.{secret}`, opaque to clients; only digests of
-//! the last two parts are stored. The family stays the same as long as the session lives, the secret changes at each refresh.
-//! A token with the right family and a wrong secret was issued and used before, so it may be stolen, and the session ends.
+//! The sessions of an account are documents in one partition. A session document exists as long as the session is
+//! valid, and every request with an access token reads it. The refresh token is
+//! `{account}.{session}.{family}.{secret}`, opaque to clients; only digests of the last two parts are stored. The
+//! family is the same for the lifetime of the session, the secret changes at each refresh. A token with the correct
+//! family and a wrong secret has been used before, so it may have been stolen, and the session ends.
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -18,19 +19,19 @@ use subtle::ConstantTimeEq as _;
 
 use crate::IdentityError;
 
-/// How long a session lives without being refreshed.
+/// How long a session is valid without a refresh.
 const IDLE_SECONDS: i64 = 30 * 24 * 3600;
 
-/// What proves who signs in: an email address or a username, and the password.
+/// The credentials to sign in: an email address or a username, and the password.
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Email address; or give the username.
+    /// Email address; required unless `username` is given.
     #[garde(custom(either(&self.username)), inner(length(max = 254)))]
     #[serde(default)]
     #[schema(format = "email", max_length = 254, example = "ada@example.com")]
     pub email: Option<String>,
-    /// Username; or give the email address.
+    /// Username; required unless `email` is given.
     #[garde(inner(length(max = 254)))]
     #[serde(default)]
     #[schema(max_length = 254)]
@@ -49,11 +50,11 @@ fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde
     }
 }
 
-/// A refresh token to be exchanged.
+/// A refresh token to exchange for new tokens.
 #[derive(Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refresh {
-    /// The refresh token of the last response.
+    /// The refresh token of the latest response.
     #[garde(length(min = 1, max = 400))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 400)]
@@ -70,7 +71,7 @@ pub struct Tokens {
     /// Seconds until the access token expires.
     #[schema(maximum = 600)]
     pub expires_in: i64,
-    /// Refresh token: works once, for the next tokens.
+    /// Refresh token; it works once.
     pub refresh_token: String,
 }
 
@@ -82,7 +83,8 @@ struct Session {
     refreshed_at: Timestamp,
 }
 
-/// A secret for the client and the digest that is stored. It is random, so the digest needs neither salt nor slowness.
+/// A secret for the client, and the digest to store. The secret is random, so the digest needs neither a salt nor a
+/// slow hash.
 fn secret(platform: &Platform) -> (String, String) {
     let plain = URL_SAFE_NO_PAD.encode(random::bytes::<24>(&*platform.random));
     let digest = digest(&plain);
@@ -97,7 +99,7 @@ fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
-/// The key of a session, beside the others of its account.
+/// The key of a session, in the partition of its account.
 #[must_use]
 pub fn session_key(account: &str, session: &str) -> Key {
     Key::new(format!("sessions/{account}"), session)
@@ -117,7 +119,7 @@ fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: Stri
     })
 }
 
-/// Opens a session for an account.
+/// Creates a session for an account.
 pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tokens, Failure> {
     let now = tx.now();
     let id = id::new("ses", &*tx.clock, &*tx.random);
@@ -135,10 +137,10 @@ pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tok
     tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
 }
 
-/// What a refresh token leads to.
+/// The result of a refresh.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Refreshed {
-    /// The next tokens of the session.
+    /// The new tokens of the session.
     Tokens(Tokens),
     /// The token was used before: the session has ended.
     Reused,
@@ -169,7 +171,7 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
         refreshed_at: tx.now(),
         ..session.value.clone()
     };
-    // If somebody else has used the token since, one of the two may have stolen it.
+    // If another request has used the token since, one of the two clients may have stolen it.
     tx.update(&session.document, next)
         .expires_at(clock::after(tx.now(), IDLE_SECONDS))
         .or_fail(IdentityError::RefreshTokenReused);

@@ -20,15 +20,15 @@ const LANE: Param = Param {
 };
 const TYPE: Param = Param::text(
     "type",
-    "Only events of this type; `product.*` for all types that begin with `product.`.",
+    "Only events of this type; `product.*` for all types that start with `product.`.",
 );
 const AFTER: Param = Param {
     name: "after",
-    summary: "Only events from this time on; by default those of the last hour.",
+    summary: "Only events from this time on; the default is one hour ago.",
     schema: r#"{"type":"string","format":"date-time"}"#,
 };
 
-/// A type of event.
+/// An event type.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = EventType)]
 struct EventTypeView {
@@ -37,7 +37,7 @@ struct EventTypeView {
     name: &'static str,
     /// The current version of the schema of `data`.
     version: u32,
-    /// What has happened.
+    /// Description of the event.
     about: &'static str,
     /// The JSON schema of `data`.
     #[schema(value_type = Object)]
@@ -57,7 +57,7 @@ fn dead_letter_routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/dead-letters", admin, list_dead_letters)
             .summary(
                 "List dead letters",
-                "Messages whose attempts are used up, lane by lane.",
+                "Messages that failed permanently, grouped by lane.",
             )
             .params(&[LANE, Param::LIMIT, Param::CURSOR])
             .response(
@@ -68,25 +68,26 @@ fn dead_letter_routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/dead-letters/{lane}/replay", admin, replay_lane)
             .summary(
                 "Replay all dead letters of a lane",
-                "A job replays the dead letters that the lane has now; its result is their number.",
+                "Starts a job that replays the current dead letters of the lane; its result is their number.",
             )
             .response(
                 StatusCode::ACCEPTED,
-                "The job that replays them",
+                "The job that replays the dead letters",
                 Some(Schema::of::<Tracked>()),
             ),
         Route::new(Method::GET, "/v1/dead-letters/{lane}/{id}", admin, show_dead_letter)
-            .summary("Show a dead letter", "With its message and every attempt.")
+            .summary("Show a dead letter", "With its message and all attempts.")
             .response(StatusCode::OK, "The dead letter", Some(Schema::of::<DeadLetter>())),
         Route::new(Method::DELETE, "/v1/dead-letters/{lane}/{id}", admin, discard)
-            .summary("Discard a dead letter", "Its work is never done.")
+            .summary("Discard a dead letter", "Deletes the message without processing it.")
             .response(StatusCode::NO_CONTENT, "The dead letter was deleted", None),
         Route::new(Method::POST, "/v1/dead-letters/{lane}/{id}/replay", admin, replay)
             .summary(
                 "Replay a dead letter",
-                "The message goes back to its lane, with new attempts. If the work was done after all, it is not done twice.",
+                "Sends the message to its lane again, with new attempts. If the message was processed after all, it \
+                 has no second effect.",
             )
-            .response(StatusCode::NO_CONTENT, "The message is in its lane", None),
+            .response(StatusCode::NO_CONTENT, "The message was sent to its lane", None),
     ]
 }
 
@@ -97,13 +98,13 @@ fn state_routes() -> Vec<Route> {
             .summary("List lanes", "The backlog and the recent throughput of each.")
             .response(StatusCode::OK, "All lanes", Some(Schema::list_of::<LaneState>())),
         Route::new(Method::GET, "/v1/schedules", admin, list_schedules)
-            .summary("List schedules", "The last runs of every schedule, newest first.")
+            .summary("List schedules", "The latest runs of every schedule, newest first.")
             .response(StatusCode::OK, "All schedules", Some(Schema::list_of::<Runs>())),
         Route::new(Method::GET, "/v1/dependencies", admin, list_dependencies)
             .summary(
                 "List dependencies",
-                "The external systems that the instance that answers has called lately, and the state of their circuit \
-                 breakers.",
+                "The external systems that the responding instance has called recently, with the state of their \
+                 circuit breakers.",
             )
             .response(
                 StatusCode::OK,
@@ -113,7 +114,7 @@ fn state_routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/jobs/{id}", Access::Role(Role::Member), show_job)
             .summary(
                 "Show a job",
-                "For the account that started it and for admins, for a week.",
+                "Only for the account that started it and for admins. Jobs are kept for a week.",
             )
             .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
     ]
@@ -124,17 +125,21 @@ fn event_routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/events", Access::Role(Role::Admin), list_events)
             .summary(
                 "List events",
-                "The events of the last seven days, in the order of time. A page may have few items or none and still have a \
-                 `next_cursor`. An event that is delivered late appears late, at the place of its time.",
+                "The events of the last seven days, in the order of time. A page may have few items or none and \
+                 still have a `next_cursor`. An event that is delivered late is added late, at the position of its \
+                 time.",
             )
             .params(&[TYPE, AFTER, Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of events", Some(Schema::list_of::<Event>())),
         Route::new(Method::GET, "/v1/events/catalogue", Access::Public, list_event_types)
-            .summary("List types of events", "With the version and the JSON schema of their `data`.")
+            .summary(
+                "List event types",
+                "With the version and the JSON schema of their `data`.",
+            )
             .cached(300, 3600)
             .response(
                 StatusCode::OK,
-                "All types of events",
+                "All event types",
                 Some(Schema::list_of::<EventTypeView>()),
             ),
     ]

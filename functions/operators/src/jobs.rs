@@ -1,4 +1,4 @@
-//! The jobs and the schedule: the log of events, the replay of a lane, and the sweep of the outbox.
+//! The jobs and the schedule: the event log, the replay of a lane, and the sweep of the outbox.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +17,7 @@ const SWEEP_AGE_MS: i64 = 30_000;
 pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     event: "*",
     job: LoggedEvent::JOB,
-    // The log must be complete: messages in the lane `low` can be shed.
+    // The log must be complete, so the lane is not `low`, whose messages can be dropped.
     lane: Lane::Default,
 }];
 
@@ -31,7 +31,7 @@ pub(crate) fn jobs() -> Vec<Job> {
 pub(crate) fn sweep() -> Schedule {
     Schedule::new(
         "operators.sweep",
-        "Sends the events and messages that a crash or an outage of the queue left in the outbox.",
+        "Sends the events and messages that a crash or a queue outage left in the outbox.",
         60,
         async |cx| {
             let sent = cx.sweep(SWEEP_AGE_MS).await;
@@ -41,7 +41,7 @@ pub(crate) fn sweep() -> Schedule {
     )
 }
 
-/// An event to be logged.
+/// An event to log.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct LoggedEvent(Event);
@@ -57,13 +57,13 @@ async fn log_events(tx: JobTransaction, events: Vec<LoggedEvent>) -> Result<JobO
     Ok(JobOutput::default())
 }
 
-/// The dead letters to replay, and how far the job has come.
+/// The dead letters to replay, and the position of the job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ReplayLane {
     pub(crate) lane: Lane,
-    /// Messages that died later are left alone, or the job could go on for ever.
+    /// Messages that became dead letters later are not replayed, because the job might never end.
     pub(crate) until: Timestamp,
-    /// The sort key after which the next page begins.
+    /// The sort key after which the next page starts.
     pub(crate) after: Option<String>,
     pub(crate) replayed: usize,
 }

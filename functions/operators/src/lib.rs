@@ -1,4 +1,4 @@
-//! The work in the background, for operators (CB-12, VS-13): lanes, dead letters, schedules, jobs, and the log of events.
+//! Background work, for operators: lanes, dead letters, schedules, jobs, and the event log (CB-12, VS-13).
 
 mod http;
 mod jobs;

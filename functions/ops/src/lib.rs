@@ -1,7 +1,8 @@
-//! Health (CB-08) and the documentation of the API (PS-02).
+//! Health checks (CB-08) and API documentation (PS-02).
 //!
-//! `openapi.json` is a snapshot of what `souk openapi` generates from the route tables of all functions; a test keeps it
-//! current. So every host describes the whole API, also one that serves a single function.
+//! `openapi.json` is a snapshot of the output of `souk openapi`, which is generated from the route tables of all
+//! functions; a test checks that it is current. So every host documents the whole API, even if it serves a single
+//! function.
 
 pub mod purge;
 
@@ -15,8 +16,8 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// The page that developers find at the root, and the documentation, which renders `/openapi.json`. Nothing in them is loaded
-/// from other servers.
+/// The start page for developers at `/`, and the API documentation, which renders `/openapi.json`. They load nothing
+/// from other origins.
 const FILES: [(&str, &str, &str); 4] = [
     ("/", HTML, include_str!("docs/index.html")),
     ("/docs", HTML, include_str!("docs/docs.html")),
@@ -35,7 +36,7 @@ const FILES: [(&str, &str, &str); 4] = [
 /// A health report.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
-    /// Always `ok`; otherwise the response is a 503 problem that names what fails.
+    /// Always `ok`; a failed check is a 503 problem that names the unavailable parts.
     status: &'static str,
 }
 
@@ -45,16 +46,16 @@ pub fn function() -> Function {
     let health = || Some(Schema::of::<Health>());
     let mut routes = vec![
         Route::new(Method::GET, "/healthz", Access::Open, healthz)
-            .summary("Check liveness", "Checks nothing but that requests are answered.")
+            .summary("Check liveness", "Checks only that the function responds to requests.")
             .response(StatusCode::OK, "The function runs", health()),
         Route::new(Method::GET, "/readyz", Access::Open, readyz)
             .summary(
                 "Check readiness",
-                "Checks the document store, and the search index where it is used. A 503 names those that fail.",
+                "Checks the document store, and the search index if it is used. A 503 names the unavailable ones.",
             )
             .response(StatusCode::OK, "The function can serve requests", health()),
         Route::new(Method::GET, "/openapi.json", Access::Public, openapi)
-            .summary("Get this description", "OpenAPI 3.1, generated from the code.")
+            .summary("Get the OpenAPI document", "OpenAPI 3.1, generated from the code.")
             .cached(300, 3600)
             .response(StatusCode::OK, "The description", None),
     ];

@@ -1,13 +1,14 @@
-//! Purges the CDN in front of the market when documents change. Only hosts with a CDN that can be purged
-//! ([`Platform::edge`](souk_kit::Platform)) mount this and subscribe to its events.
+//! Purges the CDN when documents change. Only hosts with a CDN that can be purged
+//! ([`Platform::edge`](souk_kit::Platform)) mount this function and subscribe to its events.
 //!
-//! One purge covers up to forty events. It is sent about a second after the change and takes effect some seconds later.
-//! Nothing is stored: a message that is delivered twice purges twice, or repeats the same purge if the rest of its batch is
-//! the same. While the CDN cannot be reached, messages wait without losing an attempt. Events older than anything that a
-//! cache may still hold are ignored.
+//! One purge request covers up to forty events. It is sent about a second after the change and takes effect some
+//! seconds later. The job stores nothing: a message that is delivered twice purges twice, or repeats the same purge
+//! request if its batch has the same events. While the CDN is unavailable, messages wait, and this does not count as an
+//! attempt. Events that are older than any cached response are ignored.
 //!
-//! **CDNs bill each tag**, so changes to documents that the public could not see (drafts) purge nothing, nor do votes and new
-//! comments, which show up when responses expire. Many changed documents of one kind are purged by the kind's tag.
+//! **CDNs bill each tag**, so changes of documents that are not public (drafts) purge nothing. Upvotes and new comments
+//! purge nothing either; they become visible when responses expire. If many documents of a kind change, the tag of the
+//! kind is purged instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +25,11 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::community::{COMMENT_DELETED, COMMENT_EDITED, CommentEvent};
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED, VendorEvent};
 
-/// How many events make one purge.
+/// The maximum number of events per purge request.
 const BATCH: usize = 40;
-/// How many documents of a kind are purged one by one.
+/// Up to how many documents of a kind are purged by their own tags.
 const NAMED: usize = 10;
-/// How long caches may hold a response, fresh and stale, in seconds: the longest that routes of documents allow.
+/// How long caches may store a response, fresh and stale, in seconds: the maximum of all routes of documents.
 const KEPT: i64 = 60 + 600;
 
 const fn on(event: &'static str) -> Subscription {
@@ -39,7 +40,7 @@ const fn on(event: &'static str) -> Subscription {
     }
 }
 
-/// The events that the job gets.
+/// The subscriptions of the job.
 pub const SUBSCRIPTIONS: &[Subscription] = &[
     on(PRODUCT_UPDATED),
     on(PRODUCT_PUBLISHED),
@@ -59,14 +60,14 @@ pub const SUBSCRIPTIONS: &[Subscription] = &[
 pub fn function() -> Function {
     Function {
         name: "purge",
-        summary: "The cache in front of the market.",
-        jobs: vec![Job::batch("Purges the CDN of what has changed.", BATCH, purge)],
+        summary: "The CDN in front of the API.",
+        jobs: vec![Job::batch("Purges changed documents from the CDN.", BATCH, purge)],
         subscriptions: SUBSCRIPTIONS,
         ..Function::default()
     }
 }
 
-/// An event that may have changed what caches hold.
+/// An event that may invalidate cached responses.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Change(Event);
@@ -81,7 +82,7 @@ async fn purge(tx: JobTransaction, changes: Vec<Change>) -> Result<JobOutput, Jo
     };
     let oldest = tx.now().as_second().saturating_sub(KEPT);
     let mut stale = StaleTags::default();
-    // A reference stands for the same tags whenever it is used.
+    // The reference is derived from the events that added tags, so one reference always has the same tags.
     let mut events = BTreeSet::new();
     for Change(event) in changes {
         if event.time.as_second() > oldest && stale.add(&event)? {
@@ -93,7 +94,7 @@ async fn purge(tx: JobTransaction, changes: Vec<Change>) -> Result<JobOutput, Jo
         let events: Vec<_> = events.into_iter().collect();
         let reference = format!("souk-{:032x}", xxhash_rust::xxh3::xxh3_128(events.join(" ").as_bytes()));
         let purged = edge.purge(&reference, &tags).await;
-        // Unavailable, as a store can be: the batch is delivered again.
+        // Reported as an unavailable store, so that the batch is delivered again without using an attempt.
         purged.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
     Ok(JobOutput::default())
@@ -107,13 +108,13 @@ struct StaleTags {
 }
 
 impl StaleTags {
-    /// Adds what an event has changed, unless the public could not see it.
+    /// Adds the document that an event has changed, unless it is not public.
     fn add(&mut self, event: &Event) -> Result<bool, StoreError> {
         let Some(Changed { kind, id, lists }) = changed(event)? else {
             return Ok(false);
         };
         self.lists.extend(kind.list_tag.filter(|_| lists));
-        // Nobody has seen a document that is new.
+        // No cached response contains a new document.
         if !event.name.ends_with(".created") {
             self.ids.entry(kind.name).or_default().insert(id);
         }
@@ -137,7 +138,7 @@ impl StaleTags {
 struct Changed {
     kind: Kind,
     id: String,
-    /// Whether lists show the change, too.
+    /// Whether the change also affects lists.
     lists: bool,
 }
 
@@ -153,7 +154,7 @@ fn changed(event: &Event) -> Result<Option<Changed>, StoreError> {
     if let Some(vendor) = event.read::<VendorEvent>()? {
         return Ok(Some(listed(VENDOR, vendor.vendor)));
     }
-    // Comments are shown with their product, and not in lists.
+    // Comments are part of the responses about their product, but not of lists.
     Ok(event.read::<CommentEvent>()?.map(|comment| Changed {
         kind: PRODUCT,
         id: comment.product,

@@ -6,7 +6,7 @@ use souk_model::catalog::PRODUCT;
 
 use crate::usage::{QueryStats, RANGES, Tally};
 
-/// How many queries are listed.
+/// The length of the lists of queries.
 const TOP: usize = 50;
 
 /// A click on a search result.
@@ -39,9 +39,9 @@ pub(crate) struct SearchAnalytics {
     /// The day, in UTC.
     #[schema(format = Date)]
     day: String,
-    /// Number of searches with words in them; further pages do not count.
+    /// Number of searches with at least one word; only the first page of results counts.
     searches: u64,
-    /// Number of searches that found nothing.
+    /// Number of searches without results.
     without_results: u64,
     /// Number of clicks on search results.
     clicks: u64,
@@ -51,17 +51,17 @@ pub(crate) struct SearchAnalytics {
     latency_ms: Latency,
     /// The most frequent queries.
     top_queries: Vec<QueryCount>,
-    /// The most frequent queries that found nothing.
+    /// The most frequent queries without results.
     queries_without_results: Vec<QueryCount>,
 }
 
-/// Durations of searches, in milliseconds: the upper end of the range that the percentile is in.
+/// Durations of searches, in milliseconds: the upper bound of the histogram bucket of the percentile.
 #[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = SearchLatency)]
 pub(crate) struct Latency {
-    /// The median; `null` without searches, or if it is more than five seconds.
+    /// The median; `null` if there are no searches, or if it is over five seconds.
     median: Option<i64>,
-    /// The 95th percentile; `null` likewise.
+    /// The 95th percentile; `null` if there are no searches, or if it is over five seconds.
     p95: Option<i64>,
 }
 
@@ -69,18 +69,18 @@ pub(crate) struct Latency {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SearchQueryCount)]
 pub(crate) struct QueryCount {
-    /// The query as somebody wrote it, in lower case.
+    /// The text of the query, in lower case.
     query: String,
     /// Number of searches.
     searches: u64,
-    /// Number of searches that found nothing.
+    /// Number of searches without results.
     without_results: u64,
     /// Number of clicks on results of the query.
     clicks: u64,
 }
 
 impl SearchAnalytics {
-    /// The analytics of a day that has these counts.
+    /// The analytics of a day with these counts.
     pub(crate) fn of(day: String, tally: &Tally) -> Self {
         let rate = if tally.searches == 0 {
             0.0

@@ -10,7 +10,7 @@ use souk_kit::jobs::JobError;
 /// Why an operation on search failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SearchError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// The search index failed.
@@ -45,7 +45,7 @@ impl From<SearchError> for Problem {
 }
 
 impl From<SearchError> for JobError {
-    /// An unavailable index costs a job no attempt, like an unavailable store.
+    /// An unavailable index does not count as an attempt of a job, like an unavailable store.
     fn from(error: SearchError) -> Self {
         match error {
             SearchError::Failure(failure) => failure.into(),

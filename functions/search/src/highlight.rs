@@ -6,16 +6,16 @@ use std::ops::Range;
 
 use souk_core::search::words;
 
-/// How many characters of a description are shown.
+/// The length of an excerpt in characters.
 const WINDOW: usize = 200;
-/// How many of them come before the first mark.
+/// How many characters of an excerpt precede the first mark.
 const BEFORE: usize = 60;
 
 /// Marks certain words in texts.
 pub(crate) struct Marker {
-    /// As [`words`] makes them.
+    /// The words to mark, as [`words`] returns them.
     terms: Vec<String>,
-    /// Which letters and digits they begin with.
+    /// A bit set of the first letters and digits of these words.
     firsts: u64,
 }
 
@@ -29,7 +29,7 @@ fn bit(byte: u8) -> u64 {
 }
 
 impl Marker {
-    /// Marks these words: what those of a query were taken for.
+    /// Marks these words: the words that the query matched, including corrections and synonyms.
     pub(crate) fn new(terms: Vec<String>) -> Self {
         let firsts = terms.iter().filter_map(|term| term.bytes().next());
         let firsts = firsts.fold(0, |bits, byte| bits | bit(byte));
@@ -43,12 +43,12 @@ impl Marker {
         out
     }
 
-    /// An excerpt of the text: around the first mark, or its beginning.
+    /// An excerpt of the text, around the first mark or from the start.
     pub(crate) fn excerpt(&self, text: &str) -> String {
         let first = self.marks(text).next().unwrap_or(0..0);
         let before = text.get(..first.start).unwrap_or("");
         let start = before.char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| {
-            // From a word's beginning on, if one begins here.
+            // Start at the start of a word, if there is one.
             let rest = text.get(at..first.start).unwrap_or("");
             rest.find(char::is_whitespace).map_or(at, |space| at + space)
         });
@@ -81,8 +81,8 @@ impl Marker {
         escape(text.get(done..).unwrap_or(""), out);
     }
 
-    /// The ranges of the marked words. No word contains an ASCII character other than letters and digits, so the text is
-    /// read in pieces between those.
+    /// The ranges of the marked words. No word contains an ASCII character other than letters and digits, so the text
+    /// is read in pieces between those.
     fn marks<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
         let mut at = 0;
         let pieces = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
@@ -192,7 +192,7 @@ mod tests {
         );
         assert_eq!(marker.excerpt("a lamp"), "a <mark>lamp</mark>");
         assert_eq!(marker.excerpt(""), "");
-        // Nowhere to cut but in the middle of a word.
+        // There is no position to cut except within a word.
         let endless = "灯".repeat(500);
         for text in [
             endless.clone(),

@@ -1,13 +1,13 @@
-//! Search (VS-02, VS-03, VS-04, VN-18, VN-19, VN-20): finding products by words, filters and places; suggestions; analytics
-//! of what people search for.
+//! Search: products by text, filters and location; completions; search analytics (VS-02, VS-03, VS-04, VN-18, VN-19,
+//! VN-20).
 //!
-//! **The index is never the truth.** It is one more reader of events: the jobs follow the products, and a rebuild makes the
-//! index again from the documents. When it does not answer, search is a 503 and nothing else is affected.
+//! **The index is derived data.** Jobs update it from events, and a rebuild creates it again from the documents. If the
+//! index is unavailable, search responds with 503 and nothing else is affected.
 //!
 //! | key | document |
 //! | --- | --- |
 //! | `settings/search` | weights and synonyms |
-//! | `search-usage/{day}` | what was searched for, for 90 days |
+//! | `search-usage/{day}` | search usage of a day, kept for 90 days |
 
 mod analytics;
 mod error;
@@ -27,7 +27,7 @@ use souk_kit::Function;
 pub use error::SearchError;
 pub use operations::rebuild::{Rebuilt, ensure, rebuild, request_rebuild};
 
-/// What an instance keeps in memory.
+/// The state of an instance in memory.
 #[derive(Default)]
 struct Memory {
     tuned: settings::Tuned,

@@ -1,4 +1,4 @@
-//! From products to what the index holds of them.
+//! Converts products to documents of the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use souk_model::catalog::product::{ItemCondition, Product};
 use souk_model::catalog::status::Status;
 use souk_model::vendors::{VENDOR, VendorView};
 
-/// What twice the votes are worth: two days, in seconds, as in `trending`.
+/// The half-life of upvotes: two days, in seconds, as in `trending`.
 const VOTES: f64 = 2.0 * 86_400.0;
 
 /// A page of a list of products, each once.
@@ -28,7 +28,7 @@ pub(crate) fn page(list: String, after: Option<String>) -> Query {
     }
 }
 
-/// The changes that bring these products up to date in the index.
+/// The changes that update these products in the index.
 pub(crate) async fn changes_of(cx: &Context, documents: Vec<Document>) -> Result<Vec<IndexChange>, Failure> {
     let mut changes = Vec::with_capacity(documents.len());
     let mut products = Vec::with_capacity(documents.len());
@@ -39,7 +39,7 @@ pub(crate) async fn changes_of(cx: &Context, documents: Vec<Document>) -> Result
                 id: product.id,
                 version: document.version,
             }),
-            // It must not keep the others out.
+            // An unreadable product must not block the others.
             Err(error) => tracing::error!(%error, "a product cannot be read"),
         }
     }
@@ -137,13 +137,13 @@ impl Names {
     }
 }
 
-/// A number as the index has it: 5 and 5.0 are the same.
+/// The form of a number in the index: 5 and 5.0 are equal.
 pub(crate) fn number(number: f64) -> String {
-    // Without the sign of a zero.
+    // Adding zero removes the sign of -0.0.
     (number + 0.0).to_string()
 }
 
-/// How many seconds later the votes of a product place it.
+/// The number of seconds that the upvotes of a product add to its rank.
 fn boost(votes: i64) -> i64 {
     (VOTES * (1.0 + votes.max(0) as f64).log2()) as i64
 }

@@ -1,6 +1,6 @@
-//! The settings of search: the weights of the fields, and synonyms. One versioned document, `settings/search`.
+//! The search settings: field weights and synonyms, in one versioned document, `settings/search`.
 //!
-//! Each instance reads it every ten seconds at most; a search that cannot read it uses the settings that were read last.
+//! Each instance reads it at most every ten seconds. If the read fails, the instance keeps using the last settings.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,12 +14,12 @@ use souk_kit::Context;
 
 use crate::operations::settings::read_settings;
 
-/// For how long an instance uses what it has read, in milliseconds.
+/// How long an instance uses the settings that it has read, in milliseconds.
 const FRESH: i64 = 10_000;
 const MAX_GROUPS: usize = 200;
 const MAX_GROUP: usize = 10;
 
-/// Weight of a match in each field; 0: the field is not searched.
+/// Weight of a match in each field. With 0 the field is not searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Weights {
@@ -75,7 +75,7 @@ impl Weights {
     }
 }
 
-/// The settings of search that an admin may set. A field that is left out has its default.
+/// The search settings that an admin may set. An absent field has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSearchSettings {
@@ -83,7 +83,7 @@ pub(crate) struct NewSearchSettings {
     #[garde(dive, custom(some_weight))]
     #[serde(default)]
     pub(crate) weights: Weights,
-    /// Synonyms: groups of 2 to 10 single words that stand for each other.
+    /// Synonyms: groups of 2 to 10 single words with the same meaning.
     #[garde(custom(groups))]
     #[serde(default)]
     #[schema(max_items = 200, example = json!([["sofa", "couch"]]))]
@@ -113,14 +113,14 @@ fn groups<C>(groups: &[Vec<String>], _: &C) -> garde::Result {
     }
 }
 
-/// The settings of search.
+/// The search settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct SearchSettings {
     /// Weights of the fields.
     pub(crate) weights: Weights,
-    /// Synonyms: groups of single words that stand for each other.
+    /// Synonyms: groups of single words with the same meaning.
     pub(crate) synonyms: Vec<Vec<String>>,
-    /// The version, one more with every change; 0 before the first.
+    /// Version of the document; it increases by one with every change. 0 before the first change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true)]
     pub(crate) version: u64,
@@ -130,7 +130,7 @@ pub(crate) fn key() -> Key {
     Key::of("settings", "search")
 }
 
-/// The settings that one instance keeps in memory.
+/// The settings of an instance in memory.
 #[derive(Default)]
 pub(crate) struct Tuned {
     read_at: AtomicI64,
@@ -149,7 +149,7 @@ impl Tuned {
     pub(crate) async fn tuning(&self, cx: &Context, asked: &[Word]) -> Tuning {
         let now = cx.clock.now().as_millisecond();
         let read_at = self.read_at.load(Ordering::Relaxed);
-        // Only one request reads; the others use what is known.
+        // Only one request reads the settings; concurrent requests use the last ones.
         if now.saturating_sub(read_at) >= FRESH
             && self
                 .read_at
@@ -157,7 +157,7 @@ impl Tuned {
                 .is_ok()
         {
             match read_settings(cx).await {
-                // Unless they were written meanwhile: then the next request reads.
+                // If the settings were replaced meanwhile, the next request reads them.
                 Ok(settings) if self.read_at.load(Ordering::Relaxed) == now => {
                     *self.lock() = Arc::new(Known::of(settings.value));
                 }
@@ -169,7 +169,7 @@ impl Tuned {
         known.tuning(asked)
     }
 
-    /// Has the next search read the settings.
+    /// Makes the next search read the settings.
     pub(crate) fn forget(&self) {
         self.read_at.store(0, Ordering::Relaxed);
     }
@@ -191,7 +191,7 @@ impl Known {
     }
 
     fn tuning(&self, asked: &[Word]) -> Tuning {
-        // In order, since a cursor belongs to the query with its tuning.
+        // Sorted, because a cursor is tied to the query including its tuning.
         let numbers: BTreeSet<usize> = asked
             .iter()
             .filter_map(|word| self.groups.get(&word.stem))

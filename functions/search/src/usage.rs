@@ -1,14 +1,14 @@
-//! What people search for (VN-20), counted by day: searches, those without results, clicks, durations, and the queries
-//! themselves. It holds nothing about who searches.
+//! Search usage by day (VN-20): the number of searches, of searches without results and of clicks, the durations, and
+//! the queries. Nothing about the clients is stored.
 //!
-//! **Costs.** An instance adds up in memory. The first request ten seconds or more after the last report sends all of it as
-//! one message, after its response; so does one that finds the memory full. What an instance has in memory when it ends is
-//! lost, what the queue sheds is too, and what a shared cache answers is not counted: these are figures to learn from, not
-//! to account by.
+//! **Costs.** An instance counts in memory. The first request at least ten seconds after the last report sends the
+//! counts as one message, after its response; so does a request that finds the memory full. Counts are lost when an
+//! instance ends or the queue drops a message, and responses from shared caches are not counted: the figures are
+//! estimates.
 //!
-//! The job `search.usage` adds the reports to `search-usage/{day}`, one document of bounded size: the queries that are asked
-//! least make room for others, and start from zero if they come back. The job `search.used` tells the index which queries
-//! had results, for its completions. It is a message of its own, not part of that commit, and may be done twice.
+//! The job `search.usage` adds the reports to `search-usage/{day}`, one document of bounded size: the least frequent
+//! queries are evicted, and start at zero if they are searched again. The job `search.used` adds queries that had
+//! results to the completions of the index. It has its own message outside of that commit, and may run twice.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -26,17 +26,17 @@ use crate::jobs::usage::{UsageReport, WORTH_SECONDS};
 const EVERY: i64 = 10_000;
 /// How many queries and clicked queries an instance keeps, which fit into one message.
 pub(crate) const MAX_KEPT: usize = 200;
-/// How long a query may be that is kept, in bytes; what is longer is cut off.
+/// The length to which stored queries are truncated, in bytes.
 const MAX_TEXT: usize = 100;
-/// How large a day's document may be, in bytes.
+/// The maximum size of the document of a day, in bytes.
 const MAX_DAY: usize = 80 * 1024;
-/// The upper ends of the ranges that durations are counted in, in milliseconds; one more range has no end.
+/// The upper bounds of the histogram buckets of durations, in milliseconds; the last bucket is unbounded.
 pub(crate) const RANGES: [i64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
 
 /// A query and its counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QueryStats {
-    /// The query as somebody wrote it; empty if only clicks are known yet.
+    /// The text of the query; empty if only clicks have been reported so far.
     #[serde(default)]
     pub(crate) text: String,
     #[serde(default)]
@@ -56,7 +56,7 @@ pub(crate) struct Tally {
     pub(crate) without_results: u64,
     #[serde(default)]
     pub(crate) clicks: u64,
-    /// The number of searches per range of durations, see [`RANGES`].
+    /// The number of searches per histogram bucket, see [`RANGES`].
     #[serde(default)]
     pub(crate) durations: Vec<u64>,
     /// By query id.
@@ -85,7 +85,7 @@ impl Tally {
         }
     }
 
-    /// Drops the queries that are asked least until the rest fits into a document.
+    /// Evicts the least frequent queries until the others fit into a document.
     pub(crate) fn shrink(&mut self) -> Result<(), Failure> {
         while !self.queries.is_empty() && serde_json::to_string(self)?.len() > MAX_DAY {
             let mut by_use: Vec<(u64, String)> = self
@@ -108,7 +108,8 @@ pub(crate) fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }
 
-/// The id of a query on a day, which clicks name. It is the same for all who ask the same, and does not reveal the query.
+/// The id of a query on a day, for clicks. It is the same for all clients with the same query, and does not reveal the
+/// query.
 pub(crate) fn query_id(platform: &Platform, day: &str, asked: &[Word]) -> String {
     let plain: Vec<&str> = asked.iter().map(|word| word.plain.as_str()).collect();
     let digest = platform
@@ -131,7 +132,8 @@ pub(crate) fn day_of(id: &str, now: Timestamp) -> Option<String> {
         .find(|day| day.chars().filter(char::is_ascii_digit).eq(date.chars()))
 }
 
-/// A query as others may see it: one line, in lower case, without invisible or bidirectional control characters.
+/// A query in a form that is safe to show to others: one line, in lower case, without invisible or bidirectional
+/// control characters.
 fn tidy(text: &str) -> String {
     let is_unseen = |c: char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let words: Vec<&str> = text
@@ -148,7 +150,7 @@ fn tidy(text: &str) -> String {
     tidy
 }
 
-/// What an instance has counted since its last report.
+/// The counts of an instance since its last report.
 #[derive(Default)]
 pub(crate) struct Usage(Mutex<Unreported>);
 
@@ -196,7 +198,7 @@ impl Usage {
         }
     }
 
-    /// Reports what has been counted.
+    /// Sends the counts as a report.
     pub(crate) fn report(&self, platform: &Platform) {
         let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !unreported.days.is_empty() {
@@ -209,7 +211,7 @@ impl Unreported {
     fn report(&mut self, platform: &Platform) {
         self.reported_at = platform.clock.now().as_millisecond();
         let days = std::mem::take(&mut self.days);
-        // It is due to many requests, so it belongs to no trace.
+        // The report covers many requests, so it has no trace.
         let mut message = platform.message(UsageReport::JOB, UsageReport::LANE, json!(UsageReport { days }), None);
         message.expires_at = Some(clock::after(platform.now(), WORTH_SECONDS));
         platform.send_best_effort(message);

@@ -6,7 +6,7 @@ use souk_kit::http::Problem;
 /// Why an operation on vendors failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VendorError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// Another vendor has this slug.

@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .cached(30, 300)
             .response(StatusCode::OK, "A page of vendors", Some(Schema::list_of::<Vendor>())),
         Route::new(Method::POST, "/v1/vendors", member, open)
-            .summary("Open a vendor", "The vendor belongs to the account that opens it.")
+            .summary("Create a vendor", "The vendor belongs to the account that creates it.")
             .body(Schema::of::<NewVendor>(), MAX_BODY)
             .response(StatusCode::CREATED, "The vendor", vendor())
             .errors(&[StatusCode::CONFLICT]),
@@ -30,7 +30,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .cached(30, 300)
             .response(StatusCode::OK, "The vendor", vendor()),
         Route::new(Method::PATCH, "/v1/vendors/{id}", member, edit)
-            .summary("Change a vendor", "Its owner and moderators may.")
+            .summary("Change a vendor", "Only for its owner and moderators.")
             .body(Schema::patch_of::<NewVendor>(), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),

@@ -1,4 +1,4 @@
-//! Vendors (VN-08): the shops of the market. An account opens one, and lists products in its name.
+//! Vendors (VN-08): shops. An account creates a vendor and sells products as that vendor.
 
 mod error;
 mod http;
@@ -17,7 +17,7 @@ pub use vendor::{NewVendor, Vendor};
 pub fn function() -> Function {
     Function {
         name: "vendors",
-        summary: "The shops of the market.",
+        summary: "Vendors: the shops that sell products.",
         routes: http::routes(),
         kinds: &[VENDOR],
         events: EventType::of::<VendorEvent>().collect(),

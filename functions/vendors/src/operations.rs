@@ -1,7 +1,7 @@
-//! What can be done with vendors.
+//! Operations on vendors.
 //!
-//! **Atomicity.** Opening a vendor is one commit of the vendor and the claim on its slug; a new slug is claimed and the old
-//! one released in the commit that writes it. So no two vendors ever share a slug, and no slug is ever lost.
+//! **Atomicity.** Creating a vendor is one commit of the vendor and the claim on its slug. A commit that changes the
+//! slug claims the new one and releases the old one. So no two vendors share a slug, and no claim is left behind.
 
 use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
@@ -21,7 +21,7 @@ pub async fn find_vendor(cx: &Context, id: &str) -> Result<Stored<Vendor>, Failu
     Ok(Stored::read(document)?)
 }
 
-/// Opens a vendor, which belongs to the principal.
+/// Creates a vendor, which belongs to the principal.
 pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>, VendorError> {
     let owner = &cx.signed_in()?.account;
     let new = &new;

@@ -1,4 +1,4 @@
-//! The vendor: its fields, its rules, and its index entries.
+//! The vendor: its fields, its validation rules, and its index entries.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub(crate) const FIELDS: &[&str] = &[
     "version",
 ];
 
-/// A vendor: a shop of the market.
+/// A vendor: a shop that belongs to an account.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Vendor {
     /// The id, `vnd_…`.
@@ -31,15 +31,15 @@ pub struct Vendor {
     pub name: String,
     /// Description, plain text.
     pub description: String,
-    /// The id of the account that opened the vendor.
+    /// The id of the account that created the vendor.
     pub owner: String,
-    /// When the vendor was opened.
+    /// When the vendor was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,

@@ -1,7 +1,7 @@
 //! A delivery: one event for one webhook, and the log of its attempts. Its document is `deliveries/{webhook}` +
 //! `{delivery}`, kept for [`KEEP_SECONDS`].
 //!
-//! The ids of deliveries begin with their time: the log is sorted by time, and a range of time is a range of keys.
+//! The ids of deliveries start with their time: the log is sorted by time, and a time range is a key range.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::webhook::Webhook;
 
 /// The prefix of ids.
 pub(crate) const PREFIX: &str = "dlv";
-/// How long a delivery can be looked at and replayed, in seconds.
+/// How long a delivery is kept and can be replayed, in seconds.
 const KEEP_SECONDS: i64 = 30 * 24 * 3600;
-/// How many attempts are kept; only replays make more.
+/// How many attempts are kept; only replays lead to more attempts.
 const MAX_ATTEMPTS: usize = 20;
-/// How much of a response is kept: characters of the body, headers, characters of each name and value.
+/// The limits for a stored response: characters of the body, number of headers, characters of each name and value.
 const MAX_EXCERPT: usize = 500;
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER: usize = 100;
-/// How large all kept attempts may be together as JSON, in bytes. A receiver decides what it responds, and must not thereby
-/// make the delivery too large to be written.
+/// The maximum total size of the kept attempts as JSON, in bytes, so that large responses of a receiver cannot make the
+/// delivery exceed the limit of a document.
 const MAX_LOG: usize = 40 * 1024;
 
 /// Status of a delivery.
@@ -32,7 +32,7 @@ const MAX_LOG: usize = 40 * 1024;
 #[serde(rename_all = "lowercase")]
 #[schema(as = DeliveryStatus)]
 pub enum Status {
-    /// An attempt is due or under way.
+    /// An attempt is scheduled or in progress.
     Pending,
     /// The receiver has accepted the event.
     Delivered,
@@ -40,7 +40,7 @@ pub enum Status {
     Failed,
 }
 
-/// An event that is sent to a webhook, with its attempts.
+/// Delivery of an event to a webhook, with its attempts.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// The id, `dlv_…`: the `webhook-id` of every attempt.
@@ -55,7 +55,7 @@ pub struct Delivery {
     pub name: String,
     /// Status.
     pub status: Status,
-    /// Number of the round of attempts: 1, and one more with every replay.
+    /// Number of the round of attempts; it starts at 1 and increases by one with every replay.
     #[schema(minimum = 1)]
     pub round: u32,
     /// The latest attempts of all rounds, oldest first.
@@ -70,13 +70,13 @@ pub struct Delivery {
     pub payload: Box<RawValue>,
     /// The `traceparent` of the request that caused the event.
     pub trace: Option<String>,
-    /// When the event was assigned to the webhook.
+    /// When the delivery was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When a round began or an attempt ended, whichever was last.
+    /// When the latest round started or the latest attempt ended.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Payload<'a> {
     id: &'a str,
     /// Version of the schema of `data`.
     version: u32,
-    /// The id of the account that caused the event; `null` for the market itself.
+    /// The id of the account that caused the event; `null` for events of the system.
     actor: Option<&'a str>,
     /// Data of the event; its schema is in the catalogue of events.
     #[schema(value_type = Object)]
@@ -107,12 +107,12 @@ pub(crate) struct Payload<'a> {
 pub struct Attempt {
     /// Number of the round that the attempt belongs to.
     pub round: u32,
-    /// When the attempt began.
+    /// When the attempt started.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Duration in milliseconds.
     pub duration_ms: i64,
-    /// Request, without its body, which is the payload.
+    /// Request, without the body, which is the `payload` of the delivery.
     pub request: Sent,
     /// Response, if there was one.
     pub response: Option<Received>,
@@ -134,9 +134,9 @@ pub struct Sent {
 pub struct Received {
     /// HTTP status; 2xx means that the receiver has accepted the event.
     pub status: u16,
-    /// The first headers.
+    /// The first response headers.
     pub headers: BTreeMap<String, String>,
-    /// The beginning of the body.
+    /// The start of the body.
     pub body: String,
 }
 
@@ -169,7 +169,7 @@ fn after(to: Option<Timestamp>, from: Option<Timestamp>) -> garde::Result {
 
 impl Received {
     pub(crate) fn new(reply: &Reply) -> Self {
-        // JSON would escape control characters, which makes them longer.
+        // Replace control characters, because JSON escapes make them longer.
         let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
         let cut = |text: &str, max: usize| text.chars().take(max).map(plain).collect::<String>();
         let headers = reply.headers.iter().take(MAX_HEADERS);
@@ -212,7 +212,7 @@ impl Delivery {
         })
     }
 
-    /// Adds an attempt, and drops the oldest ones if there are too many.
+    /// Adds an attempt, and removes the oldest ones if there are too many.
     pub(crate) fn note(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);
         let size = |attempt: &Attempt| serde_json::to_string(attempt).map_or(MAX_LOG, |text| text.len());
@@ -222,7 +222,7 @@ impl Delivery {
             room = fits.unwrap_or(0);
             fits.is_some()
         });
-        // The latest attempt always fits, since only the beginning of a response is kept.
+        // The latest attempt always fits, because only the start of a response is kept.
         let kept = kept.count().max(1);
         let surplus = self.attempts.len().saturating_sub(kept);
         self.attempts.drain(..surplus);
@@ -247,7 +247,7 @@ pub(crate) fn mark(time: Timestamp) -> String {
     format!("{PREFIX}_{:012x}", time.as_millisecond().max(0))
 }
 
-/// A failed call, as the log shows it.
+/// The text of a failed request in the log.
 pub(crate) fn describe(error: &OutboundError) -> String {
     error.to_string().chars().take(MAX_HEADER).collect()
 }
@@ -277,7 +277,7 @@ mod tests {
         assert!(souk_core::id::new(PREFIX, &At(now - 1), &Fill(255)) < mark);
     }
 
-    /// What an earlier version wrote stays readable, and the payload keeps its bytes.
+    /// A body written by an earlier version stays readable, and the payload keeps its bytes.
     #[test]
     fn stored_forms_are_pinned() {
         let stored = r#"{"id":"dlv_1","webhook":"whk_1","event":"evt_1","type":"product.sold","status":"failed","round":2,

@@ -8,13 +8,13 @@ use crate::webhook::MAX_WEBHOOKS;
 /// Why an operation on webhooks failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// A failure that any operation can have.
+    /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// The account, the vendor or the market has as many webhooks as it may have.
+    /// The account, the vendor or the market has reached the maximum number of webhooks.
     #[error("there are {MAX_WEBHOOKS} webhooks already")]
     TooMany,
-    /// Nothing is sent to a webhook that is disabled.
+    /// The webhook is disabled, so nothing is sent to it.
     #[error("the webhook is switched off: enable it first")]
     Disabled,
 }

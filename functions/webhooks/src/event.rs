@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use souk_core::EventData;
 use utoipa::ToSchema;
 
-/// Something happened to a webhook that its owner did not do.
+/// Data of the events about a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct WebhookEvent {
     /// The id of the webhook.
     pub(crate) webhook: String,
     /// The account that the webhook belongs to.
     pub(crate) owner: String,
-    /// Why it happened, for people.
+    /// A human-readable reason.
     pub(crate) reason: String,
 }
 
@@ -23,6 +23,6 @@ pub(crate) const WEBHOOK_TEST: &str = "webhook.test";
 impl EventData for WebhookEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
         (WEBHOOK_DISABLED, "A webhook that failed for too long was disabled."),
-        (WEBHOOK_TEST, "A test of a webhook; it is sent to that webhook alone."),
+        (WEBHOOK_TEST, "A test event; it is sent only to the tested webhook."),
     ];
 }

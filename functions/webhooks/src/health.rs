@@ -1,34 +1,35 @@
-//! The health of a webhook's receiver, and how fast the receiver is called: `webhook-health/{id}`.
+//! The health and the rate limit of a webhook's receiver: `webhook-health/{id}`.
 //!
-//! **Rate.** [`BURST`] deliveries at once, then one every [`INTERVAL_MS`] (GCRA). A caller reserves the next slot before the
-//! call, in a commit of its own, and comes back when that slot is due. So all consumers keep the rate together, and a wave of
-//! retries is spread out.
+//! **Rate limit.** [`BURST`] deliveries at once, then one every [`INTERVAL_MS`] (GCRA). A consumer reserves the next
+//! slot in a separate commit before the request, and delays the delivery until that slot is due. So all consumers
+//! together keep the limit, and a burst of retries is spread out.
 //!
-//! **Disabling.** A webhook is disabled after [`MAX_FAILURES`] failures in a row over at least [`MAX_FAILING_SECONDS`]; an
-//! event says so. The outcome of a call is noted after the call: if the process dies in between, that outcome is not counted.
+//! **Disabling.** A webhook is disabled after [`MAX_FAILURES`] consecutive failures over at least
+//! [`MAX_FAILING_SECONDS`]; an event reports it. The outcome of a request is recorded after the request: if the process
+//! crashes in between, that outcome is not counted.
 
 use serde::{Deserialize, Serialize};
 use souk_core::{Key, Timestamp, clock};
 
-/// How many deliveries may be sent at once after a pause.
+/// How many deliveries may be sent in a burst after a pause.
 pub(crate) const BURST: i64 = 20;
-/// The interval between deliveries after that, in milliseconds.
+/// The interval between deliveries after a burst, in milliseconds.
 pub(crate) const INTERVAL_MS: i64 = 100;
-/// A webhook is disabled after this many failures in a row ...
+/// A webhook is disabled after this many consecutive failures ...
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// ... if the first of them is at least this long ago, in seconds.
 pub(crate) const MAX_FAILING_SECONDS: i64 = 24 * 3600;
 
-/// What is known of a receiver.
+/// The state of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Health {
-    /// The slot after the last reserved one, if slots were evenly spaced, in milliseconds since 1970.
+    /// The theoretical arrival time (GCRA) of the next delivery, in milliseconds since 1970.
     #[serde(default)]
     next_at: i64,
-    /// How many calls in a row have failed.
+    /// The number of consecutive failed requests.
     #[serde(default)]
     pub(crate) failures: u32,
-    /// When the first of those calls failed.
+    /// When the first of these requests failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<Timestamp>,
 }
@@ -47,7 +48,7 @@ impl Health {
             .max(0)
     }
 
-    /// Notes the outcome of a call; returns whether the webhook is to be disabled.
+    /// Records the outcome of a request; returns whether the webhook must be disabled.
     pub(crate) fn note(&mut self, is_success: bool, now: Timestamp) -> bool {
         if is_success {
             (self.failures, self.failing_since) = (0, None);
@@ -70,7 +71,7 @@ mod tests {
         let waits: Vec<i64> = (0..BURST + 3).map(|_| health.reserve(now)).collect();
         assert!(waits.iter().take(20).all(|wait| *wait == 0));
         assert_eq!(waits.iter().skip(20).copied().collect::<Vec<_>>(), [100, 200, 300]);
-        // A delivery that comes back for its slot reserves no other; a pause earns the burst again.
+        // A delivery that waits for its slot reserves no other slot; a pause allows a full burst again.
         assert_eq!(health.reserve(now + 350), 50);
         assert_eq!(health.reserve(now + 60_000), 0);
         let rested: i64 = (0..BURST - 1).map(|_| health.reserve(now + 60_000)).sum();
@@ -82,16 +83,16 @@ mod tests {
         let start = Timestamp::from_second(1_800_000_000).unwrap();
         let day = clock::after(start, MAX_FAILING_SECONDS);
         let mut health = Health::default();
-        // Often, and not for long.
+        // Many failures, but over a short time.
         assert!((0..100).all(|_| !health.note(false, start)));
         assert!(!health.note(false, clock::after(day, -1)));
         assert!(health.note(false, day));
-        // For long, and not often.
+        // Over a long time, but few failures.
         let mut health = Health::default();
         for n in 1..i64::from(MAX_FAILURES) {
             assert!(!health.note(false, clock::after(start, n * 86_400)));
         }
-        // One success forgives it all.
+        // One success resets the count.
         assert!(!health.note(true, day) && health.failures == 0 && health.failing_since.is_none());
         assert!((0..100).all(|_| !health.note(false, clock::after(day, 60))));
     }

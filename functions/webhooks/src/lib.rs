@@ -1,14 +1,15 @@
-//! Webhooks (PS-20): events, sent to other systems as [Standard Webhooks](https://www.standardwebhooks.com) says.
+//! Webhooks (PS-20): events are sent to other systems according to [Standard
+//! Webhooks](https://www.standardwebhooks.com).
 //!
-//! 1. The job `route` gets every event and finds the webhooks that receive it. For each it commits a *delivery* together with
-//!    the message for the first attempt.
-//! 2. The job `deliver` makes one attempt, notes it in the delivery, and asks for the next one by another message until the
-//!    schedule ends.
-//! 3. `health` keeps the rate of each webhook and disables those that have failed for too long.
+//! 1. The job `route` gets every event and finds the webhooks that receive it. For each it commits a *delivery*
+//!    together with the message for the first attempt.
+//! 2. The job `deliver` makes one attempt, records it in the delivery, and sends the message for the next attempt until
+//!    the retry schedule ends.
+//! 3. `health` limits the rate of each webhook and disables webhooks that have failed for too long.
 //!
-//! **Atomicity.** The deliveries of an event, their messages and the mark that the event is routed are one commit: no event is
-//! routed twice, and none is lost. An attempt and the message for the next one are one commit. If the process dies between a
-//! call and that commit, the call is repeated.
+//! **Atomicity.** The deliveries of an event, their messages and the inbox entry of the event are one commit: no event
+//! is routed twice, and none is lost. The outcome of an attempt and the message for the next attempt are one commit. If
+//! the process crashes between a request and that commit, the request is repeated.
 
 mod delivery;
 mod error;
@@ -33,7 +34,7 @@ pub use webhook::{NewWebhook, Scope, Webhook};
 pub fn function() -> Function {
     Function {
         name: "webhooks",
-        summary: "Events, delivered to other systems.",
+        summary: "Delivery of events to other systems.",
         routes: http::routes(),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,

@@ -1,7 +1,8 @@
-//! Secrets and signatures, as Standard Webhooks has them: <https://www.standardwebhooks.com>.
+//! Secrets and signatures according to Standard Webhooks: <https://www.standardwebhooks.com>.
 //!
-//! A secret is shown once, when it is generated; it is stored sealed (`webhook-secret/{id}`). For a day after a rotation
-//! deliveries are signed with the previous secret as well, so that a receiver can change over without missing anything.
+//! A secret is shown once, when it is generated; it is stored encrypted (`webhook-secret/{id}`). For a day after a
+//! rotation, deliveries are also signed with the previous secret, so that a receiver can switch without missing
+//! deliveries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,12 +12,12 @@ use sha2::Sha256;
 use souk_core::{Key, Random, Timestamp, clock, random};
 use souk_kit::{Failure, Keys};
 
-/// How long deliveries are signed with a previous secret as well, in seconds.
+/// How long deliveries are also signed with a previous secret, in seconds.
 pub(crate) const OVERLAP_SECONDS: i64 = 24 * 3600;
 /// How many previous secrets are kept at most.
 const MAX_PREVIOUS: usize = 5;
 
-/// The secrets of a webhook, sealed.
+/// The encrypted secrets of a webhook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Secrets {
     current: String,
@@ -28,17 +29,17 @@ pub(crate) struct Secrets {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Previous {
     secret: String,
-    /// When deliveries cease to be signed with it.
+    /// When deliveries are no longer signed with this secret.
     until: Timestamp,
 }
 
 /// A new secret.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NewSecret {
-    /// Secret that deliveries are signed with from now on. Keep it: it is not shown again.
+    /// The new secret, with which deliveries are signed. Store it: it is not shown again.
     #[schema(pattern = "^whsec_")]
     pub secret: String,
-    /// When deliveries cease to be signed with the previous secret as well.
+    /// When deliveries are no longer signed with the previous secret.
     #[schema(value_type = String, format = DateTime)]
     pub previous_until: Timestamp,
 }
@@ -64,14 +65,14 @@ impl Secrets {
         ))
     }
 
-    /// Replaces the current secret by that of `next`; also returns when the replaced one ceases to be used.
+    /// Replaces the current secret by that of `next`; also returns when the replaced one is no longer used.
     pub(crate) fn rotate(self, next: Self, now: Timestamp) -> (Self, Timestamp) {
         let until = clock::after(now, OVERLAP_SECONDS);
         let previous = Previous {
             secret: self.current,
             until,
         };
-        // Each is kept for the day that was promised, also when the secret is rotated again before.
+        // Each previous secret is used for its full day, even if the secret is rotated again before that.
         let valid = self.previous.into_iter().filter(|earlier| now < earlier.until);
         let rotated = Self {
             current: next.current,
@@ -80,8 +81,8 @@ impl Secrets {
         (rotated, until)
     }
 
-    /// The value of `webhook-signature`: one signature for each secret that is valid now. `None` if the current secret
-    /// cannot be opened, because the key that sealed it is gone.
+    /// The value of `webhook-signature`: one signature for each valid secret. `None` if the current secret cannot be
+    /// decrypted, because its encryption key has been removed.
     pub(crate) fn sign(&self, keys: &Keys, id: &str, now: Timestamp, body: &str) -> Option<String> {
         let content = format!("{id}.{}.{body}", now.as_second());
         let mut signatures = signature(&keys.open(&self.current)?, &content)?;
@@ -113,7 +114,7 @@ mod tests {
         }
     }
 
-    /// The example of the specification's reference libraries.
+    /// The test vector of the reference libraries of Standard Webhooks.
     #[test]
     fn signatures_are_those_of_standard_webhooks() {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
@@ -139,7 +140,7 @@ mod tests {
             format!("{} {}", sign(&second, before), sign(&first, before))
         );
         assert_eq!(sign(&rotated, until), sign(&second, until));
-        // A second rotation on the same day takes none of the first one's time.
+        // A second rotation on the same day does not shorten the validity of the first previous secret.
         let (third, _) = Secrets::generate(&keys, &source).unwrap();
         let (again, _) = rotated.clone().rotate(third.clone(), before);
         let all = [&third, &second, &first].map(|secrets| sign(secrets, before));

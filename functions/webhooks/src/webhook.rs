@@ -1,8 +1,8 @@
-//! The webhook: its fields and its rules.
+//! The webhook: its fields and its validation rules.
 //!
-//! Beside its document there are `webhook-secret/{id}` and `webhook-health/{id}`. `webhooks-of/{account | vendor | market}`
-//! is the *roster* of an audience: the ids of all its webhooks. Routing an event reads the rosters of everyone whom the event
-//! concerns, in one batched get.
+//! A webhook also has the documents `webhook-secret/{id}` and `webhook-health/{id}`. `webhooks-of/{account | vendor |
+//! market}` is the *roster* of an audience: the ids of all its webhooks. Routing an event reads the rosters of all
+//! audiences that the event concerns, with one batched get.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -11,24 +11,24 @@ use souk_kit::Failure;
 
 /// Webhooks; they have no names.
 pub(crate) const WEBHOOK: Kind = Kind::new("webhook", "whk");
-/// How many webhooks each account, each vendor and the market may have.
+/// The maximum number of webhooks of an account, of a vendor and of the market.
 pub(crate) const MAX_WEBHOOKS: usize = 10;
 /// The audience of webhooks with [`Scope::Market`].
 pub(crate) const MARKET: &str = "market";
 
-/// Whose events a webhook receives.
+/// The scope of a webhook: which events it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Events that the owner of the webhook caused, or that are about what belongs to the owner.
+    /// Events caused by the owner of the webhook, or about resources of the owner.
     Account,
     /// Events about the products and followers of a vendor.
     Vendor,
-    /// All events of the market; for admins.
+    /// All events; only for admins.
     Market,
 }
 
-/// A subscription of another system to events.
+/// A subscription of an external system to events.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Webhook {
     /// The id, `whk_…`.
@@ -42,13 +42,13 @@ pub struct Webhook {
     pub vendor: Option<String>,
     /// URL that events are sent to, by POST.
     pub url: String,
-    /// Types of events that the webhook receives: `product.published`, `product.*` for all of a kind, `*` for all.
+    /// Event types that the webhook receives: `product.published`, `product.*` for all with this prefix, `*` for all.
     pub events: Vec<String>,
     /// Description, plain text.
     pub description: String,
     /// Whether events are sent.
     pub enabled: bool,
-    /// Why the market disabled the webhook; `null` if it did not.
+    /// Why the webhook was disabled automatically; `null` if it was not.
     pub disabled_reason: Option<String>,
     /// When the webhook was added.
     #[schema(value_type = String, format = DateTime)]
@@ -56,7 +56,7 @@ pub struct Webhook {
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
@@ -66,7 +66,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
-    /// URL that events are sent to: `https`, a public host, plain ASCII, without user name and fragment.
+    /// URL that events are sent to: `https`, a public host, ASCII only, without user name and fragment.
     #[garde(custom(check::line(1, 2000)))]
     #[serde(default)]
     #[schema(
@@ -76,8 +76,8 @@ pub struct NewWebhook {
         example = "https://example.com/souk"
     )]
     pub url: String,
-    /// Types of events as in `/v1/events/catalogue`; `product.*` for all of a kind, `*` for all.
-    // Whether the types exist is checked by the operations (`check_events`): the registry of the market knows them.
+    /// Event types from `/v1/events/catalogue`; `product.*` for all with this prefix, `*` for all.
+    // The operations check that the types exist (`check_events`), because this needs the registry.
     #[garde(length(min = 1, max = 50))]
     #[serde(default)]
     #[schema(required = true, min_items = 1, max_items = 50, example = json!(["product.*", "comment.created"]))]
@@ -92,7 +92,8 @@ pub struct NewWebhook {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub enabled: bool,
-    /// Whose events the webhook receives; if absent, `vendor` if a vendor is given, else `account`. Cannot be changed.
+    /// The scope: which events the webhook receives. The default is `vendor` if a vendor is given, else `account`.
+    /// Cannot be changed.
     #[garde(skip)]
     #[serde(default)]
     pub scope: Option<Scope>,
@@ -107,7 +108,7 @@ fn yes() -> bool {
     true
 }
 
-/// Fails unless each filter is a type of event, the prefix of some types with `.*`, or `*`.
+/// Fails unless each filter is an event type, a prefix of event types followed by `.*`, or `*`.
 pub(crate) fn check_events(filters: &[String], types: &[EventType]) -> Result<(), Failure> {
     let is_known = |filter: &str| {
         let is_wildcard = filter == "*" || filter.ends_with(".*");
@@ -151,12 +152,12 @@ impl Webhook {
         }
     }
 
-    /// Whether it receives events of this type.
+    /// Whether the webhook receives events of this type.
     pub(crate) fn accepts(&self, name: &str) -> bool {
         self.enabled && self.events.iter().any(|filter| matches(filter, name))
     }
 
-    /// The account, vendor or market whose roster it is on.
+    /// The account, vendor or market whose roster has the webhook.
     pub(crate) fn audience(&self) -> &str {
         match (self.scope, &self.vendor) {
             (Scope::Vendor, Some(vendor)) => vendor,

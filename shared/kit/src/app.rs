@@ -1,4 +1,4 @@
-//! The functions that a host serves, and what the host calls.
+//! The application: the functions that a host serves, and the entry points for the host.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct App {
 }
 
 impl App {
-    /// Mounts the functions. No two may have a route in common.
+    /// Mounts the functions. Two functions may not have the same route.
     #[must_use]
     pub fn new(platform: Arc<Platform>, functions: impl IntoIterator<Item = Function>) -> Self {
         let (mut routes, mut jobs, mut schedules) = (Vec::new(), HashMap::new(), Vec::new());
@@ -38,8 +38,8 @@ impl App {
         }
     }
 
-    /// Handles one request. A host passes `None` for a body larger than [`MAX_BODY`](crate::MAX_BODY), which it need not
-    /// read.
+    /// Handles one request. For a body larger than [`MAX_BODY`](crate::MAX_BODY) a host passes `None` and need not read
+    /// it.
     pub async fn handle(&self, request: http::Request<Option<Bytes>>) -> Response<Bytes> {
         exchange::handle(&self.router, &self.platform, request).await
     }
@@ -50,7 +50,7 @@ impl App {
         self.router.has_path(path)
     }
 
-    /// Whether a request has left work for [`run_pending_work`](Self::run_pending_work).
+    /// Whether there is work for [`run_pending_work`](Self::run_pending_work).
     #[must_use]
     pub fn has_pending_work(&self) -> bool {
         let Platform {
@@ -63,8 +63,8 @@ impl App {
             || document_cache.as_ref().is_some_and(|cache| cache.has_pending())
     }
 
-    /// Hands to the queue what was committed for it, refreshes stale responses, and caches the documents that were read.
-    /// What fails is left to the sweeper or to the next request.
+    /// Work after the response: sends committed events and messages to the queue, refreshes stale responses, and puts
+    /// documents into the document cache. The sweeper or a later request repeats what fails.
     pub async fn run_pending_work(&self) {
         if let Err(error) = self.platform.flush_outbox().await {
             tracing::warn!(%error, "events stay in the outbox");
@@ -78,26 +78,26 @@ impl App {
         }
     }
 
-    /// Queues the pages that are to be made before anybody requests them.
+    /// Queues the paths to prefetch.
     pub fn warm(&self) {
         if let Some(responses) = &self.platform.responses {
             responses.warm();
         }
     }
 
-    /// Works off what the queue has delivered, and says what to tell the queue of each message.
+    /// Processes delivered messages; returns one outcome per delivery, in their order.
     pub async fn work(&self, deliveries: Vec<Delivery>) -> Vec<Outcome> {
         let outcomes = jobs::work(&self.platform, &self.jobs, deliveries).await;
         self.run_pending_work().await;
         outcomes
     }
 
-    /// Makes dead letters of what the queue's own dead-letter queue has delivered.
+    /// Stores dead letters for the deliveries of the queue's own dead-letter queue.
     pub async fn dead_letter(&self, deliveries: Vec<Delivery>) -> Vec<Outcome> {
         jobs::dead_letter(&self.platform, deliveries).await
     }
 
-    /// Runs the schedules that are due. To be called every minute.
+    /// Runs the schedules that are due. Call it every minute.
     pub async fn tick(&self) {
         jobs::tick(&self.platform, &self.schedules).await;
         self.run_pending_work().await;

@@ -1,4 +1,4 @@
-//! A function: a vertical slice of the market, deployed on its own or with others.
+//! A function: a vertical slice of the API, deployed on its own or with others.
 
 use souk_core::{EventType, Kind};
 
@@ -6,31 +6,31 @@ use crate::http::Route;
 use crate::jobs::{Job, Schedule};
 use crate::registry::{Registry, Subscription};
 
-/// What a function offers and declares.
+/// The routes, jobs and declarations of a function.
 #[derive(Default)]
 pub struct Function {
     /// The name, as in `functions/{name}`.
     pub name: &'static str,
-    /// What it is for, in a sentence.
+    /// A description of the function in one sentence.
     pub summary: &'static str,
     /// The rows of the route table.
     pub routes: Vec<Route>,
-    /// What is done with delivered messages.
+    /// The jobs, which process delivered messages.
     pub jobs: Vec<Job>,
     /// The events that the jobs subscribe to.
     pub subscriptions: &'static [Subscription],
-    /// What runs on a schedule.
+    /// The schedules.
     pub schedules: Vec<Schedule>,
     /// The kinds of documents that it owns.
     pub kinds: &'static [Kind],
     /// The types of events that it emits.
     pub events: Vec<EventType>,
-    /// The pages that are made before anybody requests them.
+    /// The paths to prefetch into the response cache.
     pub warm: &'static [&'static str],
 }
 
 impl Registry {
-    /// What these functions declare together.
+    /// The combined declarations of these functions.
     #[must_use]
     pub fn of(functions: &[Function]) -> Self {
         let mut registry = Self::default();
@@ -43,7 +43,7 @@ impl Registry {
         registry
     }
 
-    /// What two of these functions declare under the same name: kinds, id prefixes, events, jobs, schedules.
+    /// The names that two of these functions both declare: kinds, id prefixes, events, jobs, schedules.
     #[must_use]
     pub fn clashes(functions: &[Function]) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();

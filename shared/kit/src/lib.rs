@@ -1,21 +1,21 @@
-//! The kit: how things are done, once. It knows nothing of what the functions are about.
+//! The kit: the framework that all functions share. It does not depend on the domain of any function.
 //!
-//! A function (`functions/*`) offers a [`Function`]: its routes, jobs, schedules, kinds and events. A host collects the
-//! functions that it serves into an [`App`] and hands it requests, messages and clock ticks.
+//! A function (`functions/*`) exports a [`Function`]: its routes, jobs, schedules, kinds and events. A host builds an
+//! [`App`] from the functions that it serves, and passes it requests, messages and clock ticks.
 //!
 //! | module | what |
 //! | --- | --- |
 //! | [`telemetry`] | log lines, request ids, trace context |
-//! | [`auth`] | signing keys, access tokens, who a token belongs to |
-//! | [`outbound`] | calls to other systems behind circuit breakers |
-//! | [`registry`] | what the functions declare: kinds, events, subscriptions |
+//! | [`auth`] | signing keys, access tokens, principals |
+//! | [`outbound`] | outbound requests with circuit breakers and retries |
+//! | [`registry`] | declarations of all functions: kinds, events, subscriptions |
 //! | [`cache`] | responses in memory, and documents in the key-value store |
 //! | [`platform`] | the ports and settings of a process; the outbox |
-//! | [`operation`] | what an operation runs in: [`Context`], [`Transaction`], [`Failure`] |
-//! | [`jobs`] | what is done with delivered messages, and schedules |
-//! | [`http`] | the route table and all that follows from it |
+//! | [`operation`] | building blocks of operations: [`Context`], [`Transaction`], [`Failure`] |
+//! | [`jobs`] | background jobs, schedules, dead letters |
+//! | [`http`] | the route table and everything derived from it |
 //!
-//! Each module uses only those above it in this table; `infra/check-layers` checks it.
+//! Each module uses only the modules above it in this table; `infra/check-layers` checks this.
 
 pub mod auth;
 pub mod cache;
@@ -41,5 +41,5 @@ pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};
 pub use souk_core::{FieldError, check};
 
-/// The largest body of any request, in bytes: the smallest of all platforms' limits. Hosts read no further.
+/// The maximum size of a request body in bytes: the smallest limit of all platforms. Hosts need not read larger bodies.
 pub const MAX_BODY: usize = 256 * 1024;

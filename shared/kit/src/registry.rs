@@ -1,14 +1,13 @@
-//! What the functions of the market declare, for all processes alike: every process knows the whole market, whatever
-//! functions it serves.
+//! The declarations of all functions. Every process has all of them, whichever functions it serves.
 
 use souk_core::{EventType, Kind, Lane};
 
 /// A job's subscription to a type of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// The type, such as `order.placed`; `order.*` for all of a kind; `*` for all.
+    /// The event type, such as `order.placed`; `order.*` for all types with this prefix; `*` for all types.
     pub event: &'static str,
-    /// The job that gets them, one message per event.
+    /// The job that gets one message per event.
     pub job: &'static str,
     /// The lane of those messages.
     pub lane: Lane,
@@ -23,27 +22,27 @@ impl Subscription {
     }
 }
 
-/// The declarations of all functions of the market.
+/// The declarations of all functions.
 #[derive(Clone, Default)]
 pub struct Registry {
     /// The kinds of documents.
     pub kinds: Vec<Kind>,
     /// The types of events.
     pub events: Vec<EventType>,
-    /// Which jobs get which events.
+    /// The subscriptions of jobs to events.
     pub subscriptions: Vec<Subscription>,
-    /// The pages that are made before anybody requests them.
+    /// The paths to prefetch into the response cache.
     pub warm: Vec<&'static str>,
 }
 
 impl Registry {
-    /// The kind of this name and the `Cache-Tag` of its lists, if its responses are tagged.
+    /// The kind with this name and the `Cache-Tag` of its lists, if its responses are tagged.
     pub(crate) fn tagged(&self, name: &str) -> Option<(Kind, &'static str)> {
         let kind = self.kinds.iter().find(|kind| kind.name == name)?;
         Some((*kind, kind.list_tag?))
     }
 
-    /// The `Cache-Tag` of lists that are read from indexes whose names begin with `root`.
+    /// The `Cache-Tag` of lists from indexes whose names start with `root`.
     pub(crate) fn list_tag(&self, root: &str) -> Option<&'static str> {
         self.kinds.iter().find(|kind| kind.lists.contains(&root))?.list_tag
     }

@@ -7,18 +7,18 @@ use utoipa::ToSchema;
 /// Comments; they have no names.
 pub const COMMENT: Kind = Kind::new("comment", "cmt");
 
-/// A comment was written.
+/// Data of the events about a comment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CommentEvent {
-    /// Its id.
+    /// The id of the comment.
     pub comment: String,
-    /// The product that it is about.
+    /// The product that the comment is about.
     pub product: String,
-    /// The account that wrote it.
+    /// The account that wrote the comment.
     pub author: String,
     /// The comment that it replies to.
     pub parent: Option<String>,
-    /// When it was written, also for one that is edited or taken back.
+    /// When the comment was written, also in events about its edit or deletion.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
@@ -34,18 +34,18 @@ impl EventData for CommentEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
         (COMMENT_CREATED, "A comment was written."),
         (COMMENT_EDITED, "The text of a comment was changed."),
-        (COMMENT_DELETED, "A comment was taken back; its replies stay."),
+        (COMMENT_DELETED, "A comment was deleted; its replies stay."),
     ];
 }
 
-/// A vote was cast or taken back.
+/// Data of the events about an upvote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UpvoteEvent {
     /// The product.
     pub product: String,
-    /// The account that votes.
+    /// The account of the upvote.
     pub account: String,
-    /// When the vote was cast, also for one that is taken back.
+    /// When the upvote was added, also in the event about its removal.
     #[schema(value_type = String, format = DateTime)]
     pub cast_at: Timestamp,
 }
@@ -57,12 +57,12 @@ pub const UPVOTE_REMOVED: &str = "upvote.removed";
 
 impl EventData for UpvoteEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
-        (UPVOTE_ADDED, "An account voted for a product."),
-        (UPVOTE_REMOVED, "An account took its vote back."),
+        (UPVOTE_ADDED, "An account upvoted a product."),
+        (UPVOTE_REMOVED, "An account withdrew its upvote."),
     ];
 }
 
-/// Someone began or ceased to follow.
+/// Data of the events about a follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FollowEvent {
     /// The account that follows.
@@ -82,9 +82,9 @@ pub const VENDOR_UNFOLLOWED: &str = "vendor.unfollowed";
 
 impl EventData for FollowEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
-        (ACCOUNT_FOLLOWED, "An account follows another."),
-        (ACCOUNT_UNFOLLOWED, "An account no longer follows another."),
-        (VENDOR_FOLLOWED, "An account follows a vendor."),
-        (VENDOR_UNFOLLOWED, "An account no longer follows a vendor."),
+        (ACCOUNT_FOLLOWED, "An account started to follow another account."),
+        (ACCOUNT_UNFOLLOWED, "An account stopped following another account."),
+        (VENDOR_FOLLOWED, "An account started to follow a vendor."),
+        (VENDOR_UNFOLLOWED, "An account stopped following a vendor."),
     ];
 }

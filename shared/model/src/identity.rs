@@ -10,10 +10,10 @@ pub const ACCOUNT: Kind = Kind {
     ..Kind::new("account", "acc")
 };
 
-/// The fields of an account that decide what it may do.
+/// The fields of an account that determine its permissions.
 #[derive(Debug, Deserialize)]
 pub struct AccountView {
-    /// The role that the account has now.
+    /// The current role of the account.
     #[serde(default)]
     pub role: Role,
     /// Whether the account may sign in and act.

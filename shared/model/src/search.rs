@@ -1,10 +1,10 @@
-//! The search index, as the functions see it that change what is found.
+//! The message that other functions send to the search index.
 
 use serde::{Deserialize, Serialize};
 use souk_core::queue::Payload;
 
-/// Asks for a product to be indexed again. Sent by whoever changes what a product shows without an event of the product,
-/// such as its counters.
+/// Requests that a product is indexed again. A function sends this message after a change of a product that emits no
+/// event about the product, such as a change of its counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReindexProduct {
     /// The id of the product.

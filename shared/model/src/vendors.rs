@@ -15,24 +15,24 @@ pub const VENDOR: Kind = Kind {
 /// The fields of a vendor that other functions read.
 #[derive(Debug, Deserialize)]
 pub struct VendorView {
-    /// The account that opened the vendor.
+    /// The account that created the vendor.
     pub owner: String,
     /// The display name.
     pub name: String,
 }
 
-/// A vendor was written.
+/// Data of the events about a vendor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VendorEvent {
-    /// Its id.
+    /// The id of the vendor.
     pub vendor: String,
-    /// Its version from then on.
+    /// The version of the vendor after the change.
     pub version: u64,
-    /// Its slug.
+    /// The slug.
     pub slug: String,
-    /// Its name.
+    /// The display name.
     pub name: String,
-    /// The account that opened it.
+    /// The account that created the vendor.
     pub owner: String,
 }
 
@@ -43,7 +43,7 @@ pub const VENDOR_UPDATED: &str = "vendor.updated";
 
 impl EventData for VendorEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
-        (VENDOR_CREATED, "A vendor was opened."),
+        (VENDOR_CREATED, "A vendor was created."),
         (VENDOR_UPDATED, "Fields of a vendor were changed."),
     ];
 }

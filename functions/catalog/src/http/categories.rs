@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::PATCH, "/v1/categories/{id}", admin, edit)
             .summary(
                 "Change a category",
-                "Products are checked against its attributes when they are next written.",
+                "Existing products are validated against the new attributes when they next change.",
             )
             .body(Schema::patch_of::<NewCategory>(), MAX_BODY)
             .response(StatusCode::OK, "The category", category()),

@@ -5,7 +5,7 @@ mod products;
 
 use souk_kit::http::Route;
 
-/// The largest body of a product or a category, in bytes.
+/// The maximum body size of a product or a category, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -16,10 +16,10 @@ use crate::product::{MAX_TAG, NewProduct};
 
 const ONE: &[Param] = &[Param::FIELDS, INCLUDE];
 
-/// `include` of routes that show products.
+/// The `include` parameter of routes that return products.
 const INCLUDE: Param = Param {
     name: "include",
-    summary: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
+    summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`.",
     schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
 };
 
@@ -32,13 +32,14 @@ const LIST: &[Param] = &[
     Param::text("tag", "Only products with this tag."),
     Param {
         name: "status",
-        summary: "Status of the products. Drafts and archived products are listed to their author and to moderators only.",
+        summary: "Status of the products. Only their author and moderators can list drafts and archived products.",
         schema: r#"{"type":"string","enum":["draft","published","sold","archived"],"default":"published"}"#,
     },
     Param {
         name: "sort",
-        summary: "Order: newest, cheapest, most expensive, most upvotes, or most recent upvotes first. The last two are for \
-                  published and sold products, and follow the upvotes a moment later.",
+        summary: "Order: newest, lowest price, highest price, most upvotes, or highest trending score first. The \
+                  last two are only for published and sold products, and reflect upvotes shortly after they are \
+                  added.",
         schema: r#"{"type":"string","enum":["newest","price","-price","popular","trending"],"default":"newest"}"#,
     },
     Param::text(
@@ -56,8 +57,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/products", Access::Public, list_products)
             .summary(
                 "List products",
-                "Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, before \
-                 its end: continue as long as there is a `next_cursor`.",
+                "Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, \
+                 before its end: continue as long as there is a `next_cursor`.",
             )
             .params(LIST)
             .cached(10, 60)
@@ -66,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/products", member, create)
             .summary(
                 "Add a product",
-                "It starts as a draft, which its author and moderators can see.",
+                "The product starts as a draft, which only its author and moderators can see.",
             )
             .body(Schema::of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::CREATED, "The product", product())
@@ -74,18 +75,18 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/products/{id}", Access::Public, show)
             .summary(
                 "Show a product",
-                "By id or slug. Drafts and archived products are shown to their author and to moderators only.",
+                "By id or slug. Only their author and moderators can see drafts and archived products.",
             )
             .params(ONE)
             .cached(10, 60)
             .response(StatusCode::OK, "The product", product()),
         Route::new(Method::PATCH, "/v1/products/{id}", member, edit)
-            .summary("Change a product", "Its author and moderators may.")
+            .summary("Change a product", "Only for its author and moderators.")
             .body(Schema::patch_of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::OK, "The product", product())
             .errors(&[StatusCode::FORBIDDEN]),
         Route::new(Method::DELETE, "/v1/products/{id}", member, delete)
-            .summary("Delete a product", "Its author and moderators may.")
+            .summary("Delete a product", "Only for its author and moderators.")
             .response(StatusCode::NO_CONTENT, "The product was deleted", None)
             .errors(&[
                 StatusCode::FORBIDDEN,
@@ -114,7 +115,7 @@ pub(super) fn life_cycle() -> Vec<Route> {
         row("/v1/products/{id}/archive", Status::Archived).summary("Archive a product", "From published or sold."),
         row("/v1/products/{id}/sold", Status::Sold).summary("Mark a product as sold", "From published."),
         row("/v1/products/{id}/draft", Status::Draft)
-            .summary("Take a product back to draft", "From published or archived."),
+            .summary("Change a product back to a draft", "From published or archived."),
     ]
 }
 

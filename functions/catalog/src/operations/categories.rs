@@ -1,9 +1,9 @@
-//! What can be done with categories.
+//! Operations on categories.
 //!
-//! **Deletion.** A category may be deleted only when nothing is in it, and no commit can look at a list and write at once.
-//! So it is first *closed*, which changes its version: products and child categories require the version that they were
-//! checked against, so none can be added after that, and one read of the lists then tells the truth. A crash in between
-//! leaves a closed category, which can be deleted again or reopened by any edit.
+//! **Deletion.** Only an empty category may be deleted, but a commit cannot have a condition on a list. So the category
+//! is first *closed*, which changes its version: adding a product or a child category requires the version of the
+//! category that was validated, so no more can be added, and the lists that are read after that are final. A crash in
+//! between leaves a closed category; deleting it again completes the deletion, and any edit reopens the category.
 
 use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
@@ -15,7 +15,7 @@ use souk_model::catalog::lists::every_list_of_category;
 use crate::CatalogError;
 use crate::category::NewCategory;
 
-/// How deep the tree may be.
+/// The maximum depth of the tree.
 const MAX_DEPTH: usize = 8;
 
 /// A page of all categories, by slug.
@@ -29,8 +29,8 @@ pub async fn find_category(cx: &Context, id: &str) -> Result<Stored<Category>, F
     Ok(Stored::read(document)?)
 }
 
-/// The id of the category that `parent` names. Requires that it and all its ancestors stay as they are, so that two moves
-/// at once cannot make a circle of them.
+/// The id of the category `parent`. Adds the condition that this category and all its ancestors are unchanged, so that
+/// two concurrent moves cannot create a cycle.
 async fn find_parent(tx: &Transaction<CatalogError>, own: &str, parent: &str) -> Result<String, CatalogError> {
     let fault = |detail: &str| CatalogError::from(Failure::invalid("parent", detail));
     let first = tx.find(CATEGORY, parent).await?;
@@ -91,7 +91,7 @@ pub async fn create_category(cx: &Context, new: NewCategory) -> Result<Stored<Ca
     .await
 }
 
-/// Changes a category. Products are checked against its attributes when they are next written.
+/// Changes a category. Existing products are validated against the new attributes when they next change.
 pub async fn edit_category(
     cx: &Context,
     id: &str,

@@ -1,4 +1,4 @@
-//! Adding or updating a product by what it is known by elsewhere, for imports and demo data.
+//! Creates or updates a product by an external identity, for imports and demo data.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,12 +18,12 @@ use crate::product::{NewProduct, Origin, advanced, sku_key};
 /// The partition of claims of imported products that have neither a SKU nor a slug.
 const IMPORTED: &str = "imported";
 
-/// A product from elsewhere. It is known by its vendor and SKU, or by its slug, or else by its vendor and title.
+/// An imported product. Its identity is its vendor and SKU, or its slug, or else its vendor and title.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProductImport {
     /// The fields; the category and the vendor are ids.
     pub product: NewProduct,
-    /// The slug, if the product is known by it.
+    /// The slug, if it is the identity of the product.
     pub slug: Option<String>,
     /// The status that the product gets.
     pub status: Status,
@@ -31,19 +31,19 @@ pub struct ProductImport {
     pub author: String,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Imported {
     /// The product was added.
     Added,
-    /// The product was there and differed.
+    /// The product existed and was changed.
     Changed,
-    /// The product was there and the same.
+    /// The product existed and was the same.
     Unchanged,
 }
 
 impl ProductImport {
-    /// The key of the claim by which the product is known.
+    /// The key of the claim on the identity of the product.
     #[must_use]
     pub fn identity(&self) -> Key {
         let NewProduct { vendor, sku, title, .. } = &self.product;
@@ -58,7 +58,7 @@ impl ProductImport {
     }
 }
 
-/// Adds the product, or updates the one that is known by the same identity. Running it twice changes nothing.
+/// Creates the product, or updates the product with the same identity. A second run changes nothing.
 pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Imported, CatalogError> {
     cx.commit(|tx| async move {
         let ProductImport { product, status, .. } = import;
@@ -121,14 +121,14 @@ fn create(tx: &Transaction<CatalogError>, import: &ProductImport) -> Imported {
     emit(tx, &new, 1, None);
     let identity = import.identity();
     if identity.pk == IMPORTED {
-        // The product that it named before may have been deleted.
+        // The claim may refer to a product that has been deleted.
         tx.put(identity, json!({ "id": new.id })).always();
     }
     add(tx, new);
     Imported::Added
 }
 
-/// The events of a product that was `before` and is now at `version`.
+/// Emits the events of a product that had the status `before` and is now at `version`.
 fn emit(tx: &Transaction<CatalogError>, product: &Product, version: u64, before: Option<Status>) {
     let name = if before.is_some() {
         PRODUCT_UPDATED

@@ -1,10 +1,10 @@
-//! Lists of products: which index to read, and what to leave out.
+//! Lists of products: the choice of the index, and the remaining filters.
 //!
-//! The most selective filter picks the index, so one filter is one query. Further filters are applied to what the index
-//! gives, a bounded number of documents per request: a page may then be short and still have a next cursor.
+//! The most selective filter determines the index, so a list with one filter is one query. Other filters are applied to
+//! the documents of the index, a bounded number per request: such a page may be short and still have a `next_cursor`.
 //!
-//! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products that these name in
-//! one batched get. A rank may be a moment behind its product, so every filter is applied again.
+//! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products of these ranks
+//! with one batched get. A rank is updated shortly after its product, so every filter is applied to the product again.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,21 +21,21 @@ use souk_model::vendors::VENDOR;
 
 use crate::product::normal_tag;
 
-/// How many full pages of an index one filtered list reads at most.
+/// How many pages of an index a filtered list reads at most.
 const ROUNDS: usize = 4;
 
-/// The list that a client asks for.
+/// The list that a client requests.
 #[derive(Clone, Debug)]
 pub struct ProductQuery {
     /// The status of the products.
     pub status: Status,
     /// The order.
     pub sort: Sort,
-    /// What the products have in common.
+    /// The filter.
     pub filter: ProductFilter,
 }
 
-/// What the products of a list have in common. Ids or names.
+/// The filter of a list, with ids or names.
 #[derive(Clone, Debug, Default)]
 pub struct ProductFilter {
     /// Category, by id or slug.
@@ -50,7 +50,7 @@ pub struct ProductFilter {
     pub attributes: Vec<(String, String)>,
 }
 
-/// The parts of a product that filters look at; the rest is not read.
+/// The fields of a product that filters use; the others are not deserialized.
 #[derive(Deserialize)]
 struct Head {
     category: String,
@@ -60,7 +60,7 @@ struct Head {
     attributes: Map<String, Value>,
 }
 
-/// The filter with ids looked up and values typed.
+/// The filter with resolved ids and typed values.
 #[derive(Debug, Default)]
 struct Filter {
     category: Option<String>,
@@ -71,7 +71,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// Looks up ids and names in one batched get.
+    /// Resolves ids and names with one batched get.
     async fn read(cx: &Context, filter: &ProductFilter) -> Result<Self, Failure> {
         let named = [
             ("category", CATEGORY, &filter.category),
@@ -101,14 +101,15 @@ impl Filter {
         Ok(resolved)
     }
 
-    /// The index to read, and whether it leaves filters to be applied.
+    /// The index to read, and whether filters remain that the index does not apply.
     fn index(&self, status: Status, sort: Sort) -> (String, bool) {
         let given = [&self.category, &self.author, &self.vendor, &self.tag]
             .into_iter()
             .flatten()
             .count();
         let list = match self {
-            // What is not public belongs to its author: no other list may reveal even a cursor.
+            // Products that are not public are only in the list of their author: a cursor of another list would reveal
+            // them.
             Filter {
                 author: Some(author), ..
             } if !status.is_public() => List::Author(author),
@@ -118,7 +119,7 @@ impl Filter {
             Filter {
                 author: Some(author), ..
             } => List::Author(author),
-            // Only what is public is listed by tag.
+            // Only public products are listed by tag.
             Filter { tag: Some(tag), .. } if status.is_public() && !sort.is_ranked() => List::Tag(tag),
             Filter {
                 category: Some(category),
@@ -149,12 +150,12 @@ impl Filter {
     }
 }
 
-/// Whether two values are the same: 5 and 5.0 are.
+/// Whether two values are equal; 5 equals 5.0.
 fn same(own: &Value, wanted: &Value) -> bool {
     own == wanted || (own.is_number() && own.as_f64() == wanted.as_f64())
 }
 
-/// Values of attributes, as JSON of the type of the attribute.
+/// The values of attributes as JSON, parsed by the type of the attribute.
 async fn typed(
     cx: &Context,
     given: &[(String, String)],
@@ -229,13 +230,13 @@ pub async fn list_products(
         let count = page.items.len();
         for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
             let Some(document) = document else { continue };
-            // A store may read a document a moment after the index; by then it may be in another status.
+            // The store may read the document later than the index, and the status may have changed in between.
             if document.field::<Status>("status")? != status || (filtered && !filter.admits(&document)?) {
                 continue;
             }
             documents.push(document);
             if documents.len() == paging.limit {
-                // What follows on this page is for the next one.
+                // The remaining items belong to the next page.
                 next = if n + 1 < count { Some(place) } else { next };
                 break;
             }
@@ -251,7 +252,7 @@ pub async fn list_products(
     })
 }
 
-/// The products that a page of an index names, each with its sort key; `None` for one that is gone.
+/// The products of a page of an index, each with its sort key; `None` for a deleted product.
 async fn products(cx: &Context, sort: Sort, items: Vec<Item>) -> Result<Vec<(String, Option<Document>)>, Failure> {
     if !sort.is_ranked() {
         return Ok(items.into_iter().map(|item| (item.sort, Some(item.document))).collect());

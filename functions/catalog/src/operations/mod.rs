@@ -1,4 +1,4 @@
-//! What can be done with products and categories.
+//! Operations on products and categories.
 
 mod categories;
 mod import;

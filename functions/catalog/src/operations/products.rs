@@ -1,9 +1,9 @@
-//! What can be done with one product.
+//! Operations on one product.
 //!
-//! **Atomicity.** A new product is one commit of the product, its index entries, the claim on its slug (and on the SKU of
-//! its vendor), and the condition that its category is still as it was when the product was checked against it. So a product
-//! never names a category that is gone, never breaks the rules of its category and never shares a slug; a crash leaves all
-//! of it or nothing.
+//! **Atomicity.** Creating a product is one commit of the product, its index entries, the claim on its slug (and on its
+//! SKU), and the condition that its category has not changed since the product was validated. So a product never refers
+//! to a deleted category, always satisfies the attribute rules that its category had at that time, and never shares a
+//! slug. A crash leaves all of it or nothing.
 
 use souk_core::{Document, FieldError, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
@@ -45,8 +45,8 @@ pub(super) struct References {
     pub(super) vendor: Option<String>,
 }
 
-/// Looks up the category and the vendor of `new`, checks the attributes against the category, and requires that both stay
-/// as they are.
+/// Looks up the category and the vendor of `new`, validates the attributes against the category, and adds the condition
+/// that both are unchanged.
 async fn references(tx: &Transaction<CatalogError>, new: &NewProduct) -> Result<References, CatalogError> {
     let unknown = |field: &str| Failure::invalid(field, format!("there is no such {field}"));
     let document = tx.find(CATEGORY, &new.category).await?;
@@ -70,7 +70,7 @@ async fn references(tx: &Transaction<CatalogError>, new: &NewProduct) -> Result<
     Ok(references)
 }
 
-/// Fails unless the category takes a product with these attributes.
+/// Fails unless the category accepts a product with these attributes.
 pub(super) fn check_attributes(category: &Category, new: &NewProduct) -> Result<(), CatalogError> {
     if category.closing {
         return Err(CatalogError::CategoryClosing);
@@ -83,7 +83,7 @@ pub(super) fn check_attributes(category: &Category, new: &NewProduct) -> Result<
     }
 }
 
-/// Adds a product of the principal, as a draft.
+/// Creates a product of the principal, as a draft.
 pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Product>, CatalogError> {
     let author = &cx.signed_in()?.account;
     let new = &new;
@@ -107,7 +107,7 @@ pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Prod
     .await
 }
 
-/// Adds a new product with its claims. If the slug is taken, the next attempt takes [another](unique_slug).
+/// Creates a product with its claims. If the slug is taken, the next attempt uses a [unique one](unique_slug).
 pub(super) fn add(tx: &Transaction<CatalogError>, product: Product) -> Stored<Product> {
     tx.claim(PRODUCT.name_key(&product.slug), &product.id).or_retry();
     if let Some(sku) = sku_claim(&product) {
@@ -120,7 +120,7 @@ pub(super) fn add(tx: &Transaction<CatalogError>, product: Product) -> Stored<Pr
         .or_retry()
 }
 
-/// A slug with the random end of a new id, which no other product has.
+/// A unique slug: it ends with the random part of a new id.
 pub(super) fn unique_slug(cx: &Context, title: &str) -> String {
     let id = id::new("x", &*cx.clock, &*cx.random);
     let end: String = id.chars().rev().take(8).collect();
@@ -146,7 +146,7 @@ pub async fn edit_product(
     .await
 }
 
-/// Writes the new state of a product, with its claim on a SKU and its index entries.
+/// Writes the new state of a product, with the claim on its SKU and its index entries.
 pub(super) fn replace(
     tx: &Transaction<CatalogError>,
     old: &Stored<Product>,

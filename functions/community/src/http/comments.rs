@@ -10,30 +10,28 @@ use crate::operations;
 
 const INCLUDE: Param = Param {
     name: "include",
-    summary: "Open out these ids: `author`.",
+    summary: "Expand these ids to objects: `author`.",
     schema: r#"{"type":"string","enum":["author"]}"#,
 };
-/// 4,000 characters fit, even if each is escaped as a pair of surrogates.
+/// The maximum body size: room for 4,000 characters, even if each is escaped as a surrogate pair.
 const MAX_BODY: usize = 64 * 1024;
 
 pub(super) fn routes() -> Vec<Route> {
     let comment = || Some(Schema::of::<Comment>());
     vec![
-        Route::new(
-            Method::GET,
-            "/v1/products/{id}/comments",
-            Access::Public,
-            list_comments,
-        )
-        .summary(
-            "List the comments on a product",
-            "Each comment is followed by its replies, oldest first; `parent` and `depth` tell the tree.",
-        )
-        .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
-        .cached(10, 60)
-        .response(StatusCode::OK, "A page of comments", Some(Schema::list_of::<Comment>())),
+        Route::new(Method::GET, "/v1/products/{id}/comments", Access::Public, list_comments)
+            .summary(
+                "List the comments on a product",
+                "Each comment is followed by its replies, oldest first; `parent` and `depth` give the tree.",
+            )
+            .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
+            .cached(10, 60)
+            .response(StatusCode::OK, "A page of comments", Some(Schema::list_of::<Comment>())),
         Route::new(Method::POST, "/v1/products/{id}/comments", MEMBER, create)
-            .summary("Comment on a product", "With `parent`, reply to a comment on the product.")
+            .summary(
+                "Comment on a product",
+                "With `parent`, reply to a comment on the product.",
+            )
             .body(Schema::of::<NewComment>(), MAX_BODY)
             .response(StatusCode::CREATED, "The comment", comment())
             .errors(&[StatusCode::CONFLICT]),
@@ -43,14 +41,15 @@ pub(super) fn routes() -> Vec<Route> {
             .cached(10, 60)
             .response(StatusCode::OK, "The comment", comment()),
         Route::new(Method::PATCH, "/v1/comments/{id}", MEMBER, edit)
-            .summary("Change a comment", "Its author and moderators may.")
+            .summary("Change a comment", "Only for its author and moderators.")
             .body(Schema::patch_of::<CommentText>(), MAX_BODY)
             .response(StatusCode::OK, "The comment", comment())
             .errors(&[StatusCode::FORBIDDEN]),
         Route::new(Method::DELETE, "/v1/comments/{id}", MEMBER, delete)
             .summary(
                 "Delete a comment",
-                "Its author and moderators may. The comment stays in its thread, without author and text, for its replies.",
+                "Only for its author and moderators. The comment stays in its thread for its replies, without author \
+                 and text.",
             )
             .response(StatusCode::NO_CONTENT, "The comment was deleted", None)
             .errors(&[

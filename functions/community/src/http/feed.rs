@@ -10,7 +10,7 @@ use crate::operations;
 
 const INCLUDE: Param = Param {
     name: "include",
-    summary: "Open out these ids, separated by commas: `category`, `author`, `vendor`.",
+    summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`.",
     schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
 };
 
@@ -18,8 +18,9 @@ pub(super) fn route() -> Route {
     Route::new(Method::GET, "/v1/feed", MEMBER, show)
         .summary(
             "List the products in your feed",
-            "Products that the followed accounts and vendors have published in the last 60 days, newest first. A page may \
-             have fewer items than `limit`, even none, before the end: continue as long as there is a `next_cursor`.",
+            "Products that the followed accounts and vendors have published in the last 60 days, newest first. A \
+             page may have fewer items than `limit`, even none, before the end: continue as long as there is a \
+             `next_cursor`.",
         )
         .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
         .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))

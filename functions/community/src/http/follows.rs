@@ -11,7 +11,7 @@ use souk_model::vendors::VENDOR;
 use super::MEMBER;
 use crate::operations;
 
-/// The follow of an account or a vendor by the account.
+/// Whether the account follows another account or a vendor.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Following {
     /// Whether the account follows it.

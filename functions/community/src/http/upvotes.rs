@@ -8,7 +8,7 @@ use souk_kit::http::{Answer, Path, Problem, Route, Schema};
 use super::MEMBER;
 use crate::operations;
 
-/// The upvote of the account for a product.
+/// Whether the account has upvoted a product.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Upvoted {
     /// Whether the account has upvoted the product.
@@ -28,11 +28,11 @@ pub(super) fn routes() -> [Route; 3] {
         Route::new(Method::PUT, PATH, MEMBER, add)
             .summary(
                 "Upvote a product",
-                "An account has one upvote per product; a repeat changes nothing.",
+                "An account has at most one upvote per product; a second request changes nothing.",
             )
             .response(StatusCode::NO_CONTENT, "The product is upvoted", None),
         Route::new(Method::DELETE, PATH, MEMBER, remove)
-            .summary("Remove your upvote for a product", "Without an upvote nothing changes.")
+            .summary("Withdraw your upvote", "Without an upvote nothing changes.")
             .response(StatusCode::NO_CONTENT, "The product is not upvoted", None)
             .errors(&[StatusCode::CONFLICT]),
     ]

@@ -10,12 +10,12 @@ pub(super) fn route() -> Route {
     Route::new(Method::POST, "/v1/products/{id}/views", Access::Public, record)
         .summary(
             "Record a view of a product",
-            "Each viewer counts once in 30 days. Views are counted a moment later; under high load some are not counted.",
+            "Each viewer counts once in 30 days. Views are counted asynchronously; under high load some are dropped.",
         )
         .response(StatusCode::NO_CONTENT, "The view was recorded", None)
 }
 
-/// A viewer is an account, or else a network address and a browser.
+/// The viewer is the account, or for anonymous requests the network address and the `User-Agent`.
 async fn record(
     cx: Context,
     ClientAddress(address): ClientAddress,

@@ -1,8 +1,9 @@
-//! The counters of products: one job adds upvotes, another adds comments, many in one commit. Both send a message per
-//! product to the ranks and another to the search index.
+//! The counters of products: one job adds upvotes, another adds comments, many in one commit. For each product both
+//! send a message to the job `rank` and another to the search index.
 //!
-//! Additions neither conflict nor depend on their order, so the counters are right when the last message is done. There are
-//! two jobs because a commit changes a document once, and a batch could have upvotes and comments of the same product.
+//! Additions neither conflict nor depend on their order, so the counters are correct when the last message is done.
+//! There are two jobs because a commit may change a document only once, and a batch could have upvotes and comments of
+//! the same product.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use souk_model::search::ReindexProduct;
 use super::rank::{RankPayload, UpdateRank};
 use crate::rank::ScoreDelta;
 
-/// How many messages go into one commit: each adds its mark, and perhaps the counter of a product.
+/// How many messages one commit processes: each adds its inbox entry, and up to one counter.
 pub(super) const BATCH: usize = 40;
 /// The weight of a comment in `trending`, in upvotes.
 const COMMENT_POINTS: f64 = 0.5;
@@ -40,7 +41,7 @@ impl Payload for CommentCount {
     const JOB: &'static str = "community.comments";
 }
 
-/// What events add to a product.
+/// The sum of the events about one product.
 #[derive(Default)]
 struct Delta {
     count: i64,
@@ -71,7 +72,7 @@ pub(super) async fn count_comments(tx: JobTransaction, payloads: Vec<CommentCoun
     add(&tx, "comment_count", deltas).await
 }
 
-/// What the events add, by product.
+/// The sums of these events, by product.
 fn sum<D: EventData>(
     events: impl Iterator<Item = Event>,
     delta: impl Fn(&str, D) -> (String, i8, ScoreDelta),

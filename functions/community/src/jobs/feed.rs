@@ -1,7 +1,7 @@
 //! Adds a published product to the feeds of the followers of its author and its vendor.
 //!
-//! A page of followers is one commit of their entries and of the message for the next page. So a crash in between continues
-//! where it was, and no entry exists twice. Entries expire.
+//! A page of followers is one commit of their entries and of the message for the next page. So the job resumes after a
+//! crash where it stopped, and no entry exists twice. Entries expire.
 
 use serde::{Deserialize, Serialize};
 use souk_core::queue::Payload;
@@ -14,7 +14,7 @@ use crate::feed::{FeedEntry, partition, sort_prefix};
 use crate::follow::followers;
 use crate::product::ProductView;
 
-/// How many followers one commit reaches.
+/// How many followers get an entry in one commit.
 const PAGE: usize = 80;
 /// How long an entry is kept, from the publication of the product.
 const KEEP_SECONDS: i64 = 60 * 86_400;
@@ -31,13 +31,13 @@ impl Payload for FeedPayload {
     const JOB: &'static str = "community.feed";
 }
 
-/// A page of the followers of a source who get a product into their feed.
+/// A page of followers of a source, to whose feeds a product is added.
 #[derive(Serialize, Deserialize)]
 pub(super) struct FollowersPage {
     product: String,
     /// The account or vendor that is followed.
     source: String,
-    /// The follower after whom the page begins.
+    /// The follower after whom the page starts.
     after: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn fan_out(tx: JobTransaction, payload: FeedPayload, _: Message
     let published = Timestamp::from_millisecond(at).unwrap_or(tx.now());
     let expires_at = clock::after(published, KEEP_SECONDS);
     if !product.status.is_public() || expires_at <= tx.now() {
-        // The product was withdrawn meanwhile, or was published long ago.
+        // The product is no longer published, or was published long ago.
         return done;
     }
     let pages = match payload {

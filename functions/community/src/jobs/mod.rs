@@ -1,4 +1,4 @@
-//! What follows from events and messages.
+//! The jobs of the community.
 
 mod counts;
 mod feed;
@@ -70,7 +70,7 @@ pub(crate) fn jobs() -> Vec<Job> {
             feed::fan_out,
         ),
         Job::single(
-            "Removes the comments, upvotes and views of a deleted product.",
+            "Deletes the comments, upvotes and views of a deleted product.",
             removal::remove,
         ),
     ]

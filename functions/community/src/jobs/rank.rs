@@ -1,11 +1,11 @@
 //! Updates ranks.
 //!
-//! **Late and out of order.** A rank follows from the product as the job reads it, and not from what an event says. It is
-//! written at the version that was read, on the condition that the product is still at its version; a job that loses a race
-//! runs again. The counter of upvotes is read *after* the rank, so the last writer of a rank has read the latest counter.
-//! Only the score is a sum, and sums do not depend on their order.
+//! **Late and out-of-order messages.** The job computes a rank from the current product rather than from the event. The
+//! commit requires that the rank and the product are still at the versions that were read; on a conflict the job runs
+//! again. The upvote counter is read *after* the rank, so the last writer of a rank has read the latest counter. Only
+//! the score is a sum of deltas, which does not depend on their order.
 //!
-//! The rank of a product that is not public stays, without index entries. The rank of a deleted product is deleted.
+//! The rank of a product that is not public is kept without index entries. The rank of a deleted product is deleted.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ use souk_model::catalog::rank::{Standing, key};
 use crate::product::{ProductView, upvote_count};
 use crate::rank::{Rank, ScoreDelta};
 
-/// How many messages go into one commit: a rank that moves is up to 18 changes and entries, and its message adds a mark.
+/// How many messages one commit processes: a rank is up to 18 changes and entries, and its message adds an inbox entry.
 pub(super) const BATCH: usize = 5;
 
-/// An event about a product, or what the counting jobs add to its score.
+/// An event about a product, or a score delta from the counting jobs.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum RankPayload {
@@ -36,7 +36,7 @@ impl Payload for RankPayload {
     const JOB: &'static str = "community.rank";
 }
 
-/// Asks for a change of the score of a product.
+/// Adds a delta to the score of a product.
 #[derive(Serialize, Deserialize)]
 pub(super) struct UpdateRank {
     pub(super) product: String,
@@ -56,7 +56,7 @@ pub(super) async fn update_ranks(tx: JobTransaction, payloads: Vec<RankPayload>)
         let sum = deltas.entry(product).or_default();
         *sum = sum.plus(delta);
     }
-    // The ranks first: see above.
+    // Read the ranks before the counters; see the module docs.
     let keys: Vec<_> = deltas.keys().map(|product| key(product)).collect();
     let ranks = tx.get_all(&keys).await?;
     let keys: Vec<_> = deltas.keys().map(|product| PRODUCT.key(product)).collect();
@@ -80,7 +80,7 @@ fn update_rank(
         standing.map_or_else(Vec::new, |standing| standing.entries(id))
     };
     let Some(product) = product else {
-        // A deleted product never comes back.
+        // A product is never restored after its deletion, so its rank can be deleted.
         if let Some(rank) = rank {
             tx.delete(&rank.document, entries(&rank)).or_retry();
         }

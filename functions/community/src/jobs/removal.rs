@@ -1,9 +1,8 @@
-//! Removes the comments, upvotes and views of a deleted product. (The job of ranks removes its rank; the entries of feeds
-//! expire.)
+//! Deletes the comments, upvotes and views of a deleted product. The job `rank` deletes its rank; feed entries expire.
 //!
-//! Each kind is removed page by page. A page is one commit of what it removes and of the message for the next page, so a
-//! crash in between continues where it was. A request that has read the product before may still write something
-//! afterwards, so everything is removed once more a few minutes later.
+//! Each kind is deleted page by page. A page is one commit of the deletions and of the message for the next page, so
+//! the job resumes after a crash where it stopped. A request that has read the product before its deletion may still
+//! write a document, so the job runs a second time a few minutes later.
 
 use serde::{Deserialize, Serialize};
 use souk_core::documents::Source;
@@ -14,12 +13,12 @@ use souk_model::catalog::events::ProductEvent;
 
 use crate::{comment, upvote, view};
 
-/// How many documents one commit removes; a comment is two changes.
+/// How many documents one commit deletes; a comment is two changes.
 const PAGE: usize = 40;
-/// When everything is removed once more: after a longer time than any request takes.
+/// The delay of the second run, which is longer than any request takes.
 const AGAIN_SECONDS: i64 = 180;
 
-/// An event about a product, or the next page to remove.
+/// An event about a product, or the next page to delete.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum RemovalPayload {
@@ -36,7 +35,7 @@ impl Payload for RemovalPayload {
 pub(super) struct RemovalPage {
     product: String,
     part: Part,
-    /// The sort key after which the page begins.
+    /// The sort key after which the page starts.
     after: Option<String>,
 }
 
@@ -60,7 +59,7 @@ pub(super) async fn remove(tx: JobTransaction, payload: RemovalPayload, _: Messa
     Ok(JobOutput::default())
 }
 
-/// Sends the messages for the first page of each kind, for now and for a few minutes later.
+/// Sends the messages for the first page of each kind: one for now, and one for the second run.
 fn begin(tx: &JobTransaction, product: &str) -> Result<(), JobError> {
     for part in [Part::Comments, Part::Upvotes, Part::Views] {
         let first = RemovalPage {

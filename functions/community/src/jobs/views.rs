@@ -1,7 +1,7 @@
 //! Counts views: each viewer of a product counts once in 30 days.
 //!
-//! A batch is one commit of a document for each viewer who is new and of the additions to the counters of the products. So
-//! a view that arrives twice counts once.
+//! A batch is one commit of a document for each new viewer and of the additions to the counters of the products. So a
+//! view that is delivered twice counts once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use souk_model::catalog::PRODUCT;
 
 use crate::view::View;
 
-/// How many messages go into one commit: each adds its mark, a viewer, and perhaps the counter of a product.
+/// How many messages one commit processes: each adds its inbox entry, a viewer, and up to one counter.
 pub(super) const BATCH: usize = 30;
-/// How long a viewer is remembered.
+/// How long the document of a viewer is kept.
 const KEEP_SECONDS: i64 = 30 * 86_400;
 
 pub(super) async fn count_views(tx: JobTransaction, views: Vec<View>) -> Result<JobOutput, JobError> {

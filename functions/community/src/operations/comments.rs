@@ -1,8 +1,9 @@
-//! Comments.
+//! Operations on comments.
 //!
-//! **Atomicity.** A reply is one commit of itself, its event and the condition that its parent is still at the version that
-//! was read. So there is never a reply to a comment that does not exist, nor a new reply to a deleted one. A commit does not
-//! hold the product: a comment that is written while the product is deleted is removed with it (see the job `removal`).
+//! **Atomicity.** A reply is one commit of the comment, its event and the condition that its parent is still at the
+//! version that was read. So there is never a reply to a comment that does not exist, nor a new reply to a deleted
+//! comment. The commit has no condition on the product: the job `removal` also deletes a comment that is written while
+//! the product is being deleted.
 
 use souk_core::{Document, Query};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
@@ -34,7 +35,7 @@ async fn read(cx: &Context, id: &str) -> Result<Option<Stored<Comment>>, Failure
     cx.read(COMMENT.key(id)).await
 }
 
-/// Those who may not see a product may not see its comments.
+/// Fails unless the principal may see the product of the comment.
 async fn require_visible(cx: &Context, comment: &Comment) -> Result<(), Failure> {
     match visible_product(cx, &comment.product).await {
         Err(Failure::NotFound(_)) => Err(NO_COMMENT),
@@ -42,7 +43,8 @@ async fn require_visible(cx: &Context, comment: &Comment) -> Result<(), Failure>
     }
 }
 
-/// Refuses everyone but the author and moderators: with 'forbidden' if they may see the comment, else with 'not found'.
+/// Fails unless the principal is the author or a moderator: with "forbidden" if the principal may see the comment, else
+/// with "not found".
 async fn require_editor(cx: &Context, comment: &Comment, author: &str, refusal: &str) -> Result<(), Failure> {
     if cx.may_edit(author) {
         return Ok(());
@@ -129,7 +131,7 @@ pub async fn edit_comment(
     .await
 }
 
-/// Deletes a comment, if it is not deleted yet; its author and moderators may. Its replies stay.
+/// Deletes a comment, unless it is deleted already; its author and moderators may. Its replies stay.
 pub async fn delete_comment(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         let old = read(&tx, id).await?.ok_or(NO_COMMENT)?;

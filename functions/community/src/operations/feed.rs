@@ -1,9 +1,9 @@
 //! The feed: the products that the followed accounts and vendors have published, newest first.
 //!
-//! A job writes the entries when a product is published (see the job `feed`). They are checked when they are read: one
-//! query of the feed, then one batched get of its products and of the follows of its sources. Products that are no longer
-//! public and sources that are no longer followed are left out, so an unfollow takes effect at once. An account that follows
-//! both the author and the vendor has two adjacent entries, and gets the product once.
+//! The job `feed` writes the entries when a product is published. They are checked when they are read: one query of the
+//! feed, then one batched get of its products and of the follows of its sources. Products that are no longer public and
+//! sources that are no longer followed are left out, so an unfollow takes effect at once. An account that follows both
+//! the author and the vendor has two adjacent entries, but the list has the product once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -45,7 +45,7 @@ pub async fn list_feed(cx: &Context, page: &PageRequest) -> Result<SortedPage<Do
         if !found.contains_key(&follow_key(account, &entry.source)) {
             continue;
         }
-        // The product is taken out of what was found, so it is listed once.
+        // Removing the product from `found` ensures that it is listed once.
         if let Some(document) = found.remove(&PRODUCT.key(&entry.product))
             && document.parse::<ProductView>()?.status.is_public()
         {

@@ -1,8 +1,8 @@
-//! Follows of accounts and vendors.
+//! Operations on follows of accounts and vendors.
 //!
-//! **Atomicity.** A follow is two documents in one commit: `follows/{follower}` + target lists whom an account follows,
-//! `followers/{target}` + follower lists who gets a publication. So there is never one without the other. Nothing reads all
-//! of them at once, so their number has no limit.
+//! **Atomicity.** A follow is two documents in one commit: `follows/{follower}` + target, the list of targets of an
+//! account, and `followers/{target}` + follower, the list of followers who get publications in their feed. So neither
+//! exists without the other. Both lists are read in pages, so the number of follows has no limit.
 
 use souk_core::Kind;
 use souk_kit::{Context, Failure};
@@ -17,12 +17,12 @@ async fn target(cx: &Context, kind: Kind, id: &str) -> Result<String, Failure> {
     found.pop().flatten().ok_or(Failure::NotFound(kind.name))
 }
 
-/// Follows an account or a vendor, unless the principal does so.
+/// Follows an account or a vendor; does nothing if the principal follows it already.
 pub async fn follow(cx: &Context, kind: Kind, id: &str) -> Result<(), Failure> {
     let follower = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
         if tx.is_retry() {
-            // The only condition is that there is no follow yet.
+            // The only condition is that the follow does not exist.
             return Ok(());
         }
         let none = Failure::NotFound(kind.name);
@@ -32,7 +32,7 @@ pub async fn follow(cx: &Context, kind: Kind, id: &str) -> Result<(), Failure> {
         if kind == ACCOUNT && !document.parse::<AccountView>()?.active {
             return Err(none);
         }
-        // The id: the client may have sent the name.
+        // Use the id of the document, because the client may have sent the name.
         let target = kind.id_of(&document.key).unwrap_or_default();
         if target == follower {
             return Err(Failure::invalid("id", "is your own: nobody follows themselves"));

@@ -1,4 +1,4 @@
-//! What can be done in the community.
+//! Operations of the community.
 
 mod comments;
 mod feed;
@@ -25,7 +25,7 @@ async fn any_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
     Ok(document.parse()?)
 }
 
-/// The product, if everyone may see it.
+/// The product, if it is public.
 async fn public_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
     let product = any_product(cx, id).await?;
     product.status.is_public().then_some(product).ok_or(NO_PRODUCT)

@@ -1,7 +1,8 @@
-//! Upvotes.
+//! Operations on upvotes.
 //!
-//! **Atomicity.** An upvote is one commit of itself and its event; so is its removal. The counter and the rank of the
-//! product follow from the events. An account never has two upvotes for a product: there is one key for them.
+//! **Atomicity.** Adding or withdrawing an upvote is one commit of the document and its event. Jobs update the counter
+//! and the rank of the product from the events. An account never has two upvotes for a product, because they have the
+//! same key.
 
 use souk_kit::{Context, Failure};
 use souk_model::community::{UPVOTE_ADDED, UPVOTE_REMOVED, UpvoteEvent};
@@ -14,7 +15,7 @@ pub async fn add_upvote(cx: &Context, product: &str) -> Result<(), Failure> {
     let account = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
         if tx.is_retry() {
-            // The only condition is that there is no upvote yet.
+            // The only condition is that the upvote does not exist.
             return Ok(());
         }
         let product = public_product(&tx, product).await?.id;
@@ -36,14 +37,14 @@ pub async fn has_upvoted(cx: &Context, product: &str) -> Result<bool, Failure> {
     let account = &cx.signed_in()?.account;
     let product = any_product(cx, product).await?;
     let upvote = cx.get(key(&product.id, account)).await?;
-    // Those who have upvoted a product know of it, also if it was archived since.
+    // An account that has upvoted a product knows that it exists, even if it has been archived since.
     if upvote.is_none() && !product.status.is_public() {
         return Err(NO_PRODUCT);
     }
     Ok(upvote.is_some())
 }
 
-/// Removes the principal's upvote for a product, if there is one.
+/// Withdraws the principal's upvote for a product, if there is one.
 pub async fn remove_upvote(cx: &Context, product: &str) -> Result<(), Failure> {
     let account = &cx.signed_in()?.account;
     cx.commit(|tx| async move {

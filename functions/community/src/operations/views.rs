@@ -1,8 +1,8 @@
-//! Views.
+//! Operations on views.
 //!
-//! A view is sent to the lane `low` without a commit. It is lost when the backlog is full or the queue does not answer. The
-//! job `views` counts it. Only a keyed digest of the viewer and the product is stored, so the store does not reveal who has
-//! viewed what.
+//! A view is sent to the lane `low` without a commit. It is lost if the backlog is full or the queue is unavailable.
+//! The job `views` counts it. Only a keyed digest of the viewer and the product is stored, so the store does not reveal
+//! who has viewed which product.
 
 use souk_core::clock;
 use souk_kit::{Context, Failure};
@@ -10,10 +10,10 @@ use souk_kit::{Context, Failure};
 use super::public_product;
 use crate::view::View;
 
-/// How long a view is worth counting.
+/// After how many seconds the message of a view expires.
 const WORTH_SECONDS: i64 = 86_400;
 
-/// Records, as best effort, that `viewer` has viewed a product. `viewer` is whatever tells viewers apart.
+/// Records, as best effort, that `viewer` has viewed a product. `viewer` is any value that distinguishes viewers.
 pub async fn record_view(cx: &Context, product: &str, viewer: &[u8]) -> Result<(), Failure> {
     let product = public_product(cx, product).await?.id;
     let view = View {

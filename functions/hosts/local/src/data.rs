@@ -1,4 +1,4 @@
-//! The data folder: its databases, its keys, and the platform over them.
+//! The data folder: its databases, its keys, and the platform built from them.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -11,8 +11,8 @@ use souk_core::{KeyValue, Search};
 use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
 
-/// Limits of the response cache. The server is not told what another process writes to the folder: cached responses show it
-/// after their route's maximum age, half a minute at most.
+/// Limits of the response cache. Writes of other processes to the folder do not purge the cache of the server: cached
+/// responses show them after the maximum age of their route, half a minute at most.
 const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
     bytes: 64 << 20,
     at_most: Some((20_000, 10_000)),

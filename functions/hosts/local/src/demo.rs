@@ -1,7 +1,7 @@
-//! A made-up market: for the first start, for trying things out and for benchmarks (CB-21).
+//! Demo data: for the first start, for experiments and for benchmarks (CB-21).
 //!
-//! Everything comes from the seed, ids and times included: products are added by the operation that imports use, with a clock
-//! and randomness made from the seed. The same seed makes the same market, and making it again changes nothing.
+//! All data, including ids and times, is derived from the seed: the import operation creates the products, with a clock
+//! and a random source seeded by it. The same seed gives the same data, and a second run changes nothing.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,11 +29,11 @@ use souk_vendors::operations::open_vendor;
 
 use crate::data;
 
-/// How many commits are under way at once: enough for the writer to group them.
+/// The number of concurrent commits: enough for group commits of the writer.
 const AT_ONCE: usize = 64;
-/// 2026-01-01T00:00:00Z: the day the made-up market opened.
+/// 2026-01-01T00:00:00Z: the start time of the demo data.
 const OPENING: i64 = 1_767_225_600_000;
-/// How many products a first start brings.
+/// The number of demo products at the first start.
 const DEMO_PRODUCTS: u32 = 240;
 
 struct Category {
@@ -176,11 +176,11 @@ const PEOPLE: [(&str, &str); 6] = [
     ("samir", "Samir Haddad"),
 ];
 
-/// A source of choices, all from one seed.
+/// A deterministic random generator.
 struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// The dice for one thing of one market.
+    /// The generator for one object, derived from the seed, the object's type and its number.
     fn of(seed: u64, what: &str, number: u64) -> Self {
         let mut bytes = [0; 32];
         let text = format!("{seed}/{what}/{number}");
@@ -202,7 +202,7 @@ impl Dice {
     }
 }
 
-/// Randomness from a seed.
+/// A [`Random`] port with a deterministic generator.
 struct SeededRandom(Mutex<Dice>);
 
 impl Random for SeededRandom {
@@ -215,7 +215,7 @@ impl Random for SeededRandom {
     }
 }
 
-/// A clock that stands still.
+/// A clock with a fixed time.
 struct FixedClock(Timestamp);
 
 impl Clock for FixedClock {
@@ -224,7 +224,7 @@ impl Clock for FixedClock {
     }
 }
 
-/// `cx` at this moment of the made-up market, with randomness from these dice.
+/// `cx` with a fixed time and a deterministic random source.
 fn at(cx: &Context, now: Timestamp, dice: Dice) -> Context {
     let platform = cx
         .platform()
@@ -248,14 +248,14 @@ fn moment(minutes: u64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A market before its products: the ids of its accounts, of its vendors with their owners, and of its categories.
+/// The demo data before its products: the ids of the accounts, of the vendors with their owners, and of the categories.
 struct Stage {
     authors: Vec<String>,
     vendors: Vec<(String, String)>,
     categories: Vec<String>,
 }
 
-/// Opens the accounts, vendors and categories of a market, which are the same for every seed.
+/// Creates the accounts, vendors and categories, which are the same for every seed.
 async fn set_up(cx: &Context) -> Result<Stage, String> {
     let mut stage = Stage {
         authors: Vec::new(),
@@ -300,7 +300,7 @@ async fn set_up(cx: &Context) -> Result<Stage, String> {
     Ok(stage)
 }
 
-/// The id of the document whose slug is made of this name.
+/// The id of the document whose slug is derived from this name.
 async fn existing(cx: &Context, kind: Kind, name: &str) -> Result<Option<String>, String> {
     let slug = check::slugify(name, kind.name);
     let found = cx.resolve(&[(kind, &slug)]).await.map_err(|e| e.to_string())?;
@@ -331,7 +331,7 @@ fn new_category(category: &Category) -> NewCategory {
     }
 }
 
-/// The `n`th product of the market of this seed.
+/// The `n`th product for this seed.
 fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
     let mut dice = Dice::of(seed, "product", n.into());
     let place = dice.below(CATEGORIES.len());
@@ -401,7 +401,7 @@ fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
     }
 }
 
-/// Adds `count` made-up products; returns how many were not there yet.
+/// Adds `count` demo products; returns how many are new.
 pub(crate) async fn seed(cx: &Context, count: u32, seed: u64, bar: ProgressBar) -> Result<u64, String> {
     let stage = set_up(cx).await?;
     let added = AtomicU64::new(0);
@@ -410,7 +410,7 @@ pub(crate) async fn seed(cx: &Context, count: u32, seed: u64, bar: ProgressBar) 
             let cx = at(cx, moment(u64::from(n) * 7), Dice::of(seed, "id", n.into()));
             match import_product(&cx, &product(&stage, seed, n)).await {
                 Ok(Imported::Added) => drop(added.fetch_add(1, Ordering::Relaxed)),
-                // Another market's product with this SKU, or an edited one: it stays as it is.
+                // A product of another seed with this SKU, or an edited one: leave it unchanged.
                 Ok(Imported::Changed | Imported::Unchanged) | Err(CatalogError::SkuTaken) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -426,14 +426,14 @@ pub(crate) async fn seed(cx: &Context, count: u32, seed: u64, bar: ProgressBar) 
     Ok(added.into_inner())
 }
 
-/// A login that works.
+/// Credentials that work.
 pub(crate) struct Login {
     pub(crate) email: String,
     pub(crate) password: String,
 }
 
-/// Makes the demo market and an admin to look around with, at the first start. The account comes last, so a start that was
-/// interrupted is completed by the next. The password is kept in the data folder, so that every start can print it.
+/// Creates the demo data and an admin account at the first start. The account is created last, so that the next start
+/// completes an interrupted one. The password is stored in the data folder, so that every start can print it.
 pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
     let email = "demo@souk.example".to_owned();
     let path = dir.join("demo-password");
@@ -449,7 +449,7 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
     let found = find_by_email(cx, &email).await.map_err(|e| e.to_string())?;
     if found.is_none() {
         seed(cx, DEMO_PRODUCTS, 1, ProgressBar::hidden()).await?;
-        // Somebody may have taken the first name in a market that was opened without the demo.
+        // The first username may be taken, if the data folder was created without the demo.
         for username in ["demo", "demo-2", "demo-3"] {
             let new = NewAccount {
                 email: email.clone(),

@@ -1,4 +1,4 @@
-//! Products out as NDJSON, in the lines that `import` reads.
+//! Exports products as NDJSON, in the format that `import` reads.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +18,7 @@ use souk_model::vendors::VENDOR;
 use crate::data;
 use crate::line::Line;
 
-/// Writes every product to `path` or the standard output; says how many.
+/// Writes every product to `path` or the standard output; returns their number.
 pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, String> {
     let failed = |e: std::io::Error| e.to_string();
     let mut out: Box<dyn Write> = match path {
@@ -92,9 +92,9 @@ async fn name(cx: &Context, kind: Kind, id: &str, names: &mut HashMap<String, St
     }
     let named = cx.read::<Named>(kind.key(id)).await?;
     let name = match named.map(|named| named.value) {
-        // Whoever imports it finds or makes the same slug by it.
+        // An import derives the same slug from this name.
         Some(named) if check::slugify(&named.name, "") == named.slug => named.name,
-        // It was renamed. The slug makes itself again.
+        // The name was changed; the slug alone gives the same slug on import.
         Some(named) => named.slug,
         None => id.to_owned(),
     };
@@ -133,7 +133,7 @@ mod tests {
         assert!(text.contains("灯具") && text.contains("Zinc & Co"), "{text}");
         import(&other.context(), &first).await.unwrap();
         assert_eq!(exported(&other, &second).await, text);
-        // A draft is published when it is imported as such.
+        // An import with the status `published` publishes an existing draft.
         let draft = product(&one).await;
         std::fs::write(&lines, LINES.replace("draft", "published")).unwrap();
         import(&one.context(), &lines).await.unwrap();

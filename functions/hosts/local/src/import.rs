@@ -1,9 +1,9 @@
-//! Products in as NDJSON: one JSON object per line.
+//! Imports products from NDJSON: one JSON object per line.
 //!
-//! A line is known by its vendor and SKU, or by its slug, or, without either, by its vendor and title among what was
-//! imported. A product that exists and is the same is left alone; one that differs is updated; so an import can be
-//! interrupted and run again, and run twice changes nothing. Categories (with the attributes that their lines have) and
-//! vendors are added on the way, each line is one commit, and a bad line is left out and named.
+//! The identity of a line is its vendor and SKU, or its slug, or else its vendor and title among the imported products.
+//! If the product exists, it is updated if it differs. So an interrupted import can run again, and a second run changes
+//! nothing. Missing categories (with the attributes of their lines) and vendors are created. Each line is one commit;
+//! an invalid line is skipped and reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -27,18 +27,18 @@ use souk_vendors::operations::open_vendor;
 use crate::data;
 use crate::line::{Line, parse};
 
-/// How many lines are written at once.
+/// How many lines are written concurrently.
 const AT_ONCE: usize = 64;
-/// The username of the account that imported products belong to.
+/// The username of the account that owns imported products.
 const IMPORTER: &str = "importer";
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     added: u64,
     changed: u64,
     same: u64,
-    /// The bad lines: (number, what is wrong).
+    /// The invalid lines: (number, error).
     pub(crate) bad: Vec<(usize, String)>,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What is wrong, in one line that names the fields.
+/// The error in one line that names the fields.
 pub(crate) fn explain(problem: &Problem) -> String {
     if !problem.errors.is_empty() {
         let faults: Vec<String> = problem
@@ -72,7 +72,7 @@ pub(crate) fn explain(problem: &Problem) -> String {
     }
 }
 
-/// Reads the file and writes what it says.
+/// Imports a file.
 pub(crate) async fn import(cx: &Context, path: &Path) -> Result<Report, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let bytes = std::fs::read(path).map_err(failed)?;
@@ -169,14 +169,14 @@ struct Importer {
     /// The context of the importing account.
     cx: Context,
     owner: String,
-    /// The ids of categories and vendors that were met so far, by kind and slug.
+    /// The ids of the categories and vendors so far, by kind and slug.
     ids: HashMap<(&'static str, String), String>,
-    /// The attributes of categories that are added on the way, by slug.
+    /// The attributes of categories to create, by slug.
     attributes: HashMap<String, BTreeMap<String, AttributeType>>,
 }
 
 impl Importer {
-    /// Checks a line, and adds its category and its vendor if they do not exist. Lines are prepared one by one.
+    /// Validates a line, and creates its category and its vendor if they do not exist. Lines are prepared one by one.
     async fn prepare(&mut self, line: Line) -> Result<ProductImport, Problem> {
         let mut product = NewProduct {
             title: line.title,
@@ -198,7 +198,7 @@ impl Importer {
         };
         product.validate().map_err(|report| {
             let faults = report.iter().map(|(path, error)| {
-                // The fields of a line are flat.
+                // The fields of a line are not nested.
                 let field = match path.to_string().as_str() {
                     "price.amount" => "price_minor".to_owned(),
                     "price.currency" => "currency".to_owned(),
@@ -225,7 +225,7 @@ impl Importer {
         })
     }
 
-    /// The id of the category or vendor of this slug, which is added if it does not exist.
+    /// The id of the category or vendor with this slug, which is created if it does not exist.
     async fn id_of(&mut self, kind: Kind, slug: &str, name: &str) -> Result<String, Problem> {
         let place = (kind.name, slug.to_owned());
         if let Some(id) = self.ids.get(&place) {

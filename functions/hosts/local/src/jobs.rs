@@ -1,7 +1,8 @@
-//! The queue consumers of the local host: one thread that flushes the outbox, works off the lanes and runs the schedules.
+//! The queue consumers of the local host: one thread that flushes the outbox, processes the lanes and runs the
+//! schedules.
 //!
-//! Each lane has its own consumer, so a lane full of slow work does not delay the others. Their shares of the thread follow
-//! from their batch sizes.
+//! Each lane has its own consumer, so a lane full of slow work does not delay the others. Their shares of the thread
+//! follow from their batch sizes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,8 +27,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often schedules are checked.
 const TICK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many batches of a lane run concurrently. Outbound calls wait for responses most of the time, and must not wait for
-/// each other.
+/// How many batches of a lane run concurrently. Outbound calls wait for responses most of the time, and must not wait
+/// for each other.
 fn concurrency(lane: Lane) -> usize {
     match lane {
         Lane::Notifications => 64,
@@ -35,7 +36,7 @@ fn concurrency(lane: Lane) -> usize {
     }
 }
 
-/// How many messages of a lane make a batch.
+/// The batch size of a lane.
 fn batch_size(lane: Lane) -> usize {
     match lane {
         Lane::High | Lane::Default => 100,
@@ -52,7 +53,7 @@ pub(crate) struct Consumers {
 }
 
 impl Consumers {
-    /// Starts the thread, which first picks up what a crash has left.
+    /// Starts the thread, which first sends what a crash has left in the outbox.
     pub(crate) fn start(app: Arc<App>, platform: Arc<Platform>, queue: Arc<SqliteQueue>) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -102,7 +103,7 @@ async fn consume_all(
     if let Err(error) = queue.release_leases().await {
         tracing::error!(%error, "the queue does not answer");
     }
-    // First what this process has committed itself, so that the sweep does not send it a second time.
+    // Flush what this process has committed before the sweep, so that the sweep does not send it a second time.
     app.run_pending_work().await;
     if let Err(error) = platform.sweep(0).await {
         tracing::error!(%error, "the outbox could not be swept");
@@ -130,7 +131,7 @@ async fn consume_all(
     tokio::join!(pending, ticks, consumers);
 }
 
-/// Works off one lane.
+/// Processes one lane.
 async fn consume(app: &App, queue: &SqliteQueue, lane: Lane, mut stop: watch::Receiver<bool>) {
     let mut running = FuturesUnordered::new();
     while !*stop.borrow() {
@@ -167,7 +168,7 @@ fn or_default<T: Default>(error: &QueueError, lane: Lane) -> T {
     T::default()
 }
 
-/// Receives one batch and works it off; returns the number of messages.
+/// Receives and processes one batch; returns the number of messages.
 async fn work_once(app: &App, queue: &SqliteQueue, lane: Lane) -> Result<usize, QueueError> {
     let leased = queue.receive(lane, batch_size(lane), LEASE_SECONDS).await?;
     let count = leased.len();
@@ -175,7 +176,7 @@ async fn work_once(app: &App, queue: &SqliteQueue, lane: Lane) -> Result<usize, 
     Ok(count)
 }
 
-/// Works off messages that were received.
+/// Processes received messages.
 async fn work_off(app: &App, queue: &SqliteQueue, leased: Vec<Leased>) -> Result<(), QueueError> {
     if leased.is_empty() {
         return Ok(());
@@ -186,8 +187,8 @@ async fn work_off(app: &App, queue: &SqliteQueue, leased: Vec<Leased>) -> Result
     queue.settle(&settled).await
 }
 
-/// Works off the messages that are due, after a command that has changed the market without a server. Notifications wait for
-/// the server, whose settings say which systems may be called.
+/// Processes the messages that are due, after a command that has changed data without a server. Notifications wait for
+/// the server, whose settings determine which systems may be called.
 pub(crate) async fn finish(market: &Market, bar: ProgressBar) -> Result<(), String> {
     let app = App::new(market.platform.clone(), souk_market::functions());
     app.run_pending_work().await;
@@ -284,9 +285,9 @@ mod tests {
         let requests = async {
             let mut delays = Vec::new();
             for turn in 1..=20 {
-                // As many as can be done in a turn, so that the lane stays full.
+                // As many as the consumers process in the meantime, so that the lane stays full.
                 send(&market, Low, 100).await;
-                // Somewhere in the middle of a batch.
+                // At an arbitrary point within a batch.
                 let begun = low.load(Ordering::SeqCst);
                 while low.load(Ordering::SeqCst) < begun + 17 {
                     tokio::task::yield_now().await;
@@ -304,7 +305,7 @@ mod tests {
         let consumers = consume_all(&app, &market.platform, &market.queue, &notify, &stopped);
         let ((), delays) = tokio::join!(consumers, requests);
         assert!(low.load(Ordering::SeqCst) < 3000, "the lane was empty");
-        // The running batch, and the beginning of the next.
+        // The running batch, and the start of the next.
         let most = delays.iter().max().unwrap();
         assert!(
             *most < 2 * batch_size(Lane::Low),

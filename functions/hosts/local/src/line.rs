@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 use souk_model::catalog::product::{ItemCondition, Location};
 use souk_model::catalog::status::Status;
 
-/// One line. All but the first few may be left out.
+/// One line. Only the title, the category, the price and the currency are required.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Line {
     #[serde(default)]
     pub(crate) sku: Option<String>,
-    /// Of a product that is there; a new one gets it if it is free.
+    /// The slug of an existing product. A new product gets this slug if it is free.
     #[serde(default)]
     pub(crate) slug: Option<String>,
     pub(crate) title: String,
@@ -46,12 +46,12 @@ fn published() -> Status {
     Status::Published
 }
 
-/// A line, or what is wrong with it; nothing is wrong with an empty one, and there is nothing in it.
+/// Parses a line. The error for an empty line is the empty string.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Line, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| format!("is not UTF-8: {e}"))?;
     if text.trim().is_empty() {
         return Err(String::new());
     }
-    // The text is one line of many, of which it says the first.
+    // serde reports the position "line 1", because it parses each line on its own.
     serde_json::from_str(text).map_err(|e| e.to_string().replace(" at line 1 column ", " at column "))
 }

@@ -1,7 +1,7 @@
 //! Log lines as JSON on the standard output.
 //!
-//! A thread of its own writes them, so that no request waits for whatever reads the log. [`MAX_LINES`] wait at most: further
-//! lines are dropped and counted.
+//! A separate thread writes them, so that no request waits for the reader of the log. The buffer holds [`MAX_LINES`];
+//! further lines are dropped and counted.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use souk_kit::telemetry::{JsonLines, log_level};
 use souk_sqlite::SystemClock;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// How many lines may wait to be written: a few megabytes.
+/// The maximum number of buffered lines: a few megabytes.
 const MAX_LINES: usize = 16 * 1024;
 /// How long the thread pauses after each batch of lines.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Writes the remaining lines when it is dropped; it waits a second for that at most.
+/// Writes the remaining lines when it is dropped; this takes at most one second.
 pub(crate) struct Log {
     dropped: ErrorCounter,
     reported: usize,
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes no line before its channel is closed.
+    /// A writer that reads no line before its channel is closed.
     struct Stalled(Receiver<()>);
 
     impl Write for Stalled {
@@ -109,7 +109,7 @@ mod tests {
         for _ in 0..MAX_LINES + 10 {
             writer.write_all(b"line\n").unwrap();
         }
-        // The thread may have taken one line already.
+        // The thread may already have received one line.
         assert!((9..=10).contains(&log.dropped.dropped_lines()));
         drop(open);
     }

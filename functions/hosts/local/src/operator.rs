@@ -1,5 +1,5 @@
-//! `souk jobs`: lanes and dead letters in the terminal. It works on the data folder, whether a server runs on it or not;
-//! replayed messages wait in the queue for the server.
+//! `souk jobs`: lanes and dead letters in the terminal. It works on the data folder, whether a server runs on it or
+//! not; replayed messages wait in the queue for the server.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -14,7 +14,7 @@ use crate::data::Market;
 
 /// How many dead letters of a lane are shown.
 const SHOWN: usize = 10;
-/// How often a view that is watched is drawn again.
+/// How often `--watch` redraws the view.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// What to do.
@@ -33,7 +33,8 @@ pub(crate) fn lane(name: &str) -> Result<Lane, String> {
     Lane::parse(name).ok_or_else(|| "must be high, default, notifications or low".into())
 }
 
-/// Does it for one dead letter, all of a lane, or all. With `watch`, the view is refreshed until Ctrl-C.
+/// Runs the command for one dead letter, for those of a lane, or for all. With `watch`, refreshes the view until
+/// Ctrl-C.
 pub(crate) async fn run(
     market: &Market,
     action: Action,
@@ -71,7 +72,7 @@ async fn show(cx: &Context, lanes: &[Lane], watch: bool) -> Result<(), String> {
     }
     loop {
         let view = view(cx, lanes).await.map_err(failed)?;
-        // Moves to the top left corner and clears the screen.
+        // Move the cursor to the top left corner and clear the screen.
         print(&format!("\x1b[H\x1b[2J{view}\nPress Ctrl-C to quit.\n"))?;
         pause(REFRESH).await;
     }
@@ -98,7 +99,7 @@ async fn handle_one(cx: &Context, discard: bool, lane: Lane, id: &str) -> Result
 }
 
 async fn handle_lane(cx: &Context, discard: bool, lane: Lane) -> Result<usize, Failure> {
-    // Messages that die meanwhile stay.
+    // Messages that become dead letters meanwhile are not affected.
     let (until, mut after, mut count) = (cx.now(), None, 0);
     loop {
         let page = if discard {

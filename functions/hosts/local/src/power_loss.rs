@@ -1,9 +1,9 @@
 //! Simulates a power loss for tests: what SQLite has written but not synced is lost when this process dies.
 //!
-//! It is compiled with the feature `testing` only, and active only if `SOUK_TEST_POWER_LOSS` is set. It wraps SQLite's default
-//! VFS, whose locks and shared memory stay in use. Writes to a file are kept in this process until the file is synced; all
-//! connections of the process see them at once. After `kill -9` the files hold what the disk of a machine would hold after a
-//! power loss, if its operating system had written nothing back by itself.
+//! It is compiled with the feature `testing` only, and active only if `SOUK_TEST_POWER_LOSS` is set. It wraps SQLite's
+//! default VFS, whose locks and shared memory stay in use. Writes to a file are kept in this process until the file is
+//! synced; all connections of the process see them at once. After `kill -9` the files hold what the disk of a machine
+//! would hold after a power loss, if its operating system had written nothing back by itself.
 
 #![expect(
     unsafe_code,
@@ -24,7 +24,7 @@ use rusqlite::ffi;
 /// The content of a file as this process sees it.
 struct Image {
     bytes: Vec<u8>,
-    /// Changes that were not passed to the operating system yet, in order.
+    /// Changes that have not been passed to the operating system, in order.
     unsynced: Vec<Step>,
 }
 
@@ -81,7 +81,8 @@ unsafe extern "C" fn open(
     out: *mut c_int,
 ) -> c_int {
     let system = SYSTEM.get().unwrap().0;
-    // SAFETY: SQLite's arguments are passed on to SQLite's default VFS; the handle is valid after it returned `SQLITE_OK`.
+    // SAFETY: SQLite's arguments are passed on to SQLite's default VFS; the handle is valid after it returned
+    // `SQLITE_OK`.
     unsafe {
         let result = (*system).xOpen.unwrap()(system, name, file, flags, out);
         if result != ffi::SQLITE_OK || name.is_null() {

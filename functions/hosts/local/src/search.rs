@@ -1,4 +1,5 @@
-//! `souk search`: the search index, from the command line. It works on the data folder, whether a server runs on it or not.
+//! `souk search`: the search index, from the command line. It works on the data folder, whether a server runs on it or
+//! not.
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,11 +13,11 @@ pub(crate) enum Action {
     Reindex,
 }
 
-/// Does it with a progress bar, and returns a message about the result.
+/// Runs the command with a progress bar, and returns a message about the result.
 pub(crate) async fn run(cx: &Context, action: Action) -> Result<String, String> {
     match action {
         Action::Reindex => {
-            // The present index has about as many.
+            // The current index has about as many products.
             let known = cx.index.state().await.map_err(|e| e.to_string())?.listings;
             let style = ProgressStyle::with_template("{bar:40} {pos} of about {len} products, {per_sec}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -42,8 +43,8 @@ pub(crate) async fn run(cx: &Context, action: Action) -> Result<String, String> 
     }
 }
 
-/// Requests a rebuild if the index is missing or empty and there are products: after an upgrade, or if it was lost. Failures
-/// are only logged, because everything but search works without the index.
+/// Requests a rebuild if the index is missing or empty and there are products: after an upgrade, or if it was lost.
+/// Failures are only logged, because everything but search works without the index.
 pub(crate) async fn ensure(cx: &Context) {
     if !cx.index.is_needed() {
         return;

@@ -25,19 +25,19 @@ use crate::{data, demo, log, search};
 
 /// How long a client may take to send its headers, and then its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long requests in flight may take after the server was told to stop.
+/// How long requests in flight may take after a stop signal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the server logs that log lines were dropped.
 const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves the market of `dir` until SIGINT or SIGTERM.
+/// Serves the data folder `dir` until SIGINT or SIGTERM.
 pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let market = data::open(dir)?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
-        // Before logging starts, so that log lines do not hide the greeting.
+        // Print the greeting before logging starts, so that log lines do not hide it.
         jobs::finish(&market, ProgressBar::hidden()).await?;
         Some(login)
     } else {
@@ -97,7 +97,7 @@ fn serve_connection(
         .header_read_timeout(READ_TIMEOUT)
         .max_buf_size(64 * 1024);
     let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-    // An error means that the client has gone away.
+    // An error means that the client has disconnected.
     detach(async move { drop(connection.await) });
 }
 
@@ -138,8 +138,8 @@ async fn answer(
     Ok(response.map(Full::new))
 }
 
-/// Reads and drops the rest of a body, up to a limit: a client that is still writing when its connection is closed never
-/// sees the response.
+/// Reads and drops the rest of a body, up to a limit: a client that is still writing when its connection is closed
+/// never sees the response.
 async fn discard(body: &mut Incoming) {
     let mut left = 16 * MAX_BODY;
     let read = async {

@@ -1,7 +1,8 @@
-//! What can be done with dead letters.
+//! Operations on dead letters.
 //!
-//! **Atomicity.** To replay a dead letter is one commit: it is deleted, and its message is in the outbox. So the message is
-//! always in exactly one of the two places. A lane is replayed or discarded a page at a time, each page in one commit.
+//! **Atomicity.** A replay is one commit that deletes the dead letter and adds its message to the outbox. So the
+//! message is always in exactly one of the two. A lane is replayed or discarded page by page, with one commit for each
+//! page.
 
 use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_LIMIT;
@@ -12,9 +13,9 @@ use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
 
 use crate::jobs::ReplayLane;
 
-/// How many dead letters one commit takes.
+/// How many dead letters one commit includes.
 const PAGE: usize = 40;
-/// The size of these together, in bytes: their messages are one document of the outbox.
+/// The maximum total size of these in bytes: their messages are one document of the outbox.
 const PAGE_BYTES: usize = 64 * 1024;
 
 /// A dead letter without its message.
@@ -31,28 +32,28 @@ pub struct Summary {
     pub error: String,
     /// The `traceparent` of the request that caused the message.
     pub trace: Option<String>,
-    /// When the last attempt failed.
+    /// When the message became a dead letter.
     #[schema(value_type = String, format = DateTime)]
     pub died_at: Timestamp,
 }
 
-/// What a step through the dead letters of a lane has done.
+/// The result of one page of dead letters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Handled {
     /// The number of dead letters that were replayed or discarded.
     pub count: usize,
-    /// The sort key after which the next step begins; `None` at the end.
+    /// The sort key after which the next page starts; `None` at the end.
     pub next: Option<String>,
 }
 
-/// A page of dead letters: of one lane, or of all, most urgent first.
+/// A page of dead letters of one lane, or of all lanes, the most urgent lane first.
 pub async fn list_dead_letters(
     cx: &Context,
     lane: Option<Lane>,
     page: &PageRequest,
 ) -> Result<SortedPage<Summary>, Failure> {
     let paging = page.of_list(&format!("dead {lane:?}"))?;
-    // The cursor is the lane in which the page begins, and the id after which it begins.
+    // The cursor is the lane in which the page starts, and the id after which it starts.
     let (from, mut after) = match paging.after.as_deref().and_then(|place| place.split_once('/')) {
         Some((lane, id)) => (Lane::parse(lane), Some(id.to_owned())),
         None => (None, None),
@@ -84,7 +85,7 @@ pub async fn list_dead_letters(
     })
 }
 
-/// The newest dead letters of a lane, newest first; the cursor tells that there are more.
+/// The newest dead letters of a lane, newest first; there is a cursor if there are more.
 pub async fn newest_dead_letters(cx: &Context, lane: Lane) -> Result<SortedPage<Summary>, Failure> {
     let query = Query {
         descending: true,
@@ -103,7 +104,7 @@ pub async fn find_dead_letter(cx: &Context, lane: Lane, id: &str) -> Result<Stor
     cx.read(key(lane, id)).await?.ok_or(Failure::NotFound("dead letter"))
 }
 
-/// Sends the message of a dead letter again. If the work was done after all, it is not done twice.
+/// Sends the message of a dead letter again. If the message was processed after all, it has no second effect.
 pub async fn replay_dead_letter(cx: &Context, lane: Lane, id: &str) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         replay(&tx, find_dead_letter(&tx, lane, id).await?);
@@ -122,7 +123,7 @@ pub async fn discard_dead_letter(cx: &Context, lane: Lane, id: &str) -> Result<(
     .await
 }
 
-/// Starts a job that replays the dead letters that a lane has now.
+/// Starts a job that replays the current dead letters of a lane.
 pub async fn replay_lane(cx: &Context, lane: Lane) -> Result<Tracked, Failure> {
     let owner = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
@@ -137,7 +138,7 @@ pub async fn replay_lane(cx: &Context, lane: Lane) -> Result<Tracked, Failure> {
     .await
 }
 
-/// Replays the next page of the dead letters of a lane whose messages died until then.
+/// Replays the next page of the dead letters of a lane that were created until then.
 pub async fn replay_lane_page(
     cx: &Context,
     lane: Lane,
@@ -148,7 +149,7 @@ pub async fn replay_lane_page(
         .await
 }
 
-/// Deletes the next page of the dead letters of a lane whose messages died until then.
+/// Deletes the next page of the dead letters of a lane that were created until then.
 pub async fn discard_lane_page(
     cx: &Context,
     lane: Lane,
@@ -181,7 +182,7 @@ pub(crate) async fn replay_page<E>(
     Ok(Handled { count, next })
 }
 
-/// The same message again, with new attempts and no deadline.
+/// The same message with new attempts and without an expiry.
 fn replay<E>(tx: &Transaction<E>, letter: Stored<DeadLetter>) {
     tx.delete(&letter.document, Vec::new()).or_retry();
     let mut message = letter.value.message;
@@ -191,7 +192,7 @@ fn replay<E>(tx: &Transaction<E>, letter: Stored<DeadLetter>) {
     tx.send(message);
 }
 
-/// As many dead letters as one commit takes, and the sort key after which there are more.
+/// The dead letters for one commit, and the sort key after which there are more.
 async fn next_page(
     cx: &Context,
     lane: Lane,

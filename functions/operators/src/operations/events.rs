@@ -1,7 +1,7 @@
-//! The log of events: every event of the last seven days, partition `events/{hour}`, sorted by id.
+//! The event log: every event of the last seven days, partition `events/{hour}`, sorted by id.
 //!
-//! A job writes it, many events in one commit. Each hour is a partition of its own, so that none grows with the age of the
-//! market.
+//! A job writes the log, many events in one commit. Each hour has a separate partition, so that partitions do not grow
+//! without bound.
 
 use serde::Deserialize;
 use souk_core::{Document, Event, Key, Query, Timestamp, clock};
@@ -10,9 +10,9 @@ use souk_kit::{Context, Failure, PageRequest, SortedPage};
 
 /// How long an event is kept.
 const KEEP_SECONDS: i64 = 7 * 24 * 3600;
-/// How far a list goes back unless the client says otherwise.
+/// How far back a list starts by default.
 const DEFAULT_SECONDS: i64 = 3600;
-/// How many queries a page may take.
+/// How many queries a page may use.
 const MAX_QUERIES: usize = 8;
 
 fn hour(time: Timestamp) -> i64 {
@@ -23,21 +23,21 @@ fn partition(hour: i64) -> String {
     format!("events/{hour}")
 }
 
-/// Writes an event to the log. An event that is delivered again overwrites itself.
+/// Writes an event to the log. If an event is delivered again, it replaces the same document.
 pub(crate) fn log_event(tx: &JobTransaction, event: Event) {
     let key = Key::new(partition(hour(event.time)), &event.id);
     let expires_at = clock::after(event.time, KEEP_SECONDS);
     tx.put(key, event).expires_at(expires_at).always();
 }
 
-/// The field of an event that lists are filtered by.
+/// The field of an event that list filters use.
 #[derive(Deserialize)]
 struct EventName {
     #[serde(rename = "type")]
     name: String,
 }
 
-/// Where a page begins: in this hour, after this id.
+/// The position of a page: in this hour, after this id.
 struct Position {
     hour: i64,
     after: Option<String>,
@@ -57,8 +57,8 @@ impl Position {
     }
 }
 
-/// A page of the events from `after` on (the last hour by default), in the order of time. `types` is a type, or the beginning of
-/// types followed by `*`. A page that took too many queries ends early.
+/// A page of the events from `after` on (the last hour by default), in the order of time. `types` is a type, or a
+/// prefix followed by `*`. A page ends early when it has used too many queries.
 pub async fn list_events(
     cx: &Context,
     types: &str,
@@ -71,7 +71,7 @@ pub async fn list_events(
     let oldest = clock::after(now, -KEEP_SECONDS);
     let from = oldest.max(after.unwrap_or_else(|| clock::after(now, -DEFAULT_SECONDS)));
     let mut position = match &paging.after {
-        // Ids begin with their time.
+        // Ids start with their time.
         None => Position {
             hour: hour(from),
             after: Some(format!("evt_{:012x}", from.as_millisecond())),

@@ -1,4 +1,4 @@
-//! The state of the lanes: the backlog, as the queue reports it, and what the consumers have counted.
+//! The state of the lanes: the backlog, as the queue reports it, and the counters of the consumers.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use souk_kit::{Context, Failure};
 pub struct LaneState {
     /// The lane.
     pub lane: Lane,
-    /// The backlog; `null` if the queue does not answer.
+    /// Number of waiting messages; `null` if the queue is unavailable.
     pub backlog: Option<Backlog>,
     /// Messages done per minute, over the last five minutes.
     pub done_per_minute: f64,

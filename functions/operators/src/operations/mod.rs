@@ -1,4 +1,4 @@
-//! What operators can see and do.
+//! Operations for operators.
 
 mod dead_letters;
 mod events;

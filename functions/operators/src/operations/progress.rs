@@ -1,4 +1,4 @@
-//! The progress of jobs that a client started, and the runs of schedules.
+//! The status of jobs that a client started, and the runs of schedules.
 
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Query, Role};
@@ -14,7 +14,7 @@ pub async fn find_job(cx: &Context, id: &str) -> Result<Stored<Tracked>, Failure
         .ok_or(Failure::NotFound("job"))
 }
 
-/// Every schedule that has run, with its last runs.
+/// Every schedule that has run, with its latest runs.
 pub async fn list_schedules(cx: &Context) -> Result<Vec<Runs>, Failure> {
     let page = cx.query(&Query::partition(SCHEDULES, MAX_LIMIT)).await?;
     let runs = page.items.iter().map(|item| item.document.parse());

@@ -24,11 +24,11 @@ const DAY: &[Param] = &[Param {
 /// The state of the search index.
 #[derive(Serialize, utoipa::ToSchema)]
 struct SearchState {
-    /// The generation of the index that answers; 0 before the first rebuild.
+    /// The active generation of the index, which serves queries; 0 before the first rebuild.
     generation: u64,
-    /// Number of products in that generation.
+    /// Number of products in the active generation.
     products: u64,
-    /// The generation that is being built.
+    /// The generation that is being built, if any.
     building: Option<u64>,
 }
 
@@ -41,9 +41,9 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             show_analytics(showing.clone(), cx, params)
         })
         .summary(
-            "Show what people search for",
-            "By day, for 90 days, some seconds late. Searches that a shared cache answers are not counted; the least \
-             frequent queries may be left out.",
+            "Show search analytics",
+            "Analytics are per day, kept for 90 days, and delayed by some seconds. Searches that a shared cache \
+             serves are not counted; the least frequent queries may be left out.",
         )
         .params(DAY)
         .response(
@@ -59,7 +59,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         })
         .summary(
             "Replace the settings of search",
-            "Every instance uses them within ten seconds.",
+            "All instances use the new settings within ten seconds.",
         )
         .body(Schema::of::<NewSearchSettings>(), 128 * 1024)
         .response(StatusCode::OK, "The settings", settings())
@@ -70,7 +70,8 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         Route::new(Method::POST, "/v1/search/reindex", admin, reindex)
             .summary(
                 "Rebuild the search index",
-                "From the documents, while the present index answers; the job shows the progress.",
+                "Starts a job that builds a new index from the documents. The current index serves queries until it \
+                 is complete.",
             )
             .response(
                 StatusCode::ACCEPTED,

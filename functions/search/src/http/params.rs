@@ -8,15 +8,15 @@ use souk_kit::{Failure, FieldError, PageRequest};
 use crate::listing::number;
 use crate::operations::search::SearchRequest;
 
-/// How many values one filter takes, and how many facets one query asks for.
+/// The maximum number of values per filter, and of facets per query.
 const MAX_VALUES: usize = 20;
-/// The default radius of `near`, in metres, and the largest.
+/// The default and the maximum radius of `near`, in metres.
 const RADIUS: f64 = 10_000.0;
 const MAX_RADIUS: f64 = 500_000.0;
 const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
 const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
 
-/// Reads a request, and names every parameter that is not valid.
+/// Parses the parameters; the error names every invalid parameter.
 pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Problem> {
     let mut faults = Vec::new();
     let query = query(params, &mut faults);
@@ -31,7 +31,7 @@ pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Prob
     })
 }
 
-/// What was typed so far.
+/// The text to complete.
 pub(crate) fn typed_text(params: &QueryParams) -> Result<&str, Problem> {
     let mut faults = Vec::new();
     let typed = typed(params, &mut faults);
@@ -39,7 +39,7 @@ pub(crate) fn typed_text(params: &QueryParams) -> Result<&str, Problem> {
     typed.ok_or_else(|| Problem::bad_parameter("q", "is needed"))
 }
 
-/// 400 if there are any.
+/// 400 if there are any faults.
 fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
     if faults.is_empty() {
         return Ok(());
@@ -47,7 +47,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
     Err(Failure::BadParameter(faults).into())
 }
 
-/// What was typed, cut at [`MAX_QUERY`] bytes.
+/// The text, truncated to [`MAX_QUERY`] bytes.
 fn typed<'a>(params: &'a QueryParams, faults: &mut Vec<FieldError>) -> Option<&'a str> {
     let text = params.get("q")?;
     if text.chars().count() > MAX_QUERY {
@@ -69,7 +69,7 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
         query.filters.push(("condition".into(), owned(&conditions)));
     }
     if let Some(tags) = many(params.get("tag"), "tag", faults) {
-        // As they are stored.
+        // Tags are stored in this form.
         let tags = tags.into_iter().map(str::to_lowercase).collect();
         query.filters.push(("tag".into(), tags));
     }
@@ -139,8 +139,8 @@ fn is_attribute(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(valid)
 }
 
-/// What the values of an attribute may be in the index: a value may have commas in it, and a number can be written in many
-/// ways.
+/// The possible forms of attribute values in the index: a value may contain commas, and a number can be written in
+/// several ways.
 fn attribute_values(text: &str, values: &[&str]) -> Vec<String> {
     let mut all = owned(values);
     all.extend((values.len() > 1).then(|| text.trim().to_owned()));

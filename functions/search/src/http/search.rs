@@ -1,7 +1,7 @@
-//! Searching, completing and clicks.
+//! The routes of searches, completions and clicks.
 //!
-//! A hit's product is JSON text in the index, and goes into the response as it is; only its title and description are
-//! parsed, for the highlights.
+//! The index stores the product of a hit as JSON text, which is copied into the response. Only its title and
+//! description are parsed, for the highlights.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use crate::operations::search::{self as operations, SearchResults};
 pub(crate) struct SearchHit {
     #[serde(flatten)]
     product: Product,
-    /// Highlights of the words of the query; `null` if it has none.
+    /// Highlighted matches of the query; `null` if the query has no words.
     highlights: Option<Highlights>,
 }
 
-/// Highlights as HTML: everything is escaped but `<mark>`.
+/// Highlights as HTML: everything except `<mark>` is escaped.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Highlights {
     /// The title, with matches marked.
     title: String,
-    /// An excerpt of some 200 characters of the description: around the first match, or its beginning.
+    /// An excerpt of about 200 characters of the description, around the first match or from the start.
     description: String,
 }
 
 /// A value of a facet.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct FacetValue<'a> {
-    /// Value, as the filter of the same name takes it; for `price` a range, `min_price-max_price`.
+    /// Value, in the format of the filter with the same name; for `price` a range, `min_price-max_price`.
     value: &'a str,
     /// Display name.
     label: &'a str,
@@ -54,34 +54,34 @@ pub(crate) struct FacetValue<'a> {
 pub(crate) struct SearchResult {
     /// Results, in the order of `sort`.
     items: Vec<SearchHit>,
-    /// Cursor of the next page; null at the end.
+    /// Cursor of the next page; `null` on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
-    /// Facet counts, if requested by `facets`: up to 50 values per field, the most frequent first. A field's own filter does
-    /// not narrow its counts, all other filters do.
+    /// Facet counts, if requested with `facets`: up to 50 values per field, the most frequent first. All filters apply
+    /// to the counts of a field, except the filter on the field itself.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
     facets: Option<()>,
-    /// The id of the query, for `POST /v1/search/clicks`; null without words.
+    /// The id of the query, for `POST /v1/search/clicks`; `null` if the query has no words.
     #[schema(required = true)]
     query_id: Option<String>,
 }
 
-/// Completions of what was typed.
+/// Completions of a search prefix.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Suggestions {
     /// Up to 10 completions, the most used first.
     items: Vec<String>,
 }
 
-const DESCRIPTION: &str = "All words must match: in title, description, tags, category, vendor or attributes; accents, plurals, \
-    small misspellings and synonyms do not matter. The last word may be the beginning of a word, of two letters or more. \
-    \"Words between quotes\" match side by side. Any text is a query. Filters take several values, separated by commas, and \
-    match any of them. Changes of products can be found within seconds.";
+const DESCRIPTION: &str = "All words must match, in title, description, tags, category, vendor or attributes. \
+    Accents, plurals, small misspellings and synonyms are tolerated. The last word may be a prefix of at least two \
+    letters. \"Words between quotes\" must be adjacent. Any text is a valid query. Filters accept several values, \
+    separated by commas, and match any of them. Changes of products are searchable within seconds.";
 
 const SEARCH: &[Param] = &[
     Param {
         name: "q",
-        summary: "Text to search for; everything matches without it. Words after the tenth are ignored.",
+        summary: "Text to search for. Without it, all products match. Words after the tenth are ignored.",
         schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
     },
     Param::text("category", "Categories, by id or slug."),
@@ -122,15 +122,15 @@ const SEARCH: &[Param] = &[
     Param::CURSOR,
     Param {
         name: "facets",
-        summary: "Fields to count the values of, separated by commas: `category`, `vendor`, `tag`, `condition`, `price` (ranges), \
-                  `attr.NAME`.",
+        summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
+                  `price` (ranges), `attr.NAME`.",
         schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
     },
 ];
 
 const TYPED: &[Param] = &[Param {
     name: "q",
-    summary: "What was typed so far; required.",
+    summary: "The text typed so far; required.",
     schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
 }];
 
@@ -147,8 +147,8 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new(Method::GET, "/v1/search/suggest", Access::Public, suggest)
             .summary(
-                "Complete what was typed",
-                "By titles, tags, names of categories and vendors, and queries of others that had results.",
+                "Complete a search text",
+                "From titles, tags, names of categories and vendors, and earlier queries that had results.",
             )
             .params(TYPED)
             .cached(10, 60)
@@ -158,7 +158,7 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         })
         .summary(
             "Record a click on a search result",
-            "Counted for a query of today or yesterday. Nothing about the client is stored.",
+            "Clicks are counted for queries of today and yesterday. Nothing about the client is stored.",
         )
         .body(Schema::of::<NewClick>(), 1024)
         .response(StatusCode::NO_CONTENT, "The click was counted", None),

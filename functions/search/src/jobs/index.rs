@@ -1,8 +1,8 @@
-//! What brings products up to date in the index.
+//! The jobs that update products in the index.
 //!
-//! **Late, twice and out of order.** A message only names a product; what is indexed is the product as it is when the job
-//! reads it, at its version, and the index never goes back behind a version. So these jobs need no mark in the inbox: one
-//! that dies in between is done again.
+//! **Late, duplicate and out-of-order messages.** A message only names a product. The job indexes the current product
+//! at its version, and the index refuses older versions. So these jobs need no inbox entry: after a crash they run
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use super::PAGES;
 use crate::error::SearchError;
 use crate::listing::{changes_of, page};
 
-/// What names a product to index.
+/// An event or message that names a product to index.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum IndexProduct {
@@ -34,7 +34,7 @@ impl Payload for IndexProduct {
     const JOB: &'static str = ReindexProduct::JOB;
 }
 
-/// What names a list of products to index again.
+/// An event or message that names a list of products to index again.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Relabel {
@@ -42,7 +42,7 @@ pub(crate) enum Relabel {
     Event(Event),
 }
 
-/// The part of a list behind the place `after`.
+/// The part of a list after the position `after`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Rest {
     list: String,
@@ -53,9 +53,9 @@ impl Payload for Relabel {
     const JOB: &'static str = "search.relabel";
 }
 
-/// Brings products up to date in the index.
+/// Updates products in the index.
 pub(crate) async fn index(tx: JobTransaction, payloads: Vec<IndexProduct>) -> Result<JobOutput, JobError> {
-    // For deleted products with the version of the deletion.
+    // Deleted products have the version of their deletion.
     let mut named: BTreeMap<String, Option<u64>> = BTreeMap::new();
     for payload in payloads {
         match payload {
@@ -79,7 +79,7 @@ pub(crate) async fn index(tx: JobTransaction, payloads: Vec<IndexProduct>) -> Re
         match (document, deleted) {
             (Some(document), _) => documents.push(document),
             (None, Some(version)) => changes.push(IndexChange::Remove { id, version }),
-            // Its deletion has a message of its own.
+            // The deletion has its own message.
             (None, None) => {}
         }
     }

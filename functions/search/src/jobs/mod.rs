@@ -13,7 +13,7 @@ use souk_model::vendors::VENDOR_UPDATED;
 
 use index::{IndexProduct, Relabel};
 
-/// How many messages one batch takes.
+/// The maximum number of messages per batch.
 const BATCH: usize = 40;
 /// How many pages of products one part of a job reads.
 const PAGES: usize = 5;
@@ -36,22 +36,22 @@ const fn on(event: &'static str, job: &'static str) -> Subscription {
 
 pub(crate) fn jobs() -> Vec<Job> {
     vec![
-        Job::batch("Brings products up to date in the search index.", BATCH, index::index),
+        Job::batch("Updates products in the search index.", BATCH, index::index),
         Job::single("Indexes the products of a category or vendor again.", index::relabel),
-        Job::single("Rebuilds the search index, part by part.", rebuild::run),
+        Job::single("Rebuilds the search index in parts.", rebuild::run),
         Job::batch(
-            "Adds up what people search for, many reports in one write.",
+            "Adds up reports of search usage, many in one commit.",
             BATCH,
             usage::add_reports,
         ),
-        Job::single("Tells the index which queries had results.", usage::tell_used),
+        Job::single("Adds successful queries to the completions.", usage::tell_used),
     ]
 }
 
 pub(crate) fn schedules() -> Vec<Schedule> {
     vec![Schedule::new(
         "search.check",
-        "Has the index rebuilt if there is none and the market has products.",
+        "Starts a rebuild if the index is missing and there are products.",
         CHECK_SECONDS,
         rebuild::check,
     )]

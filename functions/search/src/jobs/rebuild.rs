@@ -1,4 +1,4 @@
-//! Rebuilding the index, part by part.
+//! The job that rebuilds the index in parts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,14 +11,14 @@ use super::PAGES;
 use crate::error::SearchError;
 use crate::operations::rebuild::{Next, ensure, step};
 
-/// How far a rebuild has come.
+/// The position of a rebuild.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Rebuild {
-    /// The generation that is being built; none is begun before the first page.
+    /// The generation that is being built; `None` before the first page.
     pub(crate) generation: Option<u64>,
-    /// The place in the list of products behind which it goes on.
+    /// The position in the list of products after which the next page starts.
     pub(crate) after: Option<String>,
-    /// The number of products that are done.
+    /// The number of indexed products.
     pub(crate) products: u64,
 }
 
@@ -26,9 +26,9 @@ impl Payload for Rebuild {
     const JOB: &'static str = "search.reindex";
 }
 
-/// Does some pages of a rebuild.
+/// Indexes some pages of products.
 pub(crate) async fn run(tx: JobTransaction, mut part: Rebuild, message: Message) -> Result<JobOutput, JobError> {
-    // The first part is short, so that a rebuild is hardly ever begun in vain.
+    // The first part is short: if it crashes, the generation that it began is abandoned.
     let pages = if part.generation.is_some() { PAGES } else { 1 };
     for _ in 0..pages {
         part = match step(&tx, part).await? {
@@ -51,7 +51,7 @@ fn ended(result: serde_json::Value) -> JobOutput {
     }
 }
 
-/// Has a missing index rebuilt, unless a rebuild is under way.
+/// Starts a rebuild of a missing index, unless a rebuild is in progress.
 pub(crate) async fn check(cx: Context) -> Result<String, JobError> {
     if !cx.index.is_needed() {
         return Ok("no index".into());

@@ -1,4 +1,4 @@
-//! What is done with reports of what people search for.
+//! The jobs that process reports of search usage.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use crate::error::SearchError;
 use crate::usage::{MAX_KEPT, Tally, key};
 
-/// How long a day is kept, in seconds.
+/// How long the document of a day is kept, in seconds.
 const KEEP_SECONDS: i64 = 90 * 86_400;
-/// How long a message is worth its work, in seconds.
+/// After how many seconds a message expires.
 pub(crate) const WORTH_SECONDS: i64 = 86_400;
 
-/// What an instance has counted since its last report.
+/// The counts of an instance since its last report.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct UsageReport {
     pub(crate) days: BTreeMap<String, Tally>,
@@ -26,7 +26,7 @@ impl Payload for UsageReport {
     const LANE: Lane = Lane::Low;
 }
 
-/// Queries that had results, and how often they had.
+/// Queries that had results, and how often.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Used {
     used: Vec<(String, u32)>,
@@ -70,7 +70,7 @@ pub(crate) async fn add_reports(tx: JobTransaction, reports: Vec<UsageReport>) -
     Ok(JobOutput::default())
 }
 
-/// Tells the index which queries had results.
+/// Adds queries that had results to the completions of the index.
 pub(crate) async fn tell_used(tx: JobTransaction, payload: Used, _: Message) -> Result<JobOutput, JobError> {
     tx.index.used(&payload.used).await.map_err(SearchError::from)?;
     Ok(JobOutput::default())

@@ -1,4 +1,4 @@
-//! Analytics of what people search for, and clicks.
+//! Search analytics and clicks.
 
 use souk_kit::{Context, Failure, Transaction};
 
@@ -8,7 +8,7 @@ use crate::usage::{self, Tally};
 
 /// The analytics of a day, such as `2026-01-31`.
 pub(crate) async fn read_analytics(cx: &Context, memory: &Memory, day: String) -> Result<SearchAnalytics, Failure> {
-    // Whoever reads them wants to see what has just happened.
+    // Send the counts of this instance now: an admin who reads the analytics expects recent searches in them.
     memory.usage.report(cx);
     let tally = cx.read::<Tally>(usage::key(&day)).await?;
     Ok(SearchAnalytics::of(
@@ -23,7 +23,7 @@ pub(crate) async fn record_click(cx: &Context, memory: &Memory, click: &NewClick
         let detail = "is not one that a search gave today or yesterday";
         return Err(Failure::invalid("query_id", detail));
     };
-    // There is nothing to write but the idempotency key.
+    // The commit writes only the idempotency record.
     cx.commit(|_: Transaction<Failure>| async { Ok(()) }).await?;
     if !cx.was_replayed() {
         memory.usage.clicked(cx, day, &click.query_id);

@@ -1,4 +1,4 @@
-//! What can be done with search.
+//! Operations of search.
 
 pub(crate) mod analytics;
 pub(crate) mod rebuild;

@@ -1,9 +1,9 @@
-//! Rebuilding the index from the documents, while the old one answers.
+//! Rebuilds the index from the documents, while the active generation serves queries.
 //!
-//! A generation is begun, filled page by page from the list of published products, and then finished, which lets it answer
-//! from then on. What changes meanwhile is applied to both generations. The job works in parts, each of which sends the
-//! next; a part that dies is done again, which fills in the same products again. Whoever begins another rebuild ends this
-//! one, and nothing is lost by it.
+//! A rebuild begins a generation, fills it page by page from the list of published products, and finishes it, which
+//! makes it the active one. Meanwhile changes are applied to both generations. The job works in parts, each of which
+//! sends a message for the next part; after a crash a part runs again and indexes the same products again. Starting
+//! another rebuild cancels this one, without loss of data.
 
 use souk_core::Query;
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError as IndexError};
@@ -16,25 +16,25 @@ use crate::error::SearchError;
 use crate::jobs::rebuild::Rebuild;
 use crate::listing::{changes_of, page};
 
-/// What follows a page.
+/// The result of one page.
 pub(crate) enum Next {
-    /// Another page.
+    /// There are more pages.
     Page(Rebuild),
-    /// Nothing: so many products are in the index that answers now.
+    /// The new generation is active; it has this many products.
     Finished(u64),
-    /// Nothing: another rebuild has begun meanwhile.
+    /// Another rebuild has started and cancelled this one.
     Superseded,
 }
 
-/// How a rebuild has ended.
+/// The result of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rebuilt {
-    /// So many products are in the index that answers now.
+    /// The new generation is active.
     Done(
-        /// The number of products.
+        /// The number of products in the new generation.
         u64,
     ),
-    /// Another rebuild has begun meanwhile.
+    /// Another rebuild has started and cancelled this one.
     Superseded,
 }
 
@@ -42,7 +42,7 @@ fn list() -> String {
     List::All.index(Status::Published)
 }
 
-/// Does one page: begins before the first, finishes after the last.
+/// Indexes one page; begins the generation before the first page, and finishes it after the last.
 pub(crate) async fn step(cx: &Context, mut part: Rebuild) -> Result<Next, SearchError> {
     let generation = match part.generation {
         Some(generation) => generation,
@@ -56,7 +56,7 @@ pub(crate) async fn step(cx: &Context, mut part: Rebuild) -> Result<Next, Search
         .into_iter()
         .filter_map(|change| match change {
             IndexChange::Put(listing) => Some(*listing),
-            // No longer published: the new generation has never had it, or has been told.
+            // The product is no longer published: the new generation never had it, or has received the change.
             IndexChange::Remove { .. } => None,
         })
         .collect();
@@ -72,14 +72,14 @@ pub(crate) async fn step(cx: &Context, mut part: Rebuild) -> Result<Next, Search
         return Ok(Next::Page(part));
     }
     match cx.index.finish(generation).await {
-        // Or an earlier attempt has finished it and died then.
+        // An earlier attempt may have finished the generation and then crashed.
         Err(IndexError::Superseded) if cx.index.state().await?.live != generation => Ok(Next::Superseded),
         Ok(()) | Err(IndexError::Superseded) => Ok(Next::Finished(part.products)),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Rebuilds the index now; `progress` gets the number of products that are done.
+/// Rebuilds the index now; `progress` gets the number of indexed products.
 pub async fn rebuild(cx: &Context, progress: impl Fn(u64)) -> Result<Rebuilt, SearchError> {
     let mut part = Rebuild::default();
     loop {
@@ -102,13 +102,13 @@ async fn has_products(cx: &Context) -> Result<bool, Failure> {
     Ok(!page.items.is_empty() || page.next.is_some())
 }
 
-/// Whether the index was lost and not rebuilt yet: it is empty, and the market is not.
+/// Whether the index was lost and has not been rebuilt: it is empty, but there are published products.
 pub(crate) async fn is_lost(cx: &Context) -> Result<bool, SearchError> {
     let state = index_state(cx).await?;
     Ok(state.live == 0 && state.listings == 0 && has_products(cx).await?)
 }
 
-/// Requests a rebuild if the index was never built or is empty, and the market has products. Says whether it did.
+/// Requests a rebuild if the index was never built or is empty, and there are products. Returns whether it did.
 pub async fn ensure(cx: &Context) -> Result<bool, SearchError> {
     let state = index_state(cx).await?;
     if (state.live > 0 && state.listings > 0) || !has_products(cx).await? {
@@ -118,7 +118,7 @@ pub async fn ensure(cx: &Context) -> Result<bool, SearchError> {
     Ok(true)
 }
 
-/// Sends the message that has the index rebuilt.
+/// Sends the message that starts a rebuild.
 pub async fn request_rebuild(cx: &Context) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         tx.send(tx.message(&Rebuild::default())?);
@@ -127,7 +127,7 @@ pub async fn request_rebuild(cx: &Context) -> Result<(), Failure> {
     .await
 }
 
-/// Starts a rebuild that the principal can follow.
+/// Starts a rebuild as a job that the principal can poll.
 pub(crate) async fn start_rebuild(cx: &Context) -> Result<Tracked, Failure> {
     let owner = &cx.signed_in()?.account;
     cx.commit(|tx| async move { tracked::start(&tx, &Rebuild::default(), owner) })

@@ -1,4 +1,4 @@
-//! Searching and completing.
+//! Searches and completions.
 
 use std::sync::atomic::Ordering;
 
@@ -12,13 +12,13 @@ use super::rebuild::is_lost;
 use crate::error::SearchError;
 use crate::{Memory, usage};
 
-/// The number of completions.
+/// The maximum number of completions.
 const SUGGESTIONS: usize = 10;
 
-/// What to search for.
+/// A search request.
 #[derive(Debug)]
 pub(crate) struct SearchRequest {
-    /// The query, without what follows here.
+    /// The query, without categories and vendors.
     pub(crate) query: SearchQuery,
     /// Categories to search in, by id or slug; empty for all.
     pub(crate) categories: Vec<String>,
@@ -27,7 +27,7 @@ pub(crate) struct SearchRequest {
     pub(crate) page: PageRequest,
 }
 
-/// What was found.
+/// The results of a search.
 #[derive(Debug)]
 pub(crate) struct SearchResults {
     pub(crate) page: SearchPage,
@@ -49,7 +49,7 @@ pub(crate) async fn search(
         ("vendor", VENDOR, &request.vendors),
     ];
     resolve(cx, &mut query, &names).await?;
-    // Facets do not change which page it is.
+    // Facets do not affect the position of a cursor.
     let facets = std::mem::take(&mut query.facets);
     let paging = request.page.of_list(&format!("search {query:?}"))?;
     query.facets = facets;
@@ -59,7 +59,7 @@ pub(crate) async fn search(
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
     query.tuning = memory.tuned.tuning(cx, &asked).await;
     let page = if asked.is_empty() && !query.text.trim().is_empty() {
-        // Punctuation alone is in no product.
+        // A query of punctuation alone matches no product.
         SearchPage {
             facets: query.no_counts(),
             ..SearchPage::default()
@@ -77,11 +77,11 @@ pub(crate) async fn search(
     if !asked.is_empty() {
         let day = usage::day(began);
         let id = usage::query_id(cx, &day, &asked);
-        // A further page is no further search.
+        // Only the first page counts as a search.
         if query.after.is_none() {
             let ms = cx.clock.now().as_millisecond().saturating_sub(began.as_millisecond());
             let found = !page.hits.is_empty();
-            // Words that were not searched for are not suggested to others.
+            // Remove the words that were not searched for: the text may be suggested to other clients.
             let rest = words(&query.text).nth(MAX_WORDS);
             let text = query.text.get(..rest.map_or(query.text.len(), |word| word.range.start));
             memory.usage.searched(cx, day, &id, text.unwrap_or(""), found, ms);
@@ -95,7 +95,7 @@ pub(crate) async fn search(
     })
 }
 
-/// Adds the filters by ids that these names stand for. One batched get for all; without names nothing is read.
+/// Resolves these names to ids and adds the filters. Uses one batched get, or none without names.
 async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &Vec<String>)]) -> Result<(), Failure> {
     let wanted = names
         .iter()
@@ -112,7 +112,7 @@ async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &V
     Ok(())
 }
 
-/// Completes what was typed.
+/// Completes a search prefix.
 pub(crate) async fn suggest(cx: &Context, typed: &str) -> Result<Vec<String>, SearchError> {
     Ok(cx.suggest(typed, SUGGESTIONS).await?)
 }

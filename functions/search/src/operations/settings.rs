@@ -1,4 +1,4 @@
-//! Reading and replacing the settings of search.
+//! Operations on the search settings.
 
 use souk_core::Document;
 use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
@@ -6,7 +6,7 @@ use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
 use crate::Memory;
 use crate::settings::{NewSearchSettings, SearchSettings, key};
 
-/// The settings; the defaults at version 0 before they are first set.
+/// The settings; before they are first set, the defaults at version 0.
 pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>, Failure> {
     if let Some(stored) = cx.read(key()).await? {
         return Ok(stored);
@@ -22,7 +22,7 @@ pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>
     Ok(Stored { value, document })
 }
 
-/// Replaces the settings. Other instances use them within ten seconds.
+/// Replaces the settings. Other instances use the new settings within ten seconds.
 pub(crate) async fn replace_settings(
     cx: &Context,
     memory: &Memory,

@@ -20,28 +20,29 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
             .summary(
                 "Send a test event",
-                "Sends `webhook.test` at once, whatever the filter of the webhook.",
+                "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it.",
             )
-            .response(StatusCode::ACCEPTED, "The delivery, which is pending", delivery())
+            .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT]),
         Route::new(Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
-            .summary("List deliveries", "Those of the last 30 days, newest first.")
+            .summary("List deliveries", "The deliveries of the last 30 days, newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of deliveries", deliveries),
         Route::new(Method::GET, DELIVERY, MEMBER, show)
-            .summary("Show a delivery", "With its attempts.")
+            .summary("Show a delivery", "With the request and response of its attempts.")
             .response(StatusCode::OK, "The delivery", delivery()),
         Route::new(Method::POST, REPLAY, MEMBER, replay)
             .summary(
                 "Replay a delivery",
-                "Sends it with the same `webhook-id`; the schedule of retries starts over.",
+                "Sends the delivery again with the same `webhook-id`; the retry schedule starts over.",
             )
-            .response(StatusCode::ACCEPTED, "The delivery, which is pending", delivery())
+            .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT]),
         Route::new(Method::POST, "/v1/webhooks/{id}/replay", MEMBER, replay_range)
             .summary(
-                "Replay a range of time",
-                "Up to 1,000 deliveries; the result of the job says how many, and from when on there are more.",
+                "Replay deliveries of a time range",
+                "Starts a job that replays up to 1,000 deliveries. Its result has their number, and the start of the \
+                 remaining range if there are more.",
             )
             .body(Schema::of::<NewReplay>(), MAX_BODY)
             .response(

@@ -12,14 +12,15 @@ use crate::webhook::{NewWebhook, Webhook};
 
 const MAX_BODY: usize = 16 * 1024;
 
-/// What receivers need to know; `jobs::deliver` and `health` make it true.
-const CONTRACT: &str = "Each event is sent by POST as JSON (`Payload`), signed as Standard Webhooks says: headers `webhook-id` (the \
-    id of the delivery, the same in all its attempts), `webhook-timestamp` and `webhook-signature`. Respond with 2xx within 10 \
-    seconds; any other response, redirects included, is a failed attempt. It is retried after 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, \
-    6 h and 12 h, each with up to a tenth more; then the delivery has failed, and can be replayed. Events may arrive more than \
-    once and out of order. At most 20 deliveries are sent at once and then 10 a second. After five failures in a row nothing is \
-    sent to the webhook for half a minute or longer, which uses up no attempts. A 410 disables the webhook at once, and so do 20 \
-    failures in a row over a day; the event `webhook.disabled` says so.";
+/// The contract with receivers; `jobs::deliver` and `health` implement it.
+const CONTRACT: &str = "Each event is sent by POST as JSON (`Payload`), signed according to Standard Webhooks with \
+    the headers `webhook-id` (the id of the delivery, the same in all its attempts), `webhook-timestamp` and \
+    `webhook-signature`. Respond with 2xx within 10 seconds. Any other response, including a redirect, is a failed \
+    attempt. Retries follow after 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, 6 h and 12 h, each with up to 10% of jitter \
+    added; then the delivery has failed, and can be replayed. Events may be delivered more than once and out of \
+    order. At most 20 deliveries are sent at once, and then 10 per second. After five consecutive failures, nothing \
+    is sent to the webhook for at least half a minute, which does not count as an attempt. A 410 disables the \
+    webhook at once, and so do 20 consecutive failures over at least a day; the event `webhook.disabled` reports it.";
 
 /// A webhook with its secret.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -29,7 +30,7 @@ struct CreatedWebhook {
     /// Secret that deliveries are signed with. Keep it: it is not shown again.
     #[schema(pattern = "^whsec_")]
     secret: String,
-    // The webhook is serialized without it.
+    // A separate field, because the flattened webhook is serialized without its version.
     #[schema(ignore)]
     version: u64,
 }
@@ -41,14 +42,17 @@ pub(super) fn routes() -> Vec<Route> {
         Param::text("vendor", "Webhooks of this vendor, by id or slug."),
         Param {
             name: "scope",
-            summary: "`market`: webhooks that receive all events of the market; for admins.",
+            summary: "`market`: webhooks that receive all events; only for admins.",
             schema: r#"{"type":"string","enum":["market"]}"#,
         },
     ];
     let webhook = || Some(Schema::of::<Webhook>());
     vec![
         Route::new(Method::GET, "/v1/webhooks", MEMBER, list)
-            .summary("List webhooks", "Those of your account, or of a vendor; oldest first.")
+            .summary(
+                "List webhooks",
+                "The webhooks of your account or of a vendor, oldest first.",
+            )
             .params(LIST)
             .response(StatusCode::OK, "A page of webhooks", Some(Schema::list_of::<Webhook>())),
         Route::new(Method::POST, "/v1/webhooks", MEMBER, create)
@@ -66,7 +70,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
             .summary(
                 "Change a webhook",
-                "Enabling a webhook that was disabled resets the count of its failures.",
+                "Enabling a disabled webhook resets its failure count.",
             )
             .body(Schema::patch_of::<NewWebhook>(), MAX_BODY)
             .response(StatusCode::OK, "The webhook", webhook()),
@@ -76,7 +80,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/webhooks/{id}/rotate", MEMBER, rotate)
             .summary(
                 "Rotate the secret",
-                "For 24 hours deliveries are signed with the previous secret as well: two signatures, separated by a space.",
+                "For 24 hours, deliveries are also signed with the previous secret: two signatures, separated by a \
+                 space.",
             )
             .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
     ]

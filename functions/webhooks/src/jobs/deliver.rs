@@ -1,13 +1,13 @@
-//! The job that makes one attempt.
+//! The job that makes one delivery attempt.
 //!
-//! A failed attempt is not a failed job. The outcome of the attempt and the message for the next one, due by [`SCHEDULE`], are
-//! one commit. The next message is other work, so it has another id: `{delivery}.{round}.{number}`, where the number counts the
-//! messages of a round. If the process dies between the call and the commit, the message is delivered again and the call is
-//! repeated with the same `webhook-id`: at least once.
+//! A failed attempt is not a failed job. The outcome of the attempt and the message for the next attempt, delayed by
+//! [`SCHEDULE`], are one commit. The next message has a new id, `{delivery}.{round}.{number}`, where the number counts
+//! the messages of a round. If the process crashes between the request and the commit, the message is delivered again
+//! and the request is repeated with the same `webhook-id`: delivery is at least once.
 //!
-//! No call is made and no attempt is used up while the circuit of the webhook is open (`souk_kit::outbound`: each webhook is a
-//! dependency of its own, so those behind one host do not affect each other), its rate is used up, or as many calls as its
-//! owner may have at once are under way.
+//! No request is sent and no attempt is counted in three cases: the circuit of the webhook is open (each webhook is a
+//! separate dependency of `souk_kit::outbound`, so webhooks on one host do not affect each other), its rate limit is
+//! reached, or its owner has reached the limit of concurrent requests.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,16 @@ use crate::operations::{disable, note_outcome, reserve_slot};
 use crate::secret::Secrets;
 use crate::webhook::{WEBHOOK, Webhook};
 
-/// The delay after each failed attempt, in seconds, each with up to a tenth more. Nine attempts in 22 hours.
+/// The delay after each failed attempt in seconds, with up to 10% of jitter added. Nine attempts in 22 hours.
 const SCHEDULE: [u32; 8] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200];
-/// How long an attempt may take, in milliseconds.
+/// The time-out of an attempt, in milliseconds.
 const TIMEOUT_MS: u32 = 10_000;
-/// The shortest delay of a delivery whose circuit is open, in milliseconds. It waits a quarter of the time that it has waited
-/// already, within bounds, so that many deliveries that wait for long make little load.
+/// The shortest delay of a delivery whose circuit is open, in milliseconds. The delay is a quarter of the time that the
+/// delivery has waited already, within bounds, so that many waiting deliveries cause little load.
 const SOONEST_MS: i64 = 15_000;
-/// The shortest delay of a delivery whose owner has too many calls under way.
+/// The shortest delay of a delivery whose owner has too many requests in flight.
 const SOONEST_BUSY_MS: i64 = 1_000;
-/// The longest delay of both.
+/// The longest delay in both cases.
 const LATEST_MS: i64 = 3_600_000;
 
 /// The next attempt of a round.
@@ -46,7 +46,7 @@ pub(crate) struct Step {
     pub(crate) failed: u32,
     /// The number of the message within its round; makes its id unique.
     pub(crate) number: u32,
-    /// Whether it has a slot of the webhook's rate already.
+    /// Whether it has reserved a slot of the webhook's rate limit.
     #[serde(default)]
     pub(crate) admitted: bool,
 }
@@ -97,7 +97,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
     };
     let mut delivery: Delivery = document.parse()?;
     if delivery.round != step.round || delivery.status != Status::Pending {
-        // A later round has begun.
+        // A later round has started.
         return Ok(());
     }
     let (Some(webhook), Some(secrets)) = (webhook, secrets) else {
@@ -193,7 +193,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Up to a tenth more.
+/// Adds up to 10% of jitter.
 fn spread(wait_ms: i64, platform: &Platform) -> i64 {
     let part = i64::from(u16::from_le_bytes(random::bytes(&*platform.random)));
     wait_ms.saturating_add(wait_ms.saturating_mul(part) / (10 * 65_536))

@@ -12,7 +12,7 @@ use souk_kit::jobs::Job;
 pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     event: "*",
     job: route::RoutedEvent::JOB,
-    // Not the lane of the deliveries: a slow receiver must not delay the events of others.
+    // Not the lane of the deliveries: a slow receiver must not delay the routing of events.
     lane: Lane::Default,
 }];
 
@@ -24,6 +24,6 @@ pub(crate) fn jobs() -> Vec<Job> {
             route::route,
         ),
         Job::single("Makes one attempt to deliver an event to a webhook.", deliver::deliver),
-        Job::single("Replays the deliveries of a range of time.", replay::replay),
+        Job::single("Replays the deliveries of a time range.", replay::replay),
     ]
 }

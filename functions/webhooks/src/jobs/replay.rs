@@ -1,7 +1,7 @@
-//! The job that replays the deliveries of a range of time.
+//! The job that replays the deliveries of a time range.
 //!
-//! It begins a new round of each delivery, a page of them in a commit. If it dies in between, it runs again from the start and
-//! leaves out the deliveries whose round it has begun already, which it knows by their `updated_at`.
+//! It starts a new round of each delivery, one page per commit. After a crash it runs again from the start and skips
+//! the deliveries whose round it has already started, which it recognises by their `updated_at`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::operations::begin_round;
 
 /// How many deliveries one job replays.
 const MAX_REPLAYED: usize = 1_000;
-/// How many deliveries one commit looks at.
+/// How many deliveries one commit processes.
 const PAGE: usize = 40;
 
 /// The deliveries to replay.
@@ -33,13 +33,13 @@ impl Payload for Range {
     const LANE: Lane = Lane::Notifications;
 }
 
-/// How far the job has come.
+/// The position of the job.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     replayed: usize,
     /// The `created_at` of the first delivery that was left out because there are too many.
     more_from: Option<Timestamp>,
-    /// The sort key after which the next page begins; `None` at the end.
+    /// The sort key after which the next page starts; `None` at the end.
     after: Option<String>,
 }
 
@@ -89,7 +89,7 @@ async fn replay_page(
                 break;
             }
             let is_wanted = range.status.is_none_or(|status| status == delivery.status);
-            // A pending delivery, or one whose round this job has begun, needs no other round.
+            // A pending delivery, or one whose round this job has already started, needs no new round.
             if delivery.status != Status::Pending && is_wanted && delivery.updated_at < started_at {
                 begin_round(&tx, &mut delivery)?;
                 tx.update(&item.document, delivery).or_retry();

@@ -1,7 +1,8 @@
 //! The job that finds the webhooks that receive an event: it creates a delivery for each of them.
 //!
-//! It reads in batches whatever the number of events: first the products that events are about, then the rosters of everyone
-//! whom the events concern, then the webhooks on them, then whether the owners of those may still receive the events.
+//! It uses a fixed number of batched reads for any number of events: first the products of the events, then the rosters
+//! of all audiences that the events concern, then the webhooks on these rosters, then the permissions of the owners of
+//! these webhooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,10 +25,10 @@ use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};
 
 /// How many events are routed together; five rosters each fit into one get.
 pub(crate) const BATCH: usize = 20;
-/// How many deliveries one commit takes.
+/// The maximum number of deliveries per commit.
 const MAX_DELIVERIES: usize = 50;
 
-/// An event to be routed.
+/// An event to route.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RoutedEvent(Event);
@@ -36,8 +37,8 @@ impl Payload for RoutedEvent {
     const JOB: &'static str = "webhooks.route";
 }
 
-/// The accounts and vendors that an event concerns, and the product that it is about, whose author and vendor it concerns as
-/// well.
+/// The accounts and vendors that an event concerns, and the product that it is about, whose author and vendor it
+/// concerns as well.
 struct Concerned {
     audiences: BTreeSet<String>,
     product: Option<String>,
@@ -85,7 +86,7 @@ pub(crate) async fn route(tx: JobTransaction, events: Vec<RoutedEvent>) -> Resul
         }
     }
     if tx.changes() > MAX_DELIVERIES && events.len() > 1 {
-        // The events are then routed one by one, and the deliveries of one event always fit.
+        // The runner then processes each event on its own, and the deliveries of one event always fit into a commit.
         return Err(JobError::Retry("too many deliveries for one commit".into()));
     }
     Ok(JobOutput::default())
@@ -116,7 +117,8 @@ fn concerns(event: &Event) -> Result<Concerned, StoreError> {
     Ok(Concerned { audiences, product })
 }
 
-/// Retains the webhooks whose owners may still receive their events: the loss of a role or of a vendor counts at once.
+/// Keeps only the webhooks whose owners may still receive their events: the loss of a role or of a vendor takes effect
+/// at once.
 async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>) -> Result<(), Failure> {
     let owners = webhooks.values().map(|webhook| webhook.owner.clone()).collect();
     let accounts: BTreeMap<String, AccountView> = read(cx, owners, |id| ACCOUNT.key(id)).await?;

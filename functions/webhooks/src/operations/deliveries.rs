@@ -1,4 +1,4 @@
-//! What can be done with deliveries.
+//! Operations on deliveries.
 //!
 //! **Atomicity.** A round of attempts and the message for its first attempt are one commit.
 
@@ -29,7 +29,7 @@ pub async fn find_delivery(cx: &Context, webhook: &str, id: &str) -> Result<Stor
     read_delivery(cx, &*find_webhook(cx, webhook).await?, id).await
 }
 
-/// Sends `webhook.test` to a webhook, whatever its filter.
+/// Sends `webhook.test` to a webhook, even if its filter excludes the event.
 pub async fn send_test(cx: &Context, webhook: &str) -> Result<Stored<Delivery>, WebhookError> {
     cx.commit(|tx| async move {
         let webhook = find_enabled(&tx, webhook).await?;
@@ -38,14 +38,14 @@ pub async fn send_test(cx: &Context, webhook: &str) -> Result<Stored<Delivery>, 
             owner: webhook.owner.clone(),
             reason: "someone tries it".into(),
         };
-        // The event is not emitted: no other webhook or job is to get it.
+        // The event is not emitted, because no other webhook or job may get it.
         let event = Event::new(WEBHOOK_TEST, &data, &tx.cause(), &*tx.clock, &*tx.random).map_err(Failure::from)?;
         Ok(start_delivery(&tx, &webhook, &event)?)
     })
     .await
 }
 
-/// Begins a new round of attempts of a delivery.
+/// Starts a new round of attempts of a delivery.
 pub async fn replay_delivery(cx: &Context, webhook: &str, id: &str) -> Result<Stored<Delivery>, WebhookError> {
     cx.commit(|tx| async move {
         let webhook = find_enabled(&tx, webhook).await?;
@@ -56,7 +56,7 @@ pub async fn replay_delivery(cx: &Context, webhook: &str, id: &str) -> Result<St
     .await
 }
 
-/// Starts the job that replays the deliveries of a range of time.
+/// Starts the job that replays the deliveries of a time range.
 pub async fn replay_deliveries(cx: &Context, webhook: &str, new: NewReplay) -> Result<Tracked, WebhookError> {
     let owner = &cx.signed_in()?.account;
     let (Some(from), Some(to)) = (new.from, new.to) else {
@@ -74,7 +74,7 @@ pub async fn replay_deliveries(cx: &Context, webhook: &str, new: NewReplay) -> R
     .await
 }
 
-/// Creates the delivery of an event to a webhook and begins its first round.
+/// Creates the delivery of an event to a webhook and starts its first round.
 pub(crate) fn start_delivery<E>(
     tx: &Transaction<E>,
     webhook: &Webhook,
@@ -87,7 +87,7 @@ pub(crate) fn start_delivery<E>(
     Ok(tx.create(key, delivery).expires_at(expires_at).or_retry())
 }
 
-/// Begins a new round of attempts. Messages of earlier rounds have no effect any more.
+/// Starts a new round of attempts. Messages of earlier rounds no longer have an effect.
 pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery) -> Result<(), Failure> {
     delivery.round = delivery.round.saturating_add(1);
     delivery.status = Status::Pending;

@@ -1,4 +1,4 @@
-//! What deliveries do with the health of a webhook. Each is a commit of its own, apart from that of the delivery.
+//! Operations on the health of a webhook. Each is a separate commit from that of the delivery.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,13 +9,13 @@ use crate::event::{WEBHOOK_DISABLED, WebhookEvent};
 use crate::health::Health;
 use crate::webhook::{WEBHOOK, Webhook};
 
-/// Reserves the next slot to call a webhook; returns the milliseconds until it is due.
+/// Reserves the next slot for a request to a webhook; returns the milliseconds until it is due.
 pub(crate) async fn reserve_slot(cx: &Context, webhook: &str) -> Result<i64, Failure> {
     let now = cx.now().as_millisecond();
     update(cx, webhook, |health| health.reserve(now)).await
 }
 
-/// Notes the outcome of a call, and disables the webhook if that is due.
+/// Records the outcome of a request, and disables the webhook if it has failed for too long.
 pub(crate) async fn note_outcome(cx: &Context, webhook: &str, is_success: bool) -> Result<(), Failure> {
     let now = cx.now();
     let (is_due, failures) = update(cx, webhook, |health| (health.note(is_success, now), health.failures)).await?;
@@ -42,7 +42,7 @@ async fn update<T: Serialize + DeserializeOwned>(
     .await
 }
 
-/// Disables a webhook and emits the event that says so, in one commit; does nothing if it is disabled or deleted already.
+/// Disables a webhook and emits `webhook.disabled`, in one commit; does nothing if it is already disabled or deleted.
 pub(crate) async fn disable(cx: &Context, id: &str, reason: &str) -> Result<(), Failure> {
     let was_enabled = cx
         .commit(|tx| async move {

@@ -1,4 +1,4 @@
-//! What can be done with webhooks and their deliveries.
+//! Operations on webhooks and their deliveries.
 
 mod deliveries;
 mod health;

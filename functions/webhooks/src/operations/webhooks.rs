@@ -1,7 +1,7 @@
-//! What can be done with webhooks.
+//! Operations on webhooks.
 //!
-//! **Atomicity.** A webhook, its secret and its place on the roster are one commit, both when it is added and when it is
-//! deleted. The roster limits the number of webhooks, so two that are added at once cannot exceed the limit.
+//! **Atomicity.** Adding or deleting a webhook is one commit of the webhook, its secret and its entry in the roster.
+//! The roster limits the number of webhooks, so concurrent requests cannot exceed the limit.
 
 use souk_core::outbound::target;
 use souk_core::{Document, FieldError, Key};
@@ -16,14 +16,14 @@ use crate::webhook::{MARKET, MAX_WEBHOOKS, NewWebhook, Roster, Scope, WEBHOOK, W
 
 const NOT_FOUND: Failure = Failure::NotFound("webhook");
 
-/// Whose webhooks are listed.
+/// The scope of a list of webhooks.
 #[derive(Clone, Copy, Debug)]
 pub enum Listed<'a> {
-    /// Those of the principal's account.
+    /// The webhooks of the principal's account.
     Own,
-    /// Those of the vendor with this id or slug.
+    /// The webhooks of the vendor with this id or slug.
     Vendor(&'a str),
-    /// Those that receive all events of the market.
+    /// The webhooks that receive all events.
     Market,
 }
 
@@ -57,7 +57,8 @@ pub async fn list_webhooks(
     })
 }
 
-/// The webhook with this id, if the principal may see and change it; anyone else cannot tell whether it exists.
+/// The webhook with this id, if the principal may read and change it; else "not found", which does not reveal whether
+/// it exists.
 pub async fn find_webhook(cx: &Context, id: &str) -> Result<Stored<Webhook>, Failure> {
     let principal = cx.signed_in()?;
     if !WEBHOOK.is_id(id) {
@@ -70,7 +71,7 @@ pub async fn find_webhook(cx: &Context, id: &str) -> Result<Stored<Webhook>, Fai
             vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner))
         }
         (Scope::Market, _) => principal.is_admin(),
-        // Moderators have no business with the events of an account; admins may look after webhooks that do harm.
+        // Moderators have no access to the events of an account; admins have it, to deal with harmful webhooks.
         _ => principal.account == webhook.owner || principal.is_admin(),
     };
     if allowed { Ok(webhook) } else { Err(NOT_FOUND) }

@@ -1,8 +1,8 @@
-//! The keys of a market: what signs access tokens, and what is derived from it.
+//! The keys that sign access tokens, and the keys derived from them.
 //!
-//! Each key is an Ed25519 seed of 32 bytes; the first signs, all verify, so that a key is rotated by putting a new one in
-//! front and dropping the old one when its last token has expired. Secrets at rest (idempotent answers that hold
-//! tokens) are sealed with a key derived from the same seeds.
+//! Each key is an Ed25519 seed of 32 bytes. The first key signs, all keys verify. To rotate keys, add a new one in
+//! front and remove the old one when its last token has expired. Secrets at rest (stored idempotent results that hold
+//! tokens) are encrypted with a key derived from the same seeds.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,9 +18,9 @@ use souk_core::{Random, Timestamp, random};
 
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_SECONDS: i64 = 600;
-/// What access tokens are for.
+/// The audience of access tokens.
 const AUDIENCE: &str = "souk";
-/// How far the clocks of two of our machines may differ.
+/// The allowed clock skew between two machines.
 const SKEW_SECONDS: i64 = 5;
 
 struct Pair {
@@ -30,10 +30,10 @@ struct Pair {
     sealing: [u8; 32],
 }
 
-/// The keys, the signing one first.
+/// The keys; the first one signs.
 pub struct Keys(Vec<Pair>);
 
-/// What an access token proves.
+/// The verified claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account.
@@ -49,14 +49,14 @@ struct AccessClaims {
     sub: String,
     /// The session.
     sid: String,
-    /// Who issued it: the public URL of the market.
+    /// The issuer: `SOUK_PUBLIC_URL`.
     iss: String,
-    /// Whom it is for.
+    /// The audience.
     aud: String,
 }
 
 impl Keys {
-    /// Reads seeds as base64url, separated by commas, the signing one first.
+    /// Parses comma-separated seeds in base64url, the signing one first.
     pub fn parse(text: &str) -> Result<Self, String> {
         let pairs = text
             .split(',')
@@ -70,7 +70,7 @@ impl Keys {
                     .ok_or("a signing key is 32 bytes as base64url without padding")?;
                 let signing = SigningKey::from_bytes(&seed);
                 let verifying = signing.verifying_key();
-                // The thumbprint of RFC 7638.
+                // The JWK thumbprint (RFC 7638).
                 let jwk = format!(
                     r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
                     URL_SAFE_NO_PAD.encode(verifying.as_bytes())
@@ -91,7 +91,7 @@ impl Keys {
         }
     }
 
-    /// A new seed, as [`Keys::parse`] reads it.
+    /// A new seed in the format of [`Keys::parse`].
     pub fn generate(source: &dyn Random) -> String {
         URL_SAFE_NO_PAD.encode(random::bytes::<32>(source))
     }
@@ -129,8 +129,8 @@ impl Keys {
             .map_err(|e| e.to_string())
     }
 
-    /// The claims of a token that is ours and valid now. `validate` of `jwt-compact` checks the signature alone, so all
-    /// else is checked here, with our clock.
+    /// The claims of a valid token. `validate` of `jwt-compact` checks only the signature, so the other claims are
+    /// checked here, with the clock of the host.
     pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Option<AccessToken> {
         let untrusted = UntrustedToken::new(token).ok()?;
         if untrusted.algorithm() != "EdDSA" {
@@ -156,13 +156,13 @@ impl Keys {
         })
     }
 
-    /// A keyed digest: cannot be guessed by whoever reads the store, the same for the same input.
+    /// A keyed digest (HMAC): deterministic, and not reproducible from the contents of the store alone.
     #[must_use]
     pub fn digest(&self, input: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(self.0.first().map(|pair| mac(&pair.sealing, input)).unwrap_or_default())
     }
 
-    /// Encrypts what must not be readable in the store.
+    /// Encrypts a secret for the store.
     pub fn seal(&self, plain: &[u8], source: &dyn Random) -> Option<String> {
         let nonce = random::bytes::<12>(source);
         let cipher = ChaCha20Poly1305::new(&self.0.first()?.sealing.into());
@@ -174,7 +174,7 @@ impl Keys {
         ))
     }
 
-    /// Decrypts it again, with whichever key sealed it.
+    /// Decrypts a sealed secret; tries every key.
     #[must_use]
     pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_once('.')?;
@@ -189,7 +189,7 @@ impl Keys {
 
 /// HMAC-SHA256.
 fn mac(key: &[u8; 32], input: &[u8]) -> [u8; 32] {
-    // A key of any length is valid, so the empty digest is never reached.
+    // HMAC accepts keys of any length, so the empty digest is never used.
     <Hmac<Sha256> as Mac>::new_from_slice(key)
         .map(|mac| mac.chain_update(input).finalize().into_bytes().into())
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Access tokens: what signs them, what they say, and whose they are.
+//! Access tokens: signing keys, claims and principals.
 
 mod keys;
 
@@ -7,11 +7,11 @@ use souk_core::{Documents, Principal, StoreError, Timestamp};
 
 pub use keys::{ACCESS_TOKEN_SECONDS, AccessToken, Keys};
 
-/// Says who a session belongs to. The function that owns accounts implements it.
+/// Resolves sessions to principals. The function that owns accounts implements it.
 #[async_trait]
 pub trait Principals: Send + Sync {
-    /// The principal of this account and session, with the role that the account has now; `None` if the session has ended
-    /// or the account may not act. Reads the newest state: signing out and losing a role take effect at once.
+    /// The principal of this account and session, with the current role of the account; `None` if the session has ended
+    /// or the account is deactivated. Reads are strongly consistent: signing out and losing a role take effect at once.
     async fn principal(
         &self,
         documents: &dyn Documents,
@@ -20,8 +20,8 @@ pub trait Principals: Send + Sync {
     ) -> Result<Option<Principal>, StoreError>;
 }
 
-/// The principal that this access token proves. The token is checked by itself first (signature, algorithm, key, issuer,
-/// audience, time), then against the store.
+/// The principal of this access token. First the token is verified (signature, algorithm, key, issuer, audience, time),
+/// then its session is read from the store.
 pub(crate) async fn authenticate(
     token: &str,
     keys: &Keys,

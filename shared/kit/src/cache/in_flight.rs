@@ -1,7 +1,7 @@
-//! Responses that are being made: requests for the same key wait for the first one instead of making it again.
+//! Request collapsing (singleflight): requests for the same key wait for the response of the first one.
 //!
-//! The first request leads. If it fails, is cancelled, or makes what may not be kept, the followers are told so, and each
-//! makes its own.
+//! The first request is the leader. If it fails, is cancelled, or its response may not be cached, its followers are
+//! notified and each processes its own request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use futures_util::future::Shared;
 
 use super::memory::CachedResponse;
 
-/// Resolves when the leader is done; to an error if it has nothing for others.
+/// Resolves when the leader is done; to an error if the leader has no response to share.
 pub(crate) type Waiting = Shared<oneshot::Receiver<Arc<CachedResponse>>>;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(crate) enum Role<'a> {
     Follower(Waiting),
 }
 
-/// Makes the response. When it is dropped, its followers no longer wait.
+/// Processes the request. Dropping it releases the followers.
 pub(crate) struct Leader<'a> {
     in_flight: &'a InFlight,
     key: String,
@@ -51,10 +51,10 @@ impl InFlight {
 }
 
 impl Leader<'_> {
-    /// Gives the response to the followers. It was kept, so it is as fresh as what they would find.
+    /// Gives the response to the followers. It was stored in the cache, so it is as fresh as a hit.
     pub(crate) fn complete(mut self, response: &Arc<CachedResponse>) {
         if let Some(done) = self.done.take() {
-            // There may be no follower.
+            // The send fails if there is no follower.
             let _ = done.send(response.clone());
         }
     }

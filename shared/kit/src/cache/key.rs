@@ -1,14 +1,15 @@
-//! The cache key of a response: the path as it is routed and the query parameters as handlers see them, sorted.
+//! The cache key of a response: the path as the router sees it, and the query parameters as handlers see them, sorted.
 //!
-//! Two requests of one key have the same path, byte for byte, and the same set of decoded parameters. The key is a URL
-//! itself, and what is routed on its behalf is the key: so nothing that is not in it can be in the response.
+//! Requests with the same key have the same path, byte for byte, and the same set of decoded parameters. The key is
+//! itself a URL, and the router gets the key instead of the URL of the request: a response cannot depend on anything
+//! else in it.
 
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The key of a request for this.
+/// The cache key of a request target.
 pub(crate) fn of(target: &PathAndQuery) -> Cow<'_, str> {
     match target.query() {
         None => Cow::Borrowed(target.as_str()),
@@ -18,7 +19,7 @@ pub(crate) fn of(target: &PathAndQuery) -> Cow<'_, str> {
     }
 }
 
-/// Whether it is what [`normal`] would make of it: the usual case, at the price of a look.
+/// Whether [`normal`] would return the query unchanged. This is the usual case, and the check does not allocate.
 fn is_normal(query: &str) -> bool {
     let mut last = "";
     query.split('&').all(|pair| match pair.split_once('=') {
@@ -32,7 +33,7 @@ fn is_normal(query: &str) -> bool {
 }
 
 fn normal(path: &str, query: &str) -> String {
-    // The same decoding as that of `Params`.
+    // The same decoding as in `QueryParams`.
     let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     pairs.sort_unstable();
     let mut key = String::with_capacity(path.len() + query.len() + 8);
@@ -46,7 +47,7 @@ fn normal(path: &str, query: &str) -> String {
     key
 }
 
-/// What stays as it is in a key. Commas and colons are frequent in our parameters.
+/// The characters that are not percent-encoded in a key. Commas and colons are frequent in parameters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -84,7 +85,7 @@ mod tests {
             ("/a?q=%c3%a4", "/a?q=%C3%A4"),
             ("/a?q", "/a?q="),
             ("/a?q=1%262=3", "/a?q=1%262%3D3"),
-            // A path is what it is.
+            // Paths are not normalized.
             ("/a/%62", "/a/%62"),
             ("/a//b/../c", "/a//b/../c"),
         ] {
@@ -94,7 +95,7 @@ mod tests {
         assert_ne!(key("/a?a=1%26b=2"), key("/a?a=1&b=2"));
     }
 
-    /// A key means what the request meant, however odd that was.
+    /// A key decodes to the same parameters as the request, for unusual encodings too.
     #[test]
     fn a_key_is_a_request_for_the_same() {
         let mut state = 1_u64;

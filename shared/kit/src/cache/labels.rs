@@ -1,7 +1,9 @@
-//! `Cache-Tag`: readable names of what a response was made of, by which caches in front of the host are purged.
+//! `Cache-Tag`: readable names of the documents and lists in a response, by which caches in front of the host are
+//! purged.
 //!
-//! They are found like the [`tags`](super::tags) of the cache in memory, from what is read. A response with more ids than a
-//! cache takes tags has the tags of lists instead, which every change purges.
+//! Like the [`tags`](super::tags) of the cache in memory, they are collected from the reads of a request. If a response
+//! has more ids than a cache accepts tags, the tags of the lists replace the ids; every change of a document purges its
+//! lists.
 
 use http::HeaderValue;
 use souk_core::Key;
@@ -10,11 +12,11 @@ use souk_core::edge::MAX_TAGS;
 
 use crate::registry::Registry;
 
-/// The names of what was read.
+/// The tags of the reads of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
     names: Vec<&'static str>,
-    /// Of which lists there would be a tag instead, if there are too many ids.
+    /// The tags of lists that replace the ids if there are too many.
     lists: Vec<&'static str>,
     ids: Vec<String>,
 }
@@ -31,7 +33,7 @@ impl Labels {
         } else if let Some((kind, list)) = name.strip_suffix("-named").and_then(|name| registry.tagged(name))
             && !kind.permanent_names
         {
-            // Another document can get the name, and then the lists of the kind are purged.
+            // Another document can claim the name later; its commit purges the lists of the kind.
             self.names.push(list);
         }
     }
@@ -42,7 +44,7 @@ impl Labels {
         self.names.extend(registry.list_tag(root));
     }
 
-    /// The value of the header.
+    /// The value of the `Cache-Tag` header.
     pub(crate) fn header(&mut self) -> Option<HeaderValue> {
         self.ids.sort_unstable();
         self.ids.dedup();

@@ -1,7 +1,8 @@
-//! The responses that this process keeps, bounded in bytes, and which of them have which tag.
+//! The cached responses of this process, bounded in bytes, and an index from tags to responses.
 //!
-//! A hit takes the read lock of one shard and no other. What was read before a purge never enters after it: a response is made
-//! with the number of the last purge in hand, and is refused if one of its tags was purged since.
+//! A hit takes the read lock of one shard and no other lock. A response that was read before a purge cannot be stored
+//! after it: the number of the latest purge is noted before the reads, and the response is refused if one of its tags
+//! has been purged since.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,17 +17,17 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::tags::Tag;
 
-/// How many purges are remembered. A response that was begun before the oldest of them is refused.
+/// How many purged tags are remembered. A response whose reads began before the oldest of these purges is refused.
 const PURGES: usize = 1 << 16;
-/// The memory that a response takes beside its body, and that each of its tags takes, in bytes.
+/// The memory for a response beside its body, and for each of its tags, in bytes.
 const ENTRY: usize = 2048;
 const TAG: usize = 64;
 
-/// A response without what belongs to a single request: its id, its trace, its CORS headers.
+/// A response without the headers that depend on the request: request id, trace, CORS.
 #[derive(Debug)]
 pub(crate) struct CachedResponse {
     pub(crate) key: String,
-    /// The path of its route, for the log.
+    /// The path pattern of its route, for the log.
     pub(crate) route: &'static str,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -35,9 +36,9 @@ pub(crate) struct CachedResponse {
     pub(crate) made_at: i64,
     pub(crate) fresh_until: i64,
     pub(crate) stale_until: i64,
-    /// Whether it was purged.
+    /// Whether the response was purged.
     pub(crate) is_purged: Arc<AtomicBool>,
-    /// Whether a refresh is under way.
+    /// Whether a refresh is queued or running.
     pub(crate) refreshing: AtomicBool,
 }
 
@@ -49,9 +50,9 @@ impl CachedResponse {
 
 pub(crate) struct Memory {
     responses: Cache<u64, Arc<CachedResponse>, Bytewise, BuildHasherDefault<Same>>,
-    /// Random, so that no client can make keys collide.
+    /// A random hash seed, so that clients cannot construct colliding keys.
     seed: u64,
-    /// How many purges there were.
+    /// The number of purges so far.
     purges: AtomicU64,
     index: Mutex<Index>,
 }
@@ -59,13 +60,13 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct Index {
     tagged: HashMap<Tag, Vec<Weak<AtomicBool>>>,
-    /// How many marks are in `tagged`, and how many there were after the last clean-up.
+    /// The number of entries in `tagged`, now and after the last clean-up.
     marks: usize,
     tidied: usize,
-    /// The number of the last purge of each tag; complete from purge `floor` on.
+    /// The number of the latest purge of each tag; complete from purge `floor` on.
     purged: HashMap<Tag, u64>,
     floor: u64,
-    /// Until when (milliseconds since 1970) nothing with this tag may enter.
+    /// Until when (milliseconds since 1970) responses with this tag are not stored.
     distrusted: HashMap<Tag, i64>,
 }
 
@@ -97,12 +98,13 @@ impl Memory {
         (found.key == key && found.is_alive()).then_some(found)
     }
 
-    /// The number of the last purge, to be read before anything is read for a response.
+    /// The number of the latest purge. Read it before the first read for a response.
     pub(crate) fn last_purge(&self) -> u64 {
         self.purges.load(Ordering::Acquire)
     }
 
-    /// Keeps a response that was begun after purge number `since`. `false` if what it is made of has changed meanwhile.
+    /// Stores a response whose reads began after purge number `since`. `false` if one of its tags has been purged
+    /// since.
     pub(crate) fn put(&self, response: &Arc<CachedResponse>, since: u64, now: i64) -> bool {
         let mut index = self.index();
         let fits = since >= index.floor
@@ -120,19 +122,19 @@ impl Memory {
         index.marks += response.tags.len();
         index.tidy();
         drop(index);
-        // If it is purged at this very moment it enters marked as purged.
+        // A purge between the two locks has set `is_purged` of this response, so it is stored but never served.
         let place = xxh3_64_with_seed(response.key.as_bytes(), self.seed);
         self.responses.insert(place, response.clone());
         true
     }
 
-    /// No response with one of these tags is served again.
+    /// Purges all responses with one of these tags.
     pub(crate) fn purge(&self, tags: &[Tag]) {
         let mut index = self.index();
         self.forget(&mut index, tags);
     }
 
-    /// Purges these tags, and refuses responses with them until then (milliseconds since 1970).
+    /// Purges these tags, and refuses responses with them until `until` (milliseconds since 1970).
     pub(crate) fn distrust(&self, tags: &[Tag], now: i64, until: i64) {
         let mut index = self.index();
         self.forget(&mut index, tags);
@@ -160,7 +162,7 @@ impl Memory {
 }
 
 impl Index {
-    /// Drops the marks of evicted responses, each time there are twice as many as after the last clean-up.
+    /// Removes the entries of evicted responses whenever the number of entries has doubled since the last clean-up.
     fn tidy(&mut self) {
         if self.marks < 1024.max(2 * self.tidied) {
             return;
@@ -184,7 +186,7 @@ impl Weighter<u64, Arc<CachedResponse>> for Bytewise {
     }
 }
 
-/// The keys are digests alresponse.
+/// An identity hasher: the keys are already digests.
 #[derive(Default)]
 struct Same(u64);
 

@@ -1,19 +1,21 @@
-//! Responses that everyone sees alike are made once and served from memory until something changes; documents that are read
-//! everywhere are served from the key-value store.
+//! Caches. Responses that are the same for every client are served from memory until their content changes; documents
+//! that many requests read are served from the key-value store.
 //!
-//! **What enters.** Responses of status 200 that are shared (see `http::Answer::shared`), of routes that are cached, to GET
-//! or HEAD without credentials and without a body. They are made from their [key](key) alone: the handler sees no header and
-//! no address of the client. What belongs to a request (id, trace, CORS, 304) is added on the way out, to hits and misses
-//! alike.
+//! **Stored.** Responses with status 200 that are shared (see `http::Answer::shared`), of routes with a public cache
+//! policy, to GET or HEAD requests without credentials and without a body. They depend on their [key](key) alone: the
+//! handler gets no headers and no client address. Headers that depend on the request (id, trace, CORS) and the 304 are
+//! added when the response is sent, to hits and misses in the same way.
 //!
-//! **What leaves.** A commit purges, before it is acknowledged, every response that was made of what it changes ([`tags`]).
-//! What was read before a purge cannot enter after it ([`memory`]). A commit whose outcome is not known keeps responses of
-//! what it touches out until it must have happened or failed. So in one process no response is older than the last
-//! acknowledged change. What other processes change becomes visible when a response gets old: after the route's `s_maxage` it
-//! is served once more and refreshed behind that (stale-while-revalidate); after `stale` more seconds it is not served.
+//! **Purged.** Before a commit is acknowledged, it purges every response that depends on what it changes ([`tags`]). A
+//! response that was read before a purge cannot be stored after it ([`memory`]). While the outcome of a commit is
+//! unknown, responses with its tags are not stored, until it must have succeeded or failed. So in one process no
+//! response is older than the last acknowledged change. Changes by other processes become visible when a response
+//! expires: after the `s_maxage` of the route it is served stale and refreshed in the background
+//! (stale-while-revalidate); after another `stale` seconds it is not served.
 //!
-//! **Who waits.** Requests for a key that is being made wait for it ([`in_flight`]), where the host allows that one request
-//! waits for another. Nothing here is durable: a process begins with nothing, and the pages that its functions want warm.
+//! **Collapsing.** Requests with the same key wait for the first one ([`in_flight`]), on hosts where one request may
+//! wait for another. The cache is not durable: a new process starts empty and prefetches the paths that its functions
+//! declare.
 
 mod document_cache;
 mod in_flight;
@@ -36,41 +38,41 @@ use memory::Memory;
 use tags::{PurgingDocuments, PurgingSearch, Tag};
 pub(crate) use tags::{ReadLog, Reads};
 
-/// How many refreshes wait at most.
+/// How many refreshes may be queued.
 const MAX_REFRESHES: usize = 1000;
-/// How long a commit can be under way after its future was dropped, in milliseconds: D1 gives up after 30 s.
+/// How long a commit can still take effect after its future was dropped, in milliseconds: D1 times out after 30 s.
 const COMMIT_TIMEOUT: i64 = 60_000;
 
-/// What a host can keep in memory.
+/// The configuration of the response cache of a host.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryCacheConfig {
-    /// How much memory, in bytes.
+    /// The maximum memory, in bytes.
     pub bytes: u64,
-    /// For how many milliseconds at most a response is fresh, and then stale, where other instances write that do not tell
-    /// this one. `None`: as long as its route says.
+    /// Upper limits for how long a response is fresh and then stale, in milliseconds, for hosts with other instances
+    /// whose writes do not purge this cache. `None`: the limits of the route apply.
     pub at_most: Option<(i64, i64)>,
-    /// Whether a request may wait for another. Not in a Worker, where it would wait for ever.
+    /// Whether a request may wait for another. `false` in a Worker, where it would wait forever.
     pub collapse: bool,
 }
 
-/// How a response came about, for `Cache-Status` (RFC 9211) and `Server-Timing`.
+/// How the cache handled a request, for `Cache-Status` (RFC 9211) and `Server-Timing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CacheStatus {
-    /// It was in memory, and fresh.
+    /// Served from memory, fresh.
     Hit,
-    /// It was in memory, and is being refreshed.
+    /// Served from memory, stale; a refresh is queued.
     Stale,
-    /// It was made, and kept.
+    /// A miss; the response was stored.
     Stored,
-    /// It was made for another request at the same time.
+    /// A miss that was collapsed with another request.
     Collapsed,
-    /// It was made and not kept, since something changed meanwhile or expires by itself.
+    /// A miss; the response was not stored, because its content has changed meanwhile or expires on its own.
     Miss,
-    /// The cache has no part in it.
+    /// The cache was not used.
     Bypass,
 }
 
-/// A response to be made in the background.
+/// A response to renew in the background.
 struct Refresh {
     key: String,
     old: Option<Arc<CachedResponse>>,
@@ -83,19 +85,19 @@ pub(crate) struct ResponseCache {
     memory: Memory,
     in_flight: InFlight,
     refreshes: Mutex<Vec<Refresh>>,
-    /// The pages that are made before anybody requests them, at the start and when the search index was rebuilt.
+    /// The paths to prefetch at start-up and after a rebuild of the search index.
     warm: Vec<&'static str>,
 }
 
-/// How a request for a key that is not in memory goes on.
+/// What a request does after a miss.
 pub(crate) enum Joined<'a> {
-    /// Another request has made it.
+    /// Use the response of another request.
     Ready(Arc<CachedResponse>),
-    /// This one makes it.
+    /// Process the request.
     Make(Making<'a>),
 }
 
-/// A response that is being made.
+/// A request that is being processed after a miss.
 pub(crate) struct Making<'a> {
     cache: &'a ResponseCache,
     leader: Option<Leader<'a>>,
@@ -103,7 +105,7 @@ pub(crate) struct Making<'a> {
     began: i64,
 }
 
-/// For how many seconds a response is fresh, and then stale.
+/// How many seconds a response is fresh, and how many seconds after that it may be served stale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetime {
     pub(crate) fresh: u32,
@@ -128,7 +130,7 @@ impl ResponseCache {
         })
     }
 
-    /// Ports whose changes purge this cache.
+    /// Wraps the ports so that their changes purge this cache.
     pub(crate) fn purged_by(
         self: &Arc<Self>,
         documents: Arc<dyn Documents>,
@@ -145,7 +147,7 @@ impl ResponseCache {
         (Arc::new(documents), Arc::new(search))
     }
 
-    /// The response that is kept for this key at `now` (milliseconds since 1970). If it is stale, it will be refreshed.
+    /// The cached response for this key at `now` (milliseconds since 1970). If it is stale, a refresh is queued.
     pub(crate) fn find(&self, key: &str, now: i64) -> Option<(Arc<CachedResponse>, CacheStatus)> {
         let response = self.memory.get(key).filter(|response| now < response.stale_until)?;
         if now < response.fresh_until {
@@ -158,7 +160,7 @@ impl ResponseCache {
         Some((response, CacheStatus::Stale))
     }
 
-    /// Waits for the request that makes this response, or becomes that request.
+    /// Waits for a request in flight with the same key, or becomes the leader of this key.
     pub(crate) async fn join(&self, key: &str) -> Joined<'_> {
         let leader = match self.config.collapse.then(|| self.in_flight.join(key)) {
             Some(Role::Follower(waiting)) => match waiting.await {
@@ -180,7 +182,7 @@ impl ResponseCache {
         self.clock.now().as_millisecond()
     }
 
-    /// Serves nothing again that was found in the search index.
+    /// Purges all responses that depend on the search index.
     pub(crate) fn forget_searches(&self) {
         self.purge(&Tag::INDEX);
     }
@@ -198,7 +200,7 @@ impl ResponseCache {
         self.refreshes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a refresh; `false` if too many wait.
+    /// Queues a refresh; `false` if the queue is full.
     fn refresh(&self, key: String, old: Option<Arc<CachedResponse>>) -> bool {
         let mut refreshes = self.refreshes();
         let fits = refreshes.len() < MAX_REFRESHES;
@@ -208,7 +210,7 @@ impl ResponseCache {
         fits
     }
 
-    /// Queues the pages that are to be warm.
+    /// Queues the paths to prefetch.
     pub(crate) fn warm(&self) {
         for page in &self.warm {
             self.refresh((*page).to_owned(), None);
@@ -219,7 +221,7 @@ impl ResponseCache {
         !self.refreshes().is_empty()
     }
 
-    /// Runs all refreshes; `make` makes the response for each key.
+    /// Runs all queued refreshes; `make` processes the request of a key.
     pub(crate) async fn run_refreshes(&self, make: impl AsyncFn(&str)) {
         let refreshes = std::mem::take(&mut *self.refreshes());
         for refresh in refreshes {
@@ -230,7 +232,7 @@ impl ResponseCache {
 }
 
 impl Making<'_> {
-    /// Keeps a response that was made of these reads, if nothing of them has changed meanwhile.
+    /// Stores the response, unless something that it depends on has changed since its reads began.
     pub(crate) fn keep(
         self,
         key: &str,
@@ -275,7 +277,7 @@ impl Making<'_> {
     }
 }
 
-/// Allows the next refresh, if this one did not bring a new response.
+/// Allows another refresh of the old response when this one ends without a new response.
 struct RefreshDone(Option<Arc<CachedResponse>>);
 
 impl Drop for RefreshDone {

@@ -1,8 +1,8 @@
-//! What a response was made of, and what a commit changes: the two meet in tags.
+//! Cache tags: they connect the reads of a response with the changes of a commit.
 //!
-//! A [`Context`](crate::Context) that makes a cacheable response has a [`ReadLog`]: every document, partition and index that
-//! it reads is noted, also what did not exist. [`PurgingDocuments`] and [`PurgingSearch`], which the host puts around its
-//! ports, purge what a commit touches before it is acknowledged. No handler has to declare either.
+//! The [`Context`](crate::Context) of a cacheable request has a [`ReadLog`], which records every document, partition
+//! and index that is read, including documents that do not exist. The host wraps its ports in [`PurgingDocuments`] and
+//! [`PurgingSearch`], which purge the tags of a commit before it is acknowledged. Handlers declare neither.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,17 +16,17 @@ use super::ResponseCache;
 use super::labels::Labels;
 use crate::registry::Registry;
 
-/// A digest of something that a response can be made of. If two things share a tag, a response is purged that could have
-/// stayed, and no harm is done.
+/// A digest of the name of a document, partition, index or search. A collision only purges a response that could have
+/// stayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    /// What the search index finds.
+    /// All search results.
     const SEARCH: Tag = Tag(1);
-    /// What the search index completes.
+    /// All completions of the search index.
     const SUGGEST: Tag = Tag(2);
-    /// Both.
+    /// All responses that depend on the search index.
     pub(super) const INDEX: [Tag; 2] = [Tag::SEARCH, Tag::SUGGEST];
 
     fn key(key: &Key) -> Self {
@@ -60,17 +60,17 @@ fn touched(commit: &Commit) -> Vec<Tag> {
     tags
 }
 
-/// What was read to make a response.
+/// The reads of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     pub(crate) tags: Vec<Tag>,
-    /// Something was read that expires, without a commit that says so.
+    /// Whether a document was read that has an expiry: it disappears without a commit.
     pub(crate) expires: bool,
     /// The tags for caches in front of the host.
     pub(crate) labels: Labels,
 }
 
-/// Collects the reads of one context.
+/// Records the reads of one context.
 #[derive(Debug, Default)]
 pub(crate) struct ReadLog(Mutex<Reads>);
 
@@ -114,13 +114,13 @@ impl ReadLog {
         self.lock().tags.push(Tag::SUGGEST);
     }
 
-    /// What was read so far.
+    /// The reads so far.
     pub(crate) fn take(&self) -> Reads {
         std::mem::take(&mut *self.lock())
     }
 }
 
-/// Documents whose commits purge what was made of them.
+/// A document store whose commits purge the responses that depend on the changed documents.
 pub(crate) struct PurgingDocuments {
     pub(crate) inner: Arc<dyn Documents>,
     pub(crate) cache: Arc<ResponseCache>,
@@ -145,7 +145,7 @@ impl Documents for PurgingDocuments {
         match &result {
             Ok(()) => unknown.committed(),
             Err(StoreError::Conflict(_) | StoreError::Refused(_)) => unknown.failed(),
-            // The commit may have happened, or may still happen.
+            // The commit may have succeeded, or may still succeed.
             Err(StoreError::Unavailable(_) | StoreError::Corrupt(_)) => drop(unknown),
         }
         result
@@ -156,8 +156,8 @@ impl Documents for PurgingDocuments {
     }
 }
 
-/// A change whose outcome is not known. If it is never known, because the future was dropped, responses made of what it
-/// touches are not kept until it must have happened or failed.
+/// A commit whose outcome is not known yet. If its future is dropped, responses with its tags are not stored until the
+/// commit must have succeeded or failed.
 struct UnknownOutcome<'a> {
     cache: &'a ResponseCache,
     tags: Vec<Tag>,
@@ -181,7 +181,7 @@ impl Drop for UnknownOutcome<'_> {
     }
 }
 
-/// A search index whose changes purge what was found in it.
+/// A search index whose changes purge the responses that depend on it.
 pub(crate) struct PurgingSearch {
     pub(crate) inner: Arc<dyn Search>,
     pub(crate) cache: Arc<ResponseCache>,
@@ -229,7 +229,7 @@ impl Search for PurgingSearch {
         self.inner.begin().await
     }
 
-    /// Nothing is answered from the generation that is being built, so nothing is purged.
+    /// No query reads the generation that is being built, so nothing is purged.
     async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError> {
         self.inner.fill(generation, listings).await
     }

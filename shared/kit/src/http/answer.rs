@@ -1,8 +1,8 @@
-//! What a handler answers when all went well.
+//! The successful response of a handler.
 //!
-//! **Who may see it.** An answer is for the caller alone, unless its handler shares it, which takes an [`Anonymous`]: a
-//! proof that the request carried no access token. So an answer made for a principal cannot reach a shared cache, whatever
-//! its route says.
+//! **Shared caches.** A response is private unless its handler shares it, which takes an [`Anonymous`]: the proof that
+//! the request had no access token. A response for a principal therefore cannot enter a shared cache, whatever cache
+//! policy its route has.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -13,21 +13,21 @@ use souk_core::Document;
 use super::{Anonymous, Problem, render};
 use crate::telemetry::trace::hex;
 
-/// A status, a JSON body and the few headers that depend on them.
+/// A status, a body and the headers that depend on them.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: StatusCode,
     body: Bytes,
-    /// The version of the document that the body shows, for `If-Match`.
+    /// The version of the document in the body, for `If-Match`.
     version: Option<u64>,
     location: Option<String>,
     content_type: &'static str,
     is_shared: bool,
-    /// Whether it holds secrets: then it has no `ETag`.
+    /// Whether the body holds secrets: then the response has no `ETag`.
     is_secret: bool,
 }
 
-/// Marks a response that shared caches may keep, if its route says so.
+/// Response extension: shared caches may store the response, if its route has a public cache policy.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared;
 
@@ -44,7 +44,7 @@ impl Answer {
         }
     }
 
-    /// 200 with JSON that is already text.
+    /// 200 with a body that is serialized JSON.
     pub fn raw(json: impl Into<Bytes>) -> Self {
         Self::new(StatusCode::OK, "application/json", json.into())
     }
@@ -54,13 +54,13 @@ impl Answer {
         Ok(Self::raw(serde_json::to_vec(body)?))
     }
 
-    /// 200 with a document as clients see it.
+    /// 200 with a document in its public form.
     #[must_use]
     pub fn document(document: &Document) -> Self {
         Self::raw(render(document)).version(document.version)
     }
 
-    /// 200 with something that is not JSON, such as a page.
+    /// 200 with a body of another media type, such as HTML.
     pub fn file(content_type: &'static str, body: &'static str) -> Self {
         Self::new(StatusCode::OK, content_type, Bytes::from_static(body.as_bytes()))
     }
@@ -71,7 +71,7 @@ impl Answer {
         Self::new(StatusCode::NO_CONTENT, "", Bytes::new())
     }
 
-    /// Turns it into a 201 whose `Location` is this path.
+    /// Changes the status to 201 and sets `Location` to this path.
     #[must_use]
     pub fn created(mut self, location: String) -> Self {
         self.status = StatusCode::CREATED;
@@ -79,14 +79,14 @@ impl Answer {
         self
     }
 
-    /// Turns it into a 201 for something that has no address.
+    /// Changes the status to 201, without a `Location`: for resources without a URL.
     #[must_use]
     pub fn issued(mut self) -> Self {
         self.status = StatusCode::CREATED;
         self
     }
 
-    /// Turns it into a 202: a job does it, and this path tells how it is going.
+    /// Changes the status to 202; `Location` is this path, where a client polls the job.
     #[must_use]
     pub fn accepted(mut self, location: String) -> Self {
         self.status = StatusCode::ACCEPTED;
@@ -94,29 +94,29 @@ impl Answer {
         self
     }
 
-    /// Names the version of the document that it shows, so that its `ETag` can be used with `If-Match`.
+    /// Sets the version of the document in the body, so that clients can use the `ETag` with `If-Match`.
     #[must_use]
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// Lets shared caches keep it as long as its route says.
+    /// Allows shared caches to store the response, as the cache policy of its route says.
     #[must_use]
     pub(super) fn shared(mut self, _proof: &Anonymous) -> Self {
         self.is_shared = true;
         self
     }
 
-    /// Says that it holds secrets, of which no digest may be shown.
+    /// Marks the body as secret: the response gets no `ETag`, which would be a digest of the secret.
     #[must_use]
     pub fn secret(mut self) -> Self {
         self.is_secret = true;
         self
     }
 
-    /// `"v3-9f86d081884c7d65"`: the document's version, for `If-Match`, and a digest of these very bytes, for
-    /// `If-None-Match`, because counts and inclusions change without the version.
+    /// The `ETag`, such as `"v3-9f86d081884c7d65"`: the version of the document, for `If-Match`, and a digest of the
+    /// body, for `If-None-Match`, because counters and included documents change without a new version.
     fn etag(&self) -> String {
         let mut tag = String::with_capacity(40);
         tag.push('"');
@@ -138,7 +138,7 @@ impl IntoResponse for Answer {
         let mut response = Response::new(axum::body::Body::from(self.body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        // All that an answer has in the end, so that the map need not grow on the way.
+        // Reserve space for all headers of the final response, so that the map is allocated once.
         headers.reserve(16);
         if !self.content_type.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));

@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::Problem;
 use crate::{MergePatch, Platform, validated};
 
-/// The body of a request, collected by the host and put into the extensions of the request.
+/// The request body. The host collects it and stores it in the extensions of the request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Payload(pub(crate) Bytes);
 
-/// A JSON body that is valid.
+/// Extracts a validated JSON body.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -39,7 +39,7 @@ impl FromRequest<Arc<Platform>> for MergePatch {
     }
 }
 
-/// 400 unless the body is JSON. Its depth is bounded by `serde_json` (128), its size by the route.
+/// Parses the body; 400 unless it is JSON. `serde_json` limits the depth to 128, the route limits the size.
 fn parse(request: &Request) -> Result<Value, Problem> {
     let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();
     if payload.0.is_empty() {

@@ -1,13 +1,13 @@
-//! The network address of a client, as far as the host can tell.
+//! The network address of a client.
 
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-/// The network address of the client. Hosts put it into the extensions of a request, from what they trust: the socket, or
-/// what their platform says; never from a header that a client can write. It is empty where a host says nothing. It is never
-/// logged, and stored as a keyed digest only.
+/// The network address of the client. A host stores it in the extensions of a request. It takes the address from the
+/// socket or from its platform, never from a header that a client can set. The address is empty if the host does not
+/// provide one. It is never logged, and stored only as a keyed digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientAddress(pub String);
 

@@ -1,4 +1,4 @@
-//! One request and its response: the steps around the router.
+//! The processing of one request: the steps before and after the router.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::cache::{CacheStatus, key};
 use crate::platform::Platform;
 use crate::telemetry::Trace;
 
-/// How long a URL and how large all headers together may be, in bytes.
+/// The maximum length of a URL, and the maximum size of all headers together, in bytes.
 const MAX_URL: usize = 4 * 1024;
 const MAX_HEADERS: usize = 8 * 1024;
 
-/// What the route has to know of a request beside its parts.
+/// Facts about a request that the route needs beside its `Parts`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incoming {
-    /// Whether anything in the request could name a principal.
+    /// Whether the request has a credential, valid or not.
     pub(crate) carries_credential: bool,
-    /// The key under which the response may be kept.
+    /// The cache key, if the response may be cached.
     pub(crate) cache_key: Option<Arc<str>>,
-    /// The `traceparent` of what the request causes.
+    /// The `traceparent` for events, messages and outbound requests that this request causes.
     pub(crate) traceparent: Option<String>,
 }
 
-/// Handles one request. A host passes `None` for a body larger than [`MAX_BODY`](crate::MAX_BODY), which it need not read.
+/// Handles one request. For a body larger than [`MAX_BODY`](crate::MAX_BODY) a host passes `None` and need not read it.
 pub(crate) async fn handle(
     router: &Router,
     platform: &Arc<Platform>,
@@ -46,7 +46,7 @@ pub(crate) async fn handle(
     let carries_credential = carries_credential(&parts.headers);
     let request = RequestContext {
         trace: Trace::of(&parts.headers, clock, &*platform.random),
-        // On a write, `If-None-Match` would be a condition; here it only ever saves a transfer.
+        // Only GET and HEAD support `If-None-Match`: on other methods it would be a precondition.
         etags: if is_read {
             parts
                 .headers
@@ -110,13 +110,13 @@ pub(crate) async fn handle(
         request.respond(&mut response, CacheStatus::Bypass, micros);
         (response, micros)
     };
-    // The pattern of the route names no one; the path is logged only where there is no route.
+    // Log the route pattern, which has no personal data; log the path only if no route matches.
     let route = policy.map_or("", |policy| policy.path);
     line.write(route, &response, parts.extensions.get(), micros);
     response
 }
 
-/// Makes the response for a key of the response cache, in the background.
+/// Renews the cached response of a key, in the background.
 pub(crate) async fn refresh(router: &Router, platform: &Arc<Platform>, key: &str) {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     let incoming = Incoming {
@@ -126,7 +126,7 @@ pub(crate) async fn refresh(router: &Router, platform: &Arc<Platform>, key: &str
     drop(router.answer(parts, incoming, platform).await);
 }
 
-/// The `Origin` of the request, if pages of that origin may call.
+/// The `Origin` of the request, if CORS allows it.
 fn allowed_origin(headers: &HeaderMap, platform: &Platform) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     let allowed = &platform.settings.cors_origins;
@@ -134,7 +134,7 @@ fn allowed_origin(headers: &HeaderMap, platform: &Platform) -> Option<HeaderValu
     is_allowed.then(|| origin.clone())
 }
 
-/// A response that is not for everyone, or not to be kept, complete but for the headers of the request.
+/// Completes a response that does not come from the cache, except for the headers that depend on the request.
 async fn complete(
     parts: &mut response::Parts,
     body: Body,
@@ -160,14 +160,14 @@ async fn complete(
     response
 }
 
-/// Turns a request into one for the key: it asks for the key and for nothing else.
+/// Replaces the target of a request by its cache key, so that the response cannot depend on anything else in the URL.
 fn request_key(parts: &mut http::request::Parts, key: &str) -> Option<Arc<str>> {
     parts.uri = key.parse().ok()?;
     parts.method = Method::GET;
     Some(key.into())
 }
 
-/// Limits, before any work.
+/// Checks the size limits, before any other work.
 fn check_limits(parts: &http::request::Parts, fits: bool) -> Result<(), Problem> {
     let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if url > MAX_URL {
@@ -212,7 +212,7 @@ fn preflight(allowed: bool) -> axum::response::Response {
     response
 }
 
-/// The line of a request in the log, and the only place where a failure is logged.
+/// The log line of a request, and the only place where a failure is logged.
 pub(super) struct LogLine<'a> {
     trace: &'a Trace,
     method: &'a str,
@@ -270,13 +270,13 @@ impl LogLine<'_> {
     }
 }
 
-/// The error with all that it was caused by.
+/// The error with its chain of sources.
 fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
         let more = source.to_string();
-        // A transparent error says what its source says.
+        // A transparent error has the same text as its source.
         if !text.ends_with(&more) {
             text.push_str(": ");
             text.push_str(&more);

@@ -1,4 +1,4 @@
-//! Response headers: those that every response has, and those that belong to a request.
+//! Response headers: those of every response, and those that depend on the request.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::telemetry::trace::{REQUEST_ID, TRACEPARENT};
 
 const EXPOSED: &str =
     "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
-// Values in constants are checked when this is compiled, and not for each answer.
+// `HeaderValue` constants are validated at compile time instead of for each response.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -26,7 +26,7 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
 const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// For our own pages: their own files, and nothing from anywhere else.
+/// For HTML pages of this API: only resources of the same origin.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -46,7 +46,7 @@ impl CacheStatus {
         })
     }
 
-    /// `micros` is how long it took; who waits for a hit need not know.
+    /// The `Server-Timing` value. `micros` is the processing time, which is left out for cache hits.
     fn timing(self, micros: i64) -> HeaderValue {
         match self {
             CacheStatus::Hit | CacheStatus::Stale => HeaderValue::from_static("cache;desc=\"memory\""),
@@ -62,17 +62,17 @@ impl CacheStatus {
     }
 }
 
-/// What of a request its response depends on, beside what was requested.
+/// The parts of a request, beside its target and body, that affect the headers of its response.
 pub(crate) struct RequestContext {
     pub(crate) trace: Trace,
-    /// `If-None-Match`, each line of it.
+    /// The `If-None-Match` header lines.
     pub(crate) etags: Vec<HeaderValue>,
-    /// Its `Origin`, if pages of that origin may call.
+    /// The `Origin`, if CORS allows it.
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) is_head: bool,
 }
 
-/// The headers of every response that follow from the response itself.
+/// Adds the headers of every response that do not depend on the request.
 pub(crate) fn common_headers(headers: &mut HeaderMap, cache: HeaderValue, https: bool) {
     headers.insert(header::CACHE_CONTROL, cache);
     headers.insert(header::VARY, VARY);
@@ -92,8 +92,8 @@ pub(crate) fn common_headers(headers: &mut HeaderMap, cache: HeaderValue, https:
     }
 }
 
-/// The headers and the body of a response to keep. Headers that each request has of its own are there and empty, so that a
-/// hit need not make room.
+/// The headers and the body of a response as stored in the cache. Headers that depend on the request are present and
+/// empty, so that a hit does not reallocate the map.
 pub(crate) async fn to_cache(
     parts: response::Parts,
     body: Body,
@@ -113,7 +113,7 @@ pub(crate) async fn to_cache(
 }
 
 pub(crate) async fn collect(mut body: Body) -> Bytes {
-    // Nearly every body is one piece that is there.
+    // Nearly every body is a single frame that is already in memory.
     let first = match body.frame().await {
         Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         Some(Err(_)) | None => return Bytes::new(),
@@ -127,7 +127,7 @@ pub(crate) async fn collect(mut body: Body) -> Bytes {
     }
 }
 
-/// In the extensions of a response that stands for one in the cache.
+/// Response extension: send this cached response instead.
 #[derive(Clone)]
 pub(crate) struct FromCache(pub(crate) Arc<CachedResponse>, pub(crate) CacheStatus);
 
@@ -140,7 +140,7 @@ impl IntoResponse for FromCache {
 }
 
 impl RequestContext {
-    /// The response to this request from one that everyone is given, at `now` (milliseconds since 1970).
+    /// Builds the response to this request from a cached response, at `now` (milliseconds since 1970).
     pub(crate) fn answer(
         &self,
         cached: &CachedResponse,
@@ -161,7 +161,7 @@ impl RequestContext {
         response
     }
 
-    /// Completes a response with what belongs to this request.
+    /// Completes a response for this request: 304, HEAD, CORS, trace, `Cache-Status` and `Server-Timing`.
     pub(crate) fn respond(&self, response: &mut http::Response<Bytes>, status: CacheStatus, micros: i64) {
         if !self.etags.is_empty()
             && let Some(own) = response.headers().get(header::ETAG)
@@ -170,11 +170,11 @@ impl RequestContext {
         {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.body_mut() = Bytes::new();
-            // The others stay: a browser takes them over for the page that it has.
+            // Keep the other headers: a client updates its stored response with them (RFC 9111).
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
         if self.is_head {
-            // The hosts count every body but this.
+            // The hosts set `Content-Length` from the body, which is empty here.
             let length = std::mem::take(response.body_mut()).len();
             if response.status() != StatusCode::NOT_MODIFIED {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
@@ -191,8 +191,8 @@ impl RequestContext {
     }
 }
 
-/// How long ago an answer was made (RFC 9111), so that caches in front keep it no longer than they should: in whole
-/// seconds. What most hits are is there already.
+/// The `Age` of a cached response in seconds (RFC 9111), so that caches in front of the host do not keep it longer than
+/// allowed. The most frequent values are static.
 fn age(seconds: i64) -> HeaderValue {
     const YOUNG: [&str; 16] = [
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
@@ -204,7 +204,7 @@ fn age(seconds: i64) -> HeaderValue {
     }
 }
 
-/// `no-store` unless the answer is shared, its route allows it, and the request carried no credential.
+/// The `Cache-Control` value: `no-store` unless the handler shared the response and its route allows caching.
 pub(crate) fn cache_control(cache: CachePolicy, shared: bool, credential: bool) -> HeaderValue {
     match cache {
         CachePolicy::Public { s_maxage, stale } if shared => {
@@ -216,7 +216,7 @@ pub(crate) fn cache_control(cache: CachePolicy, shared: bool, credential: bool) 
     }
 }
 
-/// `If-None-Match`, by weak comparison as RFC 9110 says.
+/// Evaluates `If-None-Match` with weak comparison (RFC 9110).
 fn matches(sent: &HeaderValue, own: &HeaderValue) -> bool {
     let (sent, own) = (sent.to_str().unwrap_or(""), own.to_str().unwrap_or(""));
     let mut tags = sent.split(',').map(str::trim);

@@ -1,16 +1,16 @@
-//! HTTP, once: a deny-by-default route table, and everything that follows from it.
+//! HTTP for all hosts: a deny-by-default route table, and everything derived from it.
 //!
-//! A request goes through named steps, in this order:
+//! The steps of a request, in this order:
 //!
-//! 1. **limits**: URL, headers and body are measured before any work is done;
-//! 2. **trace**: request id and `traceparent`, in and out and in the log line;
-//! 3. **CORS**, by allow-list;
-//! 4. **cache**: what everyone sees alike is served from memory, until it changes;
+//! 1. **limits**: the sizes of URL, headers and body are checked before any other work;
+//! 2. **trace**: request id and `traceparent` are read or created, returned and logged;
+//! 3. **CORS**, with an allow-list of origins;
+//! 4. **cache**: responses that are the same for every client are served from memory until their content changes;
 //! 5. **route**: method and path;
-//! 6. **policy**: the row says who may call, which query parameters exist, how large the body may be;
+//! 6. **policy**: the row defines the access, the query parameters and the maximum body size;
 //! 7. **idempotency**: `Idempotency-Key` on every POST;
-//! 8. **handler**: extracts, calls an operation, shows the result as an [`Answer`];
-//! 9. **headers**: `ETag` and 304, `Cache-Control` on every response, `no-store` unless the type says otherwise;
+//! 8. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
+//! 9. **headers**: `ETag` and 304; `Cache-Control` on every response, `no-store` unless the handler shared it;
 //! 10. **problem document** for every error ([`Problem`]);
 //! 11. **log**: one line per request.
 

@@ -1,4 +1,4 @@
-//! OpenAPI 3.1, from the route table.
+//! Generates the OpenAPI 3.1 document from the route table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use utoipa::openapi::RefOr;
 use super::problem::ProblemDocument;
 use super::route::{Access, CachePolicy, Param, Route, Schema, Schemas, Shape};
 
-/// The part of a function that the document describes.
+/// The part of a function that goes into the OpenAPI document.
 pub struct Section<'a> {
     /// The name of the function.
     pub name: &'a str,
-    /// What it is for.
+    /// The description of the function's tag.
     pub summary: &'a str,
-    /// Its rows.
+    /// The rows of its route table.
     pub routes: &'a [Route],
 }
 
-/// The names that two different schemas of these functions have: only one of them would be in the document.
+/// The names shared by two different schemas of these functions: the document would contain only one of the schemas.
 #[must_use]
 pub fn clashes(functions: &[Section<'_>]) -> BTreeSet<String> {
     let mut schemas: Schemas = Vec::new();
@@ -40,7 +40,7 @@ pub fn clashes(functions: &[Section<'_>]) -> BTreeSet<String> {
     clashes
 }
 
-/// The description of an API made of these functions.
+/// The OpenAPI document of these functions.
 #[must_use]
 pub fn document(functions: &[Section<'_>], version: &str) -> Value {
     let mut schemas: Schemas = Vec::new();
@@ -74,9 +74,9 @@ pub fn document(functions: &[Section<'_>], version: &str) -> Value {
         "info": {
             "title": "Souk",
             "version": version,
-            "description": "A marketplace backend at the edge. Every error is a problem document (RFC 9457); every POST \
-                            takes an `Idempotency-Key`; every changeable thing has an `ETag` for `If-None-Match` and \
-                            `If-Match`; lists are paged by opaque cursors.",
+            "description": "A marketplace backend at the edge. Every error is a problem document (RFC 9457). Every \
+                            POST accepts an `Idempotency-Key`. Every mutable resource has an `ETag` for \
+                            `If-None-Match` and `If-Match`. Lists are paged with opaque cursors.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -120,7 +120,7 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
     if route.method == Method::GET {
         responses.insert(
             "304".into(),
-            json!({ "description": "You have it already (`If-None-Match`)." }),
+            json!({ "description": "Not modified: `If-None-Match` matches the current `ETag`." }),
         );
     }
     for status in failures(route) {
@@ -169,7 +169,7 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
     operation
 }
 
-/// The request headers that matter to this route.
+/// The request headers of this route.
 fn headers(route: &Route) -> Vec<Value> {
     let header = |name: &str, about: &str, pattern: &str| {
         let schema = json!({ "type": "string", "pattern": pattern });
@@ -177,21 +177,21 @@ fn headers(route: &Route) -> Vec<Value> {
     };
     let mut all = Vec::new();
     if route.method == Method::GET {
-        let about = "An `ETag` that you have: 304 if it is still the same.";
+        let about = "The `ETag` of your cached copy: 304 if it is still current.";
         all.push(header("If-None-Match", about, r#"^(\*|(W/)?"[!#-~]*")$"#));
     }
     if route.method == Method::POST {
-        let about = "A key of your own (a UUID): a repeat with it is answered as the first was.";
+        let about = "A unique key, such as a UUID: a retry with the same key gets the first response.";
         all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
     }
     if failures(route).contains(&StatusCode::PRECONDITION_FAILED) {
-        let about = "The `ETag` that you read: 412 if it has changed since.";
+        let about = "The `ETag` of the version that you read: 412 if it has changed since.";
         all.push(header("If-Match", about, r#"^(\*|"[!#-~]*")$"#));
     }
     all
 }
 
-/// The schema of `fields`: names of what the answer has, separated by commas.
+/// The schema of `fields`: names of response fields, separated by commas.
 fn names_of(route: &Route) -> Value {
     let mut schemas: Schemas = Vec::new();
     if let Some((_, _, Some(schema))) = route.responses.first() {
@@ -204,7 +204,7 @@ fn names_of(route: &Route) -> Value {
     json!({ "type": "string", "pattern": format!("^{one}(,{one})*$") })
 }
 
-/// The first of these schemas, with what it is made of (`allOf`) merged into one object.
+/// The first of these schemas, with its `allOf` parts merged into one object.
 fn merged(schemas: &Schemas) -> Value {
     let plain = |schema: &RefOr<utoipa::openapi::Schema>| serde_json::to_value(schema).unwrap_or_default();
     let mut whole = schemas.first().map(|(_, schema)| plain(schema)).unwrap_or_default();
@@ -230,7 +230,7 @@ fn merged(schemas: &Schemas) -> Value {
     whole
 }
 
-/// The failures that follow from the row, and those it names.
+/// The error statuses that follow from the row, and those that it declares.
 fn failures(route: &Route) -> Vec<StatusCode> {
     let mut all = vec![
         StatusCode::BAD_REQUEST,
@@ -268,13 +268,13 @@ fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
         CachePolicy::Public { .. } => "Public for requests without a credential, else `private, no-store`.",
     };
     let mut headers = Map::new();
-    headers.insert("x-request-id".into(), text("Names this request in the logs."));
+    headers.insert("x-request-id".into(), text("The id of this request in the logs."));
     headers.insert("cache-control".into(), text(caching));
     if status == StatusCode::CREATED && !route.path.starts_with("/v1/sessions") {
-        headers.insert("location".into(), text("Where the new one is."));
+        headers.insert("location".into(), text("The path of the new resource."));
     }
     if status == StatusCode::ACCEPTED {
-        headers.insert("location".into(), text("Where to ask how it goes."));
+        headers.insert("location".into(), text("The path of the job, to poll its status."));
     }
     headers
 }
@@ -287,12 +287,12 @@ fn response_name(status: StatusCode) -> String {
 fn problem(status: StatusCode) -> Value {
     let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
     let mut headers = Map::new();
-    headers.insert("x-request-id".into(), text("Names this request in the logs."));
+    headers.insert("x-request-id".into(), text("The id of this request in the logs."));
     if status == StatusCode::UNAUTHORIZED {
         headers.insert("www-authenticate".into(), text("`Bearer`."));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert("retry-after".into(), text("After how many seconds to try again."));
+        headers.insert("retry-after".into(), text("Seconds to wait before a retry."));
     }
     json!({
         "description": status.canonical_reason().unwrap_or(""),
@@ -301,7 +301,7 @@ fn problem(status: StatusCode) -> Value {
     })
 }
 
-/// The schema by its name; with `part`, or any part of what it requires.
+/// A reference to the schema; with `part`, alternatively the schema without required fields.
 fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mut Map<String, Value>) -> Value {
     let mut own: Schemas = Vec::new();
     (schema.collect)(&mut own);
@@ -310,7 +310,7 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
     let mut one = json!({ "$ref": format!("#/components/schemas/{}", schema.name) });
     if part {
         let name = format!("{}Part", schema.name);
-        let about = format!("The fields of {} that `fields` named.", schema.name);
+        let about = format!("The fields of {} selected by `fields`.", schema.name);
         components.insert(name.clone(), relaxed(first.clone(), &about));
         one = json!({ "anyOf": [one, { "$ref": format!("#/components/schemas/{name}") }] });
     }
@@ -323,7 +323,7 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
                 "required": ["items", "next_cursor"],
                 "properties": {
                     "items": { "type": "array", "items": one },
-                    "next_cursor": { "type": ["string", "null"], "description": "For the next page; null at the end." },
+                    "next_cursor": { "type": ["string", "null"], "description": "The cursor of the next page; null on the last page." },
                 },
             }));
             json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -336,10 +336,13 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
     }
 }
 
-/// The schema of a merge patch: nothing is required.
+/// The schema of a merge patch: no field is required.
 #[must_use]
 pub fn patch_of(schema: Value) -> Value {
-    relaxed(schema, "A merge patch (RFC 7396): absent fields stay, null clears.")
+    relaxed(
+        schema,
+        "A merge patch (RFC 7396): absent fields are unchanged, null clears a field.",
+    )
 }
 
 fn relaxed(mut schema: Value, about: &str) -> Value {
@@ -355,7 +358,8 @@ fn path_names(path: &str) -> impl Iterator<Item = &str> {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-/// `get_v1_products_id` becomes `getProductsById`: stable, unique, readable in generated clients.
+/// The operation id: `get_v1_products_id` becomes `getProductsById`, which is stable, unique and readable in generated
+/// clients.
 fn operation_id(route: &Route) -> String {
     let mut id = route.method.as_str().to_lowercase();
     for part in route.path.split('/').filter(|part| !part.is_empty() && *part != "v1") {

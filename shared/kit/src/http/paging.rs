@@ -1,4 +1,4 @@
-//! `limit` and `cursor` in, `{"items": […], "next_cursor": …}` out.
+//! Pagination: the parameters `limit` and `cursor`, and the response `{"items": […], "next_cursor": …}`.
 
 use souk_core::Document;
 
@@ -7,7 +7,7 @@ use super::{Answer, Problem, QueryParams};
 use crate::{PageRequest, SortedPage};
 
 impl PageRequest {
-    /// Reads `limit` (20 unless given) and `cursor`.
+    /// Reads `limit` (default 20) and `cursor`.
     pub fn read(params: &QueryParams) -> Result<Self, Problem> {
         let limit = match params.get("limit") {
             None => 20,
@@ -24,7 +24,7 @@ impl PageRequest {
     }
 }
 
-/// A page of items that are JSON text already.
+/// A page of items that are serialized JSON.
 #[must_use]
 pub fn list<T: AsRef<[u8]>>(items: &[T], next_cursor: Option<&str>) -> Answer {
     let size = items.iter().map(|item| item.as_ref().len() + 1).sum();
@@ -33,13 +33,13 @@ pub fn list<T: AsRef<[u8]>>(items: &[T], next_cursor: Option<&str>) -> Answer {
     })
 }
 
-/// A page of items, each written as JSON.
+/// A page of items, serialized as JSON.
 pub fn list_json<T: serde::Serialize>(items: &[T], next_cursor: Option<&str>) -> Result<Answer, Problem> {
     let items: Vec<Vec<u8>> = items.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
     Ok(list(&items, next_cursor))
 }
 
-/// A page of documents as they are stored: each copied once, from the answer of the store into ours.
+/// A page of documents in their public form. Each document is copied once, from the store's result into the body.
 #[must_use]
 pub fn list_documents(page: &SortedPage<Document>) -> Answer {
     let size = page.items.iter().map(|d| d.body.len() + d.counters.len() + 32).sum();

@@ -10,50 +10,50 @@ use souk_core::{FieldError, StoreError};
 
 use crate::operation::Failure;
 
-/// The error behind a problem.
+/// The error that caused a problem, for the log.
 pub type Source = Arc<dyn Error + Send + Sync>;
 
-/// A failure, as the client sees it; its source is for the log alone.
+/// An error response. Its source is only logged.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What kind of failure, for programs: stable, such as `not_found`.
+    /// The error code, such as `not_found`. Codes are stable.
     pub code: &'static str,
-    /// What went wrong this time, for people.
+    /// A human-readable explanation of this occurrence.
     pub detail: String,
-    /// Which fields are at fault.
+    /// The invalid fields.
     pub errors: Vec<FieldError>,
-    /// Seconds after which to try again.
+    /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// What happened inside. Logged once, never sent.
+    /// The internal error. It is logged once and never sent.
     pub source: Option<Source>,
 }
 
-/// A problem document, as it goes out.
+/// An error response (RFC 9457).
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemDocument<'a> {
-    /// A URI for the kind of problem: `urn:souk:problem:` and the code.
+    /// A URI that identifies the problem type: `urn:souk:problem:` and the code.
     pub(crate) r#type: String,
-    /// The status, in words.
+    /// The reason phrase of the status.
     pub(crate) title: &'a str,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     pub(crate) status: u16,
-    /// What kind of failure, for programs.
+    /// The error code, such as `not_found`. Codes are stable.
     pub(crate) code: &'a str,
-    /// What went wrong this time, for people.
+    /// A human-readable explanation of this occurrence.
     pub(crate) detail: &'a str,
-    /// Which request it was: quote it when you ask for help.
+    /// The request id. Quote it when you contact support.
     pub(crate) request_id: &'a str,
-    /// Every field that is at fault.
+    /// The invalid fields of the body, or the invalid parameters or headers.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) errors: &'a [FieldError],
 }
 
 impl Problem {
-    /// A problem of this status and code.
+    /// A problem with this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -65,37 +65,37 @@ impl Problem {
         }
     }
 
-    /// 400: it cannot be read.
+    /// 400: the request is malformed.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
     }
 
-    /// 400: a query parameter or a header does not fit.
+    /// 400: a query parameter or a header is invalid.
     pub fn bad_parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::bad_request("a parameter is not valid").field(name, detail)
     }
 
-    /// 401: no valid credential.
+    /// 401: the request has no valid credential.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    /// 403: known, and not allowed.
+    /// 403: the principal lacks the permission.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    /// 404: there is none, or none that the caller may see.
+    /// 404: the resource does not exist, or the principal may not see it.
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
     }
 
-    /// 409: it does not fit the present state.
+    /// 409: the request conflicts with the current state of the resource.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
-    /// 422: understood, and not valid. Name the fields with [`Problem::field`].
+    /// 422: the body is well-formed but invalid. Add the fields with [`Problem::field`].
     #[must_use]
     pub fn invalid() -> Self {
         Self::new(
@@ -105,7 +105,7 @@ impl Problem {
         )
     }
 
-    /// 503: ask again in a moment.
+    /// 503: temporarily unavailable.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -116,13 +116,13 @@ impl Problem {
         problem.caused_by(source)
     }
 
-    /// 500: a fault of ours.
+    /// 500: an internal error.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "something went wrong on our side; the request id helps us find it";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).caused_by(source)
     }
 
-    /// Names one more field at fault.
+    /// Adds an invalid field.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
         self.errors.push(FieldError {
@@ -132,21 +132,21 @@ impl Problem {
         self
     }
 
-    /// Keeps the error behind it, for the log.
+    /// Sets the error that caused the problem, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into().into());
         self
     }
 
-    /// 400 or 422 with these fields.
+    /// Sets the invalid fields of a 400 or 422.
     #[must_use]
     pub fn fields(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }
 
-    /// The document, for one request.
+    /// The problem document for one request.
     pub(crate) fn document(&self, request_id: &str) -> Vec<u8> {
         let document = ProblemDocument {
             r#type: format!("urn:souk:problem:{}", self.code),
@@ -172,7 +172,7 @@ impl From<StoreError> for Problem {
 }
 
 impl From<serde_json::Error> for Problem {
-    /// What we write ourselves can always be written, so this is a fault of the program.
+    /// Serializing our own types cannot fail, so this is a bug.
     fn from(error: serde_json::Error) -> Self {
         Problem::internal(error)
     }
@@ -197,7 +197,7 @@ impl From<Failure> for Problem {
     }
 }
 
-/// Handlers answer with the problem itself in the extensions; the app writes the document, which names the request.
+/// The problem goes into the extensions of the response. The app then writes the document, which has the request id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();

@@ -1,4 +1,4 @@
-//! Request headers that operations know as values of their own.
+//! Request headers that are inputs of operations.
 
 use axum::extract::FromRequestParts;
 use http::header;
@@ -17,7 +17,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         if lines.is_empty() || lines.contains(&"*") {
             return Ok(Self::default());
         }
-        // Versions are compared, not bytes: counters change without the version, and must not make an edit fail.
+        // Compare versions rather than bytes: a changed counter must not make an edit fail.
         let versions = lines.iter().flat_map(|line| line.split(',')).filter_map(|tag| {
             let tag = tag.trim().strip_prefix("\"v")?.strip_suffix('"')?;
             tag.split('-').next()?.parse().ok()
@@ -26,7 +26,8 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// The idempotency key of a POST. It belongs to the account and to the path, and is held to the target and the body.
+/// The `Idempotency-Key` of a POST. Its scope is the account and the path; its fingerprint is of the target and the
+/// body.
 pub(super) fn idempotency(
     parts: &Parts,
     account: Option<&str>,

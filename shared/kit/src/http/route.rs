@@ -1,10 +1,10 @@
-//! The route table: one row per method and path, with everything that is true of it.
+//! The route table: one row per method and path, with its access, parameters, body, responses and cache policy.
 //!
-//! A row cannot be written without saying who may call. Routing, authorization, parameter checks, body limits, cache policy
-//! and OpenAPI all read the same row, so none of them can disagree with another.
+//! A row cannot be built without an [`Access`]. Routing, authorization, parameter checks, body limits, cache policy and
+//! OpenAPI all read the same row, so they cannot contradict each other.
 #![cfg_attr(
     not(feature = "openapi"),
-    expect(dead_code, reason = "some fields are only for the document")
+    expect(dead_code, reason = "some fields are used only for OpenAPI")
 )]
 
 use std::pin::Pin;
@@ -33,24 +33,24 @@ use crate::platform::Platform;
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone; credentials are not looked at. For sign-in and health checks.
+    /// Anyone; credentials are ignored. For sign-in and health checks.
     Open,
-    /// Anyone, signed in or not; an access token that is sent must be valid.
+    /// Anyone, signed in or not. An access token is optional and must be valid if it is sent.
     Public,
-    /// Accounts with at least this role.
+    /// Accounts with this role or a higher one.
     Role(Role),
 }
 
-/// How long shared caches may keep an answer that a [`Viewer`](super::Viewer) shared.
+/// How long shared caches may store a response that a [`Viewer`](super::Viewer) shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CachePolicy {
     /// Not at all.
     NoStore,
-    /// At the CDN for so many seconds; browsers ask again each time.
+    /// In the CDN; browsers revalidate each time.
     Public {
-        /// Seconds at the CDN.
+        /// How long the response is fresh in the CDN, in seconds.
         s_maxage: u32,
-        /// Seconds more during which a stale answer may be given while a fresh one is fetched.
+        /// How long after that the CDN may serve it stale while it revalidates, in seconds.
         stale: u32,
     },
 }
@@ -58,35 +58,35 @@ pub enum CachePolicy {
 /// A query parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {
-    /// Its name. One that ends in `.*` stands for all names with what is before the `*`.
+    /// The name. A name that ends in `.*` matches all names with the prefix before the `*`.
     pub name: &'static str,
-    /// What it does.
+    /// The description in the API docs.
     pub summary: &'static str,
-    /// Its JSON schema.
+    /// The JSON schema of the value.
     pub schema: &'static str,
 }
 
 impl Param {
-    /// `limit` of every list.
+    /// The `limit` parameter of every list.
     pub const LIMIT: Param = Param {
         name: "limit",
-        summary: "How many items at most.",
+        summary: "The maximum number of items in the page.",
         schema: r#"{"type":"integer","minimum":1,"maximum":100,"default":20}"#,
     };
-    /// `cursor` of every list.
+    /// The `cursor` parameter of every list.
     pub const CURSOR: Param = Param {
         name: "cursor",
-        summary: "The `next_cursor` of the page before.",
+        summary: "The `next_cursor` of the previous page.",
         schema: r#"{"type":"string","minLength":1,"maxLength":1400}"#,
     };
-    /// `fields` of what can be trimmed.
+    /// The `fields` parameter, for responses with field selection.
     pub const FIELDS: Param = Param {
         name: "fields",
-        summary: "Only these fields, separated by commas.",
+        summary: "Return only these fields, separated by commas.",
         schema: r#"{"type":"string","minLength":1}"#,
     };
 
-    /// A parameter that is text.
+    /// A string parameter.
     #[must_use]
     pub const fn text(name: &'static str, summary: &'static str) -> Param {
         Param {
@@ -178,19 +178,19 @@ type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// A handler, whatever it extracts from the request.
 type HandlerFn = dyn Fn(Request, Arc<Platform>) -> HandlerFuture + Send + Sync;
 
-/// What is checked before the handler runs, and what is known of its answer.
+/// What is checked before the handler runs, and how its response may be cached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
     pub(crate) path: &'static str,
     pub(crate) access: Access,
     pub(crate) cache: CachePolicy,
-    /// The largest body, in bytes; 0 for a route that takes none.
+    /// The maximum size of the body in bytes; 0 for a route without a body.
     pub(crate) body: usize,
     pub(crate) params: &'static [Param],
 }
 
 impl Route {
-    /// A row: this method and path, for these callers, answered by this handler.
+    /// A row with this method, path, access and handler.
     pub fn new<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Self
     where
         H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
@@ -215,7 +215,7 @@ impl Route {
         }
     }
 
-    /// What it does: a summary, and a description if need be.
+    /// Sets the summary of the operation, and an optional description.
     #[must_use]
     pub fn summary(mut self, summary: &'static str, description: &'static str) -> Self {
         self.summary = summary;
@@ -223,14 +223,14 @@ impl Route {
         self
     }
 
-    /// The query parameters it knows. Any other is a 400.
+    /// Sets the query parameters. Any other parameter is a 400.
     #[must_use]
     pub fn params(mut self, params: &'static [Param]) -> Self {
         self.policy.params = params;
         self
     }
 
-    /// The body it takes, of at most `limit` bytes.
+    /// Sets the request body, of at most `limit` bytes.
     #[must_use]
     pub fn body(mut self, schema: Schema, limit: usize) -> Self {
         self.body = Some(schema);
@@ -238,29 +238,29 @@ impl Route {
         self
     }
 
-    /// Lets shared caches keep its shared answers for `s_maxage` seconds, and serve them for `stale` seconds more while they
-    /// are refreshed.
+    /// Allows shared caches to store shared responses for `s_maxage` seconds, and to serve them stale for another
+    /// `stale` seconds while they revalidate.
     #[must_use]
     pub fn cached(mut self, s_maxage: u32, stale: u32) -> Self {
         self.policy.cache = CachePolicy::Public { s_maxage, stale };
         self
     }
 
-    /// A response when all goes well.
+    /// Adds a successful response.
     #[must_use]
     pub fn response(mut self, status: StatusCode, summary: &'static str, schema: Option<Schema>) -> Self {
         self.responses.push((status, summary, schema));
         self
     }
 
-    /// How it can fail, beside what follows from the row.
+    /// Adds error statuses beside those that follow from the row.
     #[must_use]
     pub fn errors(mut self, statuses: &[StatusCode]) -> Self {
         self.errors.extend_from_slice(statuses);
         self
     }
 
-    /// The response of the handler, behind its policy and the cache.
+    /// Applies the policy, then returns a cached response or the response of the handler.
     pub(crate) async fn run(&self, mut parts: Parts, incoming: Incoming, platform: &Arc<Platform>) -> Response {
         let policy = self.policy;
         let cx = match admit(&mut parts, &incoming, platform, policy).await {
@@ -287,7 +287,7 @@ impl Route {
             Joined::Ready(cached) => return FromCache(cached, CacheStatus::Collapsed).into_response(),
             Joined::Make(making) => making,
         };
-        // A response for everyone is made of what is requested, and not of who requests it.
+        // A cached response must not depend on the client: remove the headers and the address.
         parts.headers.clear();
         parts.extensions.remove::<ClientAddress>();
         let reads = Arc::<ReadLog>::default();
@@ -326,10 +326,10 @@ fn is_shared(response: &Response) -> bool {
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
-/// How large a body may be that nobody reads, in bytes.
+/// The maximum size of a body that a route ignores, in bytes.
 const IGNORED_BODY: usize = 1024;
 
-/// The policy step: the context of the handler, or why the request does not reach it.
+/// The policy step: the context of the handler, or the problem to respond with.
 async fn admit(
     parts: &mut Parts,
     incoming: &Incoming,
@@ -337,7 +337,7 @@ async fn admit(
     policy: Policy,
 ) -> Result<Context, Problem> {
     let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
-    // A route that takes no body ignores one: many clients send `{}` with every POST.
+    // A route without a body ignores one that is sent: many clients send `{}` with every POST.
     let limit = policy.body.max(IGNORED_BODY);
     if size > limit {
         let detail = format!("the body is larger than {limit} bytes");
@@ -381,7 +381,7 @@ fn is_json(parts: &Parts) -> bool {
         || (parts.method == Method::PATCH && essence.eq_ignore_ascii_case("application/merge-patch+json"))
 }
 
-/// The query parameters of a request, every one known to its route and given once.
+/// The query parameters of a request. The route knows each of them, and each is given once.
 #[derive(Clone, Debug, Default)]
 pub struct QueryParams(Arc<[(String, String)]>);
 
@@ -408,7 +408,7 @@ impl QueryParams {
             }
         }
         if errors.is_empty() {
-            // The order in which they were sent means nothing.
+            // The order of the parameters has no meaning.
             pairs.sort_unstable();
             return Ok(Self(pairs.into()));
         }
@@ -421,7 +421,7 @@ impl QueryParams {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// All parameters whose name begins so, without that beginning.
+    /// All parameters whose name has this prefix, with the prefix removed.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0
             .iter()

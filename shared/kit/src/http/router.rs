@@ -1,5 +1,5 @@
-//! Finds the row of the route table that a request is for: a table around [`matchit`], as axum's own router is, without a
-//! service that is cloned and boxed for each request.
+//! Finds the row of the route table for a request. Like axum's router it uses [`matchit`], but without cloning and
+//! boxing a service for each request.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use super::exchange::Incoming;
 use super::route::{Policy, Route};
 use crate::Platform;
 
-/// The rows of all functions, by path.
+/// The route tables of all functions, by path.
 pub(crate) struct Router {
     paths: matchit::Router<Vec<Route>>,
 }
 
 impl Router {
-    /// The table of these rows.
+    /// Builds the router.
     ///
     /// # Panics
     ///
-    /// If two rows have the same path and method, or patterns that conflict: then no host starts.
+    /// If two rows have the same path and method, or if path patterns conflict. No host starts in that case.
     #[expect(clippy::panic, reason = "a mistake in the program, which the first start shows")]
     pub(crate) fn new(routes: impl IntoIterator<Item = Route>) -> Self {
         let mut rows = BTreeMap::<_, Vec<Route>>::new();
@@ -51,7 +51,7 @@ impl Router {
         self.paths.at(path).is_ok()
     }
 
-    /// The response to a request, and the policy of the row that it is for, if there is one.
+    /// The response to a request, and the policy of the matching row, if any.
     pub(crate) async fn answer(
         &self,
         mut parts: Parts,
@@ -92,15 +92,15 @@ fn not_allowed(rows: &[Route]) -> Response {
     response
 }
 
-/// What stands in a request's path for the braces of its pattern, as it was sent.
+/// The values of the path parameters, still percent-encoded.
 #[derive(Clone)]
 struct PathValues(Vec<String>);
 
-/// What stands in the path for the braces of its pattern: a text, or two. A handler takes it once.
+/// Extracts the path parameters: one `String`, or a tuple of two. A handler can extract them once.
 #[derive(Clone, Debug)]
 pub struct Path<T>(pub T);
 
-/// Exactly so many of them.
+/// The decoded path parameters; an error if the pattern does not have `N` of them.
 fn path_values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
     let sent = parts.extensions.remove::<PathValues>().map(|values| values.0);
     let decode = |text: String| match percent_decode_str(&text).decode_utf8()? {

@@ -1,5 +1,5 @@
-//! From a stored document to what a client sees: the stored body with its counters and its version added, as text. Only
-//! `fields` and `include` (CB-18) parse the JSON.
+//! Renders stored documents for clients: the counters and the version are added to the stored body as text. The JSON is
+//! parsed only for `fields` and `include` (CB-18).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use souk_core::{Document, FieldError, Key, Kind, StoreError};
 use super::{Answer, Problem, QueryParams};
 use crate::operation::{Context, Failure};
 
-/// The document as clients see it: `{…body, …counters, "version": n}`. Bodies are JSON objects that hold nothing private.
+/// The public form of a document: `{…body, …counters, "version": n}`. The body is a JSON object without private fields.
 #[must_use]
 pub fn render(document: &Document) -> Vec<u8> {
     let mut out = Vec::with_capacity(document.body.len() + document.counters.len() + 32);
@@ -18,7 +18,7 @@ pub fn render(document: &Document) -> Vec<u8> {
     out
 }
 
-/// [`render`], behind what is in `out` already.
+/// [`render`], appended to `out`.
 pub(crate) fn view_into(document: &Document, out: &mut Vec<u8>) {
     out.push(b'{');
     for object in [&document.body, &document.counters] {
@@ -36,13 +36,13 @@ pub(crate) fn view_into(document: &Document, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A number, behind what is in `out` already. JSON's digits come without the machinery of `format!`.
+/// Appends a number in decimal digits, without the cost of `format!`.
 pub(crate) fn decimal(number: u64, out: &mut Vec<u8>) {
-    // Writing to a vector does not fail.
+    // Writing to a `Vec` cannot fail.
     let _ = serde_json::to_writer(out, &number);
 }
 
-/// The fields of a document that anyone may see, by its kind.
+/// The public fields of a document, by its kind.
 pub fn public_fields(kind: Kind, document: &Document) -> Result<Map<String, Value>, StoreError> {
     let text = render(document);
     let mut map: Map<String, Value> =
@@ -53,7 +53,7 @@ pub fn public_fields(kind: Kind, document: &Document) -> Result<Map<String, Valu
     Ok(map)
 }
 
-/// Which fields a client wants, and which ids it wants opened out.
+/// The fields that a client selected, and the ids that it wants replaced by their documents.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     fields: Option<Vec<String>>,
@@ -61,7 +61,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads `fields` and `include`, and refuses names that are not among those given.
+    /// Reads `fields` and `include`; a name that is not in the given lists is a 400.
     pub fn read(params: &QueryParams, fields: &[&str], include: &[&str]) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         let mut names = |name: &str, known: &[&str]| {
@@ -87,19 +87,19 @@ impl Selection {
         Err(Failure::BadParameter(errors).into())
     }
 
-    /// Whether nothing special was asked for, so that [`render`] is the answer.
+    /// Whether neither `fields` nor `include` was sent, so that [`render`] gives the result.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.fields.is_none() && self.include.is_empty()
     }
 
-    /// Whether this id shall be opened out.
+    /// Whether `include` has this name.
     #[must_use]
     pub fn includes(&self, name: &str) -> bool {
         self.include.iter().any(|included| included == name)
     }
 
-    /// A document as the client wants it, when nothing is to be opened out.
+    /// The selected fields of a document, without included documents.
     pub fn render(&self, document: &Document) -> Result<Vec<u8>, Problem> {
         let rendered = render(document);
         if self.is_plain() {
@@ -109,13 +109,13 @@ impl Selection {
         }
     }
 
-    /// Documents as the client wants them.
+    /// The selected fields of these documents.
     pub fn render_all(&self, documents: &[Document]) -> Result<Vec<Vec<u8>>, Problem> {
         documents.iter().map(|document| self.render(document)).collect()
     }
 
-    /// Documents as the client wants them, with the ids in these fields opened out where `include` names them: one batched
-    /// get for all documents.
+    /// The selected fields of these documents. Where `include` names one of these fields, its id is replaced by the
+    /// document; all of these documents are read with one batched get.
     pub async fn render_with(
         &self,
         cx: &Context,
@@ -165,12 +165,12 @@ impl Selection {
         }
     }
 
-    /// The answer that shows a document as the client wants it.
+    /// The response with the selected fields of a document.
     pub fn answer(&self, document: &Document) -> Result<Answer, Problem> {
         Ok(Answer::raw(self.render(document)?).version(document.version))
     }
 
-    /// A value as the client wants it.
+    /// The response with the selected fields of a value.
     pub fn render_value(&self, value: &impl serde::Serialize) -> Result<Vec<u8>, Problem> {
         let rendered = serde_json::to_vec(value)?;
         if self.is_plain() {
@@ -180,7 +180,7 @@ impl Selection {
         }
     }
 
-    /// The chosen fields of a rendered document.
+    /// The selected fields of a rendered document.
     fn apply(&self, rendered: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut object: Map<String, Value> = serde_json::from_slice(rendered)?;
         self.select(&mut object);

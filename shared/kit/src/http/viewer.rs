@@ -1,4 +1,4 @@
-//! Who is behind a request.
+//! Authentication of requests.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use souk_core::{Principal, Role};
 use super::{Answer, Problem};
 use crate::{Context, Platform};
 
-/// Proof that a request carried no access token. Nothing but the policy step of a public route makes one.
+/// Proof that a request had no access token. Only the policy step of a public route creates one.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous(());
 
-/// Whether anybody in particular asks, on routes that anyone may call.
+/// On a public route: whether the request is anonymous.
 #[derive(Clone, Debug)]
 pub struct Viewer(Option<Anonymous>);
 
 impl Viewer {
-    /// The answer; shared caches may keep it if nobody in particular asks. For content that all callers see alike.
+    /// The response, shared if the request is anonymous. For content that is the same for every client.
     #[must_use]
     pub fn answer(&self, answer: Answer) -> Answer {
         match &self.0 {
@@ -44,14 +44,14 @@ impl FromRequestParts<Arc<Platform>> for Context {
     }
 }
 
-/// Whether anything in the request could name a principal, valid or not. Cookies are not read here, but something in
-/// front of us may read them: what they came with is never cached.
+/// Whether the request has a credential, valid or not. Cookies are not read here, but a proxy in front of the host may
+/// read them, so responses to requests with cookies are never cached.
 pub(crate) fn carries_credential(headers: &http::HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
 }
 
-/// The principal of a public route, if the request carries an access token, which must be valid then. A cookie may be that
-/// of another program on this host, and is no reason to refuse the request.
+/// The principal of a request to a public route. An access token is optional and must be valid if it is sent. A cookie
+/// may belong to another application on this host, so it is not refused.
 pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<Option<Principal>, Problem> {
     if parts.headers.contains_key(header::AUTHORIZATION) {
         return authenticate(parts, platform).await.map(Some);
@@ -60,7 +60,7 @@ pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<O
     Ok(None)
 }
 
-/// The principal of a route that requires this role.
+/// The principal of a request to a route that requires this role.
 pub(super) async fn required(role: Role, parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     let principal = authenticate(parts, platform).await?;
     if principal.role < role {
@@ -70,7 +70,7 @@ pub(super) async fn required(role: Role, parts: &Parts, platform: &Platform) -> 
     Ok(principal)
 }
 
-/// Checks the bearer token.
+/// Verifies the bearer token.
 async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION);
     let header = header.and_then(|value| value.to_str().ok());

@@ -1,5 +1,5 @@
-//! Dead letters: messages whose attempts are used up, with the reason. Documents, so that every host can list and replay
-//! them alike: partition `dead/{lane}`, sorted by the message's id.
+//! Dead letters: messages whose attempts are used up, with the last error. They are stored as documents, so that every
+//! host lists and replays them in the same way: partition `dead/{lane}`, sorted by message id.
 
 use serde::{Deserialize, Serialize};
 use souk_core::queue::Attempt;
@@ -8,22 +8,22 @@ use souk_core::{Change, Condition, Key, Lane, Message, StoreError, Timestamp};
 /// A message whose attempts are used up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadLetter {
-    /// The message's id.
+    /// The id of the message.
     pub id: String,
-    /// The lane it came from.
+    /// The queue lane that delivered the message.
     pub lane: Lane,
-    /// The job that could not do it.
+    /// The job that failed.
     pub job: String,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub error: String,
-    /// Every attempt that failed.
+    /// The failed attempts, oldest first.
     pub attempts: Vec<Attempt>,
-    /// The `traceparent` of the request that caused it.
+    /// The `traceparent` of the request that sent the message.
     pub trace: Option<String>,
-    /// When the last attempt failed.
+    /// When the message became a dead letter.
     #[schema(value_type = String, format = DateTime)]
     pub died_at: Timestamp,
-    /// The whole message.
+    /// The message with its payload.
     #[schema(value_type = Object)]
     pub message: Message,
 }
@@ -34,13 +34,13 @@ pub fn partition(lane: Lane) -> String {
     format!("dead/{}", lane.name())
 }
 
-/// Where the dead letter of this message is.
+/// The document key of the dead letter of this message.
 #[must_use]
 pub fn key(lane: Lane, id: &str) -> Key {
     Key::new(partition(lane), id)
 }
 
-/// The change that makes a message a dead letter.
+/// The change that stores a message as a dead letter.
 pub(super) fn record(message: &Message, error: &str, died_at: Timestamp) -> Result<Change, StoreError> {
     let letter = DeadLetter {
         id: message.id.clone(),

@@ -1,11 +1,13 @@
-//! Work that no client waits for: jobs, schedules, dead letters.
+//! Background work: jobs, schedules, dead letters.
 //!
-//! 1. An operation commits its change *with* its events and messages: they are in the outbox, in the same commit.
-//! 2. The host lets [`App::run_pending_work`](crate::App::run_pending_work) hand them to the queue, each event to every job
-//!    that subscribes to its type. What a crash or a dead queue left in the outbox, the sweeper sends.
-//! 3. The host hands what its queue delivers to [`App::work`](crate::App::work). What a job writes to its [`Transaction`] is
-//!    committed with the mark that this message is done (the inbox), so it happens once, however often the message comes.
-//! 4. A job that fails is sent again, later, with its history. When its attempts are used up it becomes a dead letter.
+//! 1. An operation commits its changes, events and messages together: the outbox is part of the same commit.
+//! 2. The host calls [`App::run_pending_work`](crate::App::run_pending_work), which sends them to the queue: each event
+//!    goes to every job that subscribes to its type. The sweeper sends what a crash or a queue outage left in the
+//!    outbox.
+//! 3. The host passes each delivered batch to [`App::work`](crate::App::work). A job's [`Transaction`] is committed
+//!    together with an inbox entry for the message, so redelivery of the message has no second effect.
+//! 4. The message of a failed job is sent again with a delay and the list of its failed attempts. When the attempts are
+//!    used up, the message becomes a dead letter.
 
 pub mod dead_letters;
 mod runner;
@@ -27,28 +29,29 @@ pub(crate) use runner::{dead_letter, work};
 pub(crate) use schedule::tick;
 pub use schedule::{Run, Runs, SCHEDULES, Schedule};
 
-/// What a job writes to: all of it is one commit with the mark that the job is done. A condition that fails runs it again.
+/// The transaction of a job, committed together with the inbox entry of its message. If a condition fails, the job runs
+/// again.
 pub type JobTransaction = Transaction<JobError>;
 
-/// How a job ended.
+/// The output of a job that succeeded.
 #[derive(Debug, Default)]
 pub struct JobOutput {
-    /// For a tracked job: the result; with `unfinished`, until now.
+    /// For a tracked job: the result, or the result so far if `unfinished`.
     pub result: Option<Value>,
-    /// For a tracked job: it is not done yet, one of the messages that it sends is its [`next`](tracked::next) part.
+    /// For a tracked job: the job is not done; it sent a message for its [`next`](tracked::next) part.
     pub unfinished: bool,
 }
 
-/// Why a job did not get done.
+/// Why a job failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JobError {
-    /// Worth another attempt.
+    /// A transient failure: the job is retried.
     #[error("{0}")]
     Retry(String),
-    /// No attempt will ever succeed: to the dead letters.
+    /// A permanent failure: the message becomes a dead letter without a retry.
     #[error("{0}")]
     Fatal(String),
-    /// The store failed. While it is unavailable no attempt is used up.
+    /// The store failed. [`StoreError::Unavailable`] does not count as an attempt.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -62,19 +65,19 @@ impl From<Failure> for JobError {
     }
 }
 
-/// When a job that failed is tried again.
+/// The retry schedule of a job.
 #[derive(Clone, Copy, Debug)]
 pub enum Retries {
-    /// After a random part ("full jitter") of a time that doubles.
+    /// Exponential backoff with full jitter.
     Backoff {
-        /// How many attempts in all.
+        /// The maximum number of attempts, including the first.
         attempts: usize,
-        /// The time after the first.
+        /// The upper bound of the first delay.
         base_seconds: u32,
-        /// The time that it grows to.
+        /// The limit of the upper bound, which doubles with each failed attempt.
         cap_seconds: u32,
     },
-    /// After these times, each with up to a tenth more.
+    /// Fixed delays, each with up to 10% of jitter added.
     Schedule(&'static [u32]),
 }
 
@@ -86,7 +89,7 @@ impl Retries {
         cap_seconds: 60,
     };
 
-    /// How many milliseconds to wait after `failed` attempts, `None` to give up.
+    /// The delay in milliseconds after `failed` failed attempts; `None` if there is no further attempt.
     fn delay_ms(self, failed: usize, source: &dyn Random) -> Option<i64> {
         // A fraction in [0, 1).
         let fraction = f64::from(u32::from_le_bytes(random::bytes(source))) / (f64::from(u32::MAX) + 1.0);
@@ -112,7 +115,7 @@ impl Retries {
 
 type Running = Pin<Box<dyn Future<Output = Result<JobOutput, JobError>> + Send>>;
 
-/// A job: what is done with the messages of a [`Payload`].
+/// A job: the handler for the messages of one [`Payload`] type.
 #[derive(Clone)]
 pub struct Job {
     /// The name: `function.task`.
@@ -125,7 +128,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job that works on one message at a time.
+    /// A job that processes one message at a time.
     pub fn single<P, F, R>(summary: &'static str, run: F) -> Self
     where
         P: Payload,
@@ -149,7 +152,8 @@ impl Job {
         }
     }
 
-    /// A job that works on up to `size` messages (40 at most) in one commit. If that fails, each is tried alone.
+    /// A job that processes up to `size` messages (40 at most) in one commit. If the batch fails, each message is
+    /// processed on its own.
     pub fn batch<P, F, R>(summary: &'static str, size: usize, run: F) -> Self
     where
         P: Payload,
@@ -171,7 +175,7 @@ impl Job {
         }
     }
 
-    /// Tries it again as `retries` says.
+    /// Sets the retry schedule.
     #[must_use]
     pub fn retries(mut self, retries: Retries) -> Self {
         self.retries = retries;

@@ -1,13 +1,13 @@
-//! What happens to delivered messages.
+//! Processing of delivered messages.
 //!
-//! **Exactly one effect.** What a job writes and the mark of its message in the inbox are one commit. Before a job runs the
-//! marks are read; if a twin commits in between, the commit fails on the mark and the job is looked at again. Marks are kept
-//! longer than any queue keeps a message.
+//! **Exactly one effect.** The writes of a job and the inbox entry of its message are one commit. The inbox is read
+//! before a job runs; if a duplicate delivery commits in between, the commit fails on the inbox entry and the job
+//! starts over. Inbox entries outlive every message in a queue.
 //!
-//! **Failures.** A job's own failure costs an attempt and is tried later, as a new message with the history in it. A store
-//! that does not answer costs none. A panic is a failure like any other where it can be caught: on Wasm it ends the
-//! instance. A message that was delivered many times and never acknowledged crashes its consumers (a poison message): it
-//! becomes a dead letter without being run.
+//! **Failures.** A failed job counts as an attempt and is retried later, as a new message that lists the failed
+//! attempts. An unavailable store does not count as an attempt. A panic counts as a failure where it can be caught; on
+//! Wasm it ends the instance. A message that was delivered many times and never acknowledged crashes its consumers (a
+//! poison message): it becomes a dead letter, and its job does not run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -21,22 +21,22 @@ use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
 use crate::platform::{Platform, count};
 
-/// How long a message is recognised, in seconds: longer than the queues keep one (4 days).
+/// How long an inbox entry is kept, in seconds: longer than the queues retain a message (4 days).
 const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
-/// How often a message may be delivered and never answered for.
+/// How many deliveries without an acknowledgement make a message a poison message.
 const MAX_DELIVERIES: u32 = 10;
-/// How often a job is looked at anew when its commit lost a race.
+/// How often a job runs again because its commit had a conflict.
 const RACES: usize = 10;
-/// How many chunks of a batch run at once.
+/// How many chunks of a batch run concurrently.
 const AT_ONCE: usize = 16;
-/// How soon a message comes back that the store or the queue was not there for.
+/// The delay of a message while the store or the queue is unavailable, in seconds.
 const OUTAGE_SECONDS: u32 = 20;
-/// How much of an error is kept, in characters.
+/// The length to which a stored error text is truncated, in characters.
 const MAX_ERROR: usize = 500;
-/// How early a message may be done, in milliseconds.
+/// How much earlier than `not_before` a message may be processed, in milliseconds.
 const EARLY: i64 = 1_000;
 
-/// What became of a message.
+/// The result of processing one message.
 enum Fate {
     Done,
     Expired,
@@ -46,7 +46,7 @@ enum Fate {
     Unknown,
 }
 
-/// Does what was delivered, of one lane or of several, and says what to tell the queue of each.
+/// Processes deliveries of one or several lanes; returns one outcome per delivery, in their order.
 pub(crate) async fn work(
     platform: &Arc<Platform>,
     jobs: &HashMap<&'static str, Job>,
@@ -103,7 +103,7 @@ pub(crate) async fn work(
     outcomes
 }
 
-/// Runs one job for some messages; if they fail together, for each alone.
+/// Runs one job for these messages. If the batch fails, runs the job for each message on its own.
 async fn run_chunk(
     platform: &Arc<Platform>,
     job: &Job,
@@ -160,7 +160,7 @@ async fn run_chunk(
     fates
 }
 
-/// The trace that a message belongs to, as log lines name it.
+/// The trace id from the message's `traceparent`.
 fn trace_id(message: &Message) -> Option<&str> {
     message.trace.as_deref()?.split('-').nth(1)
 }
@@ -169,8 +169,8 @@ fn mark(id: &str) -> Key {
     Key::of("inbox", id)
 }
 
-/// The result of a job. A panic is a failure: nothing of ours is left half changed by it, since a job only says what it wants
-/// to write.
+/// The result of a job, with a panic turned into a failure. That is unwind-safe: a job only collects its changes, and
+/// they are committed after it has returned.
 async fn caught(run: impl Future<Output = Result<JobOutput, JobError>>) -> Result<JobOutput, JobError> {
     AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -180,20 +180,20 @@ async fn caught(run: impl Future<Output = Result<JobOutput, JobError>>) -> Resul
     })
 }
 
-/// Whether its effects are committed. If that cannot be found out, they are not.
+/// Whether the effects of the message are committed. `false` if the store cannot be read.
 async fn is_done(platform: &Platform, message: &Message) -> bool {
     let found = souk_core::documents::get_one(&*platform.documents, mark(&message.id)).await;
     found.is_ok_and(|mark| mark.is_some())
 }
 
-/// Runs the job for those of `messages` that are not done yet, and commits what it wrote with their marks.
+/// Runs the job for the messages that have no inbox entry, and commits its changes together with their inbox entries.
 async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Result<(), JobError> {
     for attempt in 0..RACES {
         let marks: Vec<Key> = messages.iter().map(|message| mark(&message.id)).collect();
         let found = platform.documents.get(&marks, Consistency::Strong).await?;
         let mut todo: Vec<Message> = Vec::with_capacity(messages.len());
         for (message, found) in messages.iter().zip(found) {
-            // The same message can be twice in one batch.
+            // A batch can contain the same message twice.
             if found.is_none() && !todo.iter().any(|other| other.id == message.id) {
                 todo.push(message.clone());
             }
@@ -206,7 +206,7 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
         let JobOutput { result, unfinished } = caught((job.run)(tx, todo.clone())).await?;
         let pending = take(&pending)?;
         let (mut changes, events, more) = (pending.changes, pending.events, pending.messages);
-        // Without any effect there is no mark: finding again that there is nothing to do is cheaper.
+        // A job without effects writes no inbox entry: running it again is cheaper than the write.
         if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
             return Ok(());
         }
@@ -238,7 +238,8 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
     Err(JobError::Retry("others kept changing what it works on".into()))
 }
 
-/// Sees to it that nothing of a message is left to do but what the outcome says, and names what to count.
+/// Sends the retry or stores the dead letter that the fate of a message requires. Returns the outcome for the queue and
+/// the name of the counter to increment.
 async fn acknowledge(
     platform: &Arc<Platform>,
     jobs: &HashMap<&'static str, Job>,
@@ -250,13 +251,13 @@ async fn acknowledge(
         Fate::Expired => return (Outcome::Done, Some("expired")),
         Fate::Early => return (send_again(platform, message).await, None),
         Fate::Failed(JobError::Store(error @ StoreError::Unavailable(_))) => {
-            // Nobody's fault and no attempt: when the store is back, so is the message.
+            // An outage is not a failed attempt: send the message again with a delay.
             tracing::warn!(%error, job = message.job, message_id = message.id, "job put off");
             message.not_before = Some(later(platform, i64::from(OUTAGE_SECONDS) * 1000));
             return (send_again(platform, message).await, None);
         }
         Fate::Failed(error) => error,
-        // It may have ended with its batch, after it was done.
+        // The consumer may have crashed after the commit of this message, in another message of the batch.
         Fate::Poison if is_done(platform, &message).await => return (Outcome::Done, Some("done")),
         Fate::Poison => JobError::Fatal("its consumers ended before they had done it, again and again".into()),
         Fate::Unknown => JobError::Fatal("there is no such job".into()),
@@ -294,7 +295,7 @@ async fn acknowledge(
     }
 }
 
-/// `delay_ms` from now.
+/// The time `delay_ms` from now.
 fn later(platform: &Platform, delay_ms: i64) -> Timestamp {
     let due = platform.now().as_millisecond().saturating_add(delay_ms);
     Timestamp::from_millisecond(due).unwrap_or_else(|_| clock::after(platform.now(), 60))
@@ -311,14 +312,14 @@ async fn send_again(platform: &Platform, message: Message) -> Outcome {
     }
 }
 
-/// Makes a message a dead letter.
+/// Stores a message as a dead letter.
 async fn make_dead_letter(platform: &Platform, message: &Message, error: &str) -> Result<(), StoreError> {
     let mut changes = vec![dead_letters::record(message, error, platform.now())?];
     changes.extend(tracked::end(platform, message, Err(error.to_owned())).await?);
     platform.commit(changes, Vec::new(), Vec::new()).await
 }
 
-/// Makes dead letters of what the queue itself gave up on: what its dead-letter queue delivers.
+/// Stores dead letters for the deliveries of the queue's own dead-letter queue.
 pub(crate) async fn dead_letter(platform: &Platform, deliveries: Vec<Delivery>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(deliveries.len());
     for Delivery { message, .. } in deliveries {

@@ -1,8 +1,8 @@
 //! Work that runs on a schedule.
 //!
-//! A host calls [`App::tick`](crate::App::tick) every minute. An instance that finds a schedule due takes it by writing to
-//! the document of the schedule at the version that it read, so of many instances one runs it. The document keeps the last
-//! runs with start, duration and outcome: partition `schedules`, sorted by name.
+//! A host calls [`App::tick`](crate::App::tick) every minute. An instance that finds a schedule due claims the run by
+//! updating the document of the schedule at the version that it read, so only one of several instances runs it. The
+//! document keeps the latest runs with start, duration and outcome: partition `schedules`, sorted by name.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use super::JobError;
 use crate::operation::Context;
 use crate::platform::Platform;
 
-/// How many runs are remembered.
+/// How many runs are kept per schedule.
 const REMEMBERED: usize = 20;
-/// How much too early a tick may come, in milliseconds.
+/// How much earlier than the interval a run may start, in milliseconds: ticks are not exact.
 const SLACK: i64 = 5_000;
-/// How long a run may take before it is taken for dead, in seconds.
+/// After how many seconds an unfinished run counts as crashed, so that the next one may start.
 const LEASE_SECONDS: i64 = 300;
 
 type Running = Pin<Box<dyn Future<Output = Result<String, JobError>> + Send>>;
 
-/// Something to do again and again.
+/// Work that runs at a fixed interval.
 #[derive(Clone)]
 pub struct Schedule {
-    /// Its name: `function.task`.
+    /// The name: `function.task`.
     pub name: &'static str,
     /// What it does.
     pub summary: &'static str,
-    /// How often, in seconds; ticks come every minute.
+    /// The interval in seconds. Ticks come every minute, so a shorter interval has no effect.
     pub every_seconds: i64,
     run: Arc<dyn Fn(Context) -> Running + Send + Sync>,
 }
 
 impl Schedule {
-    /// Runs `run` every `every_seconds`; it says in a few words what it came to.
+    /// Runs `run` every `every_seconds`; `run` returns a short text that describes its outcome.
     pub fn new<F, R>(name: &'static str, summary: &'static str, every_seconds: i64, run: F) -> Self
     where
         F: Fn(Context) -> R + Send + Sync + 'static,
@@ -52,35 +52,35 @@ impl Schedule {
     }
 }
 
-/// One run.
+/// One run of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Run {
-    /// When it began.
+    /// When the run started.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
-    /// How long it took; `null` while it runs, and for ever if it was cut off.
+    /// The duration of the run; `null` while it runs, and permanently if it crashed.
     pub duration_ms: Option<i64>,
-    /// What it came to.
+    /// A short text that describes the outcome; `null` unless the run succeeded.
     pub outcome: Option<String>,
-    /// Why it failed.
+    /// The error, if the run failed.
     pub error: Option<String>,
 }
 
-/// What is known of a schedule.
+/// A schedule and its latest runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Runs {
-    /// The schedule.
+    /// The name of the schedule.
     pub name: String,
-    /// How often it runs, in seconds.
+    /// The interval between runs, in seconds.
     pub every_seconds: i64,
-    /// The last runs, newest first.
+    /// The latest runs, newest first.
     pub runs: Vec<Run>,
 }
 
-/// The partition of all of them.
+/// The partition of the schedule documents.
 pub const SCHEDULES: &str = "schedules";
 
-/// Runs what is due; a failure is its own schedule's alone.
+/// Runs every schedule that is due. A failed run is logged and does not affect the other schedules.
 pub(crate) async fn tick(platform: &Arc<Platform>, schedules: &[Schedule]) {
     for schedule in schedules {
         if let Err(error) = run_if_due(platform, schedule).await {
@@ -121,7 +121,7 @@ async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(),
     );
     runs.runs.truncate(REMEMBERED);
     match write(platform, &key, &runs, version).await {
-        // Another instance has it.
+        // Another instance has claimed this run.
         Err(StoreError::Conflict(_)) => return Ok(()),
         result => result?,
     }

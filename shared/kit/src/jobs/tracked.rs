@@ -1,4 +1,4 @@
-//! Jobs that a client started and can follow: a 202 with the address of a job document, `/v1/jobs/{id}`.
+//! Jobs that a client starts and polls: the response is a 202 with the `Location` of a job document, `/v1/jobs/{id}`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,47 +10,47 @@ use super::JobTransaction;
 use crate::operation::{Failure, Transaction};
 use crate::platform::Platform;
 
-/// How long a job can be asked about.
+/// How long the document of a job is kept after its last update, in seconds.
 const KEEP_SECONDS: i64 = 7 * 24 * 3600;
 
-/// How a job is going.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// Not begun, under way in parts, or to be tried again.
+    /// Waiting to start, running, or waiting for a retry.
     Queued,
-    /// Done.
+    /// The job succeeded.
     Done,
-    /// Given up.
+    /// The job failed permanently.
     Failed,
 }
 
-/// A job that someone waits for.
+/// A background job started by a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tracked {
-    /// `job_…`
+    /// The id of the job.
     #[schema(pattern = "^job_[0-9a-f]{32}$")]
     pub id: String,
-    /// What is to be done.
+    /// The name of the job.
     pub job: String,
-    /// The account that asked; it and admins may look.
+    /// The account that started the job. Only this account and admins may read it.
     pub owner: String,
-    /// How it is going.
+    /// The status.
     pub status: Progress,
-    /// What it came to, when it is done; of one that is done in parts also what it has come to until now.
+    /// The result when the job is done. A job that runs in parts may show an intermediate result before that.
     #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
-    /// Why it failed.
+    /// The error, if the job failed.
     pub error: Option<String>,
-    /// When it was asked for.
+    /// When the job was started.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When its status last changed.
+    /// When the status or the result last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
 
-/// Where it is.
+/// The document key of a job.
 #[must_use]
 pub fn key(id: &str) -> Key {
     Key::of("job", id)
@@ -68,7 +68,7 @@ fn put(platform: &Platform, job: &Tracked, condition: Condition) -> Result<Chang
     })
 }
 
-/// Starts a job for `owner` in this transaction: the message to send, and the document that tells how it is going.
+/// Starts a job for `owner`: adds its message and its status document to this transaction.
 pub fn start<E: From<Failure>, P: Payload>(tx: &Transaction<E>, payload: &P, owner: &str) -> Result<Tracked, Failure> {
     let mut message = tx.message(payload)?;
     message.tracked = true;
@@ -88,7 +88,7 @@ pub fn start<E: From<Failure>, P: Payload>(tx: &Transaction<E>, payload: &P, own
     Ok(stored.value)
 }
 
-/// Sends the message for the next part of a job, from the part that `message` was for.
+/// Sends the message for the part of a job that follows the part of `message`.
 pub fn next<P: Payload>(tx: &JobTransaction, message: &Message, payload: &P) -> Result<(), Failure> {
     let (id, part) = message.id.split_once('.').unwrap_or((&message.id, "1"));
     let part = part.parse::<u32>().unwrap_or(1).saturating_add(1);
@@ -99,7 +99,7 @@ pub fn next<P: Payload>(tx: &JobTransaction, message: &Message, payload: &P) -> 
     Ok(())
 }
 
-/// The change that notes how it ended; `None` if nobody can ask any more.
+/// The change that records the end of a job; `None` if the job is not tracked or its document has expired.
 pub(super) async fn end(
     platform: &Platform,
     message: &Message,
@@ -116,7 +116,7 @@ pub(super) async fn end(
     .await
 }
 
-/// The change that notes how far it has come; `None` if nobody can ask any more.
+/// The change that records an intermediate result; `None` if the job is not tracked or its document has expired.
 pub(super) async fn progress(
     platform: &Platform,
     message: &Message,
@@ -133,7 +133,7 @@ async fn note(
     if !message.tracked {
         return Ok(None);
     }
-    // Its parts have numbers behind its id.
+    // The message id of a later part is the job id followed by `.` and a number.
     let id = message.id.split('.').next().unwrap_or(&message.id);
     let Some(document) = souk_core::documents::get_one(&*platform.documents, key(id)).await? else {
         return Ok(None);

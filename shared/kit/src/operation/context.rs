@@ -1,4 +1,4 @@
-//! The context of an operation: the ports of the host, and on whose behalf it runs.
+//! The context of an operation: the ports of the host and the principal.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
 use crate::Platform;
 use crate::cache::ReadLog;
 
-/// How long a name may be, in bytes; nothing longer is looked up.
+/// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 200;
 
-/// Whose market it is. There is one for now.
+/// The tenant. There is only one so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tenant(());
 
-/// What an operation runs in. Dereferences to the [`Platform`]; documents are read through the methods here, which pass the
-/// consistency on and tell the response cache what was read.
+/// The context of an operation. Dereferences to the [`Platform`]. Read documents through the methods of the context:
+/// they apply its consistency and record the reads for the response cache.
 #[derive(Clone)]
 pub struct Context {
     platform: Arc<Platform>,
-    /// Whose market it is.
+    /// The tenant.
     pub tenant: Tenant,
     principal: Option<Arc<Principal>>,
     trace: Option<Arc<str>>,
-    /// When nobody waits for the result any more.
+    /// The deadline of the operation.
     pub deadline: Option<Timestamp>,
     consistency: Consistency,
     pub(crate) idempotency: Option<Arc<Idempotency>>,
@@ -46,7 +46,7 @@ impl Deref for Context {
 }
 
 impl Context {
-    /// The context of what the market does by itself: jobs, schedules, the command line.
+    /// The context of work without a request: jobs, schedules, the command line.
     #[must_use]
     pub fn system(platform: Arc<Platform>) -> Self {
         Self {
@@ -61,52 +61,52 @@ impl Context {
         }
     }
 
-    /// On behalf of this principal.
+    /// Sets the principal.
     #[must_use]
     pub fn acting_as(mut self, principal: Principal) -> Self {
         self.principal = Some(Arc::new(principal));
         self
     }
 
-    /// As part of the trace of this `traceparent`.
+    /// Continues the trace of this `traceparent`.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<&str>) -> Self {
         self.trace = traceparent.map(Arc::from);
         self
     }
 
-    /// With eventually consistent reads, which are noted for the response cache if it keeps the response.
+    /// Makes reads eventually consistent, and records them in `reads` if the response may be cached.
     pub(crate) fn eventual(mut self, reads: Option<Arc<ReadLog>>) -> Self {
         self.consistency = Consistency::Eventual;
         self.reads = reads;
         self
     }
 
-    /// The principal, if there is one.
+    /// The principal; `None` if the request is anonymous.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_deref()
     }
 
-    /// The principal of an operation that needs one.
+    /// The principal, for operations that require one.
     pub fn signed_in(&self) -> Result<&Principal, Failure> {
         self.principal()
             .ok_or_else(|| Failure::Unauthenticated("sign in to do this".into()))
     }
 
-    /// Whether the principal may see and change what belongs to the account `owner`.
+    /// Whether the principal may read and change documents of the account `owner`.
     #[must_use]
     pub fn may_edit(&self, owner: &str) -> bool {
         self.principal().is_some_and(|principal| principal.may_edit(owner))
     }
 
-    /// The `traceparent` that work which follows belongs to.
+    /// The `traceparent` for events, messages and outbound requests of this operation.
     #[must_use]
     pub fn trace(&self) -> Option<&str> {
         self.trace.as_deref()
     }
 
-    /// What events and messages of this operation are due to.
+    /// The cause of the events and messages of this operation.
     #[must_use]
     pub fn cause(&self) -> Cause {
         Cause {
@@ -115,13 +115,13 @@ impl Context {
         }
     }
 
-    /// The platform, for what outlives the operation.
+    /// The shared platform, for values that outlive the operation.
     #[must_use]
     pub fn platform(&self) -> &Arc<Platform> {
         &self.platform
     }
 
-    /// The documents at these keys, in their order.
+    /// The documents at these keys, in the order of the keys.
     pub async fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Document>>, Failure> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -141,7 +141,7 @@ impl Context {
         Ok(self.get_all(&[key]).await?.pop().flatten())
     }
 
-    /// The document at this key, with its body read.
+    /// The document at this key, with its deserialized body.
     pub async fn read<T: DeserializeOwned>(&self, key: Key) -> Result<Option<Stored<T>>, Failure> {
         let document = self.get(key).await?;
         Ok(document.map(Stored::read).transpose()?)
@@ -159,7 +159,7 @@ impl Context {
         Ok(page)
     }
 
-    /// A page of the list that `query` reads; `scope` is what the list is of, for its cursors.
+    /// A page of the list that `query` reads. `scope` identifies the list and ties its cursors to it.
     pub async fn list(&self, query: Query, page: &PageRequest, scope: &str) -> Result<SortedPage<Document>, Failure> {
         let paging = page.of_list(scope)?;
         let query = Query {
@@ -188,7 +188,7 @@ impl Context {
         }
     }
 
-    /// The ids that these ids or names stand for; one batched get for all.
+    /// Resolves ids or names to ids, with one batched get.
     pub async fn resolve(&self, wanted: &[(Kind, &str)]) -> Result<Vec<Option<String>>, Failure> {
         let keys: Vec<Key> = wanted.iter().map(|(kind, text)| resolve_key(*kind, text)).collect();
         Ok(resolved(wanted, self.get_all(&keys).await?)?)
@@ -202,7 +202,7 @@ impl Context {
         self.platform.index.search(query).await
     }
 
-    /// Completes what was typed.
+    /// Completes a search prefix.
     pub async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
         if let Some(reads) = &self.reads {
             reads.suggested();
@@ -216,7 +216,7 @@ impl Context {
         kind.new_id(&*self.clock, &*self.random)
     }
 
-    /// A message for the job of this payload, as part of this trace.
+    /// A message for the job of this payload, with the trace of this context.
     pub fn message<P: Payload>(&self, payload: &P) -> Result<Message, Failure> {
         let trace = self.trace().map(str::to_owned);
         Ok(self
@@ -225,7 +225,7 @@ impl Context {
     }
 }
 
-/// JSON text of what we write ourselves.
+/// Serializes a stored type as JSON.
 pub(super) fn to_json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(serde_json::to_string(value)?)
 }

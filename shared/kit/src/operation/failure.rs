@@ -1,60 +1,60 @@
-//! Why an operation did not do what it was asked to: what all functions have in common.
+//! The errors that operations of all functions have in common.
 //!
-//! A function's own error enum wraps [`Failure`] and adds what only it knows. Nothing here is about HTTP;
-//! `http::Problem` says once which status each failure has.
+//! The error enum of a function wraps [`Failure`] and adds its own errors. This module does not depend on HTTP;
+//! `http::Problem` maps each failure to a status.
 
 use souk_core::{FieldError, StoreError};
 
-/// A failure that any operation can have.
+/// An error that any operation can return.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
-    /// There is none, or none that the principal may see.
+    /// It does not exist, or the principal may not see it.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// The operation needs a principal, and there is none.
+    /// The operation requires a principal, and the request is anonymous.
     #[error("{0}")]
     Unauthenticated(String),
     /// The principal may not do this.
     #[error("{detail}")]
     Forbidden {
-        /// What is not allowed.
+        /// A description of what is not allowed.
         detail: String,
-        /// The fields of the input that ask for it.
+        /// The input fields that require the permission.
         errors: Vec<FieldError>,
     },
-    /// The input is understood and not valid.
+    /// The input is well-formed but invalid.
     #[error("some fields are not valid")]
     Invalid(Vec<FieldError>),
-    /// Parameters of a query are not valid.
+    /// Query parameters are invalid.
     #[error("a parameter is not valid")]
     BadParameter(Vec<FieldError>),
     /// The document is not at the version that the client requires.
     #[error("it has changed since you read it; read it again and decide again")]
     VersionMismatch,
-    /// The idempotency key was used for another request.
+    /// The idempotency key was used with another request.
     #[error("this key was used for another request")]
     IdempotencyKeyReused,
-    /// The result that is kept for the idempotency key can no longer be read.
+    /// The stored result for the idempotency key can no longer be read.
     #[error("the first result can no longer be read; use a new key")]
     IdempotentResultLost,
-    /// Others kept changing the same documents.
+    /// The commit kept conflicting with other commits.
     #[error("someone else changed this at the same time; read it and try again")]
     Contention,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A fault of the program.
+    /// A bug in this program.
     #[error("{0}")]
     Internal(String),
 }
 
 impl Failure {
-    /// One field of the input is not valid.
+    /// [`Failure::Invalid`] with one field.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Failure::Invalid(vec![FieldError::new(field, detail)])
     }
 
-    /// One parameter of a query is not valid.
+    /// [`Failure::BadParameter`] with one parameter.
     pub fn bad_parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Failure::BadParameter(vec![FieldError::new(name, detail)])
     }
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// The principal may not do what this field asks for.
+    /// The principal may not do what this field requires.
     pub fn forbidden_field(detail: impl Into<String>, field: &str, why: &str) -> Self {
         Failure::Forbidden {
             detail: detail.into(),
@@ -77,7 +77,7 @@ impl Failure {
 }
 
 impl From<serde_json::Error> for Failure {
-    /// What we write ourselves can always be written, so this is a fault of the program.
+    /// Serializing our own types cannot fail, so this is a bug.
     fn from(error: serde_json::Error) -> Self {
         Failure::Internal(error.to_string())
     }

@@ -1,8 +1,9 @@
-//! Idempotency keys: an operation that is repeated with the same key gets the result of the first time.
+//! Idempotency keys: a retry with the same key returns the result of the first request.
 //!
-//! The result is kept in the commit of its effect (see [`Context::commit`]), so there is no "in progress" that a crash could
-//! leave behind. A key belongs to the account and to the path; the same key with another input is refused. Callers without
-//! an account cannot be told apart, so for them another input is another request. Only successes are kept.
+//! The result is stored in the commit of its effect (see [`Context::commit`]), so there is no "in progress" state that
+//! a crash could leave behind. The scope of a key is the account and the path; the same key with another input is
+//! refused. Anonymous clients cannot be told apart, so for them another input is another request. Only successes are
+//! stored.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,13 +15,13 @@ use souk_core::{Change, Condition, Key, clock};
 
 use super::{Context, Failure};
 
-/// How long a repeat is recognised.
+/// How long a result is stored, in seconds.
 const KEEP_SECONDS: i64 = 24 * 3600;
 
 /// The idempotency key of a request.
 pub(crate) struct Idempotency {
     key: Key,
-    /// A digest of the input.
+    /// The fingerprint of the input.
     fingerprint: String,
     was_replayed: AtomicBool,
 }
@@ -30,12 +31,12 @@ struct Record {
     fingerprint: String,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
-    /// The result, encrypted, if it holds secrets.
+    /// The encrypted result, if it holds secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed: Option<String>,
 }
 
-/// A result that is there, even if it is `null`, as that of `()` is.
+/// Distinguishes a result that is `null`, such as that of `()`, from an absent one.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::deserialize(deserializer).map(Some)
 }
@@ -50,20 +51,20 @@ impl Idempotency {
         }
     }
 
-    /// Whether the result was that of an earlier request.
+    /// Whether the result is that of an earlier request.
     pub(crate) fn was_replayed(&self) -> bool {
         self.was_replayed.load(Ordering::Relaxed)
     }
 }
 
 impl Context {
-    /// Whether the last commit gave the result of an earlier request with the same idempotency key.
+    /// Whether the last commit returned the stored result of an earlier request with the same idempotency key.
     #[must_use]
     pub fn was_replayed(&self) -> bool {
         self.idempotency.as_ref().is_some_and(|key| key.was_replayed())
     }
 
-    /// The result of an earlier request with this key.
+    /// The stored result of an earlier request with this key.
     pub(super) async fn kept_result<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
         let Some(idempotency) = &self.idempotency else {
             return Ok(None);
@@ -85,7 +86,7 @@ impl Context {
         result.map(Some).ok_or(Failure::IdempotentResultLost)
     }
 
-    /// The change that keeps a result for the key, if there is one.
+    /// The change that stores the result for the idempotency key; `None` without a key.
     pub(super) fn record(&self, result: &impl Serialize, is_secret: bool) -> Result<Option<Change>, Failure> {
         let Some(idempotency) = &self.idempotency else {
             return Ok(None);

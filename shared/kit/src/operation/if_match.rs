@@ -1,25 +1,26 @@
-//! The version that a client requires a document to have.
+//! The `If-Match` precondition.
 
 use super::Failure;
 
-/// The versions that the client is willing to change, or none if it does not care.
+/// The versions that a document may have for a change.
 #[derive(Clone, Debug, Default)]
 pub struct IfMatch(Option<Vec<u64>>);
 
 impl IfMatch {
-    /// One of these versions.
+    /// The document must have one of these versions.
     #[must_use]
     pub fn versions(versions: Vec<u64>) -> Self {
         Self(Some(versions))
     }
 
-    /// Whether the client named a version: then a lost race fails, and is no reason to try again.
+    /// Whether the client sent versions. Then a conflicting write fails the precondition, and the operation does not
+    /// retry.
     #[must_use]
     pub fn is_given(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Fails unless `version` is one of those that the client named.
+    /// Fails unless `version` satisfies the precondition.
     pub fn check(&self, version: u64) -> Result<(), Failure> {
         match &self.0 {
             Some(versions) if !versions.contains(&version) => Err(Failure::VersionMismatch),

@@ -1,4 +1,4 @@
-//! Input of operations: types and rules, and merge patches.
+//! Input of operations: deserialization, validation and merge patches.
 
 use garde::Validate;
 use serde::de::DeserializeOwned;
@@ -7,18 +7,19 @@ use souk_core::FieldError;
 
 use super::Failure;
 
-/// A JSON merge patch (RFC 7396): absent leaves a field alone, null clears it, a value replaces it.
+/// A JSON merge patch (RFC 7396): an absent field is unchanged, null clears it, a value replaces it.
 #[derive(Clone, Debug)]
 pub struct MergePatch(Map<String, Value>);
 
 impl MergePatch {
-    /// The patch that these fields make.
+    /// A patch of these fields.
     #[must_use]
     pub fn new(fields: Map<String, Value>) -> Self {
         Self(fields)
     }
 
-    /// What `current` becomes, validated as if it had been sent whole. So a patch has no rules of its own.
+    /// Applies the patch to `current` and validates the result with the rules of `T`, so that a patch needs no rules of
+    /// its own.
     pub fn apply<T>(&self, current: &T) -> Result<T, Failure>
     where
         T: DeserializeOwned + serde::Serialize + Validate<Context = ()>,
@@ -29,15 +30,15 @@ impl MergePatch {
     }
 }
 
-/// The input as `T`, if it has the right types and passes its rules; else every field that is at fault.
+/// Deserializes and validates the input; the error lists every invalid field.
 pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Failure> {
-    // serde would take an array for an object, its fields in their order.
+    // serde would also accept an array with the fields in order.
     if !value.is_object() {
         return Err(Failure::invalid("", "must be a JSON object"));
     }
     let mut value = value;
     let mut errors: Vec<FieldError> = Vec::new();
-    // serde stops at the first field that does not fit. It is noted and left out, so that the others are looked at too.
+    // serde stops at the first invalid field. Record that field, remove it and deserialize again, to find all of them.
     let read: T = loop {
         match serde_path_to_error::deserialize(&value) {
             Ok(read) => break read,
@@ -73,16 +74,16 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
     }
 }
 
-/// The field of the body that a path such as `price.amount` or `tags[2]` begins with.
+/// The first field of a path such as `price.amount` or `tags[2]`.
 fn top(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or(path)
 }
 
-/// Which field does not fit, and why.
+/// The invalid field, and the reason.
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
     let path = error.path().to_string();
     let detail = error.inner().to_string();
-    // An unknown or missing field is named in the message alone.
+    // The name of an unknown or missing field is only in the message.
     let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
     let field = match (path.as_str(), named) {
         (".", Some(name)) => name.to_owned(),

@@ -1,8 +1,8 @@
-//! What an operation runs in, and what it is made of.
+//! The building blocks of operations.
 //!
-//! An operation is `async fn create_thing(cx: &Context, new: NewThing) -> Result<Stored<Thing>, ThingError>`. REST handlers,
-//! jobs, imports and the command line call it alike. It reads through its [`Context`], changes documents in one
-//! [`Context::commit`], and knows nothing of HTTP.
+//! An operation is `async fn create_thing(cx: &Context, new: NewThing) -> Result<Stored<Thing>, ThingError>`. REST
+//! handlers, jobs, imports and the command line all call the same function. It reads through its [`Context`], changes
+//! documents in one [`Context::commit`], and does not depend on HTTP.
 
 mod context;
 mod failure;

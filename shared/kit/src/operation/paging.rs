@@ -1,4 +1,4 @@
-//! Pages of lists: a limit and an opaque cursor.
+//! Pagination with a limit and an opaque cursor.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,18 +6,17 @@ use souk_core::documents::MAX_KEY;
 
 use super::Failure;
 
-/// The page that a client asks for.
+/// The page that a client requests.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// How many items at most, from 1 to 100.
+    /// The maximum number of items, from 1 to 100.
     pub limit: usize,
-    /// The cursor that the page before ended with.
+    /// The `next_cursor` of the previous page.
     pub cursor: Option<String>,
 }
 
 impl PageRequest {
-    /// Reads the cursor. `scope` is what the list is of (its filters and order): a cursor made for another list is
-    /// refused, not misread.
+    /// Decodes the cursor. `scope` identifies the list by its filters and order: a cursor of another list is refused.
     pub fn of_list(&self, scope: &str) -> Result<Paging, Failure> {
         let after = self.cursor.as_ref().map(|cursor| {
             decode(cursor, scope).ok_or_else(|| {
@@ -32,34 +31,34 @@ impl PageRequest {
     }
 }
 
-/// A page of a certain list.
+/// A page of the list with this scope.
 #[derive(Clone, Debug)]
 pub struct Paging {
-    /// How many items at most, from 1 to 100.
+    /// The maximum number of items, from 1 to 100.
     pub limit: usize,
-    /// The sort key after which the page begins.
+    /// The sort key after which the page starts.
     pub after: Option<String>,
     scope: String,
 }
 
 impl Paging {
-    /// The cursor of a page that ends at the sort key `sort`.
+    /// The next cursor of a page whose last sort key is `sort`.
     #[must_use]
     pub fn cursor(&self, sort: &str) -> String {
         URL_SAFE_NO_PAD.encode([&tag(&self.scope, sort.as_bytes()), sort.as_bytes()].concat())
     }
 }
 
-/// Items, and the cursor of the next page.
+/// A page of items.
 #[derive(Clone, Debug)]
 pub struct SortedPage<T> {
     /// The items, in the order of the list.
     pub items: Vec<T>,
-    /// The cursor of the next page; `None` at the end.
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Ties a position to its list, and reveals a cursor that was cut or changed by accident. It keeps no secret.
+/// A checksum that ties a cursor to its list and detects truncated or altered cursors. It is not a security measure.
 fn tag(scope: &str, sort: &[u8]) -> [u8; 8] {
     xxhash_rust::xxh3::xxh3_64_with_seed(sort, xxhash_rust::xxh3::xxh3_64(scope.as_bytes())).to_be_bytes()
 }

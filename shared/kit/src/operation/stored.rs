@@ -1,4 +1,4 @@
-//! A document together with its body read as a type.
+//! A document with its deserialized body.
 
 use std::ops::Deref;
 
@@ -6,12 +6,12 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use souk_core::{Document, StoreError};
 
-/// A stored document whose body is a `T`. It dereferences to the `T`; the document has the version and the counters.
+/// A stored document whose body is a `T`. It dereferences to the `T`; the version and the counters are in `document`.
 #[derive(Clone, Debug)]
 pub struct Stored<T> {
-    /// The body.
+    /// The deserialized body.
     pub value: T,
-    /// The document as it is stored.
+    /// The stored document.
     pub document: Document,
 }
 
@@ -24,7 +24,7 @@ impl<T> Stored<T> {
 }
 
 impl<T: DeserializeOwned> Stored<T> {
-    /// Reads the body of a document. A body that does not fit is a fault of ours, never the client's.
+    /// Deserializes the body of a document. A body that is not a `T` is an internal error.
     pub fn read(document: Document) -> Result<Self, StoreError> {
         let value = document.parse()?;
         Ok(Self { value, document })
@@ -38,7 +38,7 @@ impl<T> Deref for Stored<T> {
     }
 }
 
-/// Serialized as the document, which holds everything: this is how results are kept for an idempotency key.
+/// Serialized as the document alone, which contains the body. Results are stored in this form for an idempotency key.
 impl<T> Serialize for Stored<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.document.serialize(serializer)

@@ -1,13 +1,14 @@
-//! One commit: changes, the conditions that they rest on, events and messages.
+//! Transactions: changes with conditions, events and messages in one commit.
 //!
-//! [`Context::commit`] runs a closure that reads, decides and says what to change. Every condition says, where it is
-//! written, what its failure means: look again ([`or_retry`](Step::or_retry)) or fail with an error of the operation
-//! ([`or_fail`](Step::or_fail)). When a condition fails, nothing was written, and the closure runs again or the error is
-//! returned. Everything that depends on stored state belongs into the closure.
+//! [`Context::commit`] runs a closure that reads, decides and adds changes to the transaction. Each condition states
+//! what its failure means: run the closure again ([`or_retry`](Step::or_retry)) or return an error of the operation
+//! ([`or_fail`](Step::or_fail)). If a condition fails, nothing is written. All decisions that depend on stored state
+//! must be made in the closure.
 //!
-//! **Idempotency.** The result of the closure is kept in the same commit for the request's idempotency key, so there is no
-//! moment at which the effect exists and the record does not. A repeat gets the first result before its closure runs. Of
-//! two that run at once one commits; the commit of the other fails on the record, and it gets the first one's result.
+//! **Idempotency.** The result of the closure is stored under the request's idempotency key in the same commit, so the
+//! effect never exists without the record. A retry gets the stored result, and its closure does not run. Of two
+//! concurrent requests with the same key, one commits; the commit of the other fails on the record, and it returns the
+//! stored result.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,27 +21,27 @@ use souk_core::{Change, Condition, Document, Entry, Event, EventData, Key, Kind,
 use super::context::to_json;
 use super::{Context, Failure, IfMatch, Stored};
 
-/// How often a closure runs before the operation gives up. More often than jobs run at once (16), since all of them may write
-/// one document.
+/// How often a closure runs before the operation fails. This is more than the number of concurrent jobs (16), because
+/// all of them may write the same document.
 const ATTEMPTS: usize = 20;
 
-/// What is to be committed. Dereferences to the [`Context`], for reading.
+/// A transaction in progress. Dereferences to the [`Context`], for reading.
 pub struct Transaction<E> {
     cx: Context,
     attempt: usize,
     pending: Arc<Mutex<Pending<E>>>,
 }
 
-/// What the closure has asked for so far.
+/// What the closure has added so far.
 pub(crate) struct Pending<E> {
     pub(crate) changes: Vec<Change>,
-    /// What the failure of each change's condition means: `None` to look again.
+    /// For each change, the error to return if its condition fails; `None` to run the closure again.
     pub(crate) on_conflict: Vec<Option<E>>,
     pub(crate) events: Vec<Event>,
     pub(crate) messages: Vec<Message>,
-    /// Whether the result holds secrets.
+    /// Whether the result holds secrets and is stored encrypted.
     is_secret: bool,
-    /// The first thing that could not be written down.
+    /// The first change that could not be serialized.
     failed: Option<Failure>,
 }
 
@@ -71,7 +72,7 @@ impl<E> Transaction<E> {
         (Self { cx, attempt, pending }, shared)
     }
 
-    /// Whether the closure ran before and a condition that it can look at again has failed.
+    /// Whether the closure runs again because a condition with `or_retry` failed.
     #[must_use]
     pub fn is_retry(&self) -> bool {
         self.attempt > 0
@@ -91,12 +92,12 @@ impl<E> Transaction<E> {
         Step { tx: self, change }
     }
 
-    /// Writes a new document; its condition is that there is none.
+    /// Creates a document. Condition: it does not exist.
     pub fn create<T: Serialize>(&self, key: Key, value: T) -> Put<'_, E, T> {
         Put::new(self, key, value, Condition::Absent, "{}", 0)
     }
 
-    /// Writes a new body for a document; its condition is that the document is still at the version that was read.
+    /// Replaces the body of a document. Condition: the document is still at the version that was read.
     pub fn update<T: Serialize>(&self, document: &Document, value: T) -> Put<'_, E, T> {
         let condition = Condition::Version(document.version);
         let (key, counters) = (document.key.clone(), &document.counters);
@@ -105,7 +106,7 @@ impl<E> Transaction<E> {
         put
     }
 
-    /// [`update`](Self::update) of what was read, or [`create`](Self::create) if nothing was.
+    /// [`update`](Self::update) if the document was found, else [`create`](Self::create).
     pub fn create_or_update<T: Serialize>(&self, key: Key, found: Option<&Document>, value: T) -> Put<'_, E, T> {
         match found {
             Some(document) => self.update(document, value),
@@ -113,12 +114,12 @@ impl<E> Transaction<E> {
         }
     }
 
-    /// Writes a document, whether or not there is one. Has no condition: ends with [`always`](Put::always).
+    /// Creates or replaces a document without a condition. Finish it with [`always`](Put::always).
     pub fn put<T: Serialize>(&self, key: Key, value: T) -> Put<'_, E, T> {
         Put::new(self, key, value, Condition::Any, "{}", 0)
     }
 
-    /// Deletes a document with all its index entries; its condition is that it is still at the version that was read.
+    /// Deletes a document with all its index entries. Condition: it is still at the version that was read.
     pub fn delete(&self, document: &Document, entries: Vec<Entry>) -> Step<'_, E> {
         self.step(Change::Delete {
             key: document.key.clone(),
@@ -127,12 +128,12 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Deletes a document without index entries, if there is one.
+    /// Deletes a document that has no index entries, if it exists.
     pub fn remove(&self, key: Key) {
         self.remove_with(key, Vec::new());
     }
 
-    /// Deletes a document with these index entries, if there is one.
+    /// Deletes a document with these index entries, if it exists.
     pub fn remove_with(&self, key: Key, entries: Vec<Entry>) {
         let change = Change::Delete {
             key,
@@ -142,12 +143,12 @@ impl<E> Transaction<E> {
         self.add_change(change, None);
     }
 
-    /// Claims a name for the document `id`; its condition is that nobody has it.
+    /// Claims a name for the document `id`. Condition: the name is not claimed.
     pub fn claim(&self, name: Key, id: &str) -> Step<'_, E> {
         self.step(Change::claim(name, id))
     }
 
-    /// Gives a claimed name back; its condition is that it is claimed.
+    /// Releases a name. Condition: the name is claimed.
     pub fn release(&self, name: Key) -> Step<'_, E> {
         self.step(Change::Delete {
             key: name,
@@ -156,7 +157,7 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document and gives the old one back, unless they are the same.
+    /// Claims the new name of a document and releases the old one, unless they are the same.
     pub fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) {
         if old != new {
             self.claim(kind.name_key(new), id).or_fail(taken);
@@ -164,7 +165,7 @@ impl<E> Transaction<E> {
         }
     }
 
-    /// Requires that a document is still at the version that was read.
+    /// Changes nothing. Condition: a document is still at the version that was read.
     pub fn require(&self, document: &Document) -> Step<'_, E> {
         self.step(Change::Require {
             key: document.key.clone(),
@@ -172,7 +173,7 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Adds to a counter; its condition is that the document exists.
+    /// Adds to a counter. Condition: the document exists.
     pub fn add(&self, key: Key, counter: &str, delta: i64) -> Step<'_, E> {
         self.step(Change::Add {
             key,
@@ -181,7 +182,7 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Emits the event of type `name`, due to the principal and the trace of the context.
+    /// Emits an event of type `name`, with the principal and the trace of the context.
     pub fn emit<D: EventData>(&self, name: &str, data: &D) {
         match Event::new(name, data, &self.cx.cause(), &*self.cx.clock, &*self.cx.random) {
             Ok(event) => self.pending().events.push(event),
@@ -194,12 +195,12 @@ impl<E> Transaction<E> {
         self.pending().messages.push(message);
     }
 
-    /// Encrypts the result where it is kept for an idempotency key.
+    /// Marks the result as secret: it is encrypted where it is stored for an idempotency key.
     pub fn seal_result(&self) {
         self.pending().is_secret = true;
     }
 
-    /// How many changes there are so far.
+    /// The number of changes so far.
     #[must_use]
     pub fn changes(&self) -> usize {
         self.pending().changes.len()
@@ -210,7 +211,7 @@ impl<E> Transaction<E> {
     }
 }
 
-/// A change with a condition. It is part of the transaction once it says what the failure of the condition means.
+/// A change with a condition. It is added to the transaction when the meaning of a failed condition is given.
 #[must_use = "say what the failure of its condition means"]
 pub struct Step<'t, E> {
     tx: &'t Transaction<E>,
@@ -218,26 +219,26 @@ pub struct Step<'t, E> {
 }
 
 impl<E> Step<'_, E> {
-    /// If the condition fails, something was changed meanwhile: the closure runs again.
+    /// If the condition fails, the closure runs again, with new reads.
     pub fn or_retry(self) {
         self.tx.add_change(self.change, None);
     }
 
-    /// If the condition fails, the operation fails with this error.
+    /// If the condition fails, the operation returns this error.
     pub fn or_fail(self, error: E) {
         self.tx.add_change(self.change, Some(error));
     }
 }
 
 impl<E: From<Failure>> Step<'_, E> {
-    /// If the condition fails, the client's precondition has failed if it named a version; else the closure runs again.
+    /// If the condition fails: the precondition has failed if the client sent `If-Match`, else the closure runs again.
     pub fn or_precondition(self, if_match: &IfMatch) {
         let error = if_match.is_given().then(|| Failure::VersionMismatch.into());
         self.tx.add_change(self.change, error);
     }
 }
 
-/// A document to be written. It is part of the transaction once it says what the failure of its condition means.
+/// A document to write. It is added to the transaction when the meaning of a failed condition is given.
 #[must_use = "say what the failure of its condition means"]
 pub struct Put<'t, E, T> {
     tx: &'t Transaction<E>,
@@ -245,9 +246,9 @@ pub struct Put<'t, E, T> {
     value: T,
     condition: Condition,
     counters: Vec<String>,
-    /// The counters of the document that is replaced, as text.
+    /// The counters of the replaced document, as JSON text.
     kept_counters: String,
-    /// The version that is replaced.
+    /// The version of the replaced document.
     version: u64,
     expires_at: Option<Timestamp>,
     entries: Vec<Entry>,
@@ -270,20 +271,20 @@ impl<'t, E, T: Serialize> Put<'t, E, T> {
         }
     }
 
-    /// The index entries of a new document.
+    /// Sets the index entries of a new document.
     pub fn entries(mut self, entries: Vec<Entry>) -> Self {
         self.entries = entries;
         self
     }
 
-    /// The index entries that the document had and that it has from now on.
+    /// Sets the index entries that the document had before and those that it has after the write.
     pub fn moved(mut self, before: &[Entry], after: Vec<Entry>) -> Self {
         self.stale = before.iter().filter(|entry| !after.contains(entry)).cloned().collect();
         self.entries = after.into_iter().filter(|entry| !before.contains(entry)).collect();
         self
     }
 
-    /// The counters that a new document starts with, at zero.
+    /// Sets the counters of a new document, which start at zero.
     pub fn counters(mut self, names: &[&str]) -> Self {
         self.counters = names.iter().map(|&name| name.to_owned()).collect();
         let zeros: serde_json::Map<_, _> = names.iter().map(|&name| (name.to_owned(), json!(0))).collect();
@@ -291,23 +292,23 @@ impl<'t, E, T: Serialize> Put<'t, E, T> {
         self
     }
 
-    /// When the document ceases to exist.
+    /// Sets when the document expires.
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.expires_at = Some(at);
         self
     }
 
-    /// If the condition fails, something was changed meanwhile: the closure runs again.
+    /// If the condition fails, the closure runs again, with new reads.
     pub fn or_retry(self) -> Stored<T> {
         self.finish(None)
     }
 
-    /// If the condition fails, the operation fails with this error.
+    /// If the condition fails, the operation returns this error.
     pub fn or_fail(self, error: E) -> Stored<T> {
         self.finish(Some(error))
     }
 
-    /// For a [`put`](Transaction::put), which has no condition.
+    /// Finishes a [`put`](Transaction::put), which has no condition.
     pub fn always(self) -> Stored<T> {
         self.finish(None)
     }
@@ -342,14 +343,14 @@ impl<'t, E, T: Serialize> Put<'t, E, T> {
 }
 
 impl<E: From<Failure>, T: Serialize> Put<'_, E, T> {
-    /// If the condition fails, the client's precondition has failed if it named a version; else the closure runs again.
+    /// If the condition fails: the precondition has failed if the client sent `If-Match`, else the closure runs again.
     pub fn or_precondition(self, if_match: &IfMatch) -> Stored<T> {
         let error = if_match.is_given().then(|| Failure::VersionMismatch.into());
         self.finish(error)
     }
 }
 
-/// Takes what a closure has asked for.
+/// Takes the contents of the transaction.
 pub(crate) fn take<E>(pending: &Mutex<Pending<E>>) -> Result<Pending<E>, Failure> {
     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
     let mut taken = std::mem::take(&mut *pending);
@@ -360,7 +361,7 @@ pub(crate) fn take<E>(pending: &Mutex<Pending<E>>) -> Result<Pending<E>, Failure
 }
 
 impl Context {
-    /// Runs `build` and commits what it asks for, in one commit; see the [module](self).
+    /// Runs `build` and commits its transaction; see the [module](self).
     pub async fn commit<T, E, F, R>(&self, mut build: F) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -392,14 +393,14 @@ impl Context {
             match on_conflict.into_iter().nth(step) {
                 Some(Some(error)) => return Err(error),
                 Some(None) => {}
-                // The record was the obstacle and is gone again: it expired at this very moment.
+                // The commit failed on the record, which has expired since.
                 None => return Err(Failure::from(StoreError::Unavailable("the record expired".into())).into()),
             }
         }
         Err(Failure::Contention.into())
     }
 
-    /// Commits; `Some` is the change whose condition failed.
+    /// Commits; `Some` is the index of the change whose condition failed.
     async fn write(
         &self,
         mut changes: Vec<Change>,

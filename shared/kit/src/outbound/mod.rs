@@ -1,20 +1,21 @@
-//! What stands between the market and the systems that it calls: a circuit breaker per dependency, and retries within a
-//! budget. The [`Outbound`] port below makes single attempts.
+//! Resilience of outbound requests: a circuit breaker per dependency, a retry budget, and a concurrency limit per
+//! owner. The wrapped [`Outbound`] port makes single attempts.
 //!
-//! **Breaker.** After [`FAILURES`] failures in a row (no answer, or a 5xx) a dependency is *open*: nobody is asked, and
-//! calls fail at once, so that its time-outs are no one else's. After [`REST_MS`], twice as long each time up to
-//! [`MAX_REST_MS`], it is *half-open*: one call goes through, and decides.
+//! **Circuit breaker.** After [`FAILURES`] consecutive failures (no response, or a 5xx) the circuit of a dependency is
+//! *open*: requests fail at once, so that the time-outs of one dependency do not block other work. After [`REST_MS`],
+//! doubled after each failed probe up to [`MAX_REST_MS`], the circuit is *half-open*: one probe is sent, and its result
+//! closes the circuit or opens it again.
 //!
-//! **Retries.** What may be repeated (by its method, or because it carries an `Idempotency-Key`) is tried once more if
-//! the first attempt broke or met a 502, 503 or 504: at once, within the call's own deadline, and only as long as
-//! retries are less than a tenth of all calls. This is the only layer that retries inside of a call; jobs have schedules
-//! of their own, and what they send by POST is tried once here.
+//! **Retries.** A request that is idempotent (by its method, or because it has an `Idempotency-Key`) is retried once if
+//! the connection failed or the status was 502, 503 or 504: immediately, within the deadline of the request, and only
+//! while retries are less than a tenth of all requests. No other layer retries within a request. Jobs have their own
+//! retry schedules, and a POST without an `Idempotency-Key` is sent once here.
 //!
-//! **Shares.** Whoever makes us call what is theirs ([`CircuitBreaker::call_for`]) has at most [`CONCURRENCY_PER_OWNER`] such calls under way at
-//! once, so that their receivers, however slow, leave room for those of others.
+//! **Concurrency.** Requests to a system that belongs to an account ([`CircuitBreaker::call_for`]) are limited to
+//! [`CONCURRENCY_PER_OWNER`] in flight per account, so that the slow receivers of one account do not delay the others.
 //!
-//! The state is this instance's own and is lost with it: it protects, it does not count. It remembers
-//! [`MAX_DEPENDENCIES`] dependencies and forgets first what was not called for the longest time.
+//! The state is in the memory of this instance and is not shared between instances. It holds [`MAX_DEPENDENCIES`]
+//! dependencies and evicts the least recently used one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,22 +25,22 @@ use serde::Serialize;
 use souk_core::outbound::{Call, OutboundError, Reply, target};
 use souk_core::{Clock, Outbound, Timestamp};
 
-/// How many failures in a row open the circuit.
+/// How many consecutive failures open the circuit.
 pub const FAILURES: u32 = 5;
-/// How long it stays open at first, in milliseconds.
+/// How long the circuit stays open at first, in milliseconds.
 pub const REST_MS: i64 = 30_000;
-/// How long it stays open at most, in milliseconds.
+/// How long the circuit stays open at most, in milliseconds.
 pub const MAX_REST_MS: i64 = 600_000;
-/// How many dependencies are remembered.
+/// How many dependencies have a circuit breaker at most.
 pub const MAX_DEPENDENCIES: usize = 1_000;
-/// How many calls may be under way at once for one owner.
+/// How many requests may be in flight for one owner.
 pub const CONCURRENCY_PER_OWNER: u32 = 8;
-/// What one retry costs; each call earns one.
+/// What one retry takes from the budget; each request adds 1.
 const RETRY_COST: u32 = 10;
-/// How much can be saved up: ten retries in a row.
+/// The limit of the budget: ten consecutive retries.
 const MAX_RETRY_BUDGET: u32 = 100;
 
-/// The port, guarded.
+/// An [`Outbound`] port with circuit breakers, retries and concurrency limits.
 pub struct CircuitBreaker {
     port: Arc<dyn Outbound>,
     clock: Arc<dyn Clock>,
@@ -50,11 +51,11 @@ pub struct CircuitBreaker {
 struct Memory {
     retry_budget: u32,
     breakers: HashMap<String, Breaker>,
-    /// How many calls are under way for whom; nobody is in it with none.
+    /// Requests in flight by owner; owners without any are absent.
     under_way: HashMap<String, u32>,
 }
 
-/// A call under way for somebody, until it is dropped.
+/// One request in flight for an owner; dropping it releases the slot.
 struct Permit<'a> {
     breaker: &'a CircuitBreaker,
     owner: &'a str,
@@ -70,28 +71,28 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// How a circuit stands.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Circuit {
-    /// Calls go through.
+    /// Requests are sent.
     Closed,
-    /// Calls fail at once.
+    /// Requests fail immediately.
     Open,
-    /// The next call goes through, as a probe.
+    /// The next request is sent as a probe.
     HalfOpen,
 }
 
-/// A system that others of ours depend on, as this instance has seen it.
+/// An external system, as seen by this instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Dependency {
-    /// Its host and port, or what the caller calls it.
+    /// The host and port, or a name chosen by the caller.
     pub name: String,
-    /// Its circuit.
+    /// The state of its circuit breaker.
     pub state: Circuit,
-    /// How many calls in a row have failed.
+    /// The number of consecutive failures.
     pub failures: u32,
-    /// When the circuit opened, if it is not closed.
+    /// When the circuit opened; `null` if it is closed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub opened_at: Option<Timestamp>,
 }
@@ -100,7 +101,8 @@ pub struct Dependency {
 struct Breaker {
     failures: u32,
     opened_at: Option<i64>,
-    /// When the next probe may go; a probe that is never heard of again blocks no other after that.
+    /// When the next probe may be sent, in milliseconds. It lies after the deadline of a running probe, so a lost probe
+    /// does not block the next one.
     probe_at: i64,
     rest: i64,
     used_at: i64,
@@ -115,7 +117,7 @@ impl Breaker {
         }
     }
 
-    /// Whether a call may go through. A probe takes the turn until its deadline.
+    /// Whether a request may be sent. While a probe is in flight, no other request is, until the deadline of the probe.
     fn admits(&mut self, now: i64, timeout: i64) -> bool {
         self.used_at = now;
         match self.state(now) {
@@ -139,7 +141,8 @@ impl Breaker {
         }
         self.failures = self.failures.saturating_add(1);
         let rests = self.opened_at.is_some_and(|at| now < at.saturating_add(self.rest));
-        // A call that was under way when it opened changes nothing; a probe that fails doubles the rest.
+        // Ignore requests that were in flight when the circuit opened; a failed probe doubles the time that it stays
+        // open.
         if self.failures >= FAILURES && !rests {
             self.rest = self.rest.saturating_mul(2).clamp(REST_MS, MAX_REST_MS);
             self.opened_at = Some(now);
@@ -149,7 +152,7 @@ impl Breaker {
 }
 
 impl CircuitBreaker {
-    /// The port behind its guard. `allow` is what the operator lets it call besides public addresses.
+    /// Wraps `port`. `allow` lists the hosts that the operator allows besides public addresses.
     pub fn new(port: Arc<dyn Outbound>, clock: Arc<dyn Clock>, allow: Vec<String>) -> Self {
         Self {
             port,
@@ -171,8 +174,8 @@ impl CircuitBreaker {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls a system of `owner`'s, out of their share, as the dependency `name`: one of many receivers behind one host,
-    /// say, whose failures are no fault of the others.
+    /// Sends a request to a system of `owner`, within the concurrency limit of `owner`. The circuit breaker is that of
+    /// `name` rather than of the host, for example because a host serves many receivers that fail independently.
     pub async fn call_for(&self, owner: &str, name: &str, call: Call) -> Result<Reply, OutboundError> {
         let _permit = self.acquire(owner).ok_or(OutboundError::Busy)?;
         self.call_as(name, call).await
@@ -188,7 +191,7 @@ impl CircuitBreaker {
     }
 
     async fn call_as(&self, name: &str, call: Call) -> Result<Reply, OutboundError> {
-        // What is refused says nothing of the dependency, and gives the memory nothing to remember.
+        // A refused URL is no failure of the dependency, and must not take a place in the memory.
         target(&call.url, &self.allow)?;
         let (began, timeout) = (self.now(), i64::from(call.timeout_ms));
         self.admit(name, began, timeout)?;
@@ -224,7 +227,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Takes a retry out of the budget.
+    /// Takes one retry from the budget; `false` if it is used up.
     fn spend(&self) -> bool {
         let mut memory = self.memory();
         let rest = memory.retry_budget.checked_sub(RETRY_COST);
@@ -236,7 +239,7 @@ impl CircuitBreaker {
         let healthy = match result {
             Ok(reply) => reply.status < 500,
             Err(OutboundError::TimedOut | OutboundError::Failed(_)) => false,
-            // Nobody was asked.
+            // No request was sent.
             Err(OutboundError::Refused(_) | OutboundError::Open | OutboundError::Busy) => return,
         };
         let now = self.now();
@@ -253,7 +256,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// What this instance has called lately, by name.
+    /// The dependencies that this instance has called recently, sorted by name.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dependency> {
         let now = self.now();
@@ -275,14 +278,14 @@ impl CircuitBreaker {
 
 #[async_trait]
 impl Outbound for CircuitBreaker {
-    /// The dependency is the host with its port.
+    /// The circuit breaker is that of the host and port.
     async fn call(&self, call: Call) -> Result<Reply, OutboundError> {
         let target = target(&call.url, &self.allow)?;
         self.call_as(&format!("{}:{}", target.host, target.port), call).await
     }
 }
 
-/// Whether another attempt may do better.
+/// Whether the failure is transient.
 fn is_passing(result: &Result<Reply, OutboundError>) -> bool {
     match result {
         Ok(reply) => matches!(reply.status, 502..=504),

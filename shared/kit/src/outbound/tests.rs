@@ -11,7 +11,7 @@ impl Clock for At {
     }
 }
 
-/// A port that always says the same, or nothing at all; it counts its calls.
+/// A port that always returns the same response, or never returns; it counts its requests.
 struct Always(Mutex<Option<Result<Reply, OutboundError>>>, AtomicUsize);
 #[async_trait]
 impl Outbound for Always {
@@ -89,7 +89,7 @@ fn a_circuit_opens_rests_probes_and_closes() {
     }
     assert_eq!(world.calls(), 5);
     assert_eq!(world.state().0, Circuit::Open);
-    // The rest doubles with each probe that fails, to a bound.
+    // Each failed probe doubles the time that the circuit stays open, up to the limit.
     for rest in [30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000] {
         world.pass(rest - 1);
         assert_eq!(world.call("POST", "a.example"), Some(Err(OutboundError::Open)));
@@ -102,7 +102,7 @@ fn a_circuit_opens_rests_probes_and_closes() {
     world.say(status(204));
     assert_eq!(world.call("POST", "a.example"), status(204));
     assert_eq!(world.state(), (Circuit::Closed, 0));
-    // And begins anew.
+    // After it has closed, the time starts at the first value again.
     world.say(status(500));
     for _ in 0..FAILURES {
         assert_eq!(world.call("POST", "a.example"), status(500));
@@ -149,10 +149,10 @@ fn only_what_speaks_of_the_dependency_counts() {
             world.call("POST", "a.example");
         }
         assert_eq!(world.state().0 == Circuit::Open, counts, "{answer:?}");
-        // Others are not concerned.
+        // Other owners are not affected.
         assert_eq!(world.call("POST", "b.example"), answer);
     }
-    // What is refused outright is not even remembered.
+    // A refused URL is not stored as a dependency.
     let world = world(status(200));
     assert!(matches!(
         world.call("GET", "localhost"),
@@ -213,7 +213,7 @@ fn nobody_has_more_than_a_share_of_the_calls_at_once() {
     assert!(waiting.iter().all(|(_, answer)| answer.is_none()));
     assert_eq!(call("slow").1, Some(Err(OutboundError::Busy)));
     assert_eq!(call("other").1, None);
-    // A place is free again when a call has ended, or nobody waits for it any more.
+    // A slot is released when the request has ended or its future was dropped.
     waiting.pop();
     world.say(status(204));
     assert_eq!(call("slow").1, status(204));

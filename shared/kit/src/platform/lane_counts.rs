@@ -1,4 +1,4 @@
-//! What each lane has done, by minute, for a day: counters that every consumer adds to.
+//! Counters per lane and minute, kept for a day. Every consumer adds to them.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,18 @@ use souk_core::{Change, Commit, Condition, Consistency, Key, Lane, Query, StoreE
 
 use super::Platform;
 
-/// How long a minute's counts are kept.
+/// How long the counters of a minute are kept.
 const KEEP_SECONDS: i64 = 24 * 3600;
 
-/// What is counted: `done`, `retried`, `dead`, `expired` (not worth doing any more), `shed` (the backlog was full).
+/// The names of the counters: `done`, `retried`, `dead`, `expired` (dropped after its expiry), `shed` (dropped because
+/// the backlog was full).
 pub const COUNTED: [&str; 5] = ["done", "retried", "dead", "expired", "shed"];
 
 fn partition(lane: Lane) -> String {
     format!("lane-counts/{}", lane.name())
 }
 
-/// Adds to the counts of this minute. They are for the eye: a failure is logged and forgotten.
+/// Adds to the counters of this minute. They are only informative, so a failure is logged and ignored.
 pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static str, usize)]) {
     let minute = platform.now().as_second().div_euclid(60);
     let counts: Vec<_> = counts.iter().filter(|(_, n)| *n > 0).collect();
@@ -34,7 +35,7 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
     };
     let mut result = add().await;
     if let Err(StoreError::Conflict(_)) = result {
-        // The first of this minute makes the place; another may be faster.
+        // The first consumer in a minute creates the document; another one may have created it meanwhile.
         for (what, _) in &counts {
             let place = Change::Put {
                 key: key(what),
@@ -54,7 +55,7 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
     }
 }
 
-/// The counts of the last so many minutes together, by what was counted, for each of several spans.
+/// For each of these spans in minutes, the sums of the counters over the last minutes.
 pub async fn recent<const N: usize>(
     platform: &Platform,
     lane: Lane,

@@ -1,4 +1,4 @@
-//! What a process has: the ports of its host, keys, settings and the declarations of the market.
+//! The shared state of a process: the ports of its host, keys, settings and the declarations of all functions.
 
 mod lane_counts;
 mod outbox;
@@ -17,7 +17,7 @@ pub use lane_counts::{COUNTED, recent};
 use outbox::Outbox;
 pub use settings::{CacheLayers, PasswordCost, Settings};
 
-/// What is behind every operation. A host builds one; operations reach it through their [`Context`](crate::Context).
+/// The shared state of all operations. A host builds one; operations use it through their [`Context`](crate::Context).
 #[derive(Clone)]
 pub struct Platform {
     pub(crate) documents: Arc<dyn Documents>,
@@ -31,23 +31,23 @@ pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// What signs and seals.
+    /// The keys that sign access tokens and encrypt secrets.
     pub keys: Arc<Keys>,
-    /// What the operator set.
+    /// The settings of the operator.
     pub settings: Arc<Settings>,
-    /// What the functions of the market declare.
+    /// The declarations of all functions.
     pub registry: Arc<Registry>,
-    /// The cache in front of this host, if there is one that can be purged.
+    /// The cache in front of this host, if it can be purged.
     pub edge: Option<Arc<dyn EdgeCache>>,
     principals: Arc<dyn Principals>,
     outbox: Arc<Outbox>,
     pub(crate) responses: Option<Arc<ResponseCache>>,
-    /// Whether responses are tagged for caches in front of the host.
+    /// Whether responses have a `Cache-Tag`, for caches in front of the host.
     pub(crate) is_tagged: bool,
     pub(crate) document_cache: Option<Arc<DocumentCache>>,
 }
 
-/// The ports that a host fills in.
+/// The ports that a host implements.
 pub struct Ports {
     /// Versioned documents.
     pub documents: Arc<dyn Documents>,
@@ -57,7 +57,7 @@ pub struct Ports {
     pub search: Arc<dyn Search>,
     /// Calls to other systems.
     pub outbound: Arc<dyn Outbound>,
-    /// Who sessions belong to.
+    /// Resolves sessions to principals.
     pub principals: Arc<dyn Principals>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -66,7 +66,7 @@ pub struct Ports {
 }
 
 impl Platform {
-    /// The platform over these ports.
+    /// Builds a platform with these ports.
     #[must_use]
     pub fn new(ports: Ports, keys: Keys, settings: Settings, registry: Registry) -> Self {
         let Ports {
@@ -101,7 +101,7 @@ impl Platform {
         }
     }
 
-    /// With a cache of documents around the store. To be called before [`with_memory_cache`](Self::with_memory_cache).
+    /// Wraps the document store in a cache. Call it before [`with_memory_cache`](Self::with_memory_cache).
     #[must_use]
     pub fn with_document_cache(mut self, cache: Arc<DocumentCache>) -> Self {
         self.documents = cache.clone();
@@ -109,7 +109,7 @@ impl Platform {
         self
     }
 
-    /// With a cache of responses in memory, unless the operator switched it off.
+    /// Adds a response cache in memory, unless the operator has disabled it.
     #[must_use]
     pub fn with_memory_cache(mut self, config: MemoryCacheConfig) -> Self {
         if self.settings.cache.memory {
@@ -121,14 +121,14 @@ impl Platform {
         self
     }
 
-    /// With tags on the responses that caches in front of the host may keep, unless the operator switched those off.
+    /// Adds a `Cache-Tag` to public responses, unless the operator has disabled caches in front of the host.
     #[must_use]
     pub fn with_cache_tags(mut self) -> Self {
         self.is_tagged = self.settings.cache.edge;
         self
     }
 
-    /// The same platform with another clock and other randomness, for made-up data.
+    /// The same platform with another clock and random source, for demo data.
     #[must_use]
     pub fn with_time(&self, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
@@ -144,32 +144,31 @@ impl Platform {
         &self.documents
     }
 
-    /// The principal that this access token proves.
+    /// The principal of this access token.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Option<Principal>, StoreError> {
         let (issuer, now) = (&self.settings.public_url, self.clock.now());
         auth::authenticate(token, &self.keys, issuer, now, &*self.documents, &*self.principals).await
     }
 
-    /// Serves no search result again that this instance keeps, because something changed that they depend on and that is
-    /// not in the index.
+    /// Purges all cached search results of this instance, after a change that they depend on outside of the index.
     pub fn forget_searches(&self) {
         if let Some(responses) = &self.responses {
             responses.forget_searches();
         }
     }
 
-    /// Whether clients reach the market by TLS.
+    /// Whether the public URL uses HTTPS.
     pub(crate) fn is_https(&self) -> bool {
         self.settings.public_url.starts_with("https:")
     }
 
-    /// The systems that this instance has called lately, and the state of their circuits.
+    /// The external systems that this instance has called recently, with the state of their circuit breakers.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dependency> {
         self.outbound.dependencies()
     }
 
-    /// The present moment to the millisecond, as documents keep it.
+    /// The current time in the precision of documents, milliseconds.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = self.clock.now();

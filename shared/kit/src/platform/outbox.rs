@@ -1,9 +1,9 @@
-//! The outbox: events and messages that are committed and not yet with the queue.
+//! The outbox: events and messages that are committed but not yet sent to the queue.
 //!
-//! One document per commit, in one of [`SHARDS`] partitions so that no partition takes all writes. The process that
-//! committed hands it over at once ([`Platform::flush_outbox`]) and then deletes it. What remains, because of a crash in
-//! between or because the queue did not answer, gets old, and the sweeper sends it. Both may send the same: the messages
-//! have the same ids then, and the inbox keeps their effects from happening twice.
+//! A commit writes one record, in one of [`SHARDS`] partitions to spread the writes. The process that committed sends
+//! the messages of the record at once ([`Platform::flush_outbox`]) and then deletes the record. If it crashes in
+//! between, or if the queue is unavailable, the sweeper sends the record later. Both may send the same messages: they
+//! have the same ids, so the inbox prevents a second effect.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,17 +16,17 @@ use souk_core::{
 
 use super::{Platform, count};
 
-/// How many partitions it has.
+/// The number of partitions.
 const SHARDS: u8 = 8;
-/// How many records one step of the sweeper takes: all their messages, and one commit that removes them.
+/// How many records the sweeper sends at a time; one commit deletes them.
 const STEP: usize = 50;
-/// How many records wait in memory at most; what is beyond that is the sweeper's, so that a queue that does not answer
-/// costs no more memory than this.
+/// How many records may wait in memory. The sweeper sends any others, so that a queue outage does not use up the
+/// memory.
 const PENDING: usize = 10_000;
-/// How often the backlog is looked at, in milliseconds.
+/// How long a measurement of the backlog is used, in milliseconds.
 const LOOK_EVERY: i64 = 5_000;
 
-/// What one commit had to say.
+/// The events and messages of one commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Record {
     at: Timestamp,
@@ -36,19 +36,19 @@ struct Record {
     messages: Vec<Message>,
 }
 
-/// The part of the outbox that lives in memory: what this instance has committed and not yet handed over.
+/// The part of the outbox in memory: records that this instance has committed and not yet sent.
 #[derive(Default)]
 pub(crate) struct Outbox {
     pending: Mutex<Vec<(Key, Record)>>,
-    /// Messages that stand in no commit.
+    /// Best-effort messages, which are not part of a commit.
     best_effort: Mutex<Vec<Message>>,
-    /// Whether there was too much waiting when last looked at, and when that was.
+    /// Whether the backlog was full at the last measurement, and the time of that measurement.
     full: AtomicBool,
     looked_at: AtomicI64,
 }
 
 impl Platform {
-    /// Commits `changes` together with what follows from them; all of it or nothing.
+    /// Commits `changes`, events and messages atomically.
     pub async fn commit(
         &self,
         mut changes: Vec<Change>,
@@ -80,7 +80,7 @@ impl Platform {
         Key::new(format!("outbox/{shard}"), id::new("out", &*self.clock, &*self.random))
     }
 
-    /// Whether this instance has committed something that it has not handed over.
+    /// Whether this instance has committed events or messages that it has not sent.
     pub(crate) fn has_pending(&self) -> bool {
         let is_empty = self
             .outbox
@@ -97,8 +97,8 @@ impl Platform {
                 .is_empty()
     }
 
-    /// Sends a message after the response, without a commit: for work that may be lost, with the instance or because the
-    /// queue does not answer, and that nobody waits for.
+    /// Sends a message after the response, without a commit: for work that may be lost if the instance ends or the
+    /// queue is unavailable.
     pub fn send_best_effort(&self, message: Message) {
         let mut best_effort = self.outbox.best_effort.lock().unwrap_or_else(PoisonError::into_inner);
         if best_effort.len() < MAX_SEND {
@@ -106,7 +106,7 @@ impl Platform {
         }
     }
 
-    /// Hands over what this instance has committed. What fails stays in the outbox, for the sweeper.
+    /// Sends what this instance has committed. On failure the records stay in the outbox, for the sweeper.
     pub(crate) async fn flush_outbox(&self) -> Result<usize, QueueError> {
         let best_effort = std::mem::take(&mut *self.outbox.best_effort.lock().unwrap_or_else(PoisonError::into_inner));
         let mut sent = best_effort.len();
@@ -129,8 +129,8 @@ impl Platform {
         }
     }
 
-    /// Sends what has been in the outbox for `age_ms` and more: what a crash or a dead queue has left there. Says how
-    /// many commits that was.
+    /// Sends the records that are at least `age_ms` old, which a crash or a queue outage has left behind. Returns their
+    /// number.
     pub async fn sweep(&self, age_ms: i64) -> Result<usize, SweepError> {
         let mut sent = 0;
         let newest = self.now().as_millisecond().saturating_sub(age_ms);
@@ -147,7 +147,7 @@ impl Platform {
                             all_new = false;
                         }
                         Ok(_) => {}
-                        // It stays, for somebody to look at, and keeps no other.
+                        // The record stays for an operator to inspect, and does not block other records.
                         Err(error) => {
                             tracing::error!(%error, "a record of the outbox cannot be read");
                             all_new = false;
@@ -158,7 +158,7 @@ impl Platform {
                     sent += old.len();
                     self.hand_over(old).await?;
                 }
-                // They are in the order of time: behind a new one there are only newer ones.
+                // Records are sorted by time: those after a recent one are more recent still.
                 match page.next {
                     Some(next) if !all_new => query.after = Some(next),
                     _ => break,
@@ -168,7 +168,7 @@ impl Platform {
         Ok(sent)
     }
 
-    /// To the queue, then out of the outbox.
+    /// Sends the messages of these records to the queue, then deletes the records.
     async fn hand_over(&self, records: Vec<(Key, Record)>) -> Result<(), QueueError> {
         let mut messages = Vec::new();
         let mut changes = Vec::with_capacity(records.len());
@@ -184,7 +184,7 @@ impl Platform {
             });
         }
         self.send(messages).await?;
-        // If this fails the sweeper sends them once more, which does no harm.
+        // If the deletion fails, the sweeper sends the messages again, and the inbox drops the duplicates.
         if let Err(error) = self.documents.commit(Commit::new(changes)).await {
             tracing::warn!(%error, "sent messages stay in the outbox");
         }
@@ -209,7 +209,7 @@ impl Platform {
         }
     }
 
-    /// A message that is not due to an event.
+    /// A message that does not come from an event.
     #[must_use]
     pub fn message(&self, job: &str, lane: Lane, body: serde_json::Value, trace: Option<String>) -> Message {
         Message {
@@ -226,7 +226,8 @@ impl Platform {
         }
     }
 
-    /// Sends messages, less those for `low` when too much waits already. Only what may be lost is sent without an outbox.
+    /// Sends messages. If the backlog is full, messages of the lane `low` are dropped. Call this directly only for
+    /// messages that may be lost: they are not in the outbox.
     pub async fn send(&self, mut messages: Vec<Message>) -> Result<(), QueueError> {
         if messages.iter().any(|message| message.lane == Lane::Low) && self.backlog_is_full().await {
             let before = messages.len();
@@ -237,7 +238,7 @@ impl Platform {
         }
         for chunk in messages.chunks(MAX_SEND) {
             match self.queue.send(chunk).await {
-                // One that is too large must not keep the others; it can only be a job's own fault.
+                // A message that is too large is a bug of its job, and must not block the others.
                 Err(QueueError::Refused(_)) => {
                     for message in chunk {
                         match self.queue.send(std::slice::from_ref(message)).await {
@@ -248,7 +249,7 @@ impl Platform {
                                 limit = MAX_MESSAGE,
                                 "message refused"
                             ),
-                            // All of them again, from the outbox.
+                            // The sweeper sends all of them again from the outbox.
                             other => other?,
                         }
                     }
@@ -259,7 +260,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Whether more waits than the operator allows (`SOUK_BACKLOG`); looked at every few seconds.
+    /// Whether the backlog exceeds the limit of the operator (`SOUK_BACKLOG`); measured every few seconds.
     async fn backlog_is_full(&self) -> bool {
         let now = self.now().as_millisecond();
         let last = self.outbox.looked_at.load(Ordering::Relaxed);
@@ -267,7 +268,7 @@ impl Platform {
             self.outbox.looked_at.store(now, Ordering::Relaxed);
             let mut waiting = 0_u64;
             for lane in Lane::ALL {
-                // A queue that does not answer takes nothing either; that is for `send` to say.
+                // If the queue is unavailable, `send` reports the failure.
                 let backlog = self.queue.backlog(lane).await.unwrap_or_default();
                 waiting = waiting.saturating_add(backlog.ready.unwrap_or(0));
             }
@@ -296,7 +297,7 @@ mod tests {
 
     use super::Record;
 
-    /// What a version before this one has left behind is sent by this one.
+    /// Records written by an earlier version stay readable.
     #[test]
     fn records_stay_readable() {
         let event = json!({

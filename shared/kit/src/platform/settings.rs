@@ -1,28 +1,29 @@
-//! What the operator sets, under the same names on every host.
+//! The settings of the operator. They have the same names on every host.
 
-/// How much work a password hash takes (argon2id). Old hashes keep the cost they were made with.
+/// The cost of a password hash (argon2id). Existing hashes keep the cost that they were created with.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordCost {
     /// Memory in KiB.
     pub memory: u32,
-    /// Passes over it.
+    /// Iterations.
     pub passes: u32,
 }
 
 impl PasswordCost {
-    /// OWASP's first choice, for machines of our own and Lambda.
+    /// OWASP's first recommendation, for servers and Lambda.
     pub const SERVER: Self = Self {
         memory: 19_456,
         passes: 2,
     };
-    /// OWASP's choice for little memory: a Worker has 128 MB for all its requests and never gives memory back.
+    /// OWASP's recommendation for little memory: a Worker has 128 MB for all its requests, and Wasm memory never
+    /// shrinks.
     pub const WORKER: Self = Self {
         memory: 7_168,
         passes: 5,
     };
 }
 
-/// Which caches may keep public responses: all of them unless `SOUK_CACHE` names some, separated by commas, or is `off`.
+/// Which caches are enabled: all, unless `SOUK_CACHE` is a comma-separated list of some or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLayers {
     /// `memory`: responses in the memory of this process.
@@ -48,28 +49,29 @@ impl CacheLayers {
     }
 }
 
-/// What the operator set, checked before anything is served. The same names on every host.
+/// The settings of the operator, validated at start-up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `SOUK_PUBLIC_URL`: where clients reach the market, without a slash at the end; the issuer of its tokens.
+    /// `SOUK_PUBLIC_URL`: the base URL for clients, without a slash at the end; also the issuer of access tokens.
     pub public_url: String,
-    /// `SOUK_CORS_ORIGINS`: the origins whose pages may call the API, separated by commas.
+    /// `SOUK_CORS_ORIGINS`: the origins that CORS allows, separated by commas.
     pub cors_origins: Vec<String>,
-    /// `SOUK_FIRST_ADMIN`: the account with this email address becomes admin when it signs in.
+    /// `SOUK_FIRST_ADMIN`: the account with this email address becomes an admin when it signs in.
     pub first_admin: Option<String>,
-    /// `SOUK_BACKLOG`: how many messages may wait before the lane `low` is shed; 100,000 unless set.
+    /// `SOUK_BACKLOG`: how many messages may wait before messages of the lane `low` are dropped; the default is
+    /// 100,000.
     pub backlog: u64,
-    /// `SOUK_OUTBOUND_ALLOW`: the `host:port`s, separated by commas, that outbound calls may go to although they are private
-    /// or speak plain HTTP. For development and for receivers in the operator's own network.
+    /// `SOUK_OUTBOUND_ALLOW`: a comma-separated list of `host:port`s that outbound requests may use although they are
+    /// private or use plain HTTP. For development and for receivers in the operator's own network.
     pub outbound_allow: Vec<String>,
-    /// `SOUK_CACHE`: which caches may keep public responses.
+    /// `SOUK_CACHE`: which caches are enabled.
     pub cache: CacheLayers,
-    /// The cost of a password hash: the host's choice, not the operator's.
+    /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
 
 impl Settings {
-    /// Reads the settings by name, and says which one is wrong.
+    /// Reads the settings by name; the error names the invalid one.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>, password_cost: PasswordCost) -> Result<Self, String> {
         let get = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let public_url = get("SOUK_PUBLIC_URL").unwrap_or_else(|| "http://127.0.0.1:8787".into());

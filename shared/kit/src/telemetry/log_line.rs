@@ -1,7 +1,7 @@
-//! One event as one line of JSON, on every host: `{"timestamp", "level", "message", …fields}`.
+//! Log format of all hosts: one line of JSON per event, `{"timestamp", "level", "message", …fields}`.
 //!
-//! It writes what `tracing_subscriber`'s own JSON format writes, at a third of its cost: the line of a request is a tenth
-//! of the work of a small one.
+//! The output has the form of `tracing_subscriber`'s JSON format, at a third of its cost. For a small request, the log
+//! line is a tenth of the work.
 
 use std::fmt::{self, Debug, Write as _};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What `SOUK_LOG` says to log: that level and what is worse; `info` if it names none.
+/// The minimum log level from `SOUK_LOG`; `info` if it has no valid level.
 #[must_use]
 pub fn log_level(setting: Option<&str>) -> LevelFilter {
     let level = setting
@@ -23,7 +23,7 @@ pub fn log_level(setting: Option<&str>) -> LevelFilter {
     level.unwrap_or(LevelFilter::INFO)
 }
 
-/// The format. Without a clock lines say no time, for platforms that do.
+/// The log format. Without a clock, lines have no timestamp, for platforms that add their own.
 pub struct JsonLines(pub Option<Arc<dyn Clock>>);
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -53,7 +53,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// A number or a truth value: it is the same in JSON.
+    /// A number or a boolean, whose `Display` form is valid JSON.
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
         let Self { writer, result } = self;
         *result = result.and_then(|()| write!(writer, ",\"{}\":{value}", field.name()));
@@ -87,12 +87,12 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// What is written through it may stand between quotes.
+/// Escapes what is written, for the inside of a JSON string.
 struct Escaped<'a, 'w>(&'a mut Writer<'w>);
 
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly everything: ids, routes, numbers.
+        // The usual case: ids, routes and numbers need no escaping.
         if text
             .bytes()
             .all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\')

@@ -1,4 +1,4 @@
-//! What names a request: its id, and its place in a distributed trace (W3C Trace Context).
+//! Request ids and trace context (W3C Trace Context).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use souk_core::{Clock, Random, id, random};
@@ -6,12 +6,12 @@ use souk_core::{Clock, Random, id, random};
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// A request's names.
+/// The request id and the trace context of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    /// The client's `X-Request-Id` if it sent a sensible one, else ours.
+    /// The client's `X-Request-Id` if it is valid, else a new id.
     pub(crate) request_id: String,
-    /// The `traceparent` of what this request causes.
+    /// The `traceparent` for events, messages and outbound requests of this request.
     pub(crate) parent: String,
 }
 
@@ -20,7 +20,7 @@ impl Trace {
         self.parent.get(3..35).unwrap_or("")
     }
 
-    /// Goes on with the caller's trace or begins a new one.
+    /// Continues the trace of the client, or starts a new one.
     pub(crate) fn of(headers: &HeaderMap, clock: &dyn Clock, source: &dyn Random) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let sent = text(REQUEST_ID).filter(|id| {
@@ -47,7 +47,7 @@ impl Trace {
         Self { request_id, parent }
     }
 
-    /// The headers that tell the client.
+    /// Adds the response headers with the request id and the trace.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             headers.insert(REQUEST_ID, id);
@@ -58,7 +58,7 @@ impl Trace {
     }
 }
 
-/// The trace id and the sampled flag of a `traceparent` of version 00.
+/// Parses the trace id and the sampled flag of a `traceparent` of version 00.
 fn parse(header: &str) -> Option<(&str, bool)> {
     let mut parts = header.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -76,7 +76,7 @@ fn parse(header: &str) -> Option<(&str, bool)> {
     valid.then_some((trace, sampled))
 }
 
-/// Bytes, a multiple of eight, in hexadecimal digits, behind what is in `out` already.
+/// Appends bytes as hexadecimal digits. Their number must be a multiple of eight.
 pub(crate) fn hex(bytes: &[u8], out: &mut String) {
     let digit = |n: u8| n + if n < 10 { b'0' } else { b'a' - 10 };
     for eight in bytes.as_chunks::<8>().0 {

@@ -1,4 +1,4 @@
-//! The category, as it is stored and shown.
+//! The category: its stored and public form.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub const FIELDS: &[&str] = &[
     "updated_at",
     "version",
 ];
-/// How long a text attribute may be.
+/// The maximum length of a text attribute, in characters.
 const MAX_TEXT: usize = 500;
 
 /// A category of products.
@@ -44,7 +44,7 @@ pub struct Category {
     pub colour: Option<String>,
     /// The id of the parent category.
     pub parent: Option<String>,
-    /// Attributes that products of this category have.
+    /// Definitions of the attributes of products in this category.
     pub attributes: Vec<Attribute>,
     /// When the category was added.
     #[schema(value_type = String, format = DateTime)]
@@ -52,11 +52,11 @@ pub struct Category {
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// Whether the category is being deleted and takes no more products.
+    /// Whether the category is being deleted and accepts no new products.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(ignore)]
     pub closing: bool,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
@@ -76,7 +76,7 @@ pub enum AttributeType {
     Choice,
 }
 
-/// A typed field of the products of a category.
+/// Definition of an attribute: a typed field of the products of a category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attribute {
@@ -150,7 +150,7 @@ impl Category {
             .collect()
     }
 
-    /// What is wrong with a product's attributes: of the wrong type, unknown or missing.
+    /// The invalid attributes of a product: unknown, missing or of the wrong type.
     #[must_use]
     pub fn faults(&self, values: &Map<String, Value>) -> Vec<FieldError> {
         let fault = |name: &str, detail: String| FieldError {
@@ -187,7 +187,7 @@ impl Attribute {
         }
     }
 
-    /// A value given in a URL, as the JSON it stands for; `None` if it does not fit the type.
+    /// Parses a value from a URL as JSON; `None` if it does not match the type.
     pub fn parse(&self, text: &str) -> Option<Value> {
         let value = match self.r#type {
             AttributeType::Text | AttributeType::Choice => Value::String(text.to_owned()),
@@ -197,7 +197,7 @@ impl Attribute {
     }
 }
 
-/// The index of the categories below one.
+/// The index of the child categories of `parent`.
 pub fn children(parent: &str) -> String {
     format!("categories/below/{parent}")
 }

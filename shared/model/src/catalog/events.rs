@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 use souk_core::EventData;
 use utoipa::ToSchema;
 
-/// A product was written.
+/// Data of the events about a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProductEvent {
-    /// Its id.
+    /// The id of the product.
     pub product: String,
-    /// The version of the document from then on; the last version for a product that was deleted.
+    /// The version of the product after the change; the last version if it was deleted.
     pub version: u64,
-    /// The status from then on.
+    /// The status after the change.
     pub status: String,
-    /// Its slug.
+    /// The slug.
     pub slug: String,
-    /// Its title.
+    /// The title.
     pub title: String,
     /// The id of its category.
     pub category: String,
-    /// The account that added it.
+    /// The account that added the product.
     pub author: String,
     /// The vendor that sells it.
     pub vendor: Option<String>,
@@ -44,24 +44,24 @@ impl EventData for ProductEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
         (PRODUCT_CREATED, "A product was added."),
         (PRODUCT_UPDATED, "Fields of a product were changed."),
-        (PRODUCT_PUBLISHED, "A product can be seen by everyone."),
+        (PRODUCT_PUBLISHED, "A product was published."),
         (PRODUCT_ARCHIVED, "A product was archived."),
         (PRODUCT_SOLD, "A product was sold."),
-        (PRODUCT_DRAFTED, "A product was taken back to draft."),
-        (PRODUCT_DELETED, "A product was removed."),
+        (PRODUCT_DRAFTED, "A product was changed back to a draft."),
+        (PRODUCT_DELETED, "A product was deleted."),
     ];
 }
 
-/// A category was written.
+/// Data of the events about a category.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CategoryEvent {
-    /// Its id.
+    /// The id of the category.
     pub category: String,
-    /// Its version from then on; the last one for a category that was removed.
+    /// The version of the category after the change; the last version if it was deleted.
     pub version: u64,
-    /// Its slug.
+    /// The slug.
     pub slug: String,
-    /// Its name.
+    /// The name.
     pub name: String,
 }
 
@@ -76,6 +76,6 @@ impl EventData for CategoryEvent {
     const TYPES: &'static [(&'static str, &'static str)] = &[
         (CATEGORY_CREATED, "A category was added."),
         (CATEGORY_UPDATED, "Fields of a category were changed."),
-        (CATEGORY_DELETED, "A category was removed."),
+        (CATEGORY_DELETED, "A category was deleted."),
     ];
 }

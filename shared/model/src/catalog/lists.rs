@@ -1,19 +1,19 @@
-//! The lists that products stand in: what they are of, in which order, and the names of their indexes.
+//! The lists of products: their filters, their orders, and the names of their indexes.
 
 use super::status::Status;
 
-/// What products can be listed by.
+/// The filter of a list of products.
 #[derive(Clone, Copy, Debug)]
 pub enum List<'a> {
-    /// Nothing in particular.
+    /// All products.
     All,
-    /// Their category.
+    /// The products of a category.
     Category(&'a str),
-    /// Who added them.
+    /// The products that an account added.
     Author(&'a str),
-    /// Who sells them.
+    /// The products of a vendor.
     Vendor(&'a str),
-    /// A tag, in lower case.
+    /// The products with a tag, in lower case.
     Tag(&'a str),
 }
 
@@ -24,7 +24,7 @@ impl List<'_> {
         self.under("products", status)
     }
 
-    /// The name of the index of [ranks](super::rank), which has none by tag.
+    /// The name of the index of [ranks](super::rank); there is none for tags.
     #[must_use]
     pub fn ranked(self, status: Status) -> String {
         self.under("ranked", status)
@@ -42,30 +42,30 @@ impl List<'_> {
     }
 }
 
-/// Every index that has the products of a category, whatever their status.
+/// The indexes of the products of a category, one for each status.
 pub fn every_list_of_category(category: &str) -> impl Iterator<Item = String> + '_ {
     Status::ALL
         .into_iter()
         .map(move |status| List::Category(category).index(status))
 }
 
-/// In which order.
+/// The order of a list of products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
-    /// The latest published first.
+    /// Most recently published first.
     Newest,
-    /// The least price first.
+    /// Lowest price first.
     Cheapest,
-    /// The highest price first.
+    /// Highest price first.
     Dearest,
-    /// The most votes first.
+    /// Most upvotes first.
     Popular,
-    /// The most votes of late first.
+    /// Highest trending score first.
     Trending,
 }
 
 impl Sort {
-    /// As in cursors, which are held to their order.
+    /// The name that ties a cursor to its order.
     pub fn name(self) -> &'static str {
         match self {
             Sort::Newest => "Newest",
@@ -76,7 +76,7 @@ impl Sort {
         }
     }
 
-    /// What the sort keys of this order begin with.
+    /// The prefix of the sort keys of this order.
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
@@ -85,13 +85,13 @@ impl Sort {
         }
     }
 
-    /// Whether it is the order of [ranks](super::rank).
+    /// Whether this order reads the index of [ranks](super::rank).
     #[must_use]
     pub fn is_ranked(self) -> bool {
         matches!(self, Sort::Popular | Sort::Trending)
     }
 
-    /// Whether the index is read from its end.
+    /// Whether the index is read in descending order.
     #[must_use]
     pub fn descending(self) -> bool {
         self != Sort::Cheapest

@@ -1,4 +1,4 @@
-//! The product, as it is stored and shown.
+//! The product: its stored and public form.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::status::Status;
 use crate::identity::ACCOUNT;
 use crate::vendors::VENDOR;
 
-/// The counters that every product has; none of them is the author's to set.
+/// The counters of every product. Clients cannot set them.
 pub const COUNTERS: [&str; 3] = ["upvote_count", "comment_count", "view_count"];
 /// The fields that `fields=` may name.
 pub const FIELDS: &[&str] = &[
@@ -41,9 +41,9 @@ pub const FIELDS: &[&str] = &[
     "published_at",
     "version",
 ];
-/// The fields that `include=` may open out.
+/// The fields that `include=` may expand.
 pub const INCLUDES: &[&str] = &["category", "author", "vendor"];
-/// The kinds of documents whose ids are in these fields.
+/// The kinds of documents that these fields refer to.
 pub const REFERENCES: [(&str, Kind); 3] = [("category", CATEGORY), ("author", ACCOUNT), ("vendor", VENDOR)];
 
 /// A product.
@@ -52,9 +52,9 @@ pub struct Product {
     /// The id, `prd_…`.
     #[schema(pattern = "^prd_[0-9a-f]{32}$")]
     pub id: String,
-    /// Status in the life cycle.
+    /// Life-cycle status.
     pub status: Status,
-    /// Unique name for URLs, made from the title once; never changes.
+    /// Unique name for URLs, derived from the first title; never changes.
     pub slug: String,
     /// Title.
     pub title: String,
@@ -69,7 +69,7 @@ pub struct Product {
     /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.
     #[schema(schema_with = id_or_object)]
     pub vendor: Option<String>,
-    /// Stock keeping unit: the vendor's own key for the product.
+    /// Stock keeping unit (SKU): the vendor's identifier of the product.
     pub sku: Option<String>,
     /// Price.
     pub price: Money,
@@ -94,7 +94,7 @@ pub struct Product {
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// When the product was first published; lists by `newest` are sorted by it.
+    /// When the product was first published; `sort=newest` uses this time.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub published_at: Option<Timestamp>,
     /// Number of upvotes.
@@ -109,13 +109,13 @@ pub struct Product {
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true)]
     pub view_count: i64,
-    /// The version, one more with every change.
+    /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
 }
 
-/// The schema of an id that `include` may open out.
+/// The schema of an id that `include` may expand to an object.
 pub fn id_or_object() -> utoipa::openapi::Schema {
     use utoipa::openapi::schema::{OneOfBuilder, Type};
     use utoipa::openapi::{ObjectBuilder, Schema};
@@ -133,7 +133,7 @@ pub fn id_or_object() -> utoipa::openapi::Schema {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemCondition {
-    /// Never used.
+    /// New, never used.
     #[default]
     New,
     /// Used, as good as new.
@@ -181,9 +181,9 @@ impl Product {
         }
     }
 
-    /// The index entries: one list per thing that products can be listed by, in each sorted by time and by price.
+    /// The index entries: one index for each list of the product, with two entries in each, by time and by price.
     ///
-    /// At most 2 × (4 + 10 tags) entries, so that a rewrite that changes them all fits into one commit.
+    /// At most 2 × (4 + 10 tags) entries, so that an update that changes all of them fits into one commit.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let mut lists = vec![
@@ -216,7 +216,7 @@ impl Product {
 mod tests {
     use super::*;
 
-    /// Stored documents stay readable: a body written by an earlier version must parse, and say the same again.
+    /// Stored documents stay readable: a body written by an earlier version deserializes and serializes unchanged.
     #[test]
     fn the_stored_format_is_pinned() {
         let stored = r#"{"id":"prd_1","status":"published","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","published_at":"2026-01-02T03:04:05.678Z"}"#;

@@ -1,10 +1,9 @@
-//! Where products stand by their votes: the names that the writer of ranks (the community's jobs) and their reader (the
-//! lists here) share.
+//! The ranks of products by upvotes: keys and index names shared by the writer of ranks (the jobs of `community`) and
+//! their reader (the lists of `catalog`).
 //!
-//! Votes move without the product, so a rank is a document of its own, `rank/{product}`. It stands in an index for each
-//! thing a product can be listed by, but its tags, at `p/{votes}/{id}` (`popular`) and at `t/{score}/{id}` (`trending`). A
-//! rank follows its product a moment later, so a list reads the products that it names and leaves out what does not
-//! belong there.
+//! Upvotes change without the product, so a rank is a separate document, `rank/{product}`. It has entries in one index
+//! for each filter except tags, with the sort keys `p/{votes}/{id}` (`popular`) and `t/{score}/{id}` (`trending`). A
+//! rank is updated shortly after its product, so a list also reads the products and leaves out those that do not match.
 
 use serde::{Deserialize, Serialize};
 use souk_core::{Entry, Key};
@@ -12,20 +11,20 @@ use souk_core::{Entry, Key};
 use super::lists::{List, Sort};
 use super::status::Status;
 
-/// The highest score that keeps its place in the order of text: 13 digits, like the milliseconds of this age.
+/// The highest score: 13 digits, so that zero-padded scores sort as text. Epoch milliseconds also have 13 digits.
 pub const MAX_SCORE: u64 = 9_999_999_999_999;
 const MAX_VOTES: u64 = 999_999_999_999;
 
-/// Where the rank of a product is.
+/// The key of the rank of a product.
 #[must_use]
 pub fn key(product: &str) -> Key {
     Key::of("rank", product)
 }
 
-/// What decides where a product stands.
+/// The fields that determine the index entries of a rank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// One that everyone may see.
+    /// The status, which is a public one.
     pub status: Status,
     /// The id of its category.
     pub category: String,
@@ -33,14 +32,14 @@ pub struct Standing {
     pub author: String,
     /// The vendor that sells it.
     pub vendor: Option<String>,
-    /// How many have voted for it.
+    /// The number of upvotes.
     pub votes: u64,
-    /// How much it trends, at most [`MAX_SCORE`].
+    /// The trending score, at most [`MAX_SCORE`].
     pub score: u64,
 }
 
 impl Standing {
-    /// Where the rank of `product` stands: in at most 4 lists, in each by votes and by score.
+    /// The index entries of the rank of `product`: at most 4 lists, with two entries in each, by upvotes and by score.
     #[must_use]
     pub fn entries(&self, product: &str) -> Vec<Entry> {
         let popular = format!("{}{:012}/{product}", Sort::Popular.prefix(), self.votes.min(MAX_VOTES));
@@ -53,7 +52,7 @@ impl Standing {
     }
 }
 
-/// The product that stands at this place.
+/// The product id in this sort key.
 pub fn product_at(place: &str) -> &str {
     place.rsplit('/').next().unwrap_or(place)
 }

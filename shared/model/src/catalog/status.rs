@@ -1,19 +1,19 @@
-//! The life of a product.
+//! The life cycle of a product.
 
 use super::events as fact;
 use serde::{Deserialize, Serialize};
 
-/// Where a product is in its life.
+/// Life-cycle status of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Its author and moderators see it.
+    /// Not public: visible to its author and to moderators.
     Draft,
-    /// Everyone sees it.
+    /// Public.
     Published,
-    /// Everyone sees that it is gone.
+    /// Public, and no longer for sale.
     Sold,
-    /// Its author and moderators see it.
+    /// Not public: visible to its author and to moderators.
     Archived,
 }
 
@@ -21,7 +21,7 @@ impl Status {
     /// All of them.
     pub const ALL: [Status; 4] = [Status::Draft, Status::Published, Status::Sold, Status::Archived];
 
-    /// As in URLs and index names.
+    /// The name in URLs and index names.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,13 +32,13 @@ impl Status {
         }
     }
 
-    /// The status of this name.
+    /// The status with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Status> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// The event that says that a product has come to be this.
+    /// The event type of the transition to this status.
     #[must_use]
     pub fn event(self) -> &'static str {
         match self {
@@ -49,13 +49,13 @@ impl Status {
         }
     }
 
-    /// Whether everyone may see it.
+    /// Whether products with this status are public.
     #[must_use]
     pub fn is_public(self) -> bool {
         matches!(self, Status::Published | Status::Sold)
     }
 
-    /// Whether it may become `next`.
+    /// Whether the transition to `next` is allowed.
     #[must_use]
     pub fn may_become(self, next: Status) -> bool {
         use Status::{Archived, Draft, Published, Sold};

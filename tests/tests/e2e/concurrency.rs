@@ -11,7 +11,7 @@ use crate::{ids, path_of, text};
 /// How many requests are under way at once.
 const AT_ONCE: usize = 64;
 
-async fn at_once(calls: impl IntoIterator<Item = souk_tests::client::Call>) -> Vec<Reply> {
+pub(crate) async fn at_once(calls: impl IntoIterator<Item = souk_tests::client::Call>) -> Vec<Reply> {
     stream::iter(calls)
         .map(|call| call.patient().into_future())
         .buffer_unordered(AT_ONCE)

@@ -3,6 +3,7 @@
 use serde_json::json;
 use souk_tests::client::{Reply, market, product, unique};
 
+use crate::concurrency::at_once;
 use crate::{path_of, text};
 
 /// Both are the same answer, the second one a repeat.
@@ -71,6 +72,22 @@ async fn a_repeated_transition_happens_once() {
     assert_eq!(seller.get(&path).await.expect(200)["status"], "archived");
     // The key is for one path: elsewhere it is another.
     seller.act(&format!("{path}/draft")).key(&key).await.expect(200);
+}
+
+/// The second of two transitions would be refused, if it were not the same request.
+#[tokio::test]
+async fn concurrent_repeats_of_a_transition_get_the_first_result() {
+    let Some(market) = market() else { return };
+    let seller = market.member().await;
+    let category = market.category(json!([])).await;
+    for _ in 0..20 {
+        let path = path_of(&seller.draft(&category, json!({})).await);
+        let key = unique("key");
+        let publish = |_| seller.act(&format!("{path}/publish")).key(&key);
+        for reply in at_once((0..4).map(publish)).await {
+            reply.expect(200);
+        }
+    }
 }
 
 #[tokio::test]

@@ -374,7 +374,11 @@ impl Context {
         }
         for attempt in 0..ATTEMPTS {
             let (tx, pending) = Transaction::new(self.clone(), attempt);
-            let result = build(tx).await?;
+            let result = match build(tx).await {
+                Ok(result) => result,
+                // A request with the same key may have committed in between, so that the closure read its effect.
+                Err(error) => return self.kept_result().await?.ok_or(error),
+            };
             let Pending {
                 changes,
                 on_conflict,

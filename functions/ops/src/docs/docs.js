@@ -16,6 +16,15 @@ const created = new Map(); // "/v1/products" -> ids made here, newest first
 const listed = new Map(); // "/v1/products" -> ids seen in lists
 const etags = new Map(); // URL -> the last ETag
 
+/** A random UUID. `crypto.randomUUID` is missing without TLS, as on a server in a local network. */
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
 /** An element. `props` are attributes, or listeners where the name starts with "on"; absent children are skipped. */
 function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -154,7 +163,7 @@ function schemaView(raw, trail = []) {
 
 const SAMPLES = { "date-time": () => new Date().toISOString(), date: () => new Date().toISOString().slice(0, 10),
   email: () => "someone@example.com", uri: () => "https://example.com/",
-  uuid: () => crypto.randomUUID(), password: () => "" };
+  uuid, password: () => "" };
 
 /** A value to start from: what the schema offers as an example, else what it requires and nothing more. */
 function sample(raw, depth = 0) {
@@ -196,7 +205,7 @@ async function call(method, url, { headers = {}, body, anonymous } = {}) {
 }
 
 const post = (url, value) => call("POST", url, { anonymous: true, body: JSON.stringify(value),
-  headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() } });
+  headers: { "Content-Type": "application/json", "Idempotency-Key": uuid() } });
 
 let refreshing = null;
 /** Trades the refresh token for new ones. Calls that fail together share one trade, since the token works once. */
@@ -355,11 +364,11 @@ function tryIt(operation, type, media) {
   const collection = path.split("/{")[0];
   const fields = parameters.map((parameter) => {
     const key = parameter.in === "header" && parameter.name.toLowerCase() === "idempotency-key";
-    return { parameter, key, input: field(parameter, key ? crypto.randomUUID() : undefined) };
+    return { parameter, key, input: field(parameter, key ? uuid() : undefined) };
   });
   if (method === "post" && !fields.some((f) => f.key)) {
     const parameter = { name: "Idempotency-Key", in: "header" };
-    fields.push({ parameter, key: true, input: field(parameter, crypto.randomUUID()) });
+    fields.push({ parameter, key: true, input: field(parameter, uuid()) });
   }
   const firstPath = fields.find((f) => f.parameter.in === "path");
   const ids = el("datalist", { id: `ids-${operation.id}` });
@@ -462,7 +471,7 @@ function tryIt(operation, type, media) {
       }
       // An answered key is spent: sent again it would bring the same answer back.
       const key = fields.find((f) => f.key && f.input.value === now.headers[f.parameter.name]);
-      if (key && answer.status < 500) key.input.value = crypto.randomUUID();
+      if (key && answer.status < 500) key.input.value = uuid();
       if (answer.ok && typeof value?.access_token === "string") await adopt(value);
       if (answer.ok && method === "delete" && path === "/v1/sessions/current") setSession(null);
     } catch (error) {
@@ -480,7 +489,7 @@ function tryIt(operation, type, media) {
   el("h2", {}, "Try it"),
   fields.map(({ parameter: p, input, key }) => el("label", { class: "field" },
     el("span", {}, el("code", {}, p.name), el("small", {}, p.in), p.required && requiredMark(),
-      key && smallButton("New", () => { input.value = crypto.randomUUID(); update(); })), input)),
+      key && smallButton("New", () => { input.value = uuid(); update(); })), input)),
   ids, body && el("label", { class: "field" }, el("span", {}, "Body"), body),
   asMeRow, hint, el("div", { class: "send" }, send, el("small", { class: "muted" }, "Ctrl + Enter")),
   result, el("div", { class: "curl" }, el("pre", { tabindex: "0", "aria-label": "The same with curl" }, curl), copy));

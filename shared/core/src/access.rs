@@ -1,7 +1,7 @@
-//! Who may do what, in one place.
+//! Authorization rules, in one place.
 //!
-//! A route names the least [`Role`] it takes; a handler asks [`Principal::may_edit`] for what belongs to someone. No
-//! other code compares roles.
+//! A route declares the least [`Role`] that it requires. A handler calls [`Principal::may_edit`] for documents that
+//! belong to an account. No other code compares roles.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,14 +30,14 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// The account behind a request, after its token and its session were checked.
+/// The account behind a request whose token and session were checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The id of the account.
     pub account: String,
     /// The id of the session.
     pub session: String,
-    /// The role that the account has now, not the one that it had when the token was issued.
+    /// The account's current role, not the one at the time the token was issued.
     pub role: Role,
 }
 

@@ -1,4 +1,4 @@
-//! Rules that fields of many kinds share, for `#[garde(custom(…))]`, and names made from titles.
+//! Validation rules shared by the fields of many kinds, for `#[garde(custom(…))]`, and slugs made from titles.
 
 use crate::search::words;
 use garde::Result;
@@ -14,7 +14,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// `field` is at fault, and why.
+    /// A fault of `field`, with its reason.
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -23,7 +23,7 @@ impl FieldError {
     }
 }
 
-/// How long a slug may be.
+/// The longest slug, in bytes.
 pub const MAX_SLUG: usize = 80;
 
 fn length(text: &str, min: usize, max: usize) -> Result {
@@ -37,7 +37,7 @@ fn length(text: &str, min: usize, max: usize) -> Result {
     }
 }
 
-/// One line of text: no control characters, not blank, between so many characters.
+/// One line of text: not blank, no control characters, `min` to `max` characters.
 pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     move |text, _| {
         length(text.trim(), min, max)?;
@@ -48,7 +48,7 @@ pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     }
 }
 
-/// Text of several lines, between so many characters.
+/// Text of several lines, `min` to `max` characters.
 pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     move |text, _| {
         length(text, min, max)?;
@@ -59,7 +59,7 @@ pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     }
 }
 
-/// Words of lower-case letters and digits, with single hyphens between them.
+/// Words of lower-case letters and digits, separated by single hyphens.
 pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
     let slug = slug.as_ref();
     let words = slug

@@ -1,11 +1,11 @@
-//! The `Clock` port: the only way to learn what time it is.
+//! The `Clock` port: the only source of the current time.
 
-/// A moment, in UTC. Serialised as RFC 3339.
+/// A point in time, in UTC. Serialized as RFC 3339.
 pub type Timestamp = jiff::Timestamp;
 
-/// What time it is, as the host sees it. Tests pass a clock that they set.
+/// The host's clock. Tests pass a clock that they set.
 pub trait Clock: Send + Sync {
-    /// The present moment, to the millisecond at least.
+    /// The current time, to the millisecond at least.
     fn now(&self) -> Timestamp;
 }
 

@@ -1,61 +1,61 @@
-//! The `Documents` port: versioned JSON documents, read strongly, written atomically.
+//! The `Documents` port: versioned JSON documents with strongly consistent reads and atomic commits.
 //!
-//! **Consistency.** A [`Strong`](Consistency::Strong) `get` sees every commit that was acknowledged before it began. A strong
-//! `query` sees an index as one commit left it, and never names a document that is gone; an adapter may let it lag by
-//! milliseconds. [`Eventual`](Consistency::Eventual) reads may lag by seconds, but an instance always sees its own commits.
-//! A `commit` happens whole or not at all, whatever fails and whenever.
+//! **Consistency.** A [`Strong`](Consistency::Strong) `get` sees every commit that was acknowledged before it began. A
+//! strong `query` sees an index as one commit left it, and never returns a document that is deleted; an adapter may let
+//! it lag by milliseconds. [`Eventual`](Consistency::Eventual) reads may lag by seconds, but an instance always sees
+//! its own commits. A `commit` is atomic, whatever fails and whenever.
 //!
-//! **Shape.** It is DynamoDB's, because that one scales without a ceiling and SQL gets it cheaply; the reverse is not
-//! true. A document lives at a [`Key`] (partition and sort). Partitions can be read in order. Beside them a document may
-//! stand in any number of *indexes*, through the [`Entry`]s that its writer computes: an order stands in
-//! `orders/open`, in `orders/open/buyer/7` and so on. Entries change in the same commit as their document.
-//! Index names start with a kind of their own, so that index and key partitions never mix.
+//! **Data model.** It is DynamoDB's, because DynamoDB scales without a ceiling and SQL can implement the model cheaply;
+//! the reverse is not true. A document has a [`Key`] (partition and sort key). A partition can be read in the order of
+//! its sort keys. A document may also be in any number of *indexes*, through the [`Entry`]s that its writer computes:
+//! an order is in `orders/open`, in `orders/open/buyer/7` and so on. Entries change in the same commit as their
+//! document. Index names start with a kind of their own, so the names of indexes and key partitions never collide.
 //!
-//! **Numbers that many add to** (votes, views) are *counters* beside the body: [`Change::Add`] never conflicts with an
-//! edit and does not change the version.
+//! **Counters** (votes, views) are numbers that many writers add to. They are stored beside the body: [`Change::Add`]
+//! never conflicts with an edit and does not change the version.
 //!
-//! **Time to live.** From the millisecond of its `expires_at` on a document is absent for every read and every condition;
-//! the storage is given back later. What is written in its place is a new document: version 1, counters at zero.
+//! **Time to live.** From the millisecond of its `expires_at` on, a document is absent to every read and every
+//! condition; its storage is freed later. A put to its key creates a new document: version 1, counters at zero.
 //!
-//! All of this is what `tests/src/contract` checks of every adapter.
+//! `tests/src/contract` checks all of this for every adapter.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
 use async_trait::async_trait;
-use serde::de::{DeserializeOwned, Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Timestamp;
 
-/// How much one commit may hold: each change and each entry that it writes or removes counts one (DynamoDB's limit).
+/// The size limit of a commit: each change counts one, and so does each entry that is written or removed (DynamoDB's
+/// limit).
 pub const MAX_COMMIT: usize = 100;
-/// How large a document's body may be, in bytes (the smallest of all platforms' limits, with room to spare).
+/// The largest body of a document, in bytes (the smallest of all platforms' limits, with room to spare).
 pub const MAX_BODY: usize = 100 * 1024;
-/// How large all the bodies of one commit may be together, in bytes (DynamoDB takes 4 MB with everything else).
+/// The largest sum of the bodies of one commit, in bytes (DynamoDB accepts 4 MB including everything else).
 pub const MAX_COMMIT_BODY: usize = 3 * 1024 * 1024;
-/// How long each part of a key, the name of an index and a sort key may be, in bytes (DynamoDB's limit, less a mark).
-/// Nothing longer is ever stored, so a `get` of a longer key finds nothing.
+/// The longest part of a key, index name or sort key of an entry, in bytes (DynamoDB's limit, less a prefix). Nothing
+/// longer is ever stored, so a `get` of a longer key finds nothing.
 pub const MAX_KEY: usize = 1000;
-/// How far one `Add` may go: what every store and every JSON reader keeps exact.
+/// The largest delta of an `Add`: what every store and every JSON parser keeps exact.
 pub const MAX_DELTA: i64 = 9_007_199_254_740_991;
-/// How many keys one `get` takes.
+/// The maximum number of keys of a `get`.
 pub const MAX_KEYS: usize = 100;
-/// How many items one `query` page holds.
+/// The maximum number of items of a `query` page.
 pub const MAX_LIMIT: usize = 100;
 
-/// Where a document lives: a partition and a place in it.
+/// The key of a document: partition and sort key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
-    /// The partition, for example `account` or `sessions/acc_…`. Spread writes over many partitions.
+    /// The partition, for example `account` or `sessions/acc_…`. Writes should spread over many partitions.
     pub pk: String,
-    /// The place in it; a partition is read in the order of these, byte by byte.
+    /// The sort key. A partition is read in the byte order of its sort keys.
     pub sk: String,
 }
 
 impl Key {
-    /// The key at `sk` of partition `pk`.
+    /// The key with partition `pk` and sort key `sk`.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self {
             pk: pk.into(),
@@ -63,7 +63,7 @@ impl Key {
         }
     }
 
-    /// The key of a document that has a partition to itself: `kind/name`.
+    /// The key of a document in a partition of its own: `kind/name`.
     #[must_use]
     pub fn of(kind: &str, name: &str) -> Self {
         Self {
@@ -76,35 +76,36 @@ impl Key {
 /// How current a read has to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Consistency {
-    /// The newest state. Whatever is decided, written or shown to a principal reads this way.
+    /// The newest state. Required for whatever is decided, written or shown to a principal.
     #[default]
     Strong,
-    /// A replica or a cache may answer that is seconds behind. For public responses that caches keep for seconds anyway.
+    /// A replica or cache may answer, which may be stale by seconds. For public responses that caches keep for seconds
+    /// anyway.
     Eventual,
 }
 
 /// A document as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
-    /// Where it lives.
+    /// The key.
     pub key: Key,
-    /// 1 when created, one more with every put. Counters leave it alone.
+    /// 1 when created, increased by one with every put. Counters do not change it.
     pub version: u64,
-    /// A JSON object, as text, byte for byte as it was put: it can be served without being parsed.
+    /// A JSON object as text, byte for byte as it was put, so it can be served without parsing.
     pub body: String,
     /// A JSON object of integers, as text.
     pub counters: String,
-    /// When it ceases to exist.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Document {
-    /// The body as `T`. A body that does not fit is a fault of ours, never the client's.
+    /// Parses the body as `T`. A body that does not fit is our fault, never the client's.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
         serde_json::from_str(&self.body).map_err(|e| self.corrupt(&e))
     }
 
-    /// One field of the body. Reads the body up to that field and no further.
+    /// One field of the body. Parses the body up to that field and no further.
     pub fn field<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         let mut found = None;
         let visitor = FieldVisitor {
@@ -124,7 +125,8 @@ impl Document {
     }
 }
 
-/// Stops reading at a field. Serde has no word for "enough", so the visitor ends with an error once it has the value.
+/// Stops parsing at a field. The deserializer then reports that it has not reached the end of the object; that error is
+/// ignored.
 struct FieldVisitor<'a, T> {
     name: &'a str,
     found: &'a mut Option<T>,
@@ -138,23 +140,46 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for FieldVisitor<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            if name == self.name {
+        while let Some(is_wanted) = map.next_key_seed(IsName(self.name))? {
+            if is_wanted {
                 *self.found = Some(map.next_value()?);
-                return Err(A::Error::custom("found"));
+                return Ok(());
             }
             map.next_value::<IgnoredAny>()?;
         }
-        Err(A::Error::custom(format!("there is no field {}", self.name)))
+        Ok(())
     }
 }
 
-/// A document's place in an index.
+/// Deserializes a field name to whether it equals this one, without copying it.
+struct IsName<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsName<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsName<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
+/// The position of a document in an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entry {
     /// The name of the index.
     pub index: String,
-    /// Its place in the index, read byte by byte. Must end in something that only this document has, such as its id.
+    /// The sort key in the index, compared byte by byte. Must end in something unique to this document, such as its id.
     pub sort: String,
 }
 
@@ -168,72 +193,72 @@ impl Entry {
     }
 }
 
-/// What must be true of a document for a commit to happen.
+/// A precondition on a document. A commit happens only if all of them hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
-    /// There is none (or it has expired).
+    /// The document does not exist (or has expired).
     Absent,
-    /// There is one.
+    /// The document exists.
     Exists,
-    /// There is one, at this version.
+    /// The document exists at this version.
     Version(u64),
-    /// Either way.
+    /// No condition.
     Any,
 }
 
-/// One step of a commit.
+/// One change of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// Writes the body. The version becomes 1 for a document that was absent, else one more than it was.
+    /// Writes the body. The version becomes 1 if the document was absent, else it grows by one.
     Put {
-        /// Where.
+        /// The key of the document.
         key: Key,
         /// A JSON object.
         body: String,
-        /// Counters that start at zero with a new document; one that was there keeps exactly its own, and gets none of
-        /// these.
+        /// Counters that start at zero if the document is new. An existing document keeps exactly the counters that it
+        /// has.
         counters: Vec<String>,
-        /// When it ceases to exist, for good or until the next put says otherwise; it may have passed already. A document
+        /// When the document expires; replaces an earlier expiry, and `None` removes it. May be in the past. A document
         /// that expires has no entries.
         expires_at: Option<Timestamp>,
-        /// What must be true before.
+        /// The precondition.
         condition: Condition,
-        /// Entries that it has now and did not have before.
+        /// The entries to add.
         entries: Vec<Entry>,
-        /// Entries that it had before and loses. A store takes the writer's word for it, so whoever computes them from
-        /// what was read should hold on to the version that was read.
+        /// The entries to remove. The store does not check that they are the document's, so a writer that computes them
+        /// from a document should require the version that it read.
         stale: Vec<Entry>,
     },
-    /// Removes the document. `Absent` makes no sense here and is refused.
+    /// Deletes the document. The condition `Absent` is refused.
     Delete {
-        /// Where.
+        /// The key of the document.
         key: Key,
-        /// What must be true before.
+        /// The precondition.
         condition: Condition,
-        /// All the entries that it had.
+        /// All entries of the document.
         stale: Vec<Entry>,
     },
-    /// Adds to a counter of a document, which must exist; a counter that it has not starts at zero. A counter stays within
-    /// ±(2^53 - 1), what JSON and every store can say exactly.
+    /// Adds to a counter of a document, which must exist. A missing counter starts at zero. A counter stays within
+    /// ±(2^53 - 1), which JSON and every store keep exact.
     Add {
-        /// Where.
+        /// The key of the document.
         key: Key,
         /// The counter's name: ASCII letters, digits and `_`.
         counter: String,
-        /// How much, also negative.
+        /// The amount to add; may be negative.
         delta: i64,
     },
-    /// Writes nothing; the commit fails unless this is true.
+    /// Writes nothing, but the commit fails unless the condition holds.
     Require {
-        /// Where.
+        /// The key of the document.
         key: Key,
-        /// What must be true. `Any` makes no sense here and is refused.
+        /// The condition. `Any` is refused.
         condition: Condition,
     },
 }
 
 impl Change {
-    /// A new document; fails if there is one.
+    /// Creates a document; fails if it exists.
     pub fn create(key: Key, body: String, entries: Vec<Entry>) -> Self {
         Change::Put {
             key,
@@ -246,7 +271,7 @@ impl Change {
         }
     }
 
-    /// A new body for the document that was read at `version`, whose entries were `before` and shall be `after`.
+    /// Replaces the body of the document that was read at `version`, and its entries `before` by `after`.
     pub fn replace(key: Key, version: u64, body: String, before: &[Entry], after: Vec<Entry>) -> Self {
         let stale = before.iter().filter(|e| !after.contains(e)).cloned().collect();
         let entries = after.into_iter().filter(|e| !before.contains(e)).collect();
@@ -262,12 +287,12 @@ impl Change {
         }
     }
 
-    /// Takes a name for one owner: a small document that fails if the name is taken.
+    /// Claims a unique name for one owner: creates a small document, which fails if the name is taken.
     pub fn claim(key: Key, owner: &str) -> Self {
         Change::create(key, serde_json::json!({ "id": owner }).to_string(), Vec::new())
     }
 
-    /// Where it happens.
+    /// The key of the document that it concerns.
     #[must_use]
     pub fn key(&self) -> &Key {
         match self {
@@ -287,10 +312,10 @@ impl Change {
     }
 }
 
-/// A unit of work: all of its changes happen, or none.
+/// A unit of work: all of its changes are applied, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
-    /// In no particular order: no two may touch one key.
+    /// The changes. Their order does not matter; no two may have the same key.
     pub changes: Vec<Change>,
 }
 
@@ -301,7 +326,8 @@ impl Commit {
         Self { changes }
     }
 
-    /// Refuses what not every store could do; every adapter calls it first, so that all refuse alike.
+    /// Refuses a commit that some store could not apply. Every adapter calls it first, so that all refuse the same
+    /// commits.
     pub fn check(&self) -> Result<(), StoreError> {
         let refuse = |why: &str| Err(StoreError::Refused(why.to_owned()));
         if self.changes.is_empty() || self.changes.iter().map(Change::weight).sum::<usize>() > MAX_COMMIT {
@@ -376,18 +402,18 @@ fn is_counter(name: &str) -> bool {
     !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// What a query reads: a partition of keys or an index, in the order of its sort keys.
+/// What a query reads: a key partition or an index, in the order of its sort keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     /// What to read.
     pub source: Source,
-    /// Only what sorts with this prefix. Empty for all.
+    /// Only sort keys with this prefix. Empty for all.
     pub prefix: String,
-    /// From the last to the first.
+    /// In descending order.
     pub descending: bool,
-    /// At most this many, from 1 to [`MAX_LIMIT`].
+    /// The maximum number of items, from 1 to [`MAX_LIMIT`].
     pub limit: usize,
-    /// Only what comes after this sort key, in the order asked for; it need not exist.
+    /// Only items after this sort key, in the requested order. It need not exist.
     pub after: Option<String>,
 }
 
@@ -396,7 +422,7 @@ pub struct Query {
 pub enum Source {
     /// The documents of one key partition.
     Partition(String),
-    /// The documents that stand in one index.
+    /// The documents of one index.
     Index(String),
 }
 
@@ -425,13 +451,13 @@ impl Query {
         }
     }
 
-    /// The sort keys it may answer with, as a range: from the first, inclusive, to the second, exclusive (`None`: no end).
-    /// `after` is applied besides.
+    /// The range of sort keys with the prefix: from the first, inclusive, to the second, exclusive (`None`: no end). It
+    /// does not consider `after`.
     #[must_use]
     pub fn bounds(&self) -> (&str, Option<String>) {
         let mut end = self.prefix.clone();
         while let Some(last) = end.pop() {
-            // The next character up; surrogates are no characters, and nothing follows the last one.
+            // The next code point. Surrogates are not characters, and nothing follows the last code point.
             let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
             if let Some(next) = next {
                 end.push(next);
@@ -441,7 +467,7 @@ impl Query {
         (&self.prefix, None)
     }
 
-    /// Refuses what not every store could do; every adapter calls it first.
+    /// Refuses a query that some store could not run. Every adapter calls it first.
     pub fn check(&self) -> Result<(), StoreError> {
         let (Source::Partition(name) | Source::Index(name)) = &self.source;
         let after = self.after.as_ref().map_or(0, String::len);
@@ -456,10 +482,10 @@ impl Query {
     }
 }
 
-/// A document and where it stood in what was queried.
+/// A document and its position in the queried partition or index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// Its sort key: pass it as `after` to go on behind this one.
+    /// The sort key. As `after` it continues the query behind this item.
     pub sort: String,
     /// The document.
     pub document: Document,
@@ -468,9 +494,10 @@ pub struct Item {
 /// One page of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// At most `limit` of them; fewer, even none, does not mean the end.
+    /// At most `limit` items. Fewer, or even none, does not mean the end.
     pub items: Vec<Item>,
-    /// Where to go on, or `None` at the end. With nothing expired in sight it is `Some` only if something follows.
+    /// Where the next page starts; `None` at the end. Unless expired documents are in the range, it is `Some` only if
+    /// items follow.
     pub next: Option<String>,
 }
 
@@ -480,35 +507,35 @@ pub enum StoreError {
     /// A condition did not hold. Nothing was written.
     #[error("the condition of change {0} does not hold")]
     Conflict(
-        /// Which change, counted from 0. With several, any of them.
+        /// The index of the change. If several failed, any one of them.
         usize,
     ),
-    /// Throttled, timed out or out of reach. A commit has happened whole or not at all; to ask again is safe for a
+    /// Throttled, timed out or out of reach. A commit was applied as a whole or not at all. Retrying is safe for a
     /// commit that carries a claim or a version.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// Not something that every store could do; a fault of the caller.
+    /// Some store could not do this; the caller's fault.
     #[error("the store refuses: {0}")]
     Refused(String),
-    /// What is stored is not what was expected.
+    /// The stored data is not in the expected form.
     #[error("a stored document is damaged: {0}")]
     Corrupt(String),
 }
 
-/// The port. `Send` on every host; the Workers adapter hides futures that are not.
+/// The documents port. `Send` on every host; the Workers adapter wraps futures that are not.
 #[async_trait]
 pub trait Documents: Send + Sync {
-    /// The documents at these keys, in their order, `None` where there is none. At most [`MAX_KEYS`], also repeated ones;
-    /// no keys, no call.
+    /// The documents with these keys, in their order; `None` if absent. Accepts at most [`MAX_KEYS`] keys, repeated
+    /// ones included. Without keys, the store is not called.
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError>;
 
     /// One page of a partition or an index.
     async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError>;
 
-    /// All the changes or none.
+    /// Applies all changes or none.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
-    /// Asks the store for a sign of life, for `/readyz`.
+    /// Checks that the store responds, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError> {
         self.get(&[Key::of("ping", "ping")], Consistency::Strong)
             .await
@@ -526,7 +553,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_read_wherever_it_is() {
+    fn a_field_is_found_at_any_position() {
         let document = |body: &str| Document {
             key: Key::of("thing", "1"),
             version: 1,

@@ -1,26 +1,26 @@
-//! The `EdgeCache` port: shared caches in front of a host, such as a CDN, that can be told what has changed.
+//! The `EdgeCache` port: shared caches in front of a host, such as a CDN, that support purging by tag.
 //!
-//! Responses that they may keep carry `Cache-Tag`s, which name the documents that they were made of. A purge names tags; every
-//! response with one of them is fetched from the host again when it is next requested. The tags of a kind of document are
-//! declared with the kind ([`Kind::list_tag`](crate::Kind)).
+//! Cacheable responses carry `Cache-Tag`s that name the documents that they were made of. A purge names tags, and the
+//! cache then fetches every response with one of them from the host again at its next request. A kind of document
+//! declares its tags ([`Kind::list_tag`](crate::Kind)).
 //!
-//! **Consistency.** A purge takes effect within seconds, not before it is acknowledged. One that fails costs freshness for
-//! as long as `Cache-Control` allows anyhow, and nothing else.
+//! **Consistency.** A purge takes effect within seconds, not before it is acknowledged. If one fails, responses stay
+//! stale for at most as long as `Cache-Control` allows anyway.
 
 use async_trait::async_trait;
 
-/// How many tags an answer may have (CloudFront keeps 50).
+/// The maximum number of tags of a response (CloudFront keeps 50).
 pub const MAX_TAGS: usize = 50;
 
-/// The purge was not taken on: the cache is out of reach, busy, or does not let us. Worth another attempt.
+/// The purge was not accepted: the cache is out of reach, busy, or denies access. A retry may succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the edge cache does not purge: {0}")]
 pub struct EdgeError(pub String);
 
-/// The port.
+/// The edge cache port.
 #[async_trait]
 pub trait EdgeCache: Send + Sync {
-    /// Lets go of every answer that has one of these tags. To ask again with the same `reference` and the same tags is
-    /// the same purge; no other may have that reference.
+    /// Purges every response that has one of these tags. Idempotent: repeating a call with the same `reference` and
+    /// tags is the same purge. Other purges must have other references.
     async fn purge(&self, reference: &str, tags: &[String]) -> Result<(), EdgeError>;
 }

@@ -1,9 +1,8 @@
-//! Events: what has happened, as typed and versioned data that other functions and other programs act on.
+//! Events: typed and versioned data about what has happened, for other functions and programs to act on.
 //!
-//! A function commits its events with the change that they announce, so there is no change without its event and no event
-//! without its change. Every event arrives at least once, possibly late and out of order; its `id` tells repeats apart.
-//! An event is never edited. Data whose shape changes gets a new version, and [`EventData::upgrade`] keeps the old ones
-//! readable.
+//! A function commits its events together with the change that they announce, so neither exists without the other.
+//! Every event is delivered at least once, possibly late and out of order; its `id` identifies duplicates. An event is
+//! never edited. Data whose shape changes gets a new version, and [`EventData::upgrade`] keeps old versions readable.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,21 +11,21 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::{Clock, Random, StoreError, Timestamp, id};
 
-/// A type of event, as the catalogue shows it.
+/// A type of event, as the catalogue lists it.
 #[derive(Clone)]
 pub struct EventType {
-    /// Such as `order.placed`.
+    /// The name, such as `order.placed`.
     pub name: &'static str,
-    /// The present version of the shape of `data`.
+    /// The current version of the shape of `data`.
     pub version: u32,
-    /// What has happened.
+    /// What has happened, in one sentence.
     pub summary: &'static str,
     /// The schema of `data`.
     pub schema: RefOr<Schema>,
 }
 
 impl EventType {
-    /// The types that have this data.
+    /// The event types whose data is `D`.
     pub fn of<D: EventData>() -> impl Iterator<Item = EventType> {
         D::TYPES.iter().map(|(name, summary)| EventType {
             name,
@@ -61,24 +60,24 @@ pub struct Event {
     pub data: Value,
 }
 
-/// The shape of the `data` of some types of events.
+/// The shape of the `data` of one or more event types.
 pub trait EventData: Serialize + DeserializeOwned + utoipa::PartialSchema {
-    /// The types that have this shape, and what each of them says.
+    /// The names of the types with this shape, each with its summary.
     const TYPES: &'static [(&'static str, &'static str)];
-    /// The version of the shape: one more whenever an old reader could not read the new one.
+    /// The version of the shape. Increase it when a reader of the old shape could not read the new one.
     const VERSION: u32 = 1;
 
-    /// Brings the data of an older version to the present shape; `None` for a version that never was.
+    /// Converts the data of an older version to the current shape; `None` if the version never existed.
     #[must_use]
     fn upgrade(_version: u32, _data: Value) -> Option<Value> {
         None
     }
 }
 
-/// Where an event comes from.
+/// The origin of an event.
 #[derive(Clone, Debug, Default)]
 pub struct Cause {
-    /// The account behind it.
+    /// The account that caused it.
     pub actor: Option<String>,
     /// The `traceparent` of the request.
     pub trace: Option<String>,
@@ -109,7 +108,7 @@ impl Event {
         })
     }
 
-    /// The data, `None` if it is of another shape. Old versions are upgraded.
+    /// The data; `None` if the event is of a type with another shape. Old versions are upgraded.
     pub fn read<D: EventData>(&self) -> Result<Option<D>, StoreError> {
         if !D::TYPES.iter().any(|(known, _)| *known == self.name) {
             return Ok(None);
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// As it is now: it was a number once.
+    /// The current shape. In version 1 it was a number.
     #[derive(Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
     struct Bell {
         tones: Vec<String>,
@@ -153,7 +152,7 @@ mod tests {
             "time": "2025-01-31T12:00:00Z", "actor": "acc_1", "trace": null, "data": data,
         });
         let read: Event = serde_json::from_value(stored.clone()).unwrap();
-        // What is stored stays as it is.
+        // The stored event stays unchanged.
         assert_eq!(serde_json::to_value(&read).unwrap(), stored);
         read
     }

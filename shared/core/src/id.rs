@@ -1,7 +1,7 @@
-//! Ids: a UUIDv7 behind a prefix that says what it names, such as `prd_0192f0c1d5a87c3e9b1f6a2d4e8c7b5a`.
+//! Ids: a UUIDv7 after a prefix that tells the kind, such as `prd_0192f0c1d5a87c3e9b1f6a2d4e8c7b5a`.
 //!
-//! They sort by creation time and explain themselves in a log. A slug never has a `_`, so a path segment is either an
-//! id or a slug and never both.
+//! Ids sort by creation time, and a log shows what they identify. A slug never contains a `_`, so a path segment is
+//! either an id or a slug, never both.
 
 use crate::{Clock, Random, random};
 
@@ -15,7 +15,7 @@ pub fn new(prefix: &str, clock: &dyn Clock, source: &dyn Random) -> String {
     let mut id = String::with_capacity(prefix.len() + 1 + HEX);
     id.push_str(prefix);
     id.push('_');
-    // Each request has one: no formatting machinery.
+    // Every request makes an id, so this avoids the formatting machinery.
     id.push_str(uuid.simple().encode_lower(&mut [0; HEX]));
     id
 }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_time_and_know_their_prefix() {
+    fn ids_sort_by_time_and_match_their_prefix() {
         let early = new("prd", &At(1_700_000_000_000), &Fill(255));
         let late = new("prd", &At(1_700_000_000_001), &Fill(0));
         assert!(early < late);

@@ -1,47 +1,47 @@
-//! The `KeyValue` port: copies of what is read everywhere and changes seldom, near to whoever reads it.
+//! The `KeyValue` port: replicated copies of data that is read often and rarely changes, close to the reader.
 //!
-//! **Consistency.** None worth relying on. What was put or deleted is seen elsewhere up to a minute later, of two puts
-//! either may stay, and any value may be gone at any time. So nothing is kept here that is not kept elsewhere too, and no
-//! decision about security is ever made from it. Only this is certain: a value is one that was put under its key, whole,
-//! and from the millisecond of its expiry on it is absent.
+//! **Consistency.** Eventual, without guarantees. Other readers may see a put or delete up to a minute late, either of
+//! two concurrent puts may win, and any value may disappear at any time. So every value must also be stored elsewhere,
+//! and no security decision may depend on one. The only guarantees: a value that `get` returns was put under its key as
+//! a whole, and has not expired.
 //!
-//! Checked of every adapter by `tests/src/contract/values.rs`.
+//! `tests/src/contract/values.rs` checks this for every adapter.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// How long a key may be, in bytes (Workers KV).
+/// The longest key, in bytes (Workers KV).
 pub const MAX_KEY: usize = 512;
-/// How large a value may be, in bytes.
+/// The largest value, in bytes.
 pub const MAX_VALUE: usize = 256 * 1024;
 
-/// Why a call failed. For a reader it is as if the value were absent.
+/// Why a call failed. Readers treat it like an absent value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum KeyValueError {
-    /// Out of reach or throttled.
+    /// The store is out of reach or throttled.
     #[error("the key-value store is unavailable: {0}")]
     Unavailable(String),
-    /// An empty or too long key, or too large a value; a fault of the caller.
+    /// The key is empty or too long, or the value too large; the caller's fault.
     #[error("the key-value store refuses: {0}")]
     Refused(String),
 }
 
-/// The port.
+/// The key-value port.
 #[async_trait]
 pub trait KeyValue: Send + Sync {
     /// The value at `key`.
     async fn get(&self, key: &str) -> Result<Option<String>, KeyValueError>;
 
-    /// Puts a value that is absent from `expires_at` on.
+    /// Stores a value that expires at `expires_at`: from that millisecond on it is absent.
     async fn put(&self, key: &str, value: &str, expires_at: Timestamp) -> Result<(), KeyValueError>;
 
     /// Removes the value at `key`, if there is one.
     async fn delete(&self, key: &str) -> Result<(), KeyValueError>;
 }
 
-/// Refuses what some platform would.
+/// Rejects keys and values that some platform would reject.
 pub fn check(key: &str, value: &str) -> Result<(), KeyValueError> {
     if key.is_empty() || key.len() > MAX_KEY || matches!(key, "." | "..") {
         return Err(KeyValueError::Refused(
@@ -54,13 +54,13 @@ pub fn check(key: &str, value: &str) -> Result<(), KeyValueError> {
     Ok(())
 }
 
-/// A value with its expiry, as one text, for stores whose own expiry is late or coarse.
+/// Stores a value and its expiry as one text, for stores whose own expiry is late or coarse.
 #[must_use]
 pub fn seal(value: &str, expires_at: Timestamp) -> String {
     format!("{}\n{value}", expires_at.as_millisecond())
 }
 
-/// The value of a [sealed](seal) text, unless its time is over at `now`, or it is none.
+/// The value of a [sealed](seal) text; `None` if it has expired at `now` or the text is malformed.
 #[must_use]
 pub fn open(sealed: &str, now: Timestamp) -> Option<&str> {
     let (expires_at, value) = sealed.split_once('\n')?;

@@ -1,4 +1,4 @@
-//! Kinds of documents: where they live, how their ids look, and what may be done with their fields.
+//! Kinds of documents: their keys and ids, and how their fields may be used.
 //!
 //! The document of kind `name` with id `id` is at `{name}/{id}`. A unique name (a slug, a username) is claimed by a small
 //! document `{name}-named/{slug}` that holds the id. An id always has a `_` and a name never does, so a path segment is one
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::documents::Documents;
 use crate::{Clock, Consistency, Document, Key, Random, StoreError, id};
 
-/// How long a name may be, in bytes; nothing longer is looked up.
+/// The longest name, in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 200;
 
 /// A kind of document that has ids, and perhaps names.

@@ -1,7 +1,7 @@
-//! The kernel of Souk: ids, money, roles and the ports that every host fills in.
+//! The kernel of Souk: ids, money, roles and the ports that every host implements.
 //!
-//! Nothing here does I/O, names a platform or knows what is sold. Functions (`functions/*`) are written against these types;
-//! adapters (`shared/adapters/*`) implement the ports; only the hosts see both.
+//! Nothing here does I/O, names a platform or knows what the market trades in. Functions (`functions/*`) use only these
+//! types; adapters (`shared/adapters/*`) implement the ports; only the hosts know both.
 
 pub mod access;
 pub mod check;

@@ -27,8 +27,8 @@ fn is_currency<C>(code: &str, _: &C) -> garde::Result {
 }
 
 impl Money {
-    /// A string that sorts as the amount does, in thousandths of the major unit, so that 1 000 yen and 10.00 euro
-    /// stand side by side. Exchange rates play no part.
+    /// A string that sorts by the amount in major units, counted in ten-thousandths: 10 yen equal 10.00 euro. Exchange
+    /// rates play no part.
     #[must_use]
     pub fn sort_key(&self) -> String {
         let digits = iso_currency::Currency::from_code(&self.currency)

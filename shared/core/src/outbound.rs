@@ -1,98 +1,99 @@
-//! The `Outbound` port: HTTP calls to systems that are not ours.
+//! The `Outbound` port: HTTP calls to external systems.
 //!
-//! An adapter makes one attempt, within a deadline. It connects to public addresses only (checked when it connects, after
-//! the name was resolved), follows no redirects and reads a bounded answer. Retries and circuit breakers are above it, in
-//! `souk_kit::outbound`.
+//! An adapter makes one attempt, within a deadline. It connects to public addresses only (checked when it connects,
+//! after name resolution), does not follow redirects and reads a bounded response. Retries and circuit breakers are in
+//! the layer above, `souk_kit::outbound`.
 //!
-//! **Whom we call.** [`target`] reads a URL, before it is stored and again before it is called; [`is_public`] judges each
-//! address that its name resolves to. The grammar is a narrow one on purpose: what it lets through, every parser of URLs
-//! reads alike, so that no other one (that of `fetch`, say) finds another host in it. Numbers that only some take for
-//! addresses (`0x7f.1`, `2130706433`), escapes and other alphabets in the host, user names and fragments are refused.
+//! **SSRF.** [`target`] parses a URL before it is stored and again before it is called; [`is_public`] checks each
+//! address that its host name resolves to. The accepted grammar is narrow on purpose: every URL parser reads an
+//! accepted URL the same way, so no other parser (such as that of `fetch`) finds a different host in it. Numbers that
+//! only some parsers take for addresses (`0x7f.1`, `2130706433`), escapes and non-ASCII letters in the host, user names
+//! and fragments are refused.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// How much of an answer is read, in bytes; the rest is left unread and `truncated` says so.
+/// How much of a response body is read, in bytes. `truncated` says whether there was more.
 pub const MAX_REPLY: usize = 16 * 1024;
-/// How long a URL may be that we call, in bytes.
+/// The longest URL that may be called, in bytes.
 pub const MAX_URL: usize = 2_000;
 
-/// A request to another system.
+/// A request to an external system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Such as `POST`.
+    /// The method, such as `POST`.
     pub method: String,
-    /// `https://…`; `http://` only to what the operator allows by name.
+    /// `https://…`; `http://` only for hosts that the operator allows by name.
     pub url: String,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The body, text.
     pub body: String,
-    /// How long all of it may take, from name resolution to the last byte read.
+    /// The timeout of the whole call, from name resolution to the last byte read.
     pub timeout_ms: u32,
 }
 
-/// The answer, whatever its status.
+/// A response, whatever its status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The beginning of the body, as text.
     pub body: String,
-    /// Whether there was more.
+    /// Whether the body was longer.
     pub truncated: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum OutboundError {
-    /// Nobody was asked: the URL, or an address that it resolves to, is not one that we call.
+    /// Not called: the URL, or an address that it resolves to, is not allowed.
     #[error("refused: {0}")]
     Refused(String),
-    /// No answer in time.
+    /// The call timed out.
     #[error("no answer in time")]
     TimedOut,
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("{0}")]
     Failed(String),
-    /// Nobody was asked, because the last calls to this dependency failed.
+    /// Not called, because the circuit breaker is open: the last calls to this dependency failed.
     #[error("the circuit is open")]
     Open,
-    /// Nobody was asked, because as many calls as one may have under way at once are under way for the same party.
+    /// Not called, because the concurrency limit for this owner is reached.
     #[error("too many calls at once")]
     Busy,
 }
 
-/// The port.
+/// The outbound port.
 #[async_trait]
 pub trait Outbound: Send + Sync {
     /// Makes one call.
     async fn call(&self, call: Call) -> Result<Reply, OutboundError>;
 }
 
-/// Where a URL leads.
+/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The name or address, in lower case; an IPv6 address in its brackets.
+    /// The host name or address, in lower case; an IPv6 address in its brackets.
     pub host: String,
     /// The address, if the host is one.
     pub address: Option<IpAddr>,
-    /// The port, also if the URL leaves it to the scheme.
+    /// The port; the scheme's default if the URL has none.
     pub port: u16,
-    /// Whether it is called by TLS.
+    /// Whether the call uses TLS.
     pub https: bool,
     /// Path and query, beginning with `/`.
     pub path: String,
-    /// Whether the operator allows this very host and port: then its addresses are not looked at.
+    /// Whether the operator allows this host and port; its addresses are then not checked.
     pub trusted: bool,
 }
 
-/// Reads a URL that is to be called; refuses it, saying why, unless it is `https` to a public name or address, or `http`
-/// or `https` to one of the `host:port`s in `allow`.
+/// Parses a URL to be called. Accepts `https` URLs of public names or addresses, and `http` or `https` URLs of the
+/// `host:port`s in `allow`; returns why it refuses others.
 pub fn target(url: &str, allow: &[String]) -> Result<Target, OutboundError> {
     read(url, allow).map_err(|why| OutboundError::Refused(why.to_owned()))
 }
@@ -116,7 +117,7 @@ fn read(url: &str, allow: &[String]) -> Result<Target, &'static str> {
         return Err("must not have a user name or password");
     }
     let authority = authority.to_ascii_lowercase();
-    // The `]` of an IPv6 address ends the host, elsewhere the first colon does.
+    // The `]` of an IPv6 address ends the host; otherwise the first colon does.
     let end = authority
         .find(']')
         .map_or_else(|| authority.find(':'), |end| Some(end + 1));
@@ -163,7 +164,7 @@ fn read_port(text: &str) -> Option<u16> {
     digits.parse().ok().filter(|port| plain && *port > 0)
 }
 
-/// The address, if the host is one. What ends in something like a number is an address or refused, never a name.
+/// The address, if the host is one. A host whose last label looks like a number is an address or refused, never a name.
 fn read_address(host: &str) -> Result<Option<IpAddr>, &'static str> {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse().ok());
@@ -179,13 +180,13 @@ fn read_address(host: &str) -> Result<Option<IpAddr>, &'static str> {
     Ok(None)
 }
 
-/// Labels of letters, digits and inner hyphens.
+/// Checks that a name consists of labels of letters, digits and inner hyphens.
 fn check_name(host: &str) -> Result<(), &'static str> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
-            // Also keeps out `xn--localhost-`, which some take for `localhost`.
+            // This also excludes `xn--localhost-`, which some parsers take for `localhost`.
             && !label.ends_with('-')
     };
     if host.len() <= 253 && host.split('.').all(is_label) {
@@ -195,7 +196,7 @@ fn check_name(host: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Names that only have a meaning inside of some network.
+/// Whether a name only has a meaning within some network.
 fn is_local(name: &str) -> bool {
     const LOCAL: [&str; 12] = [
         "alt",
@@ -214,7 +215,7 @@ fn is_local(name: &str) -> bool {
     name.rsplit_once('.').is_none_or(|(_, last)| LOCAL.contains(&last))
 }
 
-/// What is not on the public internet, or is somebody's own machinery (IANA's special-purpose registry).
+/// Ranges that are not on the public internet or serve special purposes (IANA's special-purpose registry).
 const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, unspecified
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
@@ -234,7 +235,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
     (Ipv4Addr::new(224, 0, 0, 0), 3),      // multicast, reserved, broadcast
 ];
-/// Likewise, within the global unicast addresses `2000::/3`; nothing outside of those is public, but NAT64.
+/// The same for IPv6, within the global unicast addresses `2000::/3`. Outside of those, only NAT64 can be public.
 const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocols, Teredo, ORCHID, benchmarks
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -242,8 +243,8 @@ const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Whether an address is one of the public internet. Those that wrap an IPv4 address are not (mapped, compatible, 6to4,
-/// Teredo), but for NAT64 around a public one, by which networks without IPv4 reach the rest.
+/// Whether an address is on the public internet. Addresses that embed an IPv4 address (mapped, compatible, 6to4,
+/// Teredo) are not, except NAT64 of a public address, through which networks without IPv4 reach the others.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
     const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);

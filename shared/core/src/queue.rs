@@ -1,15 +1,16 @@
-//! The `Queue` port: lanes of messages, each message a piece of work for one job.
+//! The `Queue` port: lanes of messages. Each message is work for one job.
 //!
-//! **Delivery.** What `send` has acknowledged is delivered at least once: perhaps twice, late, and in any order. A
-//! message that the consumer neither finishes nor gives back, because it died, comes again after a while. Who consumes
-//! is the host: it hands what its queue delivers to `souk_kit::App::work` and tells the queue what came of it.
+//! **Delivery.** A message that `send` has acknowledged is delivered at least once: possibly twice, late, and out of
+//! order. If a consumer dies before it finishes a message or gives it back, the message is delivered again after a
+//! while. The host consumes: it passes the queue's deliveries to `souk_kit::App::work` and reports their outcome to the
+//! queue.
 //!
-//! **Lanes** are queues of their own with consumers of their own, so that no lane waits for another. When the backlog is
-//! full, `low` is shed first; only work that may be lost goes there.
+//! **Lanes** are separate queues with separate consumers, so that no lane waits for another. When the backlog is full,
+//! `low` is shed first, so only work that may be lost belongs there.
 //!
-//! **Retries** are not the queue's: a job that fails is sent again as a new message with its history and a delay, and
-//! rests as a dead letter among the documents when its attempts are used up. The queue's own redelivery and its own
-//! dead-letter queue are for consumers that crash.
+//! **Retries** are not the queue's: a failed job is sent again as a new message with its history and a delay. When its
+//! attempts are used up, it becomes a dead letter among the documents. The queue's own redelivery and dead-letter queue
+//! only handle consumers that crash.
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -18,12 +19,12 @@ use serde_json::Value;
 
 use crate::Timestamp;
 
-/// How large a message may be as JSON, in bytes (the smallest of all platforms' limits is 128 KB for a batch of one).
+/// The largest message as JSON, in bytes (the smallest of all platforms' limits is 128 KB for a batch of one).
 pub const MAX_MESSAGE: usize = 64 * 1024;
-/// How many messages one `send` takes.
+/// The maximum number of messages of one `send`.
 pub const MAX_SEND: usize = 100;
-/// The longest delay that every platform keeps, in seconds (SQS: 15 minutes). A message that is due later comes early, and
-/// its consumer sends it on.
+/// The longest delay that every platform supports, in seconds (SQS: 15 minutes). A message that is due later is
+/// delivered early, and its consumer sends it again.
 pub const MAX_DELAY_SECONDS: i64 = 900;
 
 /// A lane, most urgent first.
@@ -41,10 +42,10 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// All of them, most urgent first.
+    /// All lanes, most urgent first.
     pub const ALL: [Lane; 4] = [Lane::High, Lane::Default, Lane::Notifications, Lane::Low];
 
-    /// As in the names of queues and in URLs.
+    /// The name, as in queue names and URLs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,44 +56,44 @@ impl Lane {
         }
     }
 
-    /// The lane of this name.
+    /// The lane with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Lane> {
         Self::ALL.into_iter().find(|lane| lane.name() == name)
     }
 }
 
-/// A piece of work for one job.
+/// Work for one job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// The same in every copy, attempt and replay of the same work: effects happen once per id.
+    /// The same in every copy, attempt and replay of the work: its effects happen once per id.
     pub id: String,
-    /// The name of the job that does it.
+    /// The name of the job.
     pub job: String,
-    /// Where it waits.
+    /// The lane that it is sent to.
     pub lane: Lane,
-    /// What the job needs to know: an event, or arguments of its own.
+    /// The job's input: an event, or arguments of its own.
     pub body: Value,
     /// The `traceparent` of the request that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Not to be done before.
+    /// The job must not start before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// Not worth doing from then on.
+    /// From then on the message expires: the job is not worth doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// The attempts that failed, oldest first.
+    /// The failed attempts, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
-    /// Whether a job document of this id tells how it goes (`/v1/jobs/{id}`).
+    /// Whether a job document with this id shows the progress (`/v1/jobs/{id}`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tracked: bool,
 }
 
-/// The payload of a job's messages: it says which job a message is for, and in which lane it waits.
+/// The payload of a job's messages. It determines the job and the lane.
 pub trait Payload: Serialize + DeserializeOwned {
     /// The name of the job: `function.task`.
     const JOB: &'static str;
@@ -111,7 +112,7 @@ pub struct Attempt {
 }
 
 impl Message {
-    /// How long it should wait from `now` on, in whole seconds, at most [`MAX_DELAY_SECONDS`].
+    /// The delay that the queue should apply at `now`, in whole seconds, at most [`MAX_DELAY_SECONDS`].
     #[must_use]
     pub fn delay_seconds(&self, now: Timestamp) -> i64 {
         let millis = self
@@ -130,12 +131,12 @@ pub struct Delivery {
     pub deliveries: u32,
 }
 
-/// What the host tells the queue of a delivery.
+/// The outcome of a delivery, which the host reports to the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It is dealt with; never deliver it again.
+    /// The message is finished; delete it.
     Done,
-    /// Deliver it again, after this many seconds at the earliest.
+    /// Redeliver the message, after this many seconds at the earliest.
     Retry(
         /// Seconds.
         u32,
@@ -153,13 +154,13 @@ pub struct Backlog {
     pub oldest_seconds: Option<u64>,
 }
 
-/// Why a queue did not take messages. Some of them may have been taken: sending all of them again is safe.
+/// Why a send failed. The queue may have accepted some of the messages; sending all of them again is safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum QueueError {
-    /// Out of reach, throttled or full.
+    /// The queue is out of reach, throttled or full.
     #[error("the queue is unavailable: {0}")]
     Unavailable(String),
-    /// Not something that every queue could take; a fault of the caller.
+    /// Some queue could not accept this; the caller's fault.
     #[error("the queue refuses: {0}")]
     Refused(String),
 }
@@ -167,14 +168,14 @@ pub enum QueueError {
 /// The sending side of the queues.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Takes all the messages, durably, each into its lane: at most [`MAX_SEND`], none larger than [`MAX_MESSAGE`].
+    /// Durably sends each message to its lane. Accepts at most [`MAX_SEND`] messages, none larger than [`MAX_MESSAGE`].
     async fn send(&self, messages: &[Message]) -> Result<(), QueueError>;
 
-    /// How much waits in a lane.
+    /// The backlog of a lane.
     async fn backlog(&self, lane: Lane) -> Result<Backlog, QueueError>;
 }
 
-/// Refuses what not every queue could take; every adapter calls it first. Gives the messages as JSON.
+/// Refuses messages that some queue could not accept. Every adapter calls it first. Returns the messages as JSON.
 pub fn check(messages: &[Message]) -> Result<Vec<String>, QueueError> {
     if messages.is_empty() || messages.len() > MAX_SEND {
         return Err(QueueError::Refused("send 1 to 100 messages".into()));

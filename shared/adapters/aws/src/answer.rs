@@ -1,4 +1,4 @@
-//! What the services of AWS that speak XML answer.
+//! Reads the responses of the AWS services that speak XML.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use souk_core::StoreError;
 use crate::call::Failure;
 use crate::sign::{lasting, within};
 
-/// How long an answer may take on its way here once it has begun.
+/// How long reading the body of a response may take.
 const READING: Duration = Duration::from_secs(10);
-/// How much of an answer is read as text, in bytes.
+/// The longest response that is read as text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
-/// Hands the bytes of an answer to `each` as they come.
+/// Passes the bytes of a response to `each` as they arrive.
 pub(crate) async fn read(
     mut body: ByteStream,
     mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
@@ -29,7 +29,7 @@ pub(crate) async fn read(
     .await?
 }
 
-/// An answer as text.
+/// A response as text.
 pub(crate) async fn text(answer: HttpResponse) -> Result<String, Failure> {
     let mut text = Vec::new();
     read(ByteStream::new(answer.into_body()), |bytes| {
@@ -44,7 +44,7 @@ pub(crate) async fn text(answer: HttpResponse) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// What an answer that is no success means.
+/// The failure that an unsuccessful response means.
 pub(crate) async fn failed(answer: HttpResponse) -> Failure {
     let status = answer.status().as_u16();
     let text = text(answer).await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How calls fail, and which are tried again.
+//! How calls fail, and which failures are retried.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -8,23 +8,23 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use souk_core::{Random, StoreError, random};
 
-/// How many times a call is made.
+/// The maximum number of attempts of a call.
 pub(crate) const ATTEMPTS: u32 = 5;
-/// The longest wait before the second; it doubles from there.
+/// The longest wait before the second attempt. It doubles with each further one.
 const BACKOFF: Duration = Duration::from_millis(25);
 
 /// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It may go better next time.
+    /// A retry may succeed.
     Passing(String),
-    /// A transaction's conditions did not hold, at these of its items.
+    /// The conditions of these items of a transaction did not hold.
     Conditions(Vec<usize>),
-    /// It will not go better.
+    /// A retry cannot succeed.
     Lasting(StoreError),
 }
 
-/// Makes `call` until it succeeds or fails for good, at most [`ATTEMPTS`] times.
+/// Retries `call` until it succeeds or fails for good, with at most [`ATTEMPTS`] attempts.
 pub(crate) async fn patiently<T, F>(random: &dyn Random, mut call: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
@@ -40,7 +40,8 @@ where
     }
 }
 
-/// Waits before another attempt: any time up to a bound that doubles, so that those who met do not meet again.
+/// Waits before the next attempt: a random time up to a bound that doubles, so that callers that collided do not
+/// collide again.
 #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
 pub(crate) async fn pause(random: &dyn Random, attempt: u32) {
     let bound = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
@@ -48,7 +49,7 @@ pub(crate) async fn pause(random: &dyn Random, attempt: u32) {
     tokio::time::sleep(bound.mul_f64(share)).await;
 }
 
-/// What the failure of any call means.
+/// Classifies the failure of a call.
 pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Failure {
     match &error {
         SdkError::TimeoutError(_) => Failure::Passing("no answer in time".into()),
@@ -64,7 +65,7 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Fail
                 "ValidationException" | "ItemCollectionSizeLimitExceededException" => {
                     Failure::Lasting(StoreError::Refused(why))
                 }
-                // A fault in what was deployed: to ask again does not help.
+                // A fault of the deployment: a retry does not help.
                 "ResourceNotFoundException"
                 | "AWS.SimpleQueueService.NonExistentQueue"
                 | "QueueDoesNotExist"
@@ -75,7 +76,7 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Fail
                 | "InvalidSignatureException"
                 | "MissingAuthenticationTokenException"
                 | "IdempotentParameterMismatchException" => Failure::Lasting(StoreError::Unavailable(why)),
-                // Throttling under its several names, a transaction still in progress, faults of the service.
+                // Throttling under its several names, a transaction in progress, faults of the service.
                 _ => Failure::Passing(why),
             }
         }
@@ -83,7 +84,7 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Fail
     }
 }
 
-/// What the failure of a transaction means: DynamoDB gives a reason for each of its items.
+/// Classifies the failure of a transaction: DynamoDB gives a reason for each of its items.
 pub(crate) fn transaction_failure<R>(error: SdkError<TransactWriteItemsError, R>) -> Failure {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return failure(error);

@@ -1,7 +1,8 @@
-//! `EdgeCache` on a distribution of CloudFront that keeps the tags of answers (`CacheTagConfig`).
+//! `EdgeCache` over a CloudFront distribution that indexes cache tags (`CacheTagConfig`).
 //!
-//! A purge is an invalidation, whose `CallerReference` is that of the purge: to create it again gives the one that is there.
-//! CloudFront takes at most 3,000 tags and paths under way at once, and bills each of them beyond 1,000 a month.
+//! A purge creates an invalidation with the purge's reference as `CallerReference`, so repeating it returns the
+//! existing invalidation. CloudFront accepts at most 3,000 tags and paths in progress at once, and bills each beyond
+//! 1,000 a month.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use crate::answer::failed;
 use crate::call::{Failure, patiently};
 use crate::sign::{Signer, Wire};
 
-/// The only region that CloudFront's API knows.
+/// The only region of CloudFront's API.
 const REGION: &str = "us-east-1";
 
-/// A distribution.
+/// A CloudFront distribution.
 pub struct CloudFront {
     url: String,
     timeout: Duration,
@@ -30,7 +31,7 @@ pub struct CloudFront {
 }
 
 impl CloudFront {
-    /// The distribution of this id.
+    /// The distribution with this id.
     #[must_use]
     pub fn new(settings: &Settings, id: &str, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let url = settings
@@ -61,7 +62,8 @@ impl EdgeCache for CloudFront {
             let answer = call.await?;
             match answer.status().as_u16() {
                 201 => Ok(()),
-                // Among them that too many are under way: later, with what has come up meanwhile.
+                // This includes too many invalidations in progress. The purge is retried later, together with newer
+                // tags.
                 _ => Err(failed(answer).await),
             }
         });
@@ -73,11 +75,11 @@ impl EdgeCache for CloudFront {
     }
 }
 
-/// What is to be invalidated, in CloudFront's words: a tag is a path that begins with `#`.
+/// The request body. In an invalidation, a tag is a path that begins with `#`.
 fn batch(reference: &str, tags: &[String]) -> String {
     let mut items = String::new();
     for tag in tags {
-        // A `String` takes all that is written to it.
+        // Writing to a `String` does not fail.
         let _ = write!(items, "<Path>#{}</Path>", escaped(tag));
     }
     format!(

@@ -1,12 +1,13 @@
 //! [`DynamoDocuments`]: the `Documents` port over one DynamoDB table.
 //!
-//! **Reads** are strongly consistent, of the table itself; there is no secondary index. An index is a partition of
-//! entries: one `Query` reads them, one `BatchGetItem` their documents. Those are two moments: a document that changes
-//! between them is answered as it became, and one that goes is left out. [Eventual](souk_core::Consistency) reads are
-//! eventually consistent, at half the price, unless this process has committed in the last [`SETTLED`] milliseconds.
+//! **Reads** are strongly consistent and read the table itself; there is no secondary index. An index is a partition of
+//! entries: one `Query` reads the entries, one `BatchGetItem` their documents. These are two moments: if a document
+//! changes between them, the newer version is returned; if it is deleted, it is left out.
+//! [Eventual](souk_core::Consistency) reads are eventually consistent, at half the price, unless this process has
+//! committed within the last [`SETTLED`] milliseconds.
 //!
-//! **A commit** is one `TransactWriteItems`, which happens whole or not at all. It carries a request token of its own:
-//! an attempt whose answer is lost is made again under the same token, and DynamoDB does not repeat what it has done.
+//! **A commit** is one `TransactWriteItems`, which happens whole or not at all. It carries a client request token: if
+//! the response is lost, the call is retried with the same token, and DynamoDB does not apply it twice.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::call::{ATTEMPTS, Failure, failure, patiently, pause, transaction_fail
 use crate::item::{self, document, document_key, document_partition, entry, entry_partition, primary, take_text};
 use crate::transaction::Transaction;
 
-/// When all replicas have a commit, in milliseconds: DynamoDB says "usually within one second".
+/// How long after a commit all replicas have it, in milliseconds: DynamoDB says "usually within one second".
 const SETTLED: i64 = 5_000;
 
 /// Documents in a DynamoDB table.
@@ -44,7 +45,7 @@ pub struct DynamoDocuments {
 }
 
 impl DynamoDocuments {
-    /// Documents in `table`. Nothing is sent yet.
+    /// Documents in `table`. Sends nothing yet.
     pub fn new(settings: &Settings, table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
             client: settings.dynamodb(),
@@ -55,7 +56,8 @@ impl DynamoDocuments {
         }
     }
 
-    /// Whether a read is strongly consistent: if it has to be, and while this process could miss a commit of its own.
+    /// Whether a read must be strongly consistent: if the caller asks for it, or if the read could miss a commit of
+    /// this process.
     fn is_strong(&self, consistency: Consistency) -> bool {
         consistency == Consistency::Strong
             || self.millis() < self.committed.load(Ordering::Acquire).saturating_add(SETTLED)
@@ -65,7 +67,7 @@ impl DynamoDocuments {
         self.clock.now().as_millisecond()
     }
 
-    /// Creates the table if there is none. For emulators: in the cloud, `template.yaml` declares it.
+    /// Creates the table unless it exists. For emulators; in the cloud, `template.yaml` declares it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
         let mut call = self
             .client
@@ -88,14 +90,14 @@ impl DynamoDocuments {
         }
     }
 
-    /// The documents at these keys, which must all differ.
+    /// The documents with these keys, which must all differ.
     async fn read(&self, keys: HashSet<&Key>, strong: bool) -> Result<HashMap<Key, Document>, StoreError> {
         let now = self.clock.now();
         let mut found = HashMap::with_capacity(keys.len());
         let mut missing: Vec<_> = keys.into_iter().map(document_key).collect();
         let mut attempt = 0;
         while !missing.is_empty() {
-            // DynamoDB may answer a part only, and name the rest.
+            // DynamoDB may return only a part, and lists the unprocessed keys.
             if attempt == ATTEMPTS {
                 return Err(StoreError::Unavailable("DynamoDB leaves keys unprocessed".into()));
             } else if attempt > 0 {
@@ -130,22 +132,22 @@ impl DynamoDocuments {
         Ok(found)
     }
 
-    /// The items of partition `pk` that `query` asks for, and where to go on.
+    /// The items of partition `pk` that `query` selects, and where the next page starts.
     async fn range(
         &self,
         pk: String,
         query: &Query,
         strong: bool,
     ) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
-        // DynamoDB starts after any key that could be in the range. What is before it starts at its beginning, and after
-        // what is behind it nothing follows.
+        // DynamoDB accepts only a start key within the queried range. An `after` that comes before the range, in the
+        // requested order, means its beginning; nothing follows one that comes after it.
         let after = match &query.after {
             None => None,
             Some(after) if after.starts_with(&query.prefix) => Some(primary(pk.clone(), after)),
             Some(after) if (after < &query.prefix) != query.descending => None,
             Some(_) => return Ok((Vec::new(), None)),
         };
-        // One more than asked for tells whether anything follows.
+        // One more than requested, to learn whether more items follow.
         let limit = i32::try_from(query.limit).unwrap_or(i32::MAX).saturating_add(1);
         let call = self
             .client
@@ -164,7 +166,7 @@ impl DynamoDocuments {
         });
         let answer = answer.await.map_err(ended)?;
         let mut items = answer.items.unwrap_or_default();
-        // Large documents end a page early: DynamoDB reads 1 MB at a time.
+        // A page of large documents may be short: DynamoDB reads 1 MB at a time.
         let mut more = answer.last_evaluated_key.is_some();
         if items.len() > query.limit {
             items.truncate(query.limit);
@@ -177,7 +179,7 @@ impl DynamoDocuments {
         Ok((items, next))
     }
 
-    /// One transaction, made again under the same token until it is known to have happened or not.
+    /// Runs one transaction. Retries it with the same token until its outcome is known.
     async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), Failure> {
         let token = uuid::Builder::from_random_bytes(random::bytes(&*self.random)).into_uuid();
         let call = self
@@ -199,7 +201,7 @@ impl Documents for DynamoDocuments {
         if keys.len() > MAX_KEYS {
             return Err(StoreError::Refused("at most 100 keys".into()));
         }
-        // DynamoDB refuses keys that are too long; there is nothing at them.
+        // DynamoDB rejects keys that are too long. No document has one.
         let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;
         let strong = self.is_strong(consistency);
         let found = self.read(keys.iter().filter(possible).collect(), strong).await?;
@@ -249,10 +251,10 @@ impl Documents for DynamoDocuments {
                 })
             )
         };
-        // The puts under `Any` that found an expired document. That is rare, so it is learnt from the attempt.
+        // The puts with `Any` that found an expired document. This is rare, so the first attempt does not check for it.
         let mut expired = HashSet::new();
         for _ in 0..ATTEMPTS {
-            // Also one whose outcome is never known.
+            // This includes commits with an unknown outcome.
             self.committed.fetch_max(self.millis(), Ordering::AcqRel);
             let transaction =
                 Transaction::new(&self.table, self.clock.now(), &commit.changes, &expired).map_err(unbuilt)?;
@@ -269,7 +271,8 @@ impl Documents for DynamoDocuments {
                 return Err(StoreError::Conflict(*step));
             }
             for step in failed {
-                // In neither state twice: another writer came between.
+                // If the put has failed both as a replacement and as an update, another writer came in between: start
+                // over with an update.
                 if !expired.remove(&step) {
                     expired.insert(step);
                 }
@@ -279,7 +282,7 @@ impl Documents for DynamoDocuments {
     }
 }
 
-/// A call's failure as the port's, where no condition is involved.
+/// Converts a failure where no condition is involved to the port's error.
 fn ended(failure: Failure) -> StoreError {
     match failure {
         Failure::Lasting(error) => error,
@@ -288,7 +291,7 @@ fn ended(failure: Failure) -> StoreError {
     }
 }
 
-/// The SDK checks for missing fields as late as this; none is.
+/// Converts an error of the SDK's builders, which check for required fields. The fields are always set.
 fn unbuilt(error: BuildError) -> StoreError {
     StoreError::Refused(error.to_string())
 }

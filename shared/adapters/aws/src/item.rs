@@ -1,4 +1,4 @@
-//! What is stored: how documents and entries become items of the table, and back.
+//! Converts documents, entries and values to items of the table and back.
 //!
 //! | item | `pk` | `sk` | attributes |
 //! | --- | --- | --- | --- |
@@ -6,15 +6,15 @@
 //! | entry | `i#` and the index | `#` and the sort | `dp`, `ds`: its document's `pk` and `sk`, as in this table |
 //! | value | `v#` and the key | `#` | `b` value, `x` and `ttl` as above |
 //!
-//! DynamoDB allows no empty sort key, hence the `#`. It compares strings by their UTF-8 bytes, as Rust does. It
-//! removes an item some time after its `ttl`; until then every read and condition here looks at `x`.
+//! DynamoDB allows no empty sort key, hence the `#`. It compares strings by their UTF-8 bytes, as Rust does. It deletes
+//! an item some time after its `ttl`; until then, every read and condition here checks `x`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use souk_core::{Document, Entry, Key, StoreError, Timestamp};
 
-/// An item, or a part of one.
+/// An item, or some of its attributes.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The partition key of the documents of `pk`.
@@ -73,12 +73,12 @@ pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Counters at zero, as an attribute.
+/// The attribute of counters that start at zero.
 pub(crate) fn zeros(counters: &[String]) -> AttributeValue {
     AttributeValue::M(counters.iter().map(|name| (name.clone(), number(0))).collect())
 }
 
-/// The attributes that end a document's life: the exact moment, and the second by which DynamoDB may remove it.
+/// The expiry attributes: the exact time, and the second from which DynamoDB may delete the item.
 pub(crate) fn expiry(at: Timestamp) -> [(&'static str, AttributeValue); 2] {
     let millis = at.as_millisecond();
     [
@@ -87,7 +87,7 @@ pub(crate) fn expiry(at: Timestamp) -> [(&'static str, AttributeValue); 2] {
     ]
 }
 
-/// The document that an item holds, or `None` if its time is over.
+/// The document in an item, or `None` if it has expired.
 pub(crate) fn document(mut item: Item, now: Timestamp) -> Result<Option<Document>, StoreError> {
     let key = Key::new(take_text(&mut item, "pk", "d#")?, take_text(&mut item, "sk", "#")?);
     let expires_at = match item.remove("x") {
@@ -114,13 +114,13 @@ pub(crate) fn document(mut item: Item, now: Timestamp) -> Result<Option<Document
     }))
 }
 
-/// Where an entry stands in its index, and the key of its document.
+/// The sort key of an entry, and the key of its document.
 pub(crate) fn entry(mut item: Item) -> Result<(String, Key), StoreError> {
     let document = Key::new(take_text(&mut item, "dp", "d#")?, take_text(&mut item, "ds", "#")?);
     Ok((take_text(&mut item, "sk", "#")?, document))
 }
 
-/// A text attribute without the prefix that it is stored with.
+/// A text attribute without its stored prefix.
 pub(crate) fn take_text(item: &mut Item, name: &str, prefix: &str) -> Result<String, StoreError> {
     match item.remove(name) {
         Some(AttributeValue::S(value)) => value

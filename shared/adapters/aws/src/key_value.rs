@@ -1,5 +1,5 @@
-//! The `KeyValue` port over DynamoDB: in the table of the documents, in partitions of their own, read eventually
-//! consistently, which costs half. DynamoDB removes what has expired within days; until then the expiry is looked at here.
+//! The `KeyValue` port over DynamoDB: in the table of the documents, in partitions of its own. Reads are eventually
+//! consistent, which costs half. DynamoDB deletes expired items within days; until then, `get` checks the expiry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct DynamoKeyValue {
 }
 
 impl DynamoKeyValue {
-    /// Values in `table`. Nothing is sent yet.
+    /// Values in `table`. Sends nothing yet.
     pub fn new(settings: &Settings, table: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
             client: settings.dynamodb(),
@@ -33,7 +33,7 @@ impl DynamoKeyValue {
     }
 }
 
-/// Where the value at `key` is.
+/// The primary key of the value at `key`.
 fn place(key: &str) -> Item {
     item::primary(item::value_partition(key), "")
 }

@@ -1,7 +1,7 @@
 //! Adapters for AWS: documents in one DynamoDB table, one SQS queue per lane, the search index as a file in
 //! S3 or in OpenSearch, and the machine's own clock and randomness.
 //!
-//! No type of the AWS SDK appears in what this crate offers, so nothing outside it has to change when the SDK does.
+//! The public API of this crate contains no type of the AWS SDK, so an SDK upgrade changes nothing outside it.
 
 mod answer;
 mod call;

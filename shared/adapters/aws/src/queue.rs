@@ -1,8 +1,9 @@
 //! [`SqsQueue`]: the `Queue` port over one SQS queue per lane.
 //!
-//! **A send** is as many `SendMessageBatch` calls as SQS's limits ask for, a few at a time. Each of them may be taken in
-//! part: what was left is sent again. If some of it is left in the end all of the send has failed, though a part of it is
-//! with SQS; and a call whose answer is lost is made again, so that SQS may have its messages twice. The port allows both.
+//! **Sending.** One `send` makes as many `SendMessageBatch` calls as SQS's limits require, a few concurrently. SQS may
+//! accept a part of a batch; the rest is sent again. If some messages are never accepted, the whole `send` fails,
+//! although SQS may have the others. A call whose response is lost is retried, so SQS may have its messages twice. The
+//! port allows both.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,13 +18,13 @@ use souk_core::{Clock, Lane, Message, Queue, Random, StoreError};
 use crate::Settings;
 use crate::call::{Failure, failure, patiently};
 
-/// How many messages one call may carry, and how many bytes of them.
+/// How many messages one call may carry, and how many bytes.
 const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 256 * 1024;
-/// How many calls of one send are under way at once.
+/// How many calls of one `send` run concurrently.
 const AT_ONCE: usize = 5;
 
-/// Lanes in SQS.
+/// The lanes as SQS queues.
 pub struct SqsQueue {
     client: Client,
     prefix: String,
@@ -32,8 +33,8 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queues whose URLs are `prefix` and the name of a lane, such as
-    /// `https://sqs.eu-central-1.amazonaws.com/123456789012/souk-`. Nothing is sent yet.
+    /// The queues whose URLs are `prefix` followed by the name of a lane, such as
+    /// `https://sqs.eu-central-1.amazonaws.com/123456789012/souk-`. Sends nothing yet.
     pub fn new(settings: &Settings, prefix: impl Into<String>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
             client: settings.sqs(),
@@ -47,8 +48,8 @@ impl SqsQueue {
         format!("{}{}", self.prefix, lane.name())
     }
 
-    /// Lets the deliveries with these receipts come again after so many seconds, not when their lease ends. `queue` is the
-    /// name of the queue that they came from, a lane's or one for its dead letters.
+    /// Changes the visibility timeout of the deliveries with these receipts to so many seconds from now. `queue` is the
+    /// name of the queue that they came from: a lane's or its dead-letter queue.
     pub async fn put_off(&self, queue: &str, deliveries: &[(String, u32)]) -> Result<(), QueueError> {
         let root = self.prefix.rsplit_once('/').map_or("", |(root, _)| root);
         for some in deliveries.chunks(MAX_ENTRIES) {
@@ -76,7 +77,8 @@ impl SqsQueue {
         Ok(())
     }
 
-    /// One call, repeated for what of it was left, until SQS has all. Says why if it never will.
+    /// Sends one batch, and repeats it for the messages that SQS did not accept. Returns the reason if SQS rejects one
+    /// for good.
     async fn send_batch(
         &self,
         lane: Lane,
@@ -92,8 +94,8 @@ impl SqsQueue {
             let Some(first) = failed.first() else {
                 return Ok(None);
             };
-            // The only fault that is in the message. Others that SQS lays on the sender, such as a key that it may not
-            // use, are the deployment's: nothing may be thrown away for them.
+            // The only error that is the message's own fault. SQS reports others as sender faults too, such as denied
+            // access to a KMS key; those are the deployment's, and no message may be discarded for them.
             if let Some(refused) = failed
                 .iter()
                 .find(|entry| entry.code.ends_with("InvalidMessageContents"))
@@ -146,7 +148,7 @@ impl Queue for SqsQueue {
     }
 }
 
-/// The messages, which are `texts` as JSON, in calls that SQS takes.
+/// The messages, whose JSON is `texts`, in batches within SQS's limits.
 fn batches(
     messages: &[Message],
     texts: Vec<String>,
@@ -177,7 +179,7 @@ fn batches(
     Ok(batches)
 }
 
-/// The same JSON without the two characters that JSON allows and SQS refuses.
+/// Escapes the two characters that JSON allows and SQS rejects.
 fn plain(json: String) -> String {
     if json.contains(['\u{fffe}', '\u{ffff}']) {
         json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
@@ -186,7 +188,7 @@ fn plain(json: String) -> String {
     }
 }
 
-/// A call's failure as the port's.
+/// Converts a failure to the port's error.
 fn unavailable(failure: Failure) -> QueueError {
     QueueError::Unavailable(match failure {
         Failure::Lasting(StoreError::Unavailable(why) | StoreError::Refused(why)) | Failure::Passing(why) => why,
@@ -195,7 +197,7 @@ fn unavailable(failure: Failure) -> QueueError {
     })
 }
 
-/// The SDK checks for missing fields as late as this; none is.
+/// Converts an error of the SDK's builders, which check for required fields. The fields are always set.
 fn unbuilt(error: BuildError) -> QueueError {
     QueueError::Refused(error.to_string())
 }

@@ -1,5 +1,4 @@
-//! The few calls to S3 that the search index takes: to read an object unless it is the one that we have, to write it unless
-//! somebody else has, to list names.
+//! The few S3 calls that the search index needs: conditional GET, conditional PUT and listing keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,38 +13,38 @@ use crate::answer::{failed, text};
 use crate::call::Failure;
 use crate::sign::{Signer, Wire};
 
-/// How long it may take to write an object.
+/// The timeout of a PUT.
 const WRITING: Duration = Duration::from_secs(20);
-/// How many names one call lists.
+/// How many keys one call lists.
 const NAMES: usize = 1000;
 
-/// A bucket.
+/// An S3 bucket.
 pub(crate) struct Bucket {
-    /// Without a slash at the end.
+    /// The base URL, without a trailing slash.
     url: String,
-    /// How long an answer may take to begin.
+    /// The timeout of GET and list calls, until the response begins.
     timeout: Duration,
     signer: Signer,
     wire: Wire,
 }
 
-/// What is at a name.
+/// The result of a conditional GET.
 pub(crate) enum Got {
-    /// What we have.
+    /// The object still has the known ETag.
     Same,
-    /// Nothing, and whether there was something once.
+    /// There is no object. `once`: S3 returned a delete marker.
     Nothing { once: bool },
-    /// This, and its tag.
+    /// The ETag and body of the object.
     Object(String, ByteStream),
 }
 
-/// Under which condition an object is written.
+/// The condition of a PUT.
 pub(crate) enum Only<'a> {
-    /// None.
+    /// Unconditional.
     Always,
-    /// There is none of this name.
+    /// No object with this key exists (`If-None-Match: *`).
     New,
-    /// It takes the place of the one with this tag.
+    /// The object still has this ETag (`If-Match`).
     After(&'a str),
 }
 
@@ -66,7 +65,7 @@ impl Bucket {
         }
     }
 
-    /// Reads an object, unless `known` is its tag.
+    /// Reads an object unless its ETag is `known`.
     pub(crate) async fn get(&self, name: &str, known: Option<&str>) -> Result<Got, Failure> {
         let headers: Vec<_> = known.map(|tag| ("if-none-match", tag)).into_iter().collect();
         let path = format!("/{name}");
@@ -80,7 +79,7 @@ impl Bucket {
             404 => {
                 let once = answer.headers().get("x-amz-delete-marker") == Some("true");
                 match failed(answer).await {
-                    // Not that there is no such bucket.
+                    // This excludes a missing bucket, which is an error.
                     Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchKey") => {
                         Ok(Got::Nothing { once })
                     }
@@ -91,7 +90,7 @@ impl Bucket {
         }
     }
 
-    /// Writes an object and gives its new tag; `None` if the condition does not hold.
+    /// Writes an object and returns its new ETag; `None` if the condition does not hold.
     pub(crate) async fn put(&self, name: &str, body: Bytes, only: Only<'_>) -> Result<Option<String>, Failure> {
         let headers: &[_] = match only {
             Only::Always => &[],
@@ -101,7 +100,7 @@ impl Bucket {
         let answer = self.call("PUT", &format!("/{name}"), headers, body, WRITING).await?;
         match (answer.status().as_u16(), only) {
             (200, _) => tag(&answer).map(Some),
-            // Somebody has written it, is writing it just now, or has removed it.
+            // Another writer has written the object, is writing it just now, or has deleted it.
             (409 | 412, Only::New | Only::After(_)) | (404, Only::After(_)) => match failed(answer).await {
                 Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchBucket") => {
                     Err(Failure::Lasting(StoreError::Unavailable(why)))
@@ -112,7 +111,8 @@ impl Bucket {
         }
     }
 
-    /// The names that begin with `prefix` and come after `after`, in order. None of them may need to be escaped.
+    /// The keys that start with `prefix` and sort after `after`, in order. Keys and arguments must not need escaping,
+    /// neither in a URL nor in XML.
     pub(crate) async fn names(&self, prefix: &str, after: &str) -> Result<Vec<String>, Failure> {
         let mut names: Vec<String> = Vec::new();
         loop {
@@ -135,7 +135,7 @@ impl Bucket {
         }
     }
 
-    /// One call, until the answer begins.
+    /// Makes one call and returns when the response begins.
     async fn call(
         &self,
         method: &'static str,

@@ -1,4 +1,4 @@
-//! Where DynamoDB, SQS, S3 and CloudFront are and who we are to them, and the clients made from that.
+//! Endpoints and credentials of DynamoDB, SQS, S3 and CloudFront, and the SDK clients made from them.
 
 use std::env;
 use std::time::Duration;
@@ -9,37 +9,38 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCrede
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::SdkConfig;
 
-/// How to reach AWS. The Lambda service sets all of it as environment variables.
+/// How to reach AWS. The Lambda runtime sets all of this in environment variables.
 #[derive(Clone)]
 pub struct Settings {
     /// The AWS region, such as `eu-central-1`.
     pub region: String,
-    /// Another address of DynamoDB than the region's own, for an emulator.
+    /// The endpoint of DynamoDB if it is not the region's own, for an emulator.
     pub dynamodb: Option<String>,
-    /// Likewise of SQS.
+    /// The same for SQS.
     pub sqs: Option<String>,
-    /// Likewise of S3.
+    /// The same for S3.
     pub s3: Option<String>,
-    /// Likewise of CloudFront.
+    /// The same for CloudFront.
     pub cloudfront: Option<String>,
-    /// The access key.
+    /// The access key id.
     pub access_key_id: String,
-    /// Its secret.
+    /// The secret access key.
     pub secret_access_key: String,
-    /// Comes with temporary credentials, which a Lambda's always are.
+    /// The session token of temporary credentials, which a Lambda always has.
     pub session_token: Option<String>,
-    /// How long one attempt of a call may take, from connecting to the last byte. The SDK's default is for ever.
+    /// The timeout of one attempt of a call, from connecting to the last byte. The SDK's default is none.
     pub timeout: Duration,
-    /// One for all clients: what it takes to start, it takes once.
+    /// All clients share one HTTP client, so its start-up cost is paid once.
     http: SharedHttpClient,
 }
 
-/// Both answer in milliseconds: an attempt this late is lost, and five of them fit into a Lambda's 15 seconds.
+/// DynamoDB and SQS usually respond within milliseconds: a slower attempt is lost, and five attempts fit into a
+/// Lambda's 15 seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Settings {
-    /// From `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and, if there is one,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDFRONT` or
+    /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and the optional
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDFRONT` and
     /// `AWS_ENDPOINT_URL`.
     pub fn from_env() -> Result<Self, String> {
         let optional = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
@@ -59,7 +60,7 @@ impl Settings {
         })
     }
 
-    /// For an emulator at this address, which takes any credentials.
+    /// Settings for an emulator at this address, which accepts any credentials.
     pub fn emulator(endpoint: impl Into<String>) -> Self {
         let endpoint = Some(endpoint.into());
         Self {
@@ -108,7 +109,7 @@ impl Settings {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(self.http.clone())
             .timeout_config(timeouts)
-            // Retried here instead (`call.rs`): the SDK doesn't repeat a transaction that met another.
+            // `call.rs` retries instead: the SDK does not retry a transaction that conflicted with another.
             .retry_config(RetryConfig::disabled())
             .build()
     }

@@ -1,5 +1,5 @@
-//! Calls that are made without an SDK: signed by hand (SigV4), over one connector with time-outs. A client of its own for a
-//! handful of calls would be more code than all the rest of a Lambda.
+//! Calls without an SDK client: signed with SigV4, over one connector with timeouts. SDK clients for a handful of calls
+//! would be more code than all the rest of a Lambda.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ use souk_core::{Clock, StoreError};
 use crate::Settings;
 use crate::call::Failure;
 
-/// Who we are to one of the services.
+/// Signs requests to one service.
 pub(crate) struct Signer {
     service: &'static str,
     region: String,
@@ -30,7 +30,7 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// `service` as signatures name it, such as `s3` or `es`.
+    /// A signer for `service`, as signatures name it, such as `s3` or `es`.
     pub(crate) fn new(settings: &Settings, service: &'static str, clock: Arc<dyn Clock>) -> Self {
         let credentials = Credentials::new(
             settings.access_key_id.clone(),
@@ -47,7 +47,7 @@ impl Signer {
         }
     }
 
-    /// The headers that sign a request. `None` if it cannot be signed, as its URL is none.
+    /// The headers that sign a request. `None` if it cannot be signed because its URL is invalid.
     fn headers(
         &self,
         method: &str,
@@ -59,7 +59,8 @@ impl Signer {
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let mut signed = SignableBody::Bytes(body);
         if self.service == "s3" {
-            // As S3 wants it. TLS guards the body, which is not hashed: it would take longer than to apply a change to it.
+            // The settings that S3 expects. The body is not hashed: TLS protects it, and hashing would take longer than
+            // applying a change.
             settings.percent_encoding_mode = PercentEncodingMode::Single;
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
             signed = SignableBody::UnsignedPayload;
@@ -85,7 +86,7 @@ impl Signer {
     }
 }
 
-/// What requests go through: connections are kept.
+/// The HTTP client. It keeps connections alive.
 pub(crate) struct Wire {
     connect_timeout: Duration,
     connector: OnceLock<SharedHttpConnector>,
@@ -99,7 +100,7 @@ impl Wire {
         }
     }
 
-    /// One call, until the answer begins. Without a signer it goes as it is.
+    /// Makes one call and returns when the response begins. Without a signer the request is not signed.
     pub(crate) async fn call(
         &self,
         signer: Option<&Signer>,
@@ -152,7 +153,7 @@ fn request(
     Some(request)
 }
 
-/// Gives up after `timeout`.
+/// Fails after `timeout`.
 #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
 pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(timeout, call)
@@ -178,9 +179,9 @@ mod tests {
         }
     }
 
-    /// The signatures were computed by another program.
+    /// The expected signatures were computed by another program.
     #[test]
-    fn requests_are_signed_as_their_service_wants_it() {
+    fn requests_are_signed_as_their_service_expects() {
         let mut settings = Settings::emulator("http://127.0.0.1:1");
         settings.region = "eu-central-1".into();
         settings.access_key_id = "AKIDEXAMPLE".into();

@@ -1,4 +1,4 @@
-//! A commit as the items of one `TransactWriteItems`.
+//! Translates a commit into the items of one `TransactWriteItems`.
 
 use std::collections::HashSet;
 
@@ -9,16 +9,16 @@ use souk_core::{Change, Condition, Entry, Key, Timestamp};
 
 use crate::item::{document_key, entry_item, entry_key, expiry, number, text, zeros};
 
-/// No document stands there, or its time is over.
+/// There is no document, or it has expired.
 const ABSENT: &str = "(attribute_not_exists(pk) OR x <= :now)";
-/// A document stands there and its time is not over.
+/// There is a document that has not expired.
 const LIVE: &str = "attribute_exists(pk) AND (attribute_not_exists(x) OR x > :now)";
-/// As `LIVE`, at a version.
+/// Like `LIVE`, at a given version.
 const AT_VERSION: &str = "attribute_exists(pk) AND (attribute_not_exists(x) OR x > :now) AND v = :version";
-/// Nothing stands there, or a document whose time is not over.
+/// There is no document, or one that has not expired.
 const NOT_EXPIRED: &str = "(attribute_not_exists(x) OR x > :now)";
 
-/// The items of a transaction and, for each, the change that it belongs to.
+/// The items of a transaction, and the index of the change that each belongs to.
 pub(crate) struct Transaction<'a> {
     table: &'a str,
     now: Timestamp,
@@ -27,10 +27,10 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// What `changes` do to `table` at the moment `now`.
+    /// The items that apply `changes` to `table` at the time `now`.
     ///
-    /// A put with [`Condition::Any`] is one of two things that no one DynamoDB expression can be: an update of what is
-    /// there or the replacement of what has expired. It is an update unless it is named in `expired`.
+    /// A put with [`Condition::Any`] either updates the present document or replaces an expired one. No single DynamoDB
+    /// expression can do both: the put is an update unless its index is in `expired`.
     pub(crate) fn new(
         table: &'a str,
         now: Timestamp,
@@ -112,7 +112,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// A document where there is none; what expired there goes, its counters too.
+    /// Creates a document, and replaces an expired one together with its counters.
     fn create(
         &self,
         key: &Key,
@@ -138,7 +138,7 @@ impl<'a> Transaction<'a> {
         Ok(TransactWriteItem::builder().put(put.build()?).build())
     }
 
-    /// A new body for the document that is there, whose counters stay; for `Any`, also a document where there is none.
+    /// Replaces the body of the present document and keeps its counters. With `Any`, also creates the document.
     fn update(
         &self,
         key: &Key,
@@ -168,7 +168,7 @@ impl<'a> Transaction<'a> {
         }
         let update = update
             .update_expression(set)
-            // A reserved word.
+            // `ttl` is a reserved word.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":body", text(body));
@@ -192,7 +192,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// The values that [`expression`] names.
+    /// The values that [`expression`] refers to.
     fn values(&self, condition: Condition) -> crate::item::Item {
         let mut values = crate::item::Item::from([(":now".to_owned(), number(self.now.as_millisecond()))]);
         if let Condition::Version(version) = condition {

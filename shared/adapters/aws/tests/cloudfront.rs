@@ -1,5 +1,6 @@
-//! Purges of CloudFront: what it is asked, and what becomes of its refusals. With `SOUK_TEST_CLOUDFRONT`, the address of an
-//! emulator, also whether one understands; without it that test is skipped, with `SOUK_TEST_ALL=1` it fails.
+//! CloudFront purges: the requests, and how failures are handled. If `SOUK_TEST_CLOUDFRONT` is the address of an
+//! emulator, one test also sends requests to it. Without the variable that test is skipped; with `SOUK_TEST_ALL=1` it
+//! then fails.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,11 +16,11 @@ use souk_core::edge::EdgeCache;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// An answer: a status and a code of CloudFront's; none at all.
+/// A response: a status and CloudFront's error code. `None`: the connection is closed without a response.
 type Answer = Option<(u16, &'static str)>;
 
-/// A purge of these tags, over a double that gives these answers in turn and then says yes; what came of it, and what the
-/// double was asked.
+/// Purges these tags, against a stub that gives these responses in turn and then succeeds. Returns the result, and the
+/// requests that the stub received.
 async fn purge(script: Vec<Answer>, tags: &[&str]) -> (Result<(), String>, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = Settings::emulator(format!("http://{}", listener.local_addr().unwrap()));
@@ -79,7 +80,7 @@ async fn a_purge_is_one_signed_invalidation() {
 }
 
 #[tokio::test]
-async fn what_passes_is_asked_again_and_what_does_not_is_told() {
+async fn transient_failures_are_retried_and_others_are_returned() {
     let passing = [
         None,
         Some((503, "ServiceUnavailable")),
@@ -88,7 +89,7 @@ async fn what_passes_is_asked_again_and_what_does_not_is_told() {
     ];
     let (result, asked) = purge(passing.to_vec(), &["products"]).await;
     assert_eq!((result, asked.len()), (Ok(()), 5));
-    // Under the same reference: it may have been taken on.
+    // Retried with the same reference, because the first call may have succeeded.
     assert!(
         asked
             .iter()
@@ -96,7 +97,7 @@ async fn what_passes_is_asked_again_and_what_does_not_is_told() {
     );
     let (result, asked) = purge(vec![Some((503, "ServiceUnavailable")); 9], &["products"]).await;
     assert_eq!((result, asked.len()), (Err("ServiceUnavailable: no".into()), 5));
-    // To ask again at once makes it no better.
+    // An immediate retry would not help.
     for (status, code) in [
         (400, "TooManyInvalidationsInProgress"),
         (400, "Throttling"),
@@ -109,7 +110,7 @@ async fn what_passes_is_asked_again_and_what_does_not_is_told() {
 }
 
 #[tokio::test]
-async fn an_emulator_understands() {
+async fn an_emulator_accepts_a_purge() {
     let Ok(address) = std::env::var("SOUK_TEST_CLOUDFRONT") else {
         assert!(
             std::env::var("SOUK_TEST_ALL").is_err(),
@@ -118,7 +119,7 @@ async fn an_emulator_understands() {
         eprintln!("skipped: set SOUK_TEST_CLOUDFRONT to the address of an emulator");
         return;
     };
-    // A distribution is made by a template, not by us.
+    // The test creates the distribution: the adapter never does, a template declares it in production.
     let http = |method: &'static str, path: String, body: String| {
         let host = address.trim_start_matches("http://").to_owned();
         async move {

@@ -1,6 +1,8 @@
-//! What is particular to DynamoDB, tried on an emulator; what every store must do alike is in the contract tests.
+//! Behaviour that is particular to DynamoDB, tested on an emulator. What every store must do alike is in the contract
+//! tests.
 //!
-//! `SOUK_TEST_DYNAMODB` holds the emulator's address. Without it these tests are skipped, with `SOUK_TEST_ALL=1` they fail.
+//! `SOUK_TEST_DYNAMODB` is the emulator's address. Without it these tests are skipped; with `SOUK_TEST_ALL=1` they then
+//! fail.
 
 #![expect(clippy::unwrap_used, reason = "this is a test, on a real machine")]
 
@@ -19,7 +21,7 @@ impl Clock for Hand {
     }
 }
 
-/// A store with a table of its own, and its clock.
+/// A store with its own table, and its clock.
 async fn start(table: &str) -> Option<(DynamoDocuments, Arc<Hand>)> {
     let Ok(address) = std::env::var("SOUK_TEST_DYNAMODB") else {
         assert!(std::env::var("SOUK_TEST_ALL").is_err(), "SOUK_TEST_DYNAMODB is not set");
@@ -38,7 +40,7 @@ async fn start(table: &str) -> Option<(DynamoDocuments, Arc<Hand>)> {
         Arc::new(SystemRandom),
     );
     store.create_table().await.unwrap();
-    // Somebody else may have been first.
+    // Creating the table again succeeds: another process may have created it first.
     store.create_table().await.unwrap();
     Some((store, clock))
 }
@@ -56,7 +58,7 @@ fn put(name: &str, condition: Condition, expires_at: Option<Timestamp>) -> Chang
 }
 
 #[tokio::test]
-async fn puts_that_overwrite_anything_find_out_what_has_expired() {
+async fn unconditional_puts_replace_expired_documents() {
     let Some((store, clock)) = start("puts").await else {
         return;
     };
@@ -77,7 +79,7 @@ async fn puts_that_overwrite_anything_find_out_what_has_expired() {
     .unwrap();
     commit(&[votes]).await.unwrap();
 
-    // Two that have expired, not at one time, one that is there and one that never was.
+    // Two documents that expired at different times, one that has not expired and one that does not exist.
     clock.0.fetch_add(61_000, SeqCst);
     let changes = ["soon", "kept", "new", "later"].map(|name| put(name, Condition::Any, None));
     commit(&changes).await.unwrap();
@@ -86,7 +88,7 @@ async fn puts_that_overwrite_anything_find_out_what_has_expired() {
         assert_eq!((found.version, found.counters.as_str()), (version, r#"{"votes":0}"#));
         assert_eq!(found.expires_at, None);
     }
-    // Beside a condition that does not hold, it is that one's conflict, and nothing is written.
+    // If another condition does not hold, the conflict names that change, and nothing is written.
     commit(&[put("old", Condition::Absent, Some(clock.now()))])
         .await
         .unwrap();
@@ -114,7 +116,7 @@ async fn two_entries_may_name_one_document_and_a_dangling_one_is_left_out() {
         page.items.iter().map(|item| item.sort.as_str()).collect::<Vec<_>>(),
         ["1", "2"]
     );
-    // A writer that forgets an entry does no harm to readers.
+    // If a writer forgets to remove an entry, readers skip it.
     let delete = Change::Delete {
         key,
         condition: Condition::Any,

@@ -1,5 +1,5 @@
-//! What becomes of the failures that no emulator produces: throttling, transactions that meet, answers that are late,
-//! lost or partial.
+//! Failures that no emulator produces: throttling, conflicting transactions, and responses that are late, lost or
+//! partial.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use souk_core::Consistency::{Eventual, Strong};
 use souk_core::{Change, Clock, Commit, Documents, Entry, Key, Query, StoreError, Timestamp};
 use stub::{Answer, Asked, run};
 
-/// A store over a stub with this script.
+/// A store that talks to a stub with this script.
 async fn store(script: Vec<Answer>) -> (DynamoDocuments, Asked) {
     let (settings, asked) = stub::start(script).await;
     let store = DynamoDocuments::new(&settings, "souk", Arc::new(SystemClock), Arc::new(SystemRandom));
@@ -46,7 +46,7 @@ fn done() -> Answer {
     Answer::Json(200, json!({}))
 }
 
-/// A commit of three changes and four items: the first has an entry.
+/// A commit of three changes, which is four items because the first has an entry.
 fn commit() -> Commit {
     let entries = vec![Entry::new("all", "a")];
     Commit::new(vec![
@@ -65,7 +65,7 @@ fn tokens(asked: &Asked) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_under_the_same_token() {
+async fn transient_failures_are_retried_with_the_same_token() {
     run(async {
         let passing = [
             fault("ThrottlingException"),
@@ -89,7 +89,7 @@ async fn what_passes_is_tried_again_under_the_same_token() {
                 tokens.iter().all(|token| *token == tokens[0] && token.len() == 36),
                 "{tokens:?}"
             );
-            // Another commit is another token.
+            // Another commit has another token.
             store.commit(commit()).await.unwrap();
             assert_ne!(asked.lock().unwrap()[3]["ClientRequestToken"], tokens[0].as_str());
         }
@@ -98,7 +98,7 @@ async fn what_passes_is_tried_again_under_the_same_token() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_unavailable_in_bounded_time() {
+async fn lasting_failures_are_unavailable_in_bounded_time() {
     run(async {
         for answer in [
             fault("ThrottlingException"),
@@ -135,7 +135,7 @@ async fn a_port_that_nobody_listens_on_is_unavailable() {
 }
 
 #[tokio::test]
-async fn what_cannot_get_better_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     run(async {
         for (answer, unavailable) in [
             (fault("ValidationException"), false),
@@ -154,7 +154,7 @@ async fn what_cannot_get_better_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_conflict_names_the_change_and_outweighs_everything_else() {
+async fn a_conflict_names_the_change_and_takes_precedence() {
     run(async {
         for (reasons, step) in [
             (["ConditionalCheckFailed", "None", "None", "None"], 0),
@@ -170,7 +170,7 @@ async fn a_conflict_names_the_change_and_outweighs_everything_else() {
 }
 
 #[tokio::test]
-async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable() {
+async fn unprocessed_keys_are_requested_again_for_a_bounded_time() {
     run(async {
         let item = |name: &str| {
             json!({ "pk": { "S": format!("d#thing/{name}") }, "sk": { "S": "#" }, "v": { "N": "1" },
@@ -187,7 +187,7 @@ async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable()
         let found = whole.get(&keys, Strong).await.unwrap();
         let found: Vec<_> = found.into_iter().map(|document| document.unwrap().key).collect();
         assert_eq!(found, keys);
-        // No key twice, which DynamoDB refuses, and the second time only what was left.
+        // No key occurs twice, which DynamoDB would reject. The second call asks only for the unprocessed keys.
         let asked: Vec<_> = asked
             .lock()
             .unwrap()
@@ -208,7 +208,7 @@ async fn keys_left_unprocessed_are_asked_for_again_and_no_longer_than_bearable()
     .await;
 }
 
-/// Seconds that pass when the test says so.
+/// A clock that the test advances, in seconds.
 #[derive(Default)]
 struct Seconds(AtomicI64);
 impl Clock for Seconds {
@@ -218,7 +218,7 @@ impl Clock for Seconds {
 }
 
 #[tokio::test]
-async fn only_eventual_reads_are_relaxed_and_not_just_after_a_write() {
+async fn only_eventual_reads_are_eventually_consistent_and_not_just_after_a_write() {
     run(async {
         let clock = Arc::new(Seconds::default());
         let nothing = json!({ "Responses": { "souk": [] }, "Items": [] });

@@ -1,4 +1,5 @@
-//! What OpenSearch is sent, and what comes of its failures. What it makes of that, the contract checks on a real engine.
+//! The requests that are sent to OpenSearch, and how failures are handled. The contract tests check the results on a
+//! real engine.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -13,7 +14,7 @@ use souk_aws::{OpenSearch, Settings, SystemClock, SystemRandom};
 use souk_core::search::{Facet, Field, IndexChange, IndexState, Listing, Near, Search, SearchError, SearchQuery, Sort};
 use stub::{Asked, Http, SILENCE};
 
-/// An index at a server that answers these, and says what it was asked.
+/// An index on a stub that gives these responses and records its requests.
 async fn index(answers: Vec<(&'static str, u16, Value)>) -> (OpenSearch, Http) {
     let server = Http::start(answers).await;
     let mut settings = Settings::emulator("http://127.0.0.1:1");
@@ -31,7 +32,7 @@ fn test(run: impl Future<Output = ()>) {
     runtime.block_on(tokio::task::LocalSet::new().run_until(run));
 }
 
-/// What `_alias` says of generations 3, which answers, and 4, which is being built.
+/// The `_alias` response with generation 3 live and generation 4 being built.
 fn layout() -> (&'static str, u16, Value) {
     let indexes = json!({
         "souk-3": { "aliases": { "souk": {} } },
@@ -100,7 +101,7 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
             id: "prd_2".into(),
             version: 9,
         };
-        // That somebody was first is no failure.
+        // A conflict with a newer version is not a failure.
         index.apply(&[IndexChange::Put(Box::new(lamp())), gone]).await.unwrap();
         let asked = server.asked();
         assert!(
@@ -154,7 +155,7 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
 }
 
 #[test]
-fn what_was_begun_meanwhile_is_written_too() {
+fn a_generation_begun_during_a_write_is_written_too() {
     test(async {
         let before = json!({ "souk-3": { "aliases": { "souk": {} } } });
         let before = ("GET /souk-%2A/_alias", 200, before);
@@ -169,14 +170,14 @@ fn what_was_begun_meanwhile_is_written_too() {
 }
 
 #[test]
-fn failures_that_pass_are_tried_again() {
+fn transient_failures_are_retried() {
     test(async {
         let bulk = |status| ("POST /_bulk", status, failure(status));
         let answers = vec![
             ("GET /souk-%2A/_alias", 429, failure(429)),
             layout(),
             bulk(503),
-            // One product of two was refused: both are sent again.
+            // One of two products was rejected: both are sent again.
             written(&[200, 429]),
             written(&[200, 200]),
             layout(),
@@ -195,7 +196,7 @@ fn failures_that_pass_are_tried_again() {
 }
 
 #[test]
-fn failures_that_do_not_pass_make_search_unavailable() {
+fn lasting_failures_make_search_unavailable() {
     test(async {
         let alias = |status, body| ("GET /souk-%2A/_alias", status, body);
         for (answers, expected) in [
@@ -214,7 +215,7 @@ fn failures_that_do_not_pass_make_search_unavailable() {
             assert_eq!(index.state().await, Err(unavailable(expected)));
             server.done();
         }
-        // While one generation takes the place of another the alias may be on none.
+        // While a rebuild finishes, the alias may point to no index.
         let (index, server) = index(vec![("POST /souk/_search", 404, failure(404)), nothing()]).await;
         assert!(index.search(&SearchQuery::default()).await.unwrap().hits.is_empty());
         server.done();
@@ -222,7 +223,7 @@ fn failures_that_do_not_pass_make_search_unavailable() {
 }
 
 #[test]
-fn a_generation_takes_the_place_of_another_at_once() {
+fn a_generation_replaces_another_atomically() {
     test(async {
         let fine = || json!({ "acknowledged": true });
         let (one, server) = index(vec![
@@ -251,7 +252,7 @@ fn a_generation_takes_the_place_of_another_at_once() {
 }
 
 #[test]
-fn a_rebuild_begins_beside_what_answers_and_takes_removals_over() {
+fn a_rebuild_begins_beside_the_live_generation_and_copies_removals() {
     test(async {
         let fine = || json!({ "acknowledged": true });
         let exists = json!({ "error": { "type": "resource_already_exists_exception", "reason": "it is there" } });
@@ -298,7 +299,7 @@ fn a_rebuild_begins_beside_what_answers_and_takes_removals_over() {
 }
 
 #[test]
-fn uses_that_others_count_too_are_counted_again() {
+fn use_counts_are_retried_after_a_conflict() {
     test(async {
         let used = |uses, number| {
             let source = json!({ "key": "oil lamp", "text": "oil lamp", "uses": uses, "owned": false });
@@ -330,7 +331,7 @@ fn uses_that_others_count_too_are_counted_again() {
 }
 
 #[test]
-fn a_query_is_levels_filters_and_counts() {
+fn a_query_has_levels_filters_and_counts() {
     test(async {
         let known = json!({
             "hits": { "hits": [] },
@@ -451,7 +452,7 @@ fn a_query_is_levels_filters_and_counts() {
 }
 
 #[test]
-fn addresses_that_are_none_are_refused() {
+fn invalid_addresses_are_refused() {
     let settings = Settings::emulator("http://127.0.0.1:1");
     for bad in ["", "localhost:9200", "ftp://localhost", "https://"] {
         assert!(

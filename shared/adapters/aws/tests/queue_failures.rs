@@ -1,5 +1,5 @@
-//! What the queue asks of SQS, and what becomes of the failures that no emulator produces: throttling, answers that are
-//! late or lost, and batches that are taken in part.
+//! The requests that are sent to SQS, and failures that no emulator produces: throttling, responses that are late or
+//! lost, and partly accepted batches.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use souk_core::queue::{Backlog, QueueError};
 use souk_core::{Clock, Lane, Message, Queue, clock};
 use stub::{Answer, Asked, run};
 
-/// A queue over a stub with this script.
+/// A queue that talks to a stub with this script.
 async fn queue(script: Vec<Answer>) -> (SqsQueue, Asked) {
     let (settings, asked) = stub::start(script).await;
     (over(&settings), asked)
@@ -57,7 +57,7 @@ fn done() -> Answer {
     Answer::Json(200, json!({ "Successful": [], "Failed": [] }))
 }
 
-/// SQS did not take these, by their places in the batch.
+/// SQS did not accept the messages with these positions in the batch.
 fn left(places: &[&str], code: &str) -> Answer {
     let failed = places
         .iter()
@@ -82,7 +82,7 @@ async fn failed(queue: &SqsQueue) -> QueueError {
 }
 
 #[tokio::test]
-async fn no_call_is_larger_than_sqs_takes() {
+async fn no_batch_exceeds_the_limits_of_sqs() {
     run(async {
         let (queue, asked) = queue(vec![done()]).await;
         let large = "x".repeat(60_000);
@@ -121,7 +121,7 @@ async fn no_call_is_larger_than_sqs_takes() {
 }
 
 #[tokio::test]
-async fn a_delay_is_at_most_what_sqs_keeps() {
+async fn a_delay_is_at_most_the_limit_of_sqs() {
     run(async {
         let (queue, asked) = queue(vec![done()]).await;
         let messages = [None, Some(30), Some(-30), Some(5_000)].map(|seconds| {
@@ -142,7 +142,7 @@ async fn a_delay_is_at_most_what_sqs_keeps() {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn transient_failures_are_retried() {
     run(async {
         for answer in [
             fault("ThrottlingException"),
@@ -162,7 +162,7 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test]
-async fn of_a_batch_that_was_taken_in_part_the_rest_is_sent_again() {
+async fn the_rest_of_a_partly_accepted_batch_is_sent_again() {
     run(async {
         let answers = vec![
             left(&["0", "2"], "InternalError"),
@@ -177,7 +177,7 @@ async fn of_a_batch_that_was_taken_in_part_the_rest_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_unavailable_in_bounded_time() {
+async fn lasting_failures_are_unavailable_in_bounded_time() {
     run(async {
         for answer in [
             fault("ThrottlingException"),
@@ -200,9 +200,9 @@ async fn what_does_not_pass_is_unavailable_in_bounded_time() {
 }
 
 #[tokio::test]
-async fn one_lane_that_fails_keeps_no_other() {
+async fn a_failing_lane_does_not_block_another() {
     run(async {
-        // Which of the calls it is for, the stub does not know; whichever it is, the other is made.
+        // Either of the two calls may get the failure; the other one is made anyway.
         let (queue, asked) = queue(vec![fault("QueueDoesNotExist"), done()]).await;
         let messages = [message("a", Lane::High, ""), message("b", Lane::Low, "")];
         let error = queue.send(&messages).await.unwrap_err();
@@ -215,7 +215,7 @@ async fn one_lane_that_fails_keeps_no_other() {
 }
 
 #[tokio::test]
-async fn what_cannot_get_better_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     run(async {
         for (answer, refused) in [
             (fault("QueueDoesNotExist"), false),
@@ -232,7 +232,7 @@ async fn what_cannot_get_better_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn the_backlog_is_what_sqs_counts() {
+async fn the_backlog_is_the_counts_of_sqs() {
     run(async {
         let counts = json!({ "Attributes": {
             "ApproximateNumberOfMessages": "7",
@@ -256,7 +256,7 @@ async fn the_backlog_is_what_sqs_counts() {
 }
 
 #[tokio::test]
-async fn deliveries_are_put_off_in_the_queue_that_they_came_from() {
+async fn deliveries_are_delayed_in_the_queue_that_they_came_from() {
     run(async {
         let (queue, asked) = queue(vec![done()]).await;
         let deliveries: Vec<(String, u32)> = (0..12).map(|n| (format!("receipt {n}"), n)).collect();

@@ -1,5 +1,5 @@
-//! What is particular to an index that is one object in S3: several writers, writers that die, readers that are cut off. What
-//! every index must do alike is in the contract.
+//! Behaviour that is particular to an index in one S3 object: concurrent writers, writers that crash, readers that lose
+//! their connection. What every index must do alike is in the contract tests.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -22,7 +22,7 @@ impl Clock for Hand {
     }
 }
 
-/// A bucket, and as many processes as are asked for.
+/// A bucket shared by any number of processes.
 struct World {
     s3: S3,
     settings: Settings,
@@ -58,7 +58,7 @@ impl World {
         self.clock.0.fetch_add(seconds * 1000, SeqCst);
     }
 
-    /// How often the index was written.
+    /// How many times the index object was written.
     fn writes(&self) -> usize {
         self.s3.count("put", "index.db", 200)
     }
@@ -97,7 +97,7 @@ fn gone(product: &str, version: u64) -> IndexChange {
     IndexChange::Remove { id, version }
 }
 
-/// All that is found: products and versions.
+/// All products that a search finds, with their versions.
 async fn found(index: &S3Search) -> Result<Vec<(String, u64)>, SearchError> {
     let query = SearchQuery {
         limit: 100,
@@ -118,7 +118,7 @@ fn these(expected: &[(&str, u64)]) -> Result<Vec<(String, u64)>, SearchError> {
 }
 
 #[test]
-fn of_several_writers_none_loses_anything() {
+fn concurrent_writers_lose_no_changes() {
     test(async |world| {
         let (one, other) = (world.process("one"), world.process("other"));
         let write = async |index: &S3Search, who: &str| {
@@ -136,7 +136,7 @@ fn of_several_writers_none_loses_anything() {
 }
 
 #[test]
-fn one_write_serves_all_who_meet() {
+fn one_write_serves_many_concurrent_writers() {
     test(async |world| {
         let writers: Vec<_> = (0..16).map(|n| world.process(&n.to_string())).collect();
         let changes: Vec<_> = (0..16).map(|n| [put(&format!("p-{n}"), 1)]).collect();
@@ -149,7 +149,7 @@ fn one_write_serves_all_who_meet() {
         }
         assert_eq!(found(&world.process("reader")).await.unwrap().len(), 16);
         assert!(world.writes() <= 6, "{} writes", world.writes());
-        // Of one process too.
+        // Also for concurrent writes of one process.
         let before = world.writes();
         let changes: Vec<_> = (0..16).map(|n| [put(&format!("p-{n}"), 2)]).collect();
         for done in futures_util::future::join_all(changes.iter().map(|change| writers[0].apply(change))).await {
@@ -167,7 +167,7 @@ fn one_write_serves_all_who_meet() {
 }
 
 #[test]
-fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
+fn a_writer_that_fails_changes_nothing_and_can_retry() {
     test(async |world| {
         let (writer, reader) = (world.process("writer"), world.process("reader"));
         writer.apply(&[put("a", 1)]).await.unwrap();
@@ -188,7 +188,7 @@ fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
                 "nobody sees what is not written"
             );
         }
-        // It was written, but whoever wrote it does not know.
+        // The write succeeds, but its response is lost.
         world.s3.lock().faults.push_back(("put", Fault::LostAnswer));
         writer.apply(&[put("a", 2), put("b", 1)]).await.unwrap();
         world.wait(5);
@@ -198,7 +198,7 @@ fn whoever_dies_before_the_end_has_done_nothing_and_can_do_it_again() {
 }
 
 #[test]
-fn what_is_no_news_is_not_written() {
+fn changes_without_effect_are_not_written() {
     test(async |world| {
         let writer = world.process("writer");
         writer.apply(&[put("a", 3), gone("b", 5)]).await.unwrap();
@@ -216,7 +216,7 @@ fn what_is_no_news_is_not_written() {
 }
 
 #[test]
-fn readers_follow_and_ask_no_more_than_once_a_second() {
+fn readers_refresh_at_most_once_a_second() {
     test(async |world| {
         let (writer, reader) = (world.process("writer"), world.process("reader"));
         assert_eq!(found(&reader).await, these(&[]), "what was never there is empty");
@@ -238,7 +238,7 @@ fn readers_follow_and_ask_no_more_than_once_a_second() {
 }
 
 #[test]
-fn readers_go_on_without_s3_for_minutes_and_recover() {
+fn readers_serve_a_stale_copy_for_minutes_without_s3_and_recover() {
     test(async |world| {
         let (writer, reader) = (world.process("writer"), world.process("reader"));
         writer.apply(&[put("a", 1)]).await.unwrap();
@@ -263,14 +263,14 @@ fn readers_go_on_without_s3_for_minutes_and_recover() {
             world.wait(5);
             assert_eq!(found(&reader).await, these(&[("a", 1)]));
         }
-        // One that has nothing to go by.
+        // A new process has no copy to fall back on.
         world.s3.lock().outage = Some(Fault::Status(404, "NoSuchBucket"));
         let new = world.process("new");
         assert!(matches!(found(&new).await, Err(SearchError::Unavailable(_))));
         world.s3.lock().outage = None;
         world.wait(5);
         assert_eq!(found(&new).await, these(&[("a", 1)]));
-        // An object that was removed is seen to be missing by whoever sees to it that there is one.
+        // A deleted object counts as an empty index for writers and `state`, so that a rebuild can create it again.
         world.s3.lock().objects.clear();
         assert_eq!(writer.state().await.unwrap().listings, 0);
         let generation = writer.begin().await.unwrap();
@@ -281,14 +281,14 @@ fn readers_go_on_without_s3_for_minutes_and_recover() {
 }
 
 #[test]
-fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
+fn a_rebuild_writes_the_index_twice_and_includes_concurrent_changes() {
     test(async |world| {
         let (one, other) = (world.process("one"), world.process("other"));
         one.apply(&[put("old", 1), put("x", 1)]).await.unwrap();
         let before = world.writes();
         let generation = one.begin().await.unwrap();
         for n in 0..10 {
-            // Whoever fills need not be who began.
+            // Any process may fill a generation, not only the one that began it.
             let filler = if n % 2 == 0 { &one } else { &other };
             filler
                 .fill(
@@ -301,14 +301,14 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
         assert_eq!(world.writes(), before + 1);
         world.wait(1);
         other.apply(&[put("x", 2), gone("late", 2)]).await.unwrap();
-        // Of one version the later one counts: its votes have changed.
+        // The later listing wins if the versions are equal: its votes have changed.
         let body = "{\"votes\":1}".to_owned();
         let voted = Listing {
             body: body.clone(),
             ..listing("f-9", 1)
         };
         other.apply(&[IndexChange::Put(Box::new(voted))]).await.unwrap();
-        // After it was put together, and before it is written.
+        // These changes are made after the new generation is complete and before it is uploaded.
         world.s3.lock().held = Some("index.db");
         let change = async {
             while world.s3.lock().held.is_some() {
@@ -336,7 +336,7 @@ fn a_rebuild_writes_the_index_twice_and_has_what_others_change_meanwhile() {
 }
 
 #[test]
-fn of_two_rebuilds_the_later_one_counts_whoever_makes_it() {
+fn a_later_rebuild_supersedes_an_earlier_one() {
     test(async |world| {
         let (one, other) = (world.process("one"), world.process("other"));
         let first = one.begin().await.unwrap();
@@ -350,7 +350,7 @@ fn of_two_rebuilds_the_later_one_counts_whoever_makes_it() {
         assert_eq!(one.finish(second).await, Err(SearchError::Superseded));
         world.wait(5);
         assert_eq!(found(&one).await, these(&[("b", 1)]));
-        // After the index was lost, nothing of its earlier life comes back.
+        // After the index object was lost, no listings of an earlier rebuild come back.
         world.s3.lock().objects.remove("index.db");
         let third = other.begin().await.unwrap();
         assert!(third > second);

@@ -1,4 +1,4 @@
-//! [`SqlDocuments`]: the port, statement by statement.
+//! [`SqlDocuments`]: the `Documents` port over SQL.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use souk_core::{
 
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How many expired documents each commit clears away.
+/// How many expired documents each commit deletes.
 const SWEEP: i64 = 8;
 
 /// Documents in an SQL database.
@@ -21,7 +21,7 @@ pub struct SqlDocuments<D> {
 }
 
 impl<D: SqlDriver> SqlDocuments<D> {
-    /// Documents behind `driver`, whose database has had every migration.
+    /// Documents behind `driver`, to whose database all migrations were applied.
     pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
         Self { driver, clock }
     }
@@ -31,7 +31,7 @@ impl<D: SqlDriver> SqlDocuments<D> {
     }
 }
 
-/// The queries of a page, by [`page_of`]; put together once.
+/// The SQL of each kind of page, indexed by [`page_of`] and built once.
 static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| (0..16).map(page).collect());
 
 fn page(n: usize) -> String {
@@ -47,7 +47,8 @@ fn page(n: usize) -> String {
             bounds("d.sk")
         );
     }
-    // What has entries never expires, and takes them along when it goes: the row behind the page is that of the entry behind it.
+    // A document with entries never expires, and a writer deletes it together with its entries. So the row after the
+    // page is that of the next entry, except in the case that `query` handles.
     let body = if remote {
         format!(
             "iif(e.sort = (SELECT b.sort FROM entries b WHERE b.name {} ORDER BY b.sort {order} LIMIT 1 OFFSET ?4 - 1), \
@@ -64,15 +65,15 @@ fn page(n: usize) -> String {
     )
 }
 
-/// Where the body stands in a row of an index.
+/// The column of the body in a row of an index query.
 const BODY: usize = 4;
 
-/// Which of [`PAGES`]; a `remote` one of an index leaves out the body of the row behind the page.
+/// The index into [`PAGES`]. With `remote`, an index query leaves out the body of the row after the page.
 fn page_of(is_index: bool, remote: bool, descending: bool, from_there: bool) -> usize {
     usize::from(remote) << 3 | usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
 }
 
-/// One document, by the only part of its key and by both. Whether it has expired is seen when it is read: over a network every
+/// One document, by `pk` alone or by both parts of its key. The expiry is checked in Rust: over a network, every
 /// argument costs some microseconds.
 const BY_PK: &str = "SELECT d.version, d.body, d.counters, d.expires_at FROM documents d WHERE d.pk = ?1 AND d.sk = ''";
 const BY_KEY: &str =
@@ -128,8 +129,8 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             Source::Index(name) => (name, true),
             Source::Partition(pk) => (pk, false),
         };
-        // One bound on each side. Of two on one side SQLite seeks by one and reads on to the other, so that the cost of a
-        // page would grow with how deep it is.
+        // One bound on each side. With two bounds on one side SQLite seeks to one and scans to the other, so the cost
+        // of a page would grow with its depth.
         let (prefix, end) = query.bounds();
         let (mut from_there, mut lower, mut upper) = (true, prefix, end.as_deref());
         if let Some(after) = query.after.as_deref() {
@@ -139,7 +140,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
                 (from_there, lower) = (false, after);
             }
         }
-        // One more than asked for tells whether anything follows.
+        // One more than requested, to learn whether more items follow.
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
         let mut args = vec![
             name.as_str().into(),
@@ -161,7 +162,8 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         };
         let (rows, more) = if is_index && D::REMOTE {
             let page = read(true, args.clone()).await?;
-            // It was not the row behind the page, because some document was deleted without its entries.
+            // A missing body within the page: a document was deleted without its entries, so the row was not the one
+            // after the page.
             let is_whole = page.0.iter().all(|row| row.get(BODY) != Some(&Value::Null));
             if is_whole { page } else { read(false, args).await? }
         } else {
@@ -311,7 +313,7 @@ impl<D: SqlDriver> SqlDocuments<D> {
     }
 }
 
-/// The rest of a WHERE clause that holds a version to `?4`, and its argument.
+/// The rest of a WHERE clause that requires the version `?4`, and its argument.
 fn at(condition: Condition) -> (&'static str, Option<Value>) {
     match condition {
         Condition::Version(n) => (
@@ -332,7 +334,7 @@ fn remove_entries(entries: &[Entry], batch: &mut Vec<Statement>) {
     }
 }
 
-/// Pairs of strings as a JSON array, so that any number of them is one argument.
+/// Pairs of strings as one JSON argument, so that any number of them fits.
 fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
     serde_json::Value::Array(pairs.map(|(a, b)| serde_json::json!([a, b])).collect())
         .to_string()
@@ -346,7 +348,7 @@ fn failed(error: SqlError) -> StoreError {
     }
 }
 
-/// The document at `key`, from the rest of a row.
+/// The document at `key`, from the remaining columns of a row.
 fn document(key: Key, row: &mut impl Iterator<Item = Value>) -> Result<Document, StoreError> {
     let version = u64::try_from(integer(row)?).unwrap_or(0);
     let (body, counters) = (text(row)?, text(row)?);

@@ -1,4 +1,4 @@
-//! What a database must offer: one read statement, and a batch of writes as one transaction.
+//! What a database driver must offer: a read statement, and a batch of writes as one transaction.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use souk_core::Consistency;
 
-/// A value bound or read; in JSON what it is there. D1 knows no 64-bit integers, so none here exceeds 2^53.
+/// A value that is bound or read; it serializes as the corresponding JSON value. D1 has no 64-bit integers, so no
+/// integer here exceeds 2^53.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -44,11 +45,12 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 
 /// A statement with its arguments, `?1` first.
 ///
-/// A limit that is an argument is written `LIMIT +?1`. Since 3.46 SQLite looks at the value behind a bare `LIMIT ?1` when it plans, and
-/// plans a kept statement anew each time one is bound, which on D1 costs more than the read (locally `QPSG` forbids it).
+/// Write a limit that is an argument as `LIMIT +?1`. Since 3.46, SQLite reads the value of a bare `LIMIT ?1` when it
+/// plans a statement, and plans a cached statement again whenever one is bound. On D1 that costs more than the read
+/// (locally, `QPSG` prevents it).
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// The text; a small, fixed set, so that it can be cached once prepared.
+    /// The SQL text. There is a small, fixed set of texts, so that prepared statements can be cached.
     pub sql: Cow<'static, str>,
     /// At most 100 (D1's limit).
     pub args: Vec<Value>,
@@ -68,7 +70,7 @@ impl Statement {
         }
     }
 
-    /// The same as a read that is this current.
+    /// The same statement as a read with this consistency.
     #[must_use]
     pub fn with(mut self, consistency: Consistency) -> Self {
         self.consistency = consistency;
@@ -79,15 +81,15 @@ impl Statement {
 /// Why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SqlError {
-    /// The guard stopped step `n`; everything was undone.
+    /// The guard failed at step `n`. Everything was rolled back.
     Guard(usize),
-    /// Anything else: busy, full, out of reach. Everything was undone.
+    /// Anything else: busy, full or out of reach. Everything was rolled back.
     Failed(String),
 }
 
 impl SqlError {
-    /// Tells the guard's constraint from every other failure, by SQLite's message
-    /// `CHECK constraint failed: step_7`, with whatever the database puts around it.
+    /// The guard's step, if the error is the guard's: SQLite's message is `CHECK constraint failed: step_7`, with
+    /// whatever the database puts around it.
     #[must_use]
     pub fn from_message(message: String) -> Self {
         let step = message
@@ -102,13 +104,14 @@ impl SqlError {
 
 /// A database that speaks SQLite's SQL.
 pub trait SqlDriver: Send + Sync {
-    /// Whether rows travel: then the body of the row that only shows that a page is not the last is worth being left out of it.
+    /// Whether rows travel over a network. If so, the body of the row that only shows that more rows follow is left
+    /// out.
     const REMOTE: bool = false;
 
-    /// The rows of one reading statement, each with its columns in order.
+    /// The rows of a read statement, each with its columns in order.
     fn read(&self, statement: Statement) -> impl Future<Output = Result<Vec<Vec<Value>>, SqlError>> + Send;
 
-    /// The first `limit` rows of a statement that gives one more at most, and whether it does.
+    /// The first `limit` rows of a statement that returns at most one more, and whether it does.
     fn read_page(
         &self,
         statement: Statement,
@@ -147,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_step_in_each_database_s_message() {
+    fn finds_the_step_in_the_message_of_each_database() {
         for (message, step) in [
             ("CHECK constraint failed: step_0", Some(0)),
             (

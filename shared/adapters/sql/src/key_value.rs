@@ -8,7 +8,7 @@ use souk_core::{Clock, KeyValue, Timestamp};
 
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How many expired values each put clears away.
+/// How many expired values each put deletes.
 const SWEEP: i64 = 8;
 
 /// Values in an SQL database.
@@ -18,7 +18,7 @@ pub struct SqlKeyValue<D> {
 }
 
 impl<D: SqlDriver> SqlKeyValue<D> {
-    /// Values behind `driver`, whose database has had every one of [`VALUE_MIGRATIONS`](crate::VALUE_MIGRATIONS).
+    /// Values behind `driver`, to whose database all [`VALUE_MIGRATIONS`](crate::VALUE_MIGRATIONS) were applied.
     pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
         Self { driver, clock }
     }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_sees_every_commit_whoever_made_it() {
+    async fn a_read_sees_the_commits_of_every_connection() {
         let dir = std::env::temp_dir().join(format!("souk-sqlite-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("t.db");

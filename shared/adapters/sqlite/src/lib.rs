@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_file_of_what_can_be_rebuilt_is_set_aside() {
+    fn a_damaged_file_that_can_be_rebuilt_is_set_aside() {
         let folder = std::env::temp_dir().join(format!("souk-damaged-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let open_both = |name: &str| {

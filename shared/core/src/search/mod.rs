@@ -1,23 +1,25 @@
-//! The `Search` port: an index of what everyone may see, that can always be rebuilt from the documents.
+//! The `Search` port: an index of public documents, which can always be rebuilt from the documents.
 //!
-//! **Consistency.** The index follows the documents within seconds. What it answers was true a moment ago: a hit carries
-//! the listing as it was when it was indexed. [`apply`](Search::apply) never goes back: a change of an older version than
-//! the index has, or has seen removed, changes nothing. So changes may come late, twice and in any order.
+//! **Consistency.** The index is eventually consistent: it follows the documents within seconds, and a hit carries the
+//! listing as it was indexed. [`apply`](Search::apply) never goes backwards: a change with an older version than the
+//! indexed one, or than a removal that the index has seen, has no effect. So changes may arrive late, repeatedly and in
+//! any order.
 //!
-//! **Rebuilding.** [`begin`](Search::begin) makes a new generation beside the one that answers, [`fill`](Search::fill)
-//! puts listings into it, [`finish`](Search::finish) lets it answer from then on, all at once. Meanwhile `apply` changes
-//! both, so nothing that changes during a rebuild is missed, and nothing removed comes back by a late `fill`.
+//! **Rebuilding.** [`begin`](Search::begin) creates a new generation beside the live one, [`fill`](Search::fill) adds
+//! listings to it, and [`finish`](Search::finish) makes it live atomically. Meanwhile `apply` changes both generations,
+//! so a rebuild misses no change, and a late `fill` does not bring back a removed listing.
 //!
-//! **What matches.** Every word of the query, or something that stands for it: a word of which it is the beginning (the
-//! last word only), a synonym, or, if no listing has the word or none has all of them, words one edit away (two from eight
-//! letters on). A last word of one letter may be the beginning of anything, and demands nothing. Between quotes: these words
-//! in this order. Filters of one field widen each other, fields narrow each other.
+//! **Matching.** A listing matches if it has every word of the query, or something that stands for the word: a word
+//! that it begins (the last word only) or a synonym; or, if no listing has the word or none has all the words, a word
+//! one edit away (two edits for words of eight letters or more). A last word of one letter may begin any word, so it
+//! requires nothing. Words between quotes must occur in this order, adjacent. Several values of one filter field widen
+//! the result; filters of different fields narrow it.
 //!
-//! **Order.** By [`Sort::Relevance`]: listings that have the words in their weightier fields first, and where that is
-//! equal by [`Listing::rank`], highest first. This order can be read from the index from the top, so a page costs the same
-//! in a small market and a large one. Every other order, distances, prices and facets look at all that match.
+//! **Order.** [`Sort::Relevance`] sorts listings with the words in fields of greater weight first, and ties by
+//! descending [`Listing::rank`]. The index can be read in this order, so a page costs the same in a small market and a
+//! large one. Every other order, distances, prices and facets read all matches.
 //!
-//! All of this is what `tests/src/search` checks of every adapter.
+//! `tests/src/search` checks all of this for every adapter.
 
 mod text;
 
@@ -26,13 +28,13 @@ use serde::{Deserialize, Serialize};
 
 pub use text::{MAX_WORD, Word, words};
 
-/// How long the text of a query may be, in bytes.
+/// The longest query text, in bytes.
 pub const MAX_QUERY: usize = 200;
-/// How many words of a query are looked at.
+/// How many words of a query are used.
 pub const MAX_WORDS: usize = 10;
-/// How many values a facet lists at most, the most frequent first.
+/// How many values of a facet are returned at most, the most frequent first.
 pub const MAX_VALUES: usize = 50;
-/// How many changes one `apply` or `fill` takes.
+/// How many changes or listings one `apply` or `fill` accepts.
 pub const MAX_CHANGES: usize = 100;
 
 /// Where a word can stand, in the order of the weights that are used unless an admin has set others.
@@ -54,7 +56,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Field; 6] = [
         Field::Title,
         Field::Tags,
@@ -64,7 +66,7 @@ impl Field {
         Field::Description,
     ];
 
-    /// The weight that it has unless an admin has set another.
+    /// The default weight of the field.
     #[must_use]
     pub fn weight(self) -> u32 {
         match self {
@@ -75,21 +77,21 @@ impl Field {
     }
 }
 
-/// A document as it is indexed. Only what everyone may see is.
+/// A document as it is indexed. Only public data is indexed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
     /// The id of the document.
     pub id: String,
     /// The version of the document.
     pub version: u64,
-    /// What a hit answers: a JSON object, as text.
+    /// The body of its hits: a JSON object, as text.
     pub body: String,
-    /// Its place among listings that match equally well, highest first: seconds since 1970, such as when it was published
-    /// and some more for its votes.
+    /// Sorts listings that match equally well, highest first. In seconds since 1970: for example the time of
+    /// publication, increased by the votes.
     pub rank: i64,
-    /// Its texts: each field any number of times.
+    /// Its texts. Each field may occur any number of times.
     pub texts: Vec<(Field, String)>,
-    /// What it can be filtered and counted by.
+    /// The values that it can be filtered and counted by.
     pub facets: Vec<Facet>,
     /// Its price, in minor units.
     pub price: i64,
@@ -97,59 +99,60 @@ pub struct Listing {
     pub published_at: i64,
     /// Its votes.
     pub votes: i64,
-    /// Where it is: degrees north and east.
+    /// The location, in degrees north and east.
     pub place: Option<(f64, f64)>,
 }
 
 /// A value that a listing can be filtered and counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facet {
-    /// The name of the field, as filters say it.
+    /// The name of the field, as in filters.
     pub field: String,
-    /// As filters say it: an id, a tag, a value.
+    /// The value, as in filters: an id, a tag, an attribute's value.
     pub value: String,
-    /// As people read it.
+    /// The value as it is displayed.
     pub label: String,
 }
 
 /// One step of `apply`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum IndexChange {
-    /// The document is as this says.
+    /// Indexes this version of the document.
     Put(Box<Listing>),
-    /// The document is gone, or not for everyone any more, as of this version.
+    /// Removes the document: at this version it was deleted, or is no longer public.
     Remove {
         /// The id of the document.
         id: String,
-        /// The version of the document; the last one for a document that was deleted.
+        /// The version of the document. For a deleted document, the last one.
         version: u64,
     },
 }
 
-/// What a query is answered by, besides its own words. An admin sets it.
+/// Settings by which an admin changes the results of queries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
-    /// The fields' weights; a field that is not here has [its own](Field::weight). Zero: the field is not searched.
+    /// The weights of fields. A field that is not listed has its [default](Field::weight). Zero excludes the field from
+    /// searches.
     pub weights: Vec<(Field, u32)>,
-    /// Groups of single words that stand for each other.
+    /// Groups of single words that are synonyms.
     pub synonyms: Vec<Vec<String>>,
 }
 
-/// Which order hits come in.
+/// The order of hits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sort {
-    /// Best first.
+    /// Most relevant first.
     #[default]
     Relevance,
-    /// Last published first.
+    /// Most recently published first.
     Newest,
-    /// Cheapest first.
+    /// Lowest price first.
     Cheapest,
-    /// Dearest first.
+    /// Highest price first.
     Dearest,
-    /// Most voted for first.
+    /// Most votes first.
     Popular,
-    /// Nearest to `near` first; those that are nowhere do not match. Without `near` as by relevance.
+    /// Nearest to `near` first; listings without a place do not match. Without `near`, the same as `Relevance`.
     Nearest,
 }
 
@@ -160,45 +163,46 @@ pub struct Near {
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
-    /// Metres, along the ground.
+    /// The radius in metres, along the ground.
     pub radius: f64,
 }
 
-/// A query.
+/// A search query.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SearchQuery {
-    /// What was typed; without any words, everything matches.
+    /// The text that the user typed. Without any words, everything matches.
     pub text: String,
-    /// Fields with the values that may be, any of each.
+    /// Filters: fields with their accepted values.
     pub filters: Vec<(String, Vec<String>)>,
-    /// Not cheaper.
+    /// The lowest price that matches.
     pub min_price: Option<i64>,
-    /// Not dearer.
+    /// The highest price that matches.
     pub max_price: Option<i64>,
-    /// Only what is in this circle.
+    /// Only listings in this circle match.
     pub near: Option<Near>,
-    /// The order.
+    /// The order of the hits.
     pub sort: Sort,
-    /// How many hits at most, 1 to 100.
+    /// The maximum number of hits, 1 to 100.
     pub limit: usize,
-    /// The `next` of the page before, for a query that is otherwise the same.
+    /// The `next` of the previous page. The rest of the query must be the same.
     pub after: Option<String>,
-    /// The fields to count the values of.
+    /// The fields whose values are counted.
     pub facets: Vec<String>,
-    /// How the market is tuned.
+    /// The market's tuning.
     pub tuning: Tuning,
 }
 
 /// A page of hits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SearchPage {
-    /// Best first.
+    /// The hits, in the requested order.
     pub hits: Vec<Hit>,
-    /// Where the next page begins, if there may be more.
+    /// The cursor of the next page, if there may be one.
     pub next: Option<String>,
-    /// The fields that were asked for, in that order. A field's own filter does not narrow its counts; all else does.
+    /// The counts of the requested fields, in that order. A field's own filter does not narrow its counts; all other
+    /// filters do.
     pub facets: Vec<FacetCounts>,
-    /// What the words of the query were taken for, as [`words`] makes them: what to highlight.
+    /// The words that the query was matched by, in the form that [`words`] returns: the words to highlight.
     pub terms: Vec<String>,
 }
 
@@ -209,12 +213,12 @@ pub struct Hit {
     pub id: String,
     /// The version that was indexed.
     pub version: u64,
-    /// What was indexed: a JSON object, as text.
+    /// The indexed body: a JSON object, as text.
     pub body: String,
 }
 
 impl SearchQuery {
-    /// The fields to count, each once, with nothing counted yet.
+    /// Empty counts for the requested facets, each field once.
     #[must_use]
     pub fn no_counts(&self) -> Vec<FacetCounts> {
         let mut counts: Vec<FacetCounts> = Vec::new();
@@ -230,76 +234,75 @@ impl SearchQuery {
     }
 }
 
-/// The values of a field, the most frequent first, then by value.
+/// The counts of a field's values, the most frequent first, ties sorted by value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacetCounts {
     /// The field.
     pub field: String,
-    /// Each value with the number of listings that match and have it.
+    /// Each value, with the number of matching listings that have it.
     pub values: Vec<(Facet, u64)>,
 }
 
-/// How the index is.
+/// The state of the index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexState {
-    /// The generation that answers; 0 before the first rebuild has finished.
+    /// The live generation; 0 before the first rebuild has finished.
     pub live: u64,
     /// The generation that is being built.
     pub building: Option<u64>,
-    /// The number of listings in the generation that answers.
+    /// The number of listings in the live generation.
     pub listings: u64,
 }
 
-/// Why the index did not do what it was asked.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SearchError {
-    /// Out of reach, throttled, or not there at all.
+    /// The index is out of reach, throttled or missing.
     #[error("the search index is unavailable: {0}")]
     Unavailable(String),
-    /// `after` is none of this query's.
+    /// `after` is not a cursor of this query.
     #[error("the place in the list is not one of this query's")]
     BadPlace,
-    /// This generation is no longer being built: another rebuild has begun since, or this one has finished.
+    /// The generation is no longer being built: another rebuild has begun since, or this one has finished.
     #[error("the rebuild was superseded")]
     Superseded,
 }
 
-/// The port.
+/// The search port.
 #[async_trait]
 pub trait Search: Send + Sync {
-    /// Finds listings. Any text is a query: what cannot be read as one is taken as words.
+    /// Finds listings. Any text is a valid query: what has no special meaning is read as words.
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError>;
 
-    /// Completes what was typed, the most used first; misspelt words too. Titles, tags, names of groups and owners, and
-    /// what was searched for with success, as people write them.
+    /// Completes what the user typed, the most used texts first; also corrects misspelt words. Suggests titles, tags,
+    /// names of groups and owners, and successful queries, in their original spelling.
     async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError>;
 
-    /// Notes that something was searched for, with success, so many times more.
+    /// Adds to the use counts of these texts, which were queries with results.
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError>;
 
-    /// Brings the index up to date, at most [`MAX_CHANGES`] at a time.
+    /// Applies changes to the index, at most [`MAX_CHANGES`].
     async fn apply(&self, changes: &[IndexChange]) -> Result<(), SearchError>;
 
-    /// Begins a rebuild; one that was under way ends without effect. Returns the new generation.
+    /// Begins a rebuild and returns the new generation. A rebuild in progress is superseded.
     async fn begin(&self) -> Result<u64, SearchError>;
 
-    /// Puts listings into the generation that is being built.
+    /// Adds listings to the generation that is being built.
     async fn fill(&self, generation: u64, listings: &[Listing]) -> Result<(), SearchError>;
 
-    /// Lets the generation that was built answer, and removes the one before.
+    /// Makes the generation that was being built live and removes the previous one.
     async fn finish(&self, generation: u64) -> Result<(), SearchError>;
 
-    /// How the index is.
+    /// The state of the index.
     async fn state(&self) -> Result<IndexState, SearchError>;
 
-    /// Whether there is to be an index at all; where not, nothing is amiss if it does not answer.
+    /// Whether this host should have an index. If not, its failures are not a problem.
     fn is_needed(&self) -> bool {
         true
     }
 }
 
-/// No index: either none is wanted, by functions that have no business with search; or there should be one, and this is
-/// why there is not.
+/// No index. `None`: this function does not need one. `Some`: it should have one, and this is why it does not.
 #[derive(Clone, Debug, Default)]
 pub struct NoSearch(pub Option<String>);
 

@@ -1,24 +1,24 @@
-//! Words, the same for what is indexed, what is asked and what is highlighted, on every host.
+//! Splits text into words, in the same way for indexing, queries and highlighting, on every host.
 //!
-//! A word is a run of letters and digits, in lower case, without accents, and without the endings of English plurals.
-//! Greek and Cyrillic letters become Latin ones, all others stay. Signs of scripts that write no spaces are words of their
-//! own. (Tables that spell all of Unicode in Latin letters would be a sixth of the Worker.)
+//! A word is a run of letters and digits, in lower case, without accents and English plural endings. Greek and Cyrillic
+//! letters are transliterated to Latin; letters of other scripts stay. Each character of a script without spaces is a
+//! word of its own. (Tables that transliterate all of Unicode would be a sixth of the Worker.)
 
 use std::ops::Range;
 
 use unicode_normalization::char::decompose_canonical;
 
-/// How long a word may be, in bytes; the rest is cut off.
+/// The longest word, in bytes. The rest is cut off.
 pub const MAX_WORD: usize = 40;
 
 /// A word in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Letters and digits, folded.
+    /// The letters and digits, folded.
     pub plain: String,
-    /// `plain` without a plural's ending: what is indexed and looked up.
+    /// `plain` without a plural ending: the form that is indexed and looked up.
     pub stem: String,
-    /// Where it is in the text, in bytes.
+    /// The byte range of the word in the text.
     pub range: Range<usize>,
 }
 
@@ -51,12 +51,12 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
     })
 }
 
-/// Whether a sign goes on with the word before it: marks that stand on a letter do, apostrophes do not.
+/// Whether a character continues the word before it: combining marks do, apostrophes do not.
 fn belongs(sign: char) -> bool {
     (sign.is_alphanumeric() && !stands_alone(sign)) || is_accent(sign)
 }
 
-/// Chinese and Japanese signs.
+/// Whether a character is Chinese or Japanese, and so a word of its own.
 fn stands_alone(sign: char) -> bool {
     matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{2ffff}')
@@ -73,20 +73,20 @@ fn fold(sign: char, out: &mut String) {
     }
     for lower in sign.to_lowercase() {
         match lower {
-            // What letters with accents are made of.
+            // Decomposes letters with accents.
             '\u{80}'..'\u{2000}' => decompose_canonical(lower, |part| match latin(part) {
                 Some(text) => out.push_str(text),
                 None if is_accent(part) => {}
                 None => out.push(part),
             }),
-            // The wide forms of ASCII.
+            // Fullwidth forms of ASCII.
             '\u{ff10}'..='\u{ff5a}' => out.extend(char::from_u32(u32::from(lower) - 0xfee0)),
             _ => out.push(lower),
         }
     }
 }
 
-/// Letters that are not Latin ones with accents, in Latin letters.
+/// The Latin spelling of letters that are not Latin letters with accents.
 fn latin(letter: char) -> Option<&'static str> {
     const GREEK: [&str; 25] = [
         "a", "v", "g", "d", "e", "z", "i", "th", "i", "k", "l", "m", "n", "x", "o", "p", "r", "s", "s", "t", "y", "f",
@@ -126,7 +126,7 @@ fn latin(letter: char) -> Option<&'static str> {
     })
 }
 
-/// Plurals for which [`by_rule`] would find another word than the singular, in pairs. No singular is changed by it.
+/// Irregular plurals with their singulars, where [`by_rule`] would be wrong. Stemming leaves each singular unchanged.
 const PLURALS: &[(&str, &str)] = &[
     ("aliases", "alias"),
     ("atlases", "atlas"),
@@ -182,10 +182,10 @@ const PLURALS: &[(&str, &str)] = &[
     ("women", "woman"),
     ("zombies", "zombie"),
 ];
-/// Singulars that end like plurals, beside those in `-ss`, `-us` and `-is`.
+/// Singulars that end like plurals, besides those in `-ss`, `-us` and `-is`.
 const SINGULARS: &[&str] = &["alias", "atlas", "canvas", "lens", "thermos"];
 
-/// The singular, as far as it can be told without a dictionary. What it makes it leaves as it is.
+/// The singular, as far as it can be found without a dictionary. Stemming a stem does not change it.
 fn stem(word: &str) -> String {
     let singular = |word: &str| {
         let at = PLURALS.binary_search_by_key(&word, |(plural, _)| plural).ok()?;
@@ -198,7 +198,7 @@ fn stem(word: &str) -> String {
     })
 }
 
-/// Harman's S stemmer, with the plurals in `-es` that have one more syllable, and those in `-oes`.
+/// Harman's S stemmer, extended by the plurals in `-es` that have one more syllable, and those in `-oes`.
 fn by_rule(word: &str) -> String {
     let is = |ending: &str| word.ends_with(ending);
     let cut = |count: usize| word.get(..word.len().saturating_sub(count)).unwrap_or(word);
@@ -227,7 +227,7 @@ mod tests {
             size/sizes photo/photos potato/potatoes hero/heroes shoe/shoes toe/toes berry/berries tie/ties pie/pies glove/gloves man/mens";
         let pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('/'));
         for (one, many) in pairs.chain(PLURALS.iter().map(|(many, one)| (*one, *many))) {
-            // A singular is not changed: what is corrected or completed to it can be shown.
+            // Stemming leaves singulars unchanged, so that corrections and completions can be displayed.
             assert_eq!(stems(one), [one]);
             assert_eq!(stems(many), [one]);
         }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_folded_and_found_where_they_stand() {
+    fn words_are_folded_and_keep_their_range() {
         for (text, expected) in [
             ("Brass oil-lamps, 2 boxes", &["brass", "oil", "lamp", "2", "box"][..]),
             ("Crème brûlée", &["creme", "brulee"]),

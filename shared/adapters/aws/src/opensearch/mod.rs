@@ -1,21 +1,24 @@
 //! [`OpenSearch`]: the `Search` port over an OpenSearch domain, for markets that outgrow the file in S3.
 //!
-//! **It answers like the others** because it is asked in their words: what a query means and what a product's tokens are comes
-//! from `souk-sql` ([`meaning`](souk_sql::meaning)). OpenSearch keeps the tokens in a field that is split at spaces and nothing
-//! else, so no analyser of its own has a say. What words begin and which ones may have been meant it is asked itself
-//! ([`words`]); the levels of relevance are constant scores ([`query`]).
+//! **The results match those of the other adapters**, because `souk-sql` decides what a query means and which tokens a
+//! product has ([`meaning`](souk_sql::meaning)). OpenSearch stores the tokens in a field that it only splits at spaces,
+//! so its own analyzers do not change them. OpenSearch itself completes prefixes and corrects misspelt words
+//! ([`words`]). Levels of relevance are constant scores ([`query`]).
 //!
-//! **Generations** are indexes `souk-search-{generation}` of one shard each, so that counts are exact. The alias `souk-search` is
-//! on the one that answers, `souk-search-building` on the one that is being built ([`rebuild`]).
+//! **Generations** are indexes named `souk-search-{generation}`, with one shard each so that counts are exact. The
+//! alias `souk-search` points to the live generation, `souk-search-building` to the one that is being built
+//! ([`rebuild`]).
 //!
-//! **Versions** are those of OpenSearch's documents ([`write`]): it refuses what comes late by itself. A removal is a document too.
+//! **Versions** are OpenSearch's external versions ([`write`]): OpenSearch itself rejects stale writes. A removal is
+//! stored as a document too.
 //!
-//! **Atomicity.** A product is in a generation whole or not at all, the others of the same call apart; whoever dies in between
-//! sends all of it again, which changes nothing where it was done. What was acknowledged is found at once.
+//! **Atomicity.** Each product is written to a generation whole or not at all, but the products of one call are not
+//! atomic together. After a crash the caller sends all of them again, and repeated writes have no effect. Searches see
+//! a write as soon as it is acknowledged.
 //!
-//! Without an index searches fail as if OpenSearch did not answer, until something is written. Only calls are used that
-//! Elasticsearch 7.0 has, which OpenSearch descends from, and no scripts. The contract is run against a real engine where
-//! `OPENSEARCH_URL` is set (`CONTRIBUTING.md`); what is sent is pinned by `tests/opensearch.rs`.
+//! Without an index, searches fail as if OpenSearch were unreachable, until something is written. The adapter uses only
+//! APIs that Elasticsearch 7.0, OpenSearch's ancestor, has as well, and no scripts. The contract tests run against a
+//! real engine if `OPENSEARCH_URL` is set (`CONTRIBUTING.md`); `tests/opensearch.rs` pins the requests.
 
 mod page;
 mod query;
@@ -45,37 +48,37 @@ use crate::call::{Failure, patiently};
 use crate::search::unavailable;
 use crate::sign::{Signer, Wire, lasting, within};
 
-/// How long what changes something may take: it is found when it is acknowledged, and new indexes take their time.
+/// The timeout of a write. A write waits for the next refresh, and creating an index is slow.
 const WRITING: Duration = Duration::from_secs(20);
-/// How much of an answer is read, in bytes: a hundred of the largest products and more.
+/// The longest response that is read, in bytes: room for more than a hundred of the largest products.
 const MAX_ANSWER: usize = 32 << 20;
 
-/// An index in an OpenSearch domain.
+/// A search index in an OpenSearch domain.
 pub struct OpenSearch {
-    /// Without a slash at the end.
+    /// The base URL, without a trailing slash.
     url: String,
-    /// What the names of all indexes and aliases begin with.
+    /// The common prefix of the names of all indexes and aliases.
     name: String,
-    /// Who we are, by name and password.
+    /// The `authorization` header for basic authentication.
     authorization: Option<String>,
-    /// Who we are to AWS.
+    /// Signs requests for AWS.
     signer: Option<Signer>,
     wire: Wire,
-    /// How long an answer to a question may take.
+    /// The timeout of a read.
     timeout: Duration,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
 
-/// What was answered.
+/// A response.
 struct Answer {
     status: u16,
     body: Vec<u8>,
 }
 
 impl OpenSearch {
-    /// The index called `name` (lower case, such as `souk-search`) at `url`: `https://…` is signed for AWS (service `es`),
-    /// `https://user:password@…` is not, and neither is `http://…`. Nothing is sent yet.
+    /// The index called `name` (lower case, such as `souk-search`) at `url`. Requests to `https://…` are signed for AWS
+    /// (service `es`); those to `https://user:password@…` and `http://…` are not. Sends nothing yet.
     pub fn new(
         settings: &Settings,
         url: &str,
@@ -105,7 +108,7 @@ impl OpenSearch {
         })
     }
 
-    /// One call, made again if it may go better then. `body` is JSON, or lines of it.
+    /// One request, with retries. `body` is JSON or NDJSON.
     async fn call(&self, method: &'static str, path: &str, body: &[u8]) -> Result<Answer, Failure> {
         patiently(&*self.random, || self.call_once(method, path, body)).await
     }
@@ -148,7 +151,8 @@ impl OpenSearch {
         .await?
     }
 
-    /// Asks the generation that answers. While another takes its place it may be neither for a moment.
+    /// Searches the live generation. While a rebuild finishes, the alias may briefly point to no index; that is
+    /// retried.
     async fn ask<T: DeserializeOwned>(&self, body: &Value) -> Result<T, SearchError> {
         let path = format!("{}/_search?allow_partial_search_results=false", self.name);
         let body = body.to_string();
@@ -162,9 +166,9 @@ impl OpenSearch {
         asked.await.map_err(unavailable)
     }
 
-    /// Which indexes there are.
+    /// Lists the existing indexes.
     async fn layout(&self) -> Result<Layout, SearchError> {
-        // Encoded, because services differ in how they sign a star.
+        // `%2A` is `*`, encoded because services sign a bare star in different ways.
         let path = format!("{}-%2A/_alias", self.name);
         let answer = self.call("GET", &path, b"").await.map_err(unavailable)?;
         let indexes: serde_json::Map<String, Value> = answer.read().map_err(unavailable)?;
@@ -185,7 +189,7 @@ impl OpenSearch {
         Ok(layout)
     }
 
-    /// The index of a generation.
+    /// The index name of a generation.
     fn index(&self, generation: u64) -> String {
         format!("{}-{generation}", self.name)
     }
@@ -208,21 +212,21 @@ impl OpenSearch {
     }
 }
 
-/// The indexes that there are.
+/// The existing indexes.
 #[derive(Debug, Default)]
 struct Layout {
-    /// The generations, in no order.
+    /// All generations, in no particular order.
     all: Vec<u64>,
-    /// The one that answers.
+    /// The live generation.
     live: Option<u64>,
-    /// The one that is being built.
+    /// The generation that is being built.
     building: Option<u64>,
-    /// Whether there is an index of what was searched for.
+    /// Whether the index of query uses exists.
     has_uses: bool,
 }
 
 impl Answer {
-    /// What was answered, if it is a success.
+    /// Parses the body of a successful response.
     fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         if !(200..300).contains(&self.status) {
             return Err(Failure::Lasting(StoreError::Unavailable(self.why())));
@@ -230,7 +234,7 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|_| lasting("the answer makes no sense"))
     }
 
-    /// What was wrong: OpenSearch says so under `error`, AWS in front of it under `message`.
+    /// The error message: OpenSearch puts it under `error`, AWS's front end under `message`.
     fn why(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let part = |path: &str| body.pointer(path).and_then(Value::as_str);

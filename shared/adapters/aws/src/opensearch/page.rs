@@ -1,7 +1,7 @@
-//! A page of hits out of what OpenSearch answers, and where the next one begins.
+//! Reads a page of hits from an OpenSearch response, and the cursor of the next page.
 //!
-//! A cursor holds what the order goes by of the last hit, not a place in an index, so it goes on rightly when another
-//! generation answers.
+//! A cursor holds the sort values of the last hit, not a position in an index. So it stays valid when another
+//! generation goes live.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,9 +16,9 @@ use super::write::field_key;
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cursor {
-    /// The words were taken for misspelt although products have them.
+    /// The words were treated as misspelt although products have them.
     doubted: bool,
-    /// The score, or what the order goes by: a number, as OpenSearch wrote it.
+    /// The score or the sort value, as the number that OpenSearch wrote.
     pub(super) key: String,
     pub(super) rank: i64,
     pub(super) product: String,
@@ -71,7 +71,7 @@ struct Hits {
 struct FoundHit {
     #[serde(rename = "_source")]
     source: Source,
-    /// As it is written, since numbers that are read and written again may be others.
+    /// The unparsed numbers: parsing and printing one again may change it.
     sort: Vec<Box<RawValue>>,
 }
 
@@ -107,7 +107,7 @@ impl OpenSearch {
         Ok(Plan::new(query, parts, &meanings, doubted))
     }
 
-    /// Whether the words find anything, whatever else is asked for. Asked if all together finds nothing.
+    /// Whether the words match anything without the filters. Called when the whole query has found nothing.
     async fn finds_words(&self, query: &SearchQuery, plan: &Plan) -> Result<bool, SearchError> {
         let is_narrowed =
             query.near.is_some() || query.min_price.or(query.max_price).is_some() || !query.filters.is_empty();
@@ -167,7 +167,7 @@ impl OpenSearch {
     }
 }
 
-/// The values of a field out of what was counted.
+/// The values of a field, from the buckets of its aggregation.
 fn values(field: &str, buckets: &[Value]) -> Vec<(Facet, u64)> {
     let mut values: Vec<(Facet, u64)> = Vec::new();
     for bucket in buckets {

@@ -1,10 +1,12 @@
-//! Searching: from what a query means to the query language of OpenSearch.
+//! Translates the meaning of a query into OpenSearch's query DSL.
 //!
-//! **Order.** A level of relevance is a constant score, the best one the highest; then come rank and id.
+//! **Order.** Each level of relevance is a constant score; the best level has the highest. Ties are sorted by rank,
+//! then by id.
 //!
-//! **Facets.** What narrows the hits and all counts alike is in the query. The filter of a field that is counted comes after
-//! (`post_filter`), and again in the counts of every other field. Counts are exact, as an index is one shard. A value whose
-//! label is just being changed has two entries until all its products are relabelled; [`ENTRIES`] are looked at.
+//! **Facets.** The query contains the filters that narrow the hits and all counts alike. The filter of a counted field
+//! is a `post_filter` instead, and is repeated in the aggregations of all other fields. Counts are exact because an
+//! index has one shard. While the label of a value changes, the value has two entries, until all its products are
+//! indexed with the new label; so up to [`ENTRIES`] entries are read.
 
 use serde_json::{Value, json};
 use souk_core::search::{FacetCounts, MAX_VALUES, Near, SearchQuery, Sort};
@@ -14,15 +16,15 @@ use super::page::Cursor;
 use super::set;
 use super::write::field_key;
 
-/// How many entries of a facet are looked at, so that its [`MAX_VALUES`] values are counted whole.
+/// How many entries of a facet are read, so that its [`MAX_VALUES`] values are counted completely.
 const ENTRIES: usize = 4 * MAX_VALUES;
 /// The Earth's radius in metres: the market's, and OpenSearch's.
 const RADIUS: (f64, f64) = (6_371_000.8, 6_371_008.771_4);
-/// The shortest distance that is told from none, in metres, and one that is around half of the Earth.
+/// The shortest radius in metres that is told apart from zero, and one that reaches around half of the Earth.
 const SHORTEST: f64 = 0.2;
 const LONGEST: f64 = 20_000_000.0;
 
-/// What is asked.
+/// The body of the search request.
 pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) -> Value {
     let facets = query.no_counts();
     let is_counted = |field: &str| facets.iter().any(|facet| facet.field == field);
@@ -32,7 +34,8 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
         .filters
         .iter()
         .map(|(field, tokens)| (field.as_str(), json!({ "terms": { "tokens": tokens } })));
-    // No product has a facet that is called like the field of prices, whose filter are their bounds.
+    // The `price` field is filtered by the bounds of the price. No product has a facet of that name, so such a filter
+    // matches nothing.
     let (none, filters): (Vec<_>, Vec<_>) = filters.partition(|(field, _)| *field == PRICE);
     always.extend(none.into_iter().map(|(_, filter)| filter));
     let prices = prices(query).map(|filter| (PRICE, filter));
@@ -69,7 +72,7 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
         "sort": [first, { "rank": "desc" }, { "product": "desc" }],
     });
     if let Some(cursor) = cursor {
-        // Not as JSON, which is read a little inexactly.
+        // Parsed here, because a JSON number would lose precision.
         let key = match cursor.key.parse::<i64>() {
             Ok(whole) => json!(whole),
             Err(_) => json!(cursor.key.parse::<f64>().unwrap_or_default()),
@@ -96,7 +99,7 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
     body
 }
 
-/// What the order goes by, unless it is relevance.
+/// What hits are sorted by; `None` for relevance.
 fn order(query: &SearchQuery) -> Option<Value> {
     match (query.sort, &query.near) {
         (Sort::Relevance, _) | (Sort::Nearest, None) => None,
@@ -110,7 +113,7 @@ fn order(query: &SearchQuery) -> Option<Value> {
     }
 }
 
-/// All of these clauses: any row of each.
+/// A filter that requires all of these clauses. Any row satisfies a clause.
 fn clauses(clauses: &Clauses) -> Value {
     let clause = |rows: &Vec<Vec<String>>| {
         let (single, phrases): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.len() == 1);
@@ -150,7 +153,7 @@ fn ranges() -> Vec<Value> {
         .collect()
 }
 
-/// Whether this is no circle at all.
+/// Whether the circle is invalid.
 pub(super) fn is_nowhere(near: &Near) -> bool {
     !(near.latitude.abs() <= 90.0 && near.longitude.is_finite() && near.radius >= 0.0)
 }
@@ -159,7 +162,7 @@ fn point(near: &Near) -> Value {
     json!({ "lat": near.latitude, "lon": around(near.longitude) })
 }
 
-/// Degrees east as OpenSearch takes them, from -180 to 180.
+/// A longitude as OpenSearch expects it, from -180 to 180.
 pub(super) fn around(longitude: f64) -> f64 {
     (longitude + 180.0).rem_euclid(360.0) - 180.0
 }

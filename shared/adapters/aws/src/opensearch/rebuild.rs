@@ -1,11 +1,12 @@
 //! Rebuilding: `begin` and `finish`.
 //!
-//! **Atomicity.** A generation takes the place of another by one change of the aliases; what is left of others is removed after
-//! that, and what one `begin` or `finish` does not get to, the next `begin` does. Whoever dies in `begin` leaves an index that
-//! nobody fills. Should one process finish a rebuild in the very moment in which another one, having begun the next, removes it,
-//! there is no index, and the schedule has it rebuilt: nothing OpenSearch offers removes an index under a condition.
+//! **Atomicity.** One atomic alias update makes a new generation live. The indexes of old generations are deleted
+//! afterwards; the next `begin` deletes what an earlier `begin` or `finish` has left. A process that crashes in `begin`
+//! leaves an index that nobody fills. One race remains: if a process finishes a rebuild at the very moment when another
+//! process, which has begun the next one, deletes that generation, no index is live until the schedule rebuilds it.
+//! OpenSearch has no conditional deletion of an index that would prevent this.
 //!
-//! **Removals** are taken over, so that nothing comes back by a late `fill`.
+//! **Removals** are copied to the new generation, so that a late `fill` does not bring removed products back.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,21 +16,22 @@ use super::write::{Document, REMEMBERED};
 use super::{OpenSearch, set};
 use crate::search::unavailable;
 
-/// How often a number for a generation is tried.
+/// How many times `begin` tries to find a free generation number.
 const TRIES: usize = 8;
-/// How many removals are taken over at a time.
+/// How many removals are copied at a time.
 const REMOVALS: usize = 1_000;
 
-/// The index of a generation: its settings and fields. How many replicas it has, and how often it is refreshed, is the domain's.
+/// The settings and mappings of a generation's index. The number of replicas and the refresh interval are the domain's
+/// defaults.
 pub(super) fn definition() -> Value {
     let number = json!({ "type": "long" });
-    // Longer entries could not be indexed; they would be too long for a product, too.
+    // Elasticsearch cannot index longer entries, and no product has any.
     let entries = json!({ "type": "keyword", "ignore_above": 8_000 });
     json!({
         "settings": { "index": { "number_of_shards": 1 } },
         "mappings": {
             "dynamic": false,
-            // What is only looked up is not kept besides.
+            // These fields are only searched, so their values are not stored as well.
             "_source": { "excludes": ["tokens", "words", "facets", "completions"] },
             "properties": {
                 "product": { "type": "keyword" },
@@ -98,7 +100,7 @@ impl OpenSearch {
         Ok(next)
     }
 
-    /// Makes the index of a new generation; gives also the one that answers.
+    /// Creates the index of a new generation. Returns its number and the live generation.
     async fn make_next(&self) -> Result<(u64, Option<u64>), SearchError> {
         for _ in 0..TRIES {
             let layout = self.layout().await?;
@@ -106,7 +108,7 @@ impl OpenSearch {
             let body = definition().to_string();
             let answer = self.call("PUT", &self.index(next), body.as_bytes()).await;
             let answer = answer.map_err(unavailable)?;
-            // Whoever begins at the same time goes first.
+            // If another process has just created this generation, try the next number.
             if !answer.why().contains("resource_already_exists") {
                 answer.read::<Value>().map_err(unavailable)?;
                 return Ok((next, layout.live));
@@ -133,7 +135,7 @@ impl OpenSearch {
         if let Some(live) = layout.live {
             self.remove(live).await;
         }
-        // It is found already; that old uses count less is of no such weight.
+        // The rebuild is complete already; it does not fail because old uses keep their weight.
         if let Err(error) = self.fade_uses().await {
             tracing::warn!(%error, "what was searched for goes on to count as before");
         }
@@ -182,7 +184,7 @@ impl OpenSearch {
         answer.map(|_| ()).map_err(unavailable)
     }
 
-    /// Removes a generation. If that fails, the next `begin` does it.
+    /// Deletes a generation's index. If that fails, the next `begin` deletes it.
     async fn remove(&self, generation: u64) {
         let _ = self.call("DELETE", &self.index(generation), b"").await;
     }

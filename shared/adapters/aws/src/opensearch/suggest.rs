@@ -1,7 +1,7 @@
-//! Suggestions: texts that begin like what was typed, the most used first.
+//! Suggestions: texts that begin with what was typed, the most used first.
 //!
-//! What products complete is counted in their own documents, so a text is there as long as a product has it. A text that no
-//! product had when it was used last ([`uses`](super::uses)) is suggested after a few uses.
+//! An aggregation over the products counts their texts, so a text is suggested as long as a product has it. A text that
+//! no product had at its last use ([`uses`](super::uses)) is suggested after a few uses.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -13,9 +13,9 @@ use souk_sql::meaning::{MAX_TYPED, TOLD, TYPO, corrected, cut, distance_to_begin
 use super::uses::{Completed, Completions, owners};
 use super::{OpenSearch, set};
 
-/// How many texts are looked at of those that products complete most often.
+/// How many of the most frequent product texts are read.
 const MOST: usize = 100;
-/// How many texts that begin almost so are looked at.
+/// How many texts with a similar beginning are read.
 const ALIKE: usize = 200;
 
 /// A text that may be suggested.
@@ -23,7 +23,7 @@ struct Entry {
     text: String,
     uses: i64,
     products: u64,
-    /// By how many products this spelling of it is had.
+    /// How many products have the text in this spelling.
     spelt: u64,
 }
 
@@ -54,12 +54,12 @@ impl OpenSearch {
         Ok(texts)
     }
 
-    /// Texts that begin like `beginning`, best first, with their keys.
+    /// Texts that begin with `beginning`, best first, with their keys.
     async fn beginning(&self, beginning: &str, most: usize) -> Result<Vec<(String, String)>, SearchError> {
         let used = self.used_most(beginning).await?;
         let keys: Vec<&str> = used.iter().map(|used| &*used.key).collect();
         let mut counts = owners(&keys);
-        // A key is letters, digits and spaces, so that none of it is syntax.
+        // A key consists of letters, digits and spaces, so it contains no regular expression syntax.
         let begun = json!({ "terms": { "field": "completions", "include": format!("{beginning}.*"), "size": most } });
         set(&mut counts, "begun", begun);
         let body = json!({
@@ -100,12 +100,12 @@ impl OpenSearch {
             }
         }
         let mut best: Vec<(String, Entry)> = entries.into_iter().collect();
-        // Those that are equal stay in the order of the alphabet.
+        // The sort is stable: ties stay in alphabetical order.
         best.sort_by_key(|(_, entry)| Reverse((entry.uses, entry.products)));
         Ok(best.into_iter().map(|(key, entry)| (key, entry.text)).collect())
     }
 
-    /// What a key may have been meant to be, if a word of it is misspelt: a few.
+    /// Corrections of a key with a misspelt word, two at most.
     async fn meant(&self, key: &str) -> Result<Vec<String>, SearchError> {
         let all = whole(key);
         let meanings = self.meanings(&all).await?;

@@ -1,7 +1,8 @@
-//! How often texts were searched for: a document each of the index `souk-search-uses`, which generations share.
+//! How often texts were searched for. Each text is a document of the index `souk-search-uses`, which all generations
+//! share.
 //!
-//! **Atomicity.** A document is read, added to and written under the condition that nobody else has (`if_seq_no`), so no use is
-//! lost. After a rebuild uses count half, by the same means; whoever dies then leaves some as they were.
+//! **Atomicity.** A document is read, updated and written conditionally (`if_seq_no`), so no use is lost. After a
+//! rebuild, all counts are halved in the same way. A crash during that leaves some counts as they were.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,23 +15,23 @@ use super::words::Buckets;
 use super::{OpenSearch, set};
 use crate::search::unavailable;
 
-/// The end of the name of the index.
+/// The suffix of the index name.
 pub(super) const USES: &str = "uses";
-/// How many of the most used texts are looked at.
+/// How many of the most used texts are read.
 const MOST_USED: usize = 50;
-/// How many uses fade at a time, and how many times.
+/// How many counts are halved at a time, and how many times.
 const FADING: usize = 500;
 const ROUNDS: usize = 200;
-/// How often uses are added again because others were first.
+/// How many times counts are written when others write the same documents.
 const TRIES: usize = 8;
 
-/// A text with how much it is used.
+/// A text and how often it was searched for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Use {
     pub(super) key: String,
     pub(super) text: String,
     pub(super) uses: i64,
-    /// A product had it when it was used last.
+    /// Whether a product had this text at its last use.
     pub(super) owned: bool,
 }
 
@@ -81,7 +82,7 @@ pub(super) struct Count {
 }
 
 impl OpenSearch {
-    /// Makes the index of what was searched for, unless there is one.
+    /// Creates the index of uses unless it exists.
     pub(super) async fn make_uses(&self) -> Result<(), SearchError> {
         let body = json!({
             "settings": { "index": { "number_of_shards": 1 } },
@@ -99,7 +100,7 @@ impl OpenSearch {
         Ok(())
     }
 
-    /// The most used texts that begin so.
+    /// The most used texts that begin with `beginning`.
     pub(super) async fn used_most(&self, beginning: &str) -> Result<Vec<Use>, SearchError> {
         let body = json!({
             "size": MOST_USED,
@@ -112,7 +113,7 @@ impl OpenSearch {
     }
 
     async fn stored(&self, body: &Value) -> Result<Vec<Stored>, SearchError> {
-        // It is not there before the first rebuild.
+        // The index does not exist before the first rebuild.
         let path = format!("{}-{USES}/_search?ignore_unavailable=true", self.name);
         let answer = self.call("POST", &path, body.to_string().as_bytes()).await;
         let listed: Listed = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
@@ -172,7 +173,7 @@ impl OpenSearch {
                     uses: *count,
                     owned,
                 };
-                // What its products have left behind does not count.
+                // Uses from when products had this text do not count once no product has it.
                 if let Some(old) = before.source.as_ref().filter(|old| owned || !old.owned) {
                     new.uses = new.uses.saturating_add(old.uses);
                 }
@@ -191,7 +192,7 @@ impl OpenSearch {
         Err(SearchError::Unavailable("others kept counting the same uses".into()))
     }
 
-    /// Lines of a bulk request that put a use in the place of what was read.
+    /// The lines of a bulk request that replace `before` with `new`, if nobody has changed it meanwhile.
     fn line(&self, before: &Stored, new: &Use) -> String {
         let mut action = json!({ "_index": format!("{}-{USES}", self.name), "_id": new.key });
         let kind = if before.source.is_some() {
@@ -209,7 +210,7 @@ impl OpenSearch {
         }
     }
 
-    /// What was used until now goes on to count, by half.
+    /// Halves the counts of all texts.
     pub(super) async fn fade_uses(&self) -> Result<(), SearchError> {
         let mut body = json!({
             "size": FADING,
@@ -237,7 +238,7 @@ impl OpenSearch {
     }
 }
 
-/// Counts how many products have each of these texts.
+/// An aggregation that counts how many products have each of these texts.
 pub(super) fn owners(keys: &[&str]) -> Value {
     let each = keys.iter().enumerate().map(|(n, key)| (n.to_string(), has(key)));
     let each: Map<String, Value> = each.collect();
@@ -247,7 +248,7 @@ pub(super) fn owners(keys: &[&str]) -> Value {
     json!({ "owned": { "filters": { "filters": each } } })
 }
 
-/// What has this text.
+/// Matches the products that have this text.
 fn has(key: &&str) -> Value {
     json!({ "prefix": { "completions": format!("{key}\t") } })
 }

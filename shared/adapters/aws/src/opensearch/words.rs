@@ -1,6 +1,7 @@
-//! What words of a query stand for. The products' own words tell: those that begin so, counted, and those a few letters away, which
-//! the term suggester finds in the index's dictionary. It looks at no word that begins otherwise and is two edits away; those
-//! are looked up by a pattern. Words of what was removed may count until OpenSearch has merged them away.
+//! Finds what the words of a query stand for, among the words of the products: the most frequent words that they begin,
+//! and corrections. The term suggester finds corrections in the index's dictionary, except words two edits away that
+//! differ in the first letter; a regular expression finds those. Words of removed products may count until OpenSearch
+//! has merged their segments.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use souk_sql::meaning::{Asked, Candidate, MAX_BEGUN, Meaning, distance, may_begi
 
 use super::{OpenSearch, set};
 
-/// How many words are measured that may have been meant.
+/// How many possible corrections of a word are compared with it.
 const CANDIDATES: usize = 50;
-/// How many letters a word has at least of which two may be wrong, as it was typed, and how long a pattern may be: OpenSearch takes
-/// 1,000 letters.
+/// How many letters a typed word needs to be corrected by two edits, and the longest pattern: OpenSearch accepts 1,000
+/// letters.
 const TWO_WRONG: usize = 6;
 const MAX_PATTERN: usize = 1_000;
 
-/// The values of a field with how many products have them, as an aggregation gives them.
+/// The buckets of a terms aggregation: the values of a field, with how many products have each.
 #[derive(Deserialize)]
 pub(super) struct Buckets {
     pub(super) buckets: Vec<Bucket>,
@@ -147,7 +148,7 @@ fn candidate(plain: &str, count: u64) -> Candidate {
     }
 }
 
-/// Asks which of these words products have, and for the most frequent ones that the last one begins.
+/// Asks which of these words products have, and for the most frequent words that the last one begins.
 fn known(asked: &[Asked]) -> Value {
     let stems: Vec<&str> = asked.iter().map(|word| &*word.stem).collect();
     let each: Map<String, Value> = stems
@@ -159,7 +160,7 @@ fn known(asked: &[Asked]) -> Value {
     let mut aggregations = json!({ "known": { "filters": { "filters": each } } });
     if let Some(Asked { plain, .. }) = asked.iter().find(|word| word.last && may_begin(&word.plain)) {
         any.push(json!({ "prefix": { "words": plain } }));
-        // Words are letters and digits, so that none of it is syntax.
+        // A word consists of letters and digits, so it contains no regular expression syntax.
         let begun = json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * MAX_BEGUN } });
         set(&mut aggregations, "begun", begun);
     }
@@ -171,7 +172,7 @@ fn known(asked: &[Asked]) -> Value {
     })
 }
 
-/// Asks which words of the index are near these.
+/// Asks the term suggester for words that are similar to these.
 fn near(doubtful: &[(usize, &Asked)]) -> Value {
     let each: Map<String, Value> = doubtful
         .iter()
@@ -187,7 +188,7 @@ fn near(doubtful: &[(usize, &Asked)]) -> Value {
                     "max_edits": 2,
                     "prefix_length": 0,
                     "min_word_length": 3,
-                    // Even a word that all products have may be misspelt.
+                    // No limit: a word may be misspelt even if all products have it.
                     "max_term_freq": 2_000_000_000,
                 },
             });
@@ -197,8 +198,8 @@ fn near(doubtful: &[(usize, &Asked)]) -> Value {
     json!({ "size": 0, "suggest": each })
 }
 
-/// A pattern of all words that are two edits away, one of them at the first letter, and of some more. `None` if the word is too
-/// short or too long for that.
+/// A pattern that matches all words two edits away of which one is at the first letter, and some others. `None` if the
+/// word is too short or too long for it.
 fn begun_otherwise(typed: &str) -> Option<String> {
     let letters: Vec<char> = typed.chars().collect();
     let [first, second, rest @ ..] = letters.as_slice() else {
@@ -206,7 +207,7 @@ fn begun_otherwise(typed: &str) -> Option<String> {
     };
     let swapped: Vec<char> = [second, first].into_iter().chain(rest).copied().collect();
     let tail = letters.get(1..)?;
-    // The first letter is missing; it is another one, or too much; it has changed places.
+    // The first letter is missing; it is wrong or superfluous; it is swapped with the second.
     let pattern = format!(
         ".({})|.?({})|{}",
         one_edit(&letters),
@@ -216,7 +217,8 @@ fn begun_otherwise(typed: &str) -> Option<String> {
     (letters.len() >= TWO_WRONG && pattern.len() <= MAX_PATTERN).then_some(pattern)
 }
 
-/// A pattern of all words one edit away, and of some more. Words are letters and digits, so that none of it is syntax.
+/// A pattern that matches all words one edit away, and some others. A word consists of letters and digits, so it
+/// contains no regular expression syntax.
 fn one_edit(letters: &[char]) -> String {
     let two = |at: usize| {
         let (before, after) = (letters.iter().take(at), letters.iter().skip(at + 2));
@@ -228,7 +230,7 @@ fn one_edit(letters: &[char]) -> String {
         .join("|")
 }
 
-/// Asks for the most frequent words of this pattern.
+/// Asks for the most frequent words that match this pattern.
 fn matching(pattern: &str) -> Value {
     json!({
         "size": 0,
@@ -243,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_bounded() {
+    fn patterns_match_their_edits_and_are_bounded() {
         assert_eq!(one_edit(&['a', 'b', 'c']), ".{1,3}c|a.{1,3}");
         assert_eq!(begun_otherwise("short"), None);
         let pattern = begun_otherwise("mbrell").unwrap_or_default();

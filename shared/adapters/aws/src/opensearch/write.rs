@@ -1,13 +1,15 @@
 //! Writing: `apply` and `fill`.
 //!
-//! **Versions.** A product is a document whose external version is twice its own, and one more if it was removed; OpenSearch takes no
-//! document that is older than the one it has (`external_gte`), which it says by a conflict, and that is a success here. So
-//! what comes late loses, and a removal wins over what it removes. What was removed stays as a document without words, since OpenSearch
-//! itself forgets a deletion after a minute. Another one beside it ([`GONE`]) says so to the next rebuild, also if the product has
-//! come back since; after [`REMEMBERED`] it is not taken over any more.
+//! **Versions.** A product is one document. Its external version is twice the product's version, plus one if the
+//! product was removed. OpenSearch rejects a document older than the one that it has (`external_gte`) with a conflict,
+//! which counts as success here. So a stale write loses, and a removal wins over the version that it removes. A removed
+//! product stays as a document without words, because OpenSearch itself forgets a deletion after a minute. A second
+//! document beside it ([`GONE`]) records the removal for the next rebuild, even if the product has come back since. A
+//! rebuild no longer copies it once it is older than [`REMEMBERED`].
 //!
-//! **Both generations.** Which ones there are is asked before and after: what was begun meanwhile is written to as well. A write that
-//! comes after its generation was removed makes an index of that name, which no alias is on and the next rebuild removes.
+//! **Both generations.** `apply` lists the generations before and after it writes, and also writes to one that was
+//! begun meanwhile. A write to a generation that was just deleted creates an index of that name. No alias points to it,
+//! and the next rebuild deletes it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,20 +25,20 @@ use crate::call::{Failure, patiently};
 use crate::search::unavailable;
 use crate::sign::lasting;
 
-/// How much one call writes, in bytes. The smaller instances of AWS take 10 MB.
+/// The largest bulk request, in bytes. AWS's smaller instances accept 10 MB.
 const MAX_BYTES: usize = 5 << 20;
 /// How long a removal is remembered, in milliseconds: longer than any queue keeps a message.
 pub(super) const REMEMBERED: i64 = 5 * 86_400_000;
 
-/// What the id of the note of a removal begins with.
+/// The id prefix of the records of removals.
 const GONE: &str = "gone:";
 
-/// What the entries of a facet's field begin with: letters and digits.
+/// The prefix of the entries of a facet's field: letters and digits.
 pub(super) fn field_key(field: &str) -> String {
     facet(field, "")
 }
 
-/// A document for all generations: its id, version, and text.
+/// A document to write to an index: its id, external version and source.
 pub(super) struct Document {
     id: String,
     version: u64,
@@ -50,7 +52,7 @@ impl Document {
             words,
             completions,
         } = Indexed::new(listing);
-        // Stems are words too, so that one look-up tells whether there is a word.
+        // Stems are indexed as words too, so one lookup tells whether a word is known.
         let words: BTreeSet<String> = words.into_iter().flat_map(<[String; 2]>::from).collect();
         let completions: Vec<String> = completions.iter().map(|(key, text)| format!("{key}\t{text}")).collect();
         let mut seen = HashSet::new();
@@ -82,7 +84,8 @@ impl Document {
         }
     }
 
-    /// A removal of the version, at this time in milliseconds since 1970; and the note of it.
+    /// The documents of a removal: the removed product, and the record of the removal. `at` is in milliseconds since
+    /// 1970.
     pub(super) fn gone(product: &str, version: u64, at: i64) -> [Self; 2] {
         let note = json!({ "product": product, "version": version, "gone_at": at });
         [
@@ -99,7 +102,7 @@ impl Document {
         ]
     }
 
-    /// Two lines of a bulk request.
+    /// The two lines of a bulk request that write the document.
     fn lines(&self, index: &str) -> String {
         let action = json!({ "index": {
             "_index": index,
@@ -168,20 +171,20 @@ impl OpenSearch {
         self.write(&[self.index(generation)], &documents, "false").await
     }
 
-    /// Makes generation 0, so that changes are indexed before the first rebuild.
+    /// Creates generation 0, so that changes are indexed before the first rebuild.
     async fn make_first(&self) -> Result<(), SearchError> {
         let mut body = definition();
         set(&mut body, "aliases", json!({ &self.name: {} }));
         let answer = self.call("PUT", &self.index(0), body.to_string().as_bytes()).await;
         let answer = answer.map_err(unavailable)?;
-        // Somebody else may have been first.
+        // Another process may have created it first.
         if !answer.why().contains("resource_already_exists") {
             answer.read::<Value>().map_err(unavailable)?;
         }
         Ok(())
     }
 
-    /// Writes documents to each of the indexes; `refresh` says whether they are found when this is done.
+    /// Writes the documents to each of the indexes. `refresh` says whether they can be found when this returns.
     pub(super) async fn write(
         &self,
         indexes: &[String],
@@ -203,7 +206,7 @@ impl OpenSearch {
         Ok(())
     }
 
-    /// One bulk request. Gives the numbers of the lines that met a conflict.
+    /// Sends one bulk request. Returns the positions of the items that were rejected with a conflict.
     pub(super) async fn bulk(&self, lines: &str, refresh: &str) -> Result<Vec<usize>, SearchError> {
         if lines.is_empty() {
             return Ok(Vec::new());
@@ -216,7 +219,7 @@ impl OpenSearch {
             for (n, item) in written.items.iter().flat_map(|item| item.values()).enumerate() {
                 match item.status {
                     409 => conflicts.push(n),
-                    // To be deleted and not there.
+                    // 404: the document to delete does not exist.
                     200..300 | 404 if item.error.is_null() => {}
                     status => {
                         let part = |name: &str| item.error.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The index as a file of this machine.
+//! Local copies of the index object: each is an SQLite file in the adapter's folder.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,35 +15,35 @@ use souk_sqlite::SqliteFile;
 use crate::answer;
 use crate::call::Failure;
 
-/// A folder for copies, and for nothing else.
+/// The folder that holds the local copies. It holds nothing else.
 pub(super) struct Folder {
     path: PathBuf,
     count: AtomicU64,
 }
 
-/// A copy of the object, or what is to become the next one. Its file goes with it.
+/// A local copy of the index object, or a draft of the next version. Dropping it deletes its file.
 pub(super) struct Copy {
     pub(super) index: SqlSearch<Arc<SqliteFile>>,
     file: Arc<SqliteFile>,
     path: Removed,
-    /// The tag of the object that it is a copy of, if it is of any.
+    /// The ETag of the object that this is a copy of; `None` for a draft and for an empty index.
     pub(super) tag: Option<String>,
 }
 
-/// A file that is removed in the end.
+/// A path whose file is deleted on drop.
 struct Removed(PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The file may never have been created.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
 impl Folder {
-    /// Takes the folder, and out of it what a process before this one has left.
+    /// Takes over the folder and deletes the files that an earlier process left in it.
     pub(super) fn new(path: &Path) -> Self {
-        // There is none the first time.
+        // The folder does not exist on the first start.
         let _ = std::fs::remove_dir_all(path);
         Self {
             path: path.to_owned(),
@@ -57,12 +57,12 @@ impl Folder {
         Ok(Removed(self.path.join(format!("{number}.db"))))
     }
 
-    /// An index of nothing.
+    /// An empty index, without an ETag.
     pub(super) async fn empty(&self, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
         Copy::open(self.path()?, None, clock).await
     }
 
-    /// The object that has this tag.
+    /// Saves `body`, the object with the ETag `tag`, as a read-only copy.
     pub(super) async fn save(&self, tag: String, body: ByteStream, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
         let path = self.path()?;
         let mut file = File::create(&path.0).map_err(failed)?;
@@ -73,7 +73,7 @@ impl Folder {
         Ok(copy)
     }
 
-    /// A copy to work on.
+    /// A writable copy of `of`: a draft of the next version.
     pub(super) async fn copy(&self, of: &Copy, clock: Arc<dyn Clock>) -> Result<Copy, Failure> {
         let path = self.path()?;
         std::fs::copy(&of.path.0, &path.0).map_err(failed)?;
@@ -83,7 +83,7 @@ impl Folder {
 
 impl Copy {
     async fn open(path: Removed, tag: Option<String>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        // An older version of the market may have written it.
+        // `open` migrates the file: an older version of the program may have written it.
         let file = SqliteFile::open(&path.0, SEARCH_MIGRATIONS).map_err(failed)?;
         let table = "CREATE TABLE IF NOT EXISTS included (name TEXT PRIMARY KEY) WITHOUT ROWID";
         file.write(vec![Statement::new(table, Vec::new())]).await.map_err(sql)?;
@@ -96,7 +96,7 @@ impl Copy {
         })
     }
 
-    /// The names of the notes that it includes.
+    /// The names of the change notes that this index already includes.
     pub(super) async fn included(&self) -> Result<HashSet<String>, Failure> {
         let names = Statement::new("SELECT name FROM included", Vec::new());
         let rows = self.file.read(names).await.map_err(sql)?;
@@ -107,7 +107,7 @@ impl Copy {
         Ok(rows.into_iter().flatten().filter_map(name).collect())
     }
 
-    /// Notes that it includes a note, and forgets those before `oldest`.
+    /// Records that this index includes the note `name`, and forgets the notes that sort before `oldest`.
     pub(super) async fn include(&self, name: &str, oldest: String) -> Result<(), Failure> {
         let statement = |sql, name: &str| Statement::new(sql, vec![name.into()]);
         let batch = vec![
@@ -117,12 +117,12 @@ impl Copy {
         self.file.write(batch).await.map_err(sql)
     }
 
-    /// Gives back what deleted rows have left empty.
+    /// Shrinks the file by the space of deleted rows.
     pub(super) fn compact(&self) -> Result<(), Failure> {
         self.file.compact().map_err(sql)
     }
 
-    /// The whole file.
+    /// The contents of the file.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, Failure> {
         std::fs::read(&self.path.0).map_err(failed)
     }
@@ -131,7 +131,7 @@ impl Copy {
         self.file.freeze().map_err(sql)
     }
 
-    /// It is the object with this tag now.
+    /// Marks this draft as the published object with the ETag `tag`, and makes it read-only.
     pub(super) fn published(mut self, tag: String) -> Result<Self, Failure> {
         self.tag = Some(tag);
         self.freeze()?;
@@ -143,7 +143,7 @@ fn sql(error: SqlError) -> Failure {
     failed(format!("{error:?}"))
 }
 
-/// A full disk, a file that is no database.
+/// A local failure, such as a full disk or a file that is not a database.
 fn failed(why: impl ToString) -> Failure {
     Failure::Lasting(StoreError::Unavailable(why.to_string()))
 }

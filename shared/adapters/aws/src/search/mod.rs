@@ -1,21 +1,23 @@
-//! [`S3Search`]: the `Search` port over one object in S3, which is a whole SQLite database: the index of `souk-sql`. It costs
-//! nothing while nobody searches or writes.
+//! [`S3Search`]: the `Search` port over one S3 object. The object is a complete SQLite database, the index of
+//! `souk-sql`. It costs nothing while nobody searches or writes.
 //!
-//! **Reading.** A copy of the object is kept in a local folder and read there. Before a search, if the last look is older than
-//! a second, or than [`SHARE`] times what it took to fetch the object, the object is asked for unless it is the one we have.
-//! While S3 does not answer the copy serves for another [`KEPT`]; then search is unavailable.
+//! **Reading.** Searches read a copy of the object in a local folder. Before a search, the adapter refreshes the copy
+//! with a conditional GET (`If-None-Match`) if the last refresh is older than one second, or than [`SHARE`] times the
+//! duration of the last download. While S3 is unreachable, searches read the stale copy for up to [`KEPT`]
+//! milliseconds; after that they fail as unavailable.
 //!
-//! **Writing.** The newest object is copied, the change is made to the copy, and the copy takes the object's place under the
-//! condition that this is still the one it was made from (`If-Match`). Else somebody else was first, and it is done again from
-//! what they wrote. So a change is there whole or not at all, none is lost, and whoever dies before the end has done nothing.
+//! **Writing.** A writer downloads the current object, applies its change to a copy, and uploads the copy with a
+//! conditional PUT (`If-Match` with the ETag that it started from). If another writer was faster, the PUT fails and the
+//! writer starts again from the new object. So a change is published whole or not at all, no change is lost, and a
+//! writer that crashes before its PUT has changed nothing.
 //!
-//! Whoever meets others leaves a note of its change beside the object ([`notes`]), and whoever writes next does all that is
-//! noted. So however many write at once, one or two writes of the object serve all.
+//! A writer that finds others at work uploads a note of its change beside the object ([`notes`]). The next writer
+//! applies all recent notes. So one or two PUTs of the object serve any number of concurrent writers.
 //!
 //! **Rebuilding.** See [`rebuild`].
 //!
-//! An object that was never there is an index of nothing, of generation 0. If it was removed, searches fail as if S3 did not
-//! answer, until somebody writes one.
+//! If the object has never existed, the index is empty and its generation is 0. If the object was deleted, searches
+//! fail as if S3 were unreachable, until a writer creates it again.
 
 mod copy;
 mod notes;
@@ -37,61 +39,61 @@ use crate::call::{Failure, patiently, pause};
 use crate::s3::{Bucket, Got, Only};
 use crate::sign::within;
 
-/// The object.
+/// The key of the index object.
 const OBJECT: &str = "index.db";
-/// How old a look may be, in milliseconds.
+/// How long a refreshed copy counts as current, in milliseconds.
 const LOOK: i64 = 1_000;
-/// How much longer what was fetched serves than it took to fetch, so that a large index costs a searching Lambda at most a
-/// fifth of its time.
+/// How many times the duration of a download must pass before the next refresh. A large index so costs a Lambda that
+/// searches at most a fifth of its time.
 const SHARE: i64 = 4;
-/// How long a search waits for a newer one.
+/// How long a search waits for a refresh when it has a copy.
 const LOOKING: Duration = Duration::from_secs(5);
-/// How long nobody looks again, in milliseconds, after one has looked in vain.
+/// After a failed refresh: how long until the next attempt, in milliseconds.
 const PAUSE: i64 = 3_000;
-/// How long a copy serves that cannot be compared to the object, in milliseconds.
+/// How long searches may read a copy that cannot be refreshed, in milliseconds.
 const KEPT: i64 = 300_000;
-/// How often a change is made anew because others were first.
+/// How many times a writer tries its conditional PUT.
 const TRIES: u32 = 8;
-/// Why it was not made in the end.
+/// The error when all of them failed.
 const OTHERS: &str = "others kept writing it";
 
-/// An index in S3.
+/// A search index that is one object in S3.
 pub struct S3Search {
     bucket: Bucket,
     folder: Folder,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    /// What searches read.
+    /// The copy that searches read.
     newest: Mutex<Option<Arc<Copy>>>,
-    /// Held by the one who looks.
+    /// Held by the task that refreshes the copy.
     look: tokio::sync::Mutex<Look>,
-    /// Held by the one who writes.
+    /// Held by the task that writes.
     turn: tokio::sync::Mutex<()>,
 }
 
-/// What was learnt from looking.
+/// The result of the last refresh.
 #[derive(Default)]
 struct Look {
-    /// Nobody looks again before, in milliseconds since 1970.
+    /// When the next refresh is due, in milliseconds since 1970.
     next: i64,
-    /// When the copy was the object.
+    /// When the copy was last known to be current, in milliseconds since 1970.
     good: i64,
-    /// Why it is not known any more whether it is.
+    /// Why the last refresh failed, if it did.
     error: Option<SearchError>,
 }
 
-/// What asking for the object has brought.
+/// The result of a conditional GET.
 enum Found {
-    /// It is the one we have.
+    /// The object is unchanged.
     Same,
-    /// There is none; `once` there was.
+    /// There is no object. `once`: S3 says that it was deleted.
     Nothing { once: bool },
-    /// It is this.
+    /// The object has changed; this is a copy of it.
     Copy(Copy),
 }
 
 impl S3Search {
-    /// The index in `bucket`. `folder` is for copies of it, and for nothing else: what is in it is removed. Nothing is sent yet.
+    /// The index in `bucket`. `folder` is for local copies only: its contents are deleted. Sends nothing yet.
     pub fn new(
         settings: &Settings,
         bucket: &str,
@@ -122,9 +124,9 @@ impl S3Search {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
     }
 
-    /// What a search reads.
+    /// The copy for a search to read, refreshed if that is due.
     async fn copy(&self) -> Result<Arc<Copy>, SearchError> {
-        // Only one looks; the others go by what is there, if there is anything.
+        // One task refreshes. The others read the copy that they have, or wait if there is none.
         let mut look = match (self.look.try_lock(), self.newest()) {
             (Ok(look), _) => look,
             (Err(_), Some(copy)) => return Ok(copy),
@@ -157,11 +159,11 @@ impl S3Search {
         }
     }
 
-    /// Sees to it that searches read the object as it is. Says whether it was another.
+    /// Refreshes the copy that searches read. Returns whether it was replaced.
     async fn look(&self) -> Result<bool, Failure> {
         let known = self.newest();
         let found = match &known {
-            // With something to go by it is tried twice, as a connection that was kept may be dead, and not for long.
+            // With a copy to fall back on, retry once (a kept-alive connection may be dead) and do not wait long.
             Some(_) => {
                 let tried = within(LOOKING, async {
                     match self.fetch(known.as_deref()).await {
@@ -184,14 +186,14 @@ impl S3Search {
             }
         };
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        // Unless this process has written one meanwhile.
+        // Unless this process has published a newer copy meanwhile.
         if newest.as_ref().map(Arc::as_ptr) == known.as_ref().map(Arc::as_ptr) {
             *newest = Some(Arc::new(copy));
         }
         Ok(true)
     }
 
-    /// The object, unless `known` is a copy of it.
+    /// Fetches the object unless it still has the ETag of `known`.
     async fn fetch(&self, known: Option<&Copy>) -> Result<Found, Failure> {
         let tag = known.and_then(|copy| copy.tag.as_deref());
         Ok(match self.bucket.get(OBJECT, tag).await? {
@@ -201,7 +203,7 @@ impl S3Search {
         })
     }
 
-    /// What a change is made from: the object as it is now.
+    /// The current object, which a writer starts from.
     async fn base(&self) -> Result<Arc<Copy>, SearchError> {
         let known = self.newest();
         let found = patiently(&*self.random, || self.fetch(known.as_deref())).await;
@@ -214,14 +216,14 @@ impl S3Search {
             }
         };
         let copy = Arc::new(copy);
-        // What was removed by others than us is not searched.
+        // An index without an ETag is not published, so searches do not read it.
         if copy.tag.is_some() {
             self.set_newest(copy.clone());
         }
         Ok(copy)
     }
 
-    /// Makes a change until nobody else was first, or somebody else has made it.
+    /// Publishes a change. Retries until the conditional PUT succeeds or another writer has included the change.
     async fn change(&self, change: Note) -> Result<(), SearchError> {
         let (_turn, mut noted) = match self.turn.try_lock() {
             Ok(turn) => (turn, None),
@@ -242,7 +244,7 @@ impl S3Search {
             {
                 return Ok(());
             }
-            // Whoever finishes a rebuild asks the notes what has changed meanwhile.
+            // The task that finishes the rebuild reads the notes to learn what has changed meanwhile.
             let is_building = base.index.state().await?.building.is_some();
             if noted.is_none() && (attempt > 1 || is_building) {
                 noted = Some(self.leave(&change).await?);
@@ -260,13 +262,13 @@ impl S3Search {
         Err(SearchError::Unavailable(OTHERS.into()))
     }
 
-    /// A copy to work on.
+    /// A writable copy of `base`.
     async fn work_on(&self, base: &Copy) -> Result<Copy, SearchError> {
         let copy = self.folder.copy(base, self.clock.clone()).await;
         copy.map_err(unavailable)
     }
 
-    /// Puts `work`, which was made from `base`, in its place; gives it back if something else stands there by now.
+    /// Publishes `work`, which was made from `base`. Returns `work` if another writer has replaced `base` meanwhile.
     async fn publish(&self, base: &Copy, work: Copy) -> Result<Option<Copy>, SearchError> {
         let bytes = Bytes::from(work.bytes().map_err(unavailable)?);
         let put = patiently(&*self.random, || {

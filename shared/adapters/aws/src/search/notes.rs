@@ -1,11 +1,13 @@
-//! Notes: objects beside the index, each of which tells of a change that is being made to it or of a part of a rebuild.
+//! Notes: objects beside the index. Each describes a pending change to the index, or a part of a rebuild.
 //!
-//! A note is left *before* what it tells of is done, by whoever meets others or writes while a generation is being built. The
-//! index holds the names of the notes that it includes, for an hour. So who was not first finds out whether somebody else has
-//! made its change, and who finishes a rebuild which changes have been made meanwhile.
+//! A writer uploads a note *before* it applies the change, if other writers are at work or a generation is being built.
+//! The index records the names of the notes that it includes, for an hour. So a writer that lost the race learns
+//! whether another writer has already applied its change, and the task that finishes a rebuild learns which changes
+//! were made meanwhile.
 //!
-//! **Atomicity.** A note is whole or not there. One of somebody who died says what is about to be tried again, and to do it
-//! once more changes nothing. Notes are removed by a rule of the bucket (`template.yaml`).
+//! **Atomicity.** A note exists whole or not at all. The note of a writer that crashed describes a change that its
+//! caller retries; applying a change twice has no effect. A lifecycle rule of the bucket deletes old notes
+//! (`template.yaml`).
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,29 +21,29 @@ use crate::answer;
 use crate::call::{Failure, patiently};
 use crate::s3::{Got, Only};
 
-/// What the names of changes begin with, and how old those may be that are made for others, in milliseconds.
+/// The key prefix of change notes, and the age up to which writers apply the notes of others, in milliseconds.
 pub(super) const CHANGES: &str = "note-change-";
 const RECENT: i64 = 60_000;
-/// How many of them are made in one write.
+/// How many notes of others one write applies.
 const MOST: usize = 50;
-/// How long the index knows which it includes, in milliseconds: longer than anybody tries to make a change.
+/// How long the index remembers which notes it includes, in milliseconds. No writer retries for that long.
 const KNOWN: i64 = 3_600_000;
-/// How many notes are on their way at once.
+/// How many notes are downloaded concurrently.
 const AT_ONCE: usize = 8;
 
-/// What a note tells of.
+/// The content of a note.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Note {
-    /// Changes.
+    /// Changes to listings.
     Apply(Vec<IndexChange>),
-    /// What was searched for.
+    /// Query texts with the number of their uses.
     Used(Vec<(String, u32)>),
-    /// A part of a generation that is being built.
+    /// Listings for the generation that is being built.
     Fill(Vec<Listing>),
 }
 
 impl Note {
-    /// Does what it tells of, if it is a change.
+    /// Applies the note to `copy`. Parts of a rebuild are not applied here.
     pub(super) async fn make(&self, copy: &Copy) -> Result<(), SearchError> {
         match self {
             Note::Apply(changes) => copy.index.apply(changes).await,
@@ -52,17 +54,17 @@ impl Note {
 }
 
 impl S3Search {
-    /// The name of a note of `milliseconds` since 1970: names are in the order of time.
+    /// A note's key. It contains the time in milliseconds since 1970, so keys sort by time.
     fn name(prefix: &str, milliseconds: i64, rest: &str) -> String {
         format!("{prefix}{milliseconds:014}-{rest}")
     }
 
-    /// Leaves a note of a change.
+    /// Uploads a note of a change and returns its key.
     pub(super) async fn leave(&self, note: &Note) -> Result<String, SearchError> {
         self.leave_at(CHANGES, note).await
     }
 
-    /// Leaves a note whose name begins with `prefix`.
+    /// Uploads a note under a key that starts with `prefix`.
     pub(super) async fn leave_at(&self, prefix: &str, note: &Note) -> Result<String, SearchError> {
         let chance = u64::from_le_bytes(random::bytes(&*self.random));
         let name = Self::name(prefix, self.now().as_millisecond(), &format!("{chance:016x}"));
@@ -73,13 +75,14 @@ impl S3Search {
         Ok(name)
     }
 
-    /// The names of the notes that begin with `prefix` and come after `after`, in order.
+    /// The keys that start with `prefix` and sort after `after`, in order.
     pub(super) async fn names(&self, prefix: &str, after: &str) -> Result<Vec<String>, SearchError> {
         let names = patiently(&*self.random, || self.bucket.names(prefix, after));
         names.await.map_err(unavailable)
     }
 
-    /// The notes of these names, in order; `None` for what another version of the market has written and this cannot read.
+    /// The notes with these keys, in order. `None`: another version of the program wrote the note and this one cannot
+    /// parse it.
     pub(super) async fn notes(&self, names: &[String]) -> Result<Vec<Option<Note>>, SearchError> {
         let notes =
             stream::iter(names.to_vec()).map(|name| async move { patiently(&*self.random, || self.note(&name)).await });
@@ -99,8 +102,8 @@ impl S3Search {
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    /// Makes the changes that others have noted lately, and `own`. Whoever writes does so, also if nobody was in its way: so
-    /// who leaves a note waits for the second write from then on at most.
+    /// Applies the recent notes of other writers, and then `own`. Every writer does this, even without a conflict. So a
+    /// writer that has uploaded a note waits for two writes at most.
     pub(super) async fn make_noted(&self, work: &Copy, own: Option<&str>) -> Result<(), SearchError> {
         let recent = self.now().as_millisecond().saturating_sub(RECENT);
         let mut names = self.names(CHANGES, &Self::name(CHANGES, recent, "")).await?;
@@ -111,12 +114,12 @@ impl S3Search {
         names.retain(|name| Some(&**name) != own && !included.contains(name));
         names.truncate(MOST);
         names.extend(own.map(str::to_owned));
-        // Of two changes of one version the later one counts.
+        // Apply them in the order of time: of two changes with the same version, the later one wins.
         names.sort_unstable();
         self.make_all(work, &names, |name| Some(name) == own).await
     }
 
-    /// Makes changes of which there are notes, of some only if they can be read.
+    /// Applies these notes and records them as included. A note that cannot be parsed is an error only if `is_needed`.
     pub(super) async fn make_all(
         &self,
         work: &Copy,

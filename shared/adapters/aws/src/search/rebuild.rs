@@ -1,11 +1,12 @@
-//! Rebuilding the index without writing all of it for each of its parts.
+//! Rebuilding the index without uploading all of it for each part.
 //!
-//! `begin` notes in the object that a generation is being built; `fill` leaves what it is given as a [note](super::notes);
-//! `finish` makes the generation of all these, and of the changes meanwhile, in the order of time, and puts it in the place
-//! of the object. If others have written the object since, their changes are in notes, and these are all that has to be done
-//! again.
+//! `begin` records in the object that a generation is being built. `fill` uploads its listings as a
+//! [note](super::notes). `finish` builds the generation locally from these notes and from the changes made meanwhile,
+//! in the order of time, and publishes the result. If other writers have published since, their changes are in notes
+//! too, and only those are applied again before the next attempt.
 //!
-//! **Atomicity.** Only the last write lets the new generation answer; whoever dies before it has done nothing.
+//! **Atomicity.** The new generation becomes live with the last PUT. A process that crashes before that has changed
+//! nothing that searches see.
 
 use std::sync::Arc;
 
@@ -16,12 +17,12 @@ use super::notes::{CHANGES, Note};
 use super::{OTHERS, S3Search, TRIES, unavailable};
 use crate::call::pause;
 
-/// How many parts are held at once.
+/// How many parts are held in memory at once.
 const PARTS: usize = 20;
-/// How many generations `begin` passes over.
+/// How many generation numbers `begin` skips at most.
 const PASSED: usize = 500;
 
-/// What the names of a generation's parts begin with.
+/// The key prefix of the parts of a generation.
 fn parts(generation: u64) -> String {
     format!("note-part-{generation:010}-")
 }
@@ -44,7 +45,8 @@ impl S3Search {
     async fn begin_in(&self, work: &Copy) -> Result<u64, SearchError> {
         for _ in 0..PASSED {
             let generation = work.index.begin().await?;
-            // If the object was lost once, generations of before may have left parts.
+            // If the object was lost, numbering starts again, and earlier rebuilds may have left parts under this
+            // number.
             if self.names(&parts(generation), "").await?.is_empty() {
                 return Ok(generation);
             }
@@ -54,7 +56,7 @@ impl S3Search {
         ))
     }
 
-    /// The object as it is now, if this generation is being built.
+    /// The current object. Fails if `generation` is no longer being built.
     async fn building(&self, generation: u64) -> Result<Arc<Copy>, SearchError> {
         let base = self.base().await?;
         if base.index.state().await?.building == Some(generation) {
@@ -96,8 +98,8 @@ impl S3Search {
         Err(SearchError::Unavailable(OTHERS.into()))
     }
 
-    /// Fills a generation with its parts. What has changed meanwhile is there already; it is made again in between, since of two
-    /// listings of one version the later one counts.
+    /// Fills a generation with its parts. It already has the changes made meanwhile, but applies them again between the
+    /// parts, because the later one of two listings with the same version wins.
     async fn put_together(&self, generation: u64, work: &Copy) -> Result<(), SearchError> {
         let prefix = parts(generation);
         let parts = self.names(&prefix, "").await?;

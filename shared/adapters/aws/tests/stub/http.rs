@@ -1,4 +1,4 @@
-//! A server that answers what its script says, in that order, and keeps what it was asked.
+//! An HTTP server that gives the responses of its script in order and records the requests.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The status of what is never answered.
+/// The status that stands for no response at all.
 pub(crate) const SILENCE: u16 = 0;
 
 /// A request.
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
 
 #[derive(Default)]
 struct Inner {
-    /// How the next requests begin, and their answers.
+    /// The start of each expected request, and its response.
     script: VecDeque<(&'static str, u16, Value)>,
     asked: Vec<Asked>,
     wrong: Option<String>,
@@ -56,7 +56,7 @@ impl Http {
         self.inner.lock().unwrap().asked.clone()
     }
 
-    /// All of the script was asked for, and nothing else.
+    /// Asserts that all requests of the script were made, and no others.
     pub(crate) fn done(&self) {
         let inner = self.inner.lock().unwrap();
         assert_eq!(

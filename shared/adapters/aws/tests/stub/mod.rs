@@ -1,4 +1,4 @@
-//! A stub of AWS that answers each request from a script and keeps what it was asked.
+//! A stub of AWS that gives the responses of a script and records the requests.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,11 +16,11 @@ use souk_aws::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One answer of the stub.
+/// A response of the stub.
 #[derive(Clone)]
 pub(crate) enum Answer {
     Json(u16, Value),
-    /// Says nothing at all.
+    /// Never responds.
     Silence,
     /// Closes the connection.
     HangUp,
@@ -29,7 +29,8 @@ pub(crate) enum Answer {
 /// The bodies of the requests so far.
 pub(crate) type Asked = Arc<Mutex<Vec<Value>>>;
 
-/// How to reach a stub that gives these answers in turn and repeats the last one, and the requests it has had.
+/// Starts a stub that gives these responses in turn and repeats the last one. Returns the settings to reach it, and its
+/// recorded requests.
 pub(crate) async fn start(script: Vec<Answer>) -> (Settings, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = Settings::emulator(format!("http://{}", listener.local_addr().unwrap()));
@@ -45,7 +46,7 @@ pub(crate) async fn start(script: Vec<Answer>) -> (Settings, Asked) {
     (settings, asked)
 }
 
-/// Runs a test, and the stub beside it.
+/// Runs a test together with its stub.
 pub(crate) async fn run(test: impl Future<Output = ()>) {
     tokio::task::LocalSet::new().run_until(test).await;
 }

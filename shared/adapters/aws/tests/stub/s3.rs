@@ -1,4 +1,4 @@
-//! S3 in memory: one bucket, with the conditions on reading and writing, and with failures on demand.
+//! An in-memory S3 with one bucket, conditional reads and writes, and failures on demand.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,28 +16,28 @@ use souk_aws::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What goes wrong with a call.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing is done, and nothing said.
+    /// The call has no effect, and the connection is closed.
     HangUp,
-    /// It is done, and nothing is said.
+    /// The call takes effect, but the connection is closed without a response.
     LostAnswer,
-    /// Nothing is done.
+    /// The call has no effect, and this error is the response.
     Status(u16, &'static str),
 }
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    /// Body and tag by name.
+    /// The body and ETag of each object, by key.
     pub(crate) objects: BTreeMap<String, (Vec<u8>, u64)>,
-    /// The calls that were answered: method, name and status.
+    /// The calls that were answered: method, key and status.
     pub(crate) calls: Vec<(String, String, u16)>,
-    /// What goes wrong with the next calls of a method.
+    /// The failures of the next calls with these methods.
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
-    /// What goes wrong with all calls.
+    /// The failure of all calls.
     pub(crate) outage: Option<Fault>,
-    /// The next write of this name waits for another one of it.
+    /// The next PUT of this key waits until another PUT of it has happened.
     pub(crate) held: Option<&'static str>,
     tags: u64,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
 pub(crate) struct S3(Arc<Mutex<Inner>>);
 
 impl S3 {
-    /// A bucket, and how to reach it.
+    /// A bucket, and the settings to reach it.
     pub(crate) async fn start() -> (Self, Settings) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut settings = Settings::emulator(format!("http://{}", listener.local_addr().unwrap()));
@@ -67,7 +67,7 @@ impl S3 {
         self.0.lock().unwrap()
     }
 
-    /// How many calls of this method to names that begin like this were answered with this status.
+    /// How many calls with this method had a key with this prefix and this response status.
     pub(crate) fn count(&self, method: &str, name: &str, status: u16) -> usize {
         let inner = self.lock();
         let is = |call: &&(String, String, u16)| call.0 == method && call.1.starts_with(name) && call.2 == status;
@@ -77,7 +77,7 @@ impl S3 {
     async fn serve(self, mut stream: TcpStream) {
         let mut read = Vec::new();
         while let Some((head, body)) = request(&mut stream, &mut read).await {
-            // Time for others to get in between.
+            // Gives other tasks a chance to run in between.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let held = self
                 .lock()
@@ -140,7 +140,7 @@ impl Inner {
         let answer = if let Some((_, query)) = target.split_once('?') {
             let part = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)).unwrap();
             let (prefix, after) = (part("prefix="), part("start-after="));
-            // Few, so that there is more to come.
+            // A small page size, so that listings have several pages.
             let names: Vec<_> = self
                 .objects
                 .keys()
@@ -174,7 +174,7 @@ impl Inner {
     }
 }
 
-/// The head, in small letters, and the body of the next request.
+/// The head, in lower case, and the body of the next request.
 async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     loop {
         if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,10 +1,11 @@
-//! Facets: how many of the products that match have each value of a field.
+//! Facets: how many of the matching products have each value of a field.
 //!
-//! A field's own filter does not narrow its counts, so that one sees what the other values would add. Fields without a
-//! filter share one statement. All that match are counted, one by one: the counts are exact, and cost what matches.
+//! A field's own filter does not narrow its counts, so that they show what its other values would add. Fields without a
+//! filter share one statement. Every matching product is counted, so the counts are exact and their cost grows with the
+//! matches.
 //!
-//! The field `price` is counted in ranges of fixed steps: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so on in
-//! minor units, the last one open: `1000000000-`. Its own filter are the bounds of the price.
+//! The field `price` is counted in fixed ranges of minor units: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so
+//! on; the last one is open: `1000000000-`. It is filtered by the bounds of the price.
 
 use souk_core::Consistency::Eventual;
 use souk_core::search::{Facet, FacetCounts, MAX_VALUES, SearchError, SearchQuery};
@@ -17,7 +18,7 @@ use crate::{SqlDriver, Statement};
 
 /// The field whose values are ranges of prices.
 pub const PRICE: &str = "price";
-/// Where ranges of prices begin, the first one apart.
+/// The lower bounds of the price ranges, except the first range's, which is 0.
 pub const STEPS: [i64; 13] = [
     1_000,
     5_000,
@@ -145,7 +146,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 }
 
-/// The range that begins so many steps up.
+/// The price range number `steps`, counted from 0.
 pub fn range(steps: usize) -> String {
     let from = steps.checked_sub(1).and_then(|n| STEPS.get(n)).unwrap_or(&0);
     let to = STEPS.get(steps).map(|next| (next - 1).to_string());
@@ -155,7 +156,7 @@ pub fn range(steps: usize) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn ranges_join() {
+    fn price_ranges_are_contiguous() {
         let ranges: Vec<String> = (0..=super::STEPS.len()).map(super::range).collect();
         assert_eq!(ranges[..3], ["0-999", "1000-4999", "5000-9999"]);
         assert_eq!(ranges.last().unwrap(), "1000000000-");

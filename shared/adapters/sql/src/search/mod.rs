@@ -1,23 +1,25 @@
 //! [`SqlSearch`]: the `Search` port over SQL. SQLite and D1 share every statement.
 //!
-//! **Relevance without a scan.** A full-text table reads its matches by row number, from the top, and stops when it has
-//! enough; `bm25()` or any other order would look at all of them. So the row number *is* the order: [`doc`](self) ids are
-//! made of the generation, the rank and a slot ([`write`]). "In a weightier field" is a level of its own: the query for
-//! titles first, then for more fields *without* what the level before had ([`plan`]). A page is one statement over these
-//! levels, each read as far as the page needs it, so it costs the same in a small market and in a large one. Words that are
-//! frequent each and hardly ever together are the exception: then one is walked to find the other.
+//! **Relevance without a scan.** An FTS5 table can return its matches in descending order of the rowid and stop at the
+//! limit; `bm25()` or any other order has to read all matches. So the rowid *is* the order: a [`doc`](self) id consists
+//! of the generation, the rank and a slot ([`write`]). A match in a more important field counts as a level of
+//! relevance: the first query searches titles, the next ones more fields *without* the matches of the level before
+//! ([`plan`]). One statement reads these levels in turn, each only as far as the page needs. So a page costs the same
+//! in a small market and in a large one, with one exception: words that are each frequent but rarely occur together,
+//! where SQLite walks all matches of one word to find the other.
 //!
-//! Every other order, and every facet, looks at all that match: that grows with them.
+//! Every other order and every facet reads all matches, so its cost grows with them.
 //!
-//! **What is typed never is syntax.** The full-text expression is made of tokens ([`token`]), which are letters and digits
-//! out of [`words`](souk_core::search::words), between quotes.
+//! **User input is never FTS5 syntax.** The full-text expression consists of quoted tokens ([`token`]), which are
+//! letters and digits from [`words`](souk_core::search::words).
 //!
-//! **Generations** live in the same tables, told apart by the number in every key. Which one answers is a row of `state`,
-//! that every statement reads by itself: a rebuild swaps by one `UPDATE` ([`rebuild`]). Generation 0 is there from the
-//! start, so that changes are indexed before the first rebuild; row numbers hold nine bits of the generation's number.
+//! **Generations** share the tables; every key contains the generation's number. A row of `state` names the live
+//! generation. Every statement reads it itself, so a rebuild goes live with one `UPDATE` ([`rebuild`]). Generation 0
+//! exists from the start, so that changes are indexed before the first rebuild. Rowids hold nine bits of the
+//! generation's number.
 //!
-//! **Atomicity.** See [`write`] and [`rebuild`]. The table `guard` undoes a batch whose generation is not the one being
-//! built.
+//! **Atomicity.** See [`write`] and [`rebuild`]. The table `guard` rolls back a batch whose generation is no longer
+//! being built.
 
 mod facets;
 mod news;
@@ -32,7 +34,7 @@ mod typo;
 mod vocabulary;
 mod write;
 
-/// What a query and a product are in words and tokens, for indexes that are kept elsewhere and shall answer alike.
+/// The meaning of queries and the tokens of products, for indexes in other engines that must return the same results.
 pub mod meaning {
     pub use super::facets::{PRICE, STEPS, range};
     pub use super::page::digest;
@@ -59,11 +61,11 @@ pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[(
     include_str!("../../migrations-search/0001_search.sql"),
 )];
 
-/// The largest number that D1 knows exactly, less one.
+/// The largest integer that D1 keeps exact: JavaScript's largest safe integer.
 const LARGEST: i64 = (1 << 53) - 1;
-/// How many bits of a row number tell products of one second apart.
+/// The bits of a rowid that tell products of the same second apart.
 const SLOT_BITS: u32 = 12;
-/// How many bits of a row number are below the generation: the place of a product in it.
+/// The bits of a rowid below the generation: the place of a product within its generation.
 const PLACE_BITS: u32 = 44;
 
 /// A search index in an SQL database of its own.
@@ -74,7 +76,7 @@ pub struct SqlSearch<D> {
 }
 
 impl<D: SqlDriver> SqlSearch<D> {
-    /// The index behind `driver`, whose database has had every one of [`SEARCH_MIGRATIONS`].
+    /// The index behind `driver`, to whose database all [`SEARCH_MIGRATIONS`] were applied.
     pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
         Self {
             driver,

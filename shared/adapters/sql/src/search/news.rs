@@ -1,4 +1,4 @@
-//! Whether a change is one, for who pays dearly for writing.
+//! Tells whether a change would have any effect, for callers that pay dearly for a write.
 
 use souk_core::search::{IndexChange, SearchError};
 
@@ -7,8 +7,8 @@ use super::{SqlSearch, failed, integer};
 use crate::{SqlDriver, Statement};
 
 impl<D: SqlDriver> SqlSearch<D> {
-    /// Whether any of these changes may change anything: `false` if the index has later versions of all, or has seen them
-    /// removed.
+    /// Whether any of these changes may have an effect. `false` if the index has later versions of all the products, or
+    /// has recorded their removal.
     pub async fn is_news(&self, changes: &[IndexChange]) -> Result<bool, SearchError> {
         let rows: Vec<(&str, i64, bool)> = changes
             .iter()
@@ -17,7 +17,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 IndexChange::Remove { id, version } => (&**id, whole(*version), false),
             })
             .collect();
-        // A generation that is being built may lack what the one that answers has.
+        // While a generation is being built, a put always counts: that generation may lack what the live one has.
         let sql = "SELECT EXISTS (SELECT 1 FROM json_each(?1) r WHERE NOT EXISTS \
                    (SELECT 1 FROM gone WHERE product = r.value ->> 0 AND version >= r.value ->> 1) \
                    AND NOT (r.value ->> 2 AND EXISTS (SELECT 1 FROM state JOIN doc ON generation = live \

@@ -1,7 +1,7 @@
-//! A page of hits, and where the next one begins.
+//! A page of hits, and the cursor of the next page.
 //!
-//! By relevance the levels are read one after the other, each from its top, until the page is full: SQLite goes no further
-//! than the `LIMIT` asks. In any other order all that match are looked at, and the first ones kept.
+//! By relevance, one statement reads the levels one after the other, each from its top, until the `LIMIT` is reached.
+//! Every other order reads all matches and keeps the first ones.
 
 use souk_core::Consistency::Eventual;
 use souk_core::search::{Hit, SearchError, SearchPage, SearchQuery, Sort};
@@ -15,13 +15,13 @@ use crate::{SqlDriver, Statement, Value};
 /// Where a page ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
-    /// Of the query, so that it is not used for another.
+    /// The digest of the query: a cursor is valid for this query only.
     digest: u64,
-    /// The words were taken for misspelt although products have them.
+    /// The words were treated as misspelt although products have them.
     doubted: bool,
-    /// The level, or what the order goes by.
+    /// The level of relevance, or the sort value.
     key: i64,
-    /// The place of the last product in its generation.
+    /// The place of the last product within its generation.
     place: i64,
 }
 
@@ -53,7 +53,7 @@ impl Cursor {
     }
 }
 
-/// All that makes it this query and no other; not how much of it is shown.
+/// A digest of everything that determines the hits and their order, but not of how many are shown.
 pub fn digest(query: &SearchQuery) -> u64 {
     let same = SearchQuery {
         limit: 0,
@@ -71,7 +71,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// What the query demands besides words and facets, the prices only if `prices`; arguments from `?{from}` on.
+    /// The conditions of the query besides words and facets; the price only if `prices`. Their arguments start at
+    /// `?{from}`.
     pub(super) fn new(query: &SearchQuery, prices: bool, from: usize) -> Self {
         let mut bounds = Self {
             sql: String::new(),
@@ -94,7 +95,8 @@ impl Bounds {
     }
 }
 
-/// The square of the distance to the vector in the three arguments from this one on; NULL for what is nowhere.
+/// The square of the distance to the vector in the three arguments from `?{from}` on; NULL for a product without a
+/// place.
 fn straight(from: usize) -> String {
     let part = |axis: char, n: usize| format!("(d.{axis} - ?{n}) * (d.{axis} - ?{n})");
     format!(
@@ -105,8 +107,8 @@ fn straight(from: usize) -> String {
     )
 }
 
-/// Keeps to the generation that answers, below the argument `?{below}` in it. The cast is for D1, where every number is a
-/// double: the full-text table takes only integers for bounds that it keeps to by itself.
+/// A condition for rowids of the live generation whose place in it is below the SQL expression `below`. An argument in
+/// it must be cast to INTEGER: D1 binds every number as a double, and FTS5 seeks only to integer bounds.
 pub(super) fn live(below: &str) -> String {
     format!(
         "fts.rowid >= (SELECT (live & 511) << {PLACE_BITS} FROM state) \
@@ -114,7 +116,7 @@ pub(super) fn live(below: &str) -> String {
     )
 }
 
-/// Below all of the generation.
+/// The place above all products of a generation.
 pub(super) const ALL: i64 = 1 << PLACE_BITS;
 
 impl<D: SqlDriver> SqlSearch<D> {
@@ -142,7 +144,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         Ok(page)
     }
 
-    /// Whether the words find anything, whatever else is asked for. Asked if all together finds nothing.
+    /// Whether the words match anything without the filters. Called when the whole query has found nothing.
     async fn finds_words(&self, query: &SearchQuery, plan: &Plan, digest: u64) -> Result<bool, SearchError> {
         let any = |query: &SearchQuery| {
             query.near.is_some() || query.min_price.or(query.max_price).is_some() || !query.filters.is_empty()
@@ -176,7 +178,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             return Ok(page);
         }
         let limit = query.limit.clamp(1, 100);
-        // One more than asked for tells whether anything follows.
+        // One more than requested, to learn whether more hits follow.
         let most = i64::try_from(limit).unwrap_or(100) + 1;
         let statement = match order(query) {
             None => by_relevance(query, plan, cursor, most),
@@ -205,7 +207,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 }
 
-/// What the order goes by, as SQL over `d`, and its direction; `None` for relevance.
+/// The sort key, as SQL over `d`, and its direction; `None` for relevance.
 fn order(query: &SearchQuery) -> Option<(String, &'static str)> {
     match query.sort {
         Sort::Relevance => None,
@@ -213,7 +215,7 @@ fn order(query: &SearchQuery) -> Option<(String, &'static str)> {
         Sort::Cheapest => Some(("d.price".into(), "ASC")),
         Sort::Dearest => Some(("d.price".into(), "DESC")),
         Sort::Popular => Some(("d.votes".into(), "DESC")),
-        // Without a place there is no distance.
+        // Without a centre there is no distance.
         Sort::Nearest => query.near.map(|_| (straight(5), "ASC")),
     }
 }
@@ -242,8 +244,8 @@ fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: 
     Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args)
 }
 
-/// Its arguments: `?1` how many, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds. Those of
-/// `near` come before those of the price here, so that the order can name them.
+/// Arguments: `?1` the limit, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds. Here
+/// those of `near` come before those of the price, so that the sort key can refer to them.
 fn in_order(
     query: &SearchQuery,
     plan: &Plan,
@@ -288,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_its_query_s_alone() {
+    fn a_cursor_is_valid_for_its_query_only() {
         let query = SearchQuery {
             text: "lamp".into(),
             ..SearchQuery::default()

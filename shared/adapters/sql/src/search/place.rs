@@ -1,19 +1,19 @@
-//! Places: whole-numbered vectors for exact distances, and cells of a grid to look near by.
+//! Places: integer vectors for exact distances, and grid cells to find what is near.
 //!
-//! A place is a vector from the centre of the Earth, [`LENGTH`] long: what lies within a distance along the ground lies
-//! within a straight one, and that needs no more than squares, which SQL has. Their sums stay below 2^53, so they are exact
-//! in D1's numbers too; 16 cm is the finest distance.
+//! A place is a vector from the centre of the Earth, [`LENGTH`] long. Points within a distance along the ground are
+//! also within a certain straight distance, and comparing straight distances needs only squares, which SQL can compute.
+//! The sums stay below 2^53, so they are exact in D1's numbers too. The resolution is 16 cm.
 
 use souk_core::search::Near;
 
 const LENGTH: f64 = 4e7;
 const EARTH_METRES: f64 = 6_371_000.8;
-/// The sides of the cells of each grid, in degrees.
+/// The side lengths of the grids' cells, in degrees.
 const SIDES: [f64; 6] = [0.02, 0.08, 0.32, 1.28, 5.12, 20.48];
-/// How many cells stand for a circle at most.
+/// How many cells may cover a circle.
 const MAX_CELLS: f64 = 40.0;
 
-/// The vector of a place in degrees north and east.
+/// The vector of a place, given in degrees north and east.
 pub(super) fn vector((latitude, longitude): (f64, f64)) -> [i64; 3] {
     let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
     let whole = |part: f64| (part * LENGTH).round() as i64;
@@ -24,14 +24,14 @@ pub(super) fn vector((latitude, longitude): (f64, f64)) -> [i64; 3] {
     ]
 }
 
-/// The square of the straight distance that is `metres` along the ground.
+/// The square of the straight distance between two points that are `metres` apart along the ground.
 pub(super) fn square(metres: f64) -> i64 {
     let angle = (metres / EARTH_METRES).clamp(0.0, std::f64::consts::PI);
     let straight = 2.0 * (angle / 2.0).sin() * LENGTH;
     (straight * straight).round() as i64
 }
 
-/// The tokens of the cells that a place is in, one of each grid.
+/// The tokens of the cells that contain a place, one per grid.
 pub(super) fn cells((latitude, longitude): (f64, f64)) -> impl Iterator<Item = String> {
     SIDES.iter().enumerate().map(move |(grid, side)| {
         let cell = |degrees: f64| (degrees / side).floor() as i64;
@@ -39,7 +39,8 @@ pub(super) fn cells((latitude, longitude): (f64, f64)) -> impl Iterator<Item = S
     })
 }
 
-/// The cells that cover a circle, of the finest grid of which they are few; `None` if there is no such grid.
+/// The tokens of the cells that cover a circle, from the finest grid that needs at most [`MAX_CELLS`]; `None` if no
+/// grid does.
 pub(super) fn covering(near: &Near) -> Option<Vec<String>> {
     let angle = near.radius / EARTH_METRES;
     let (south, north) = (
@@ -52,7 +53,7 @@ pub(super) fn covering(near: &Near) -> Option<Vec<String>> {
     let half = (angle.sin() / near.latitude.to_radians().cos()).asin().to_degrees() + 1e-6;
     let middle = around(near.longitude);
     let (west, east) = (middle - half, middle + half);
-    // The grids end where east meets west.
+    // A circle that crosses the edge of the grid, where longitude wraps around, has two spans.
     let spans = match (west < 0.0, east >= 360.0) {
         _ if half.is_nan() || half >= 180.0 => return None,
         (true, _) => vec![(west + 360.0, 360.0 - 1e-9), (0.0, east)],
@@ -74,7 +75,7 @@ pub(super) fn covering(near: &Near) -> Option<Vec<String>> {
     )
 }
 
-/// Degrees east, from 0 to 360.
+/// A longitude counted from 0 to 360 degrees.
 fn around(longitude: f64) -> f64 {
     (longitude + 180.0).rem_euclid(360.0)
 }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_nowhere() {
+    fn invalid_places_do_not_panic() {
         for wrong in [f64::NAN, f64::INFINITY, -1e300] {
             let near = Near {
                 latitude: wrong,
@@ -138,7 +139,7 @@ mod tests {
                     let Some(covering) = covering(&near) else { continue };
                     assert!(covering.len() <= 40, "{near:?}: {}", covering.len());
                     for step in 0..32 {
-                        // To its edge and a little less.
+                        // A point just inside the circle's edge.
                         let bearing = f64::from(step) * std::f64::consts::PI / 16.0;
                         let place = at(&near, bearing, 0.999_9);
                         assert!(cells(place).any(|cell| covering.contains(&cell)), "{near:?} {place:?}");
@@ -148,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The place in this direction, that part of the radius away.
+    /// The point in the direction `bearing` from the centre, at `part` of the radius.
     fn at(near: &Near, bearing: f64, part: f64) -> (f64, f64) {
         let angle = near.radius * part / EARTH_METRES;
         let (latitude, longitude) = (near.latitude.to_radians(), near.longitude.to_radians());

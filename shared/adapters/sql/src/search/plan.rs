@@ -1,8 +1,9 @@
-//! From a query to what has to stand in the tokens of a product: for each level of relevance, and for each filter.
+//! Translates a query into the tokens that a product must have, for each level of relevance and for each filter.
 //!
-//! The weights put the fields into at most three groups: the heaviest, all but the lightest, all that are searched. Level 1
-//! has all words of the query in the first group, level 2 in the second and not level 1, and so on. The last level has all
-//! words anywhere, or anything that stands for them; not a last word of one letter, which may become any word.
+//! The weights divide the fields into at most three groups: the heaviest fields, all but the lightest, and all that are
+//! searched. Level 1 has all words of the query in the first group; level 2 has them in the second group and is not in
+//! level 1, and so on. The last level has each word, or something that stands for it, in any field. It does not require
+//! a last word of one letter, because that may become any word.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,32 +14,33 @@ use super::text::Part;
 use super::vocabulary::{Asked, Meaning};
 use super::{place, token};
 
-/// All of these: of each, any of these rows of tokens, which stand in a row in a product.
+/// All clauses must match. A clause matches if any of its rows does. A row is a phrase: its tokens must be adjacent.
 pub type Clauses = Vec<Vec<Vec<String>>>;
 
-/// What is looked for.
+/// What a query searches for.
 pub struct Plan {
-    /// The words of the levels, without filters, each with what those before have too. Empty: everything matches.
+    /// The clauses of the levels, without filters. Each level also matches what the levels before it match. Empty:
+    /// every product matches.
     pub words: Vec<Clauses>,
-    /// The tokens of the filters by field, any of each; those of a place have no field.
+    /// The tokens of the filters by field; any token satisfies a filter. The filter of a place has an empty field.
     pub filters: Vec<(String, Vec<String>)>,
-    /// What is to be highlighted.
+    /// The words to highlight.
     pub terms: Vec<String>,
-    /// There are words, but no field is searched.
+    /// Nothing matches: the query has words, but no field is searched.
     pub nothing: bool,
 }
 
-/// A part of the query: the stems that count as what was typed, and all that stand for it.
+/// A part of the query: the rows of stems that count as what was typed, and all rows that match.
 struct Choice {
-    /// Stems in a row, any of these rows.
+    /// The rows that count as typed. Each is a phrase of stems.
     typed: Vec<Vec<String>>,
     all: Vec<Vec<String>>,
-    /// A last word of one letter: the beginning of anything, so that what has the other words matches too.
+    /// The part is a last word of one letter. It may begin any word, so products that have the other words match too.
     begun_only: bool,
 }
 
 impl Plan {
-    /// The plan of a query with these parts, whose single words have these meanings.
+    /// The plan of a query that consists of `parts`, whose single words have these `meanings`.
     pub fn new(query: &SearchQuery, parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool) -> Self {
         let choices = choices(parts, meanings, doubted, &query.tuning);
         let groups = groups(&query.tuning);
@@ -76,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// The same words without filters.
+    /// The widest level of the same words, without filters.
     pub fn unfiltered(&self) -> Self {
         Self {
             words: self.words.last().cloned().into_iter().collect(),
@@ -86,7 +88,7 @@ impl Plan {
         }
     }
 
-    /// The expressions of the levels: what each has and none before.
+    /// The FTS5 expressions of the levels: each matches what its level has and the levels before do not.
     pub(super) fn levels(&self) -> Vec<String> {
         let mut before: Option<&Clauses> = None;
         let mut levels = Vec::new();
@@ -104,7 +106,7 @@ impl Plan {
         levels
     }
 
-    /// The expression of all that match, whatever the value of the field `without`.
+    /// The FTS5 expression of all matches, without the filter of the field `without`.
     pub(super) fn all(&self, without: Option<&str>) -> String {
         self.filtered(self.words.last(), without)
     }
@@ -124,7 +126,7 @@ impl Plan {
     }
 }
 
-/// The single words of a query, as they are looked up.
+/// The single words of a query, to look up.
 pub fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
     parts
         .iter()
@@ -186,7 +188,7 @@ fn add(stems: &mut Vec<String>, more: &[String]) {
     }
 }
 
-/// The stems of the words that stand for this one.
+/// The stems of the synonyms of this stem.
 fn synonyms(stem: &str, tuning: &Tuning) -> Vec<String> {
     let mut all = Vec::new();
     for group in &tuning.synonyms {
@@ -203,7 +205,7 @@ fn synonyms(stem: &str, tuning: &Tuning) -> Vec<String> {
     all
 }
 
-/// The letters of the fields of each group, the heaviest group first.
+/// The token letters of the fields in each group, the heaviest group first.
 fn groups(tuning: &Tuning) -> Vec<Vec<char>> {
     let weight = |field: Field| {
         let set = tuning.weights.iter().rev().find(|(other, _)| *other == field);
@@ -230,7 +232,7 @@ fn groups(tuning: &Tuning) -> Vec<Vec<char>> {
         .collect()
 }
 
-/// For each part of the query, its rows of stems, in a field with one of these letters.
+/// For each part of the query, its rows of stems as tokens in a field with one of these letters.
 fn clauses<'a>(letters: &[char], parts: impl Iterator<Item = &'a Vec<Vec<String>>>) -> Clauses {
     let row = |letter: &char, row: &Vec<String>| row.iter().map(|stem| format!("{letter}{stem}")).collect();
     parts
@@ -244,7 +246,7 @@ fn clauses<'a>(letters: &[char], parts: impl Iterator<Item = &'a Vec<Vec<String>
 }
 
 fn all_of(clauses: &Clauses) -> String {
-    // Between quotes nothing is syntax, and no word has one.
+    // Inside quotes FTS5 has no other syntax, and no token contains a quote.
     let row = |tokens: &Vec<String>| format!("\"{}\"", tokens.join(" "));
     let clauses = clauses.iter().map(|rows| any_of(rows.iter().map(row).collect()));
     clauses.collect::<Vec<_>>().join(" AND ")
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_go_from_the_heaviest_fields_to_all() {
+    fn levels_widen_from_the_heaviest_fields_to_all() {
         let mut query = SearchQuery::default();
         let levels = |query: &SearchQuery, text: &str, meanings: &[Arc<Meaning>]| {
             let levels = Plan::new(query, &parts(text), meanings, false).levels();

@@ -1,8 +1,9 @@
 //! Rebuilding: `begin` and `finish`.
 //!
-//! **Atomicity.** A generation begins with one transaction and answers with one. What is left of others (the one that
-//! answered before, those that were superseded, also of a process that died) is taken out after that, a bounded number of
-//! rows per transaction; nobody sees it meanwhile. What one `begin` or `finish` does not get to, the next one does.
+//! **Atomicity.** One transaction begins a generation, and one makes it live. The rows of old generations (the
+//! previously live one, superseded ones, those of a crashed process) are deleted afterwards, a bounded number of rows
+//! per transaction. Searches do not see these rows. What one `begin` or `finish` does not get to delete, the next one
+//! does.
 
 use souk_core::search::SearchError;
 
@@ -10,15 +11,15 @@ use super::write::{LEAVE, whole};
 use super::{SqlSearch, failed, integer};
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How many rows of each table leave in a transaction, and how many transactions one call makes at most.
+/// How many rows of each table one transaction deletes, and how many transactions one call makes at most.
 const ROWS: i64 = 500;
 const ROUNDS: usize = 150;
-/// How many pages of the full-text table a transaction merges.
+/// How many pages of the full-text table one transaction merges.
 const PAGES: i64 = 500;
 
 impl<D: SqlDriver> SqlSearch<D> {
     pub(super) async fn begin_generation(&self) -> Result<u64, SearchError> {
-        // Whoever begins at the same time goes first.
+        // If another process begins a rebuild at the same time, try the next number.
         for _ in 0..8 {
             let last = self.number("SELECT last FROM state", Vec::new()).await?;
             let next = last + 1;
@@ -52,7 +53,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 "INSERT INTO guard (step) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM state WHERE building = ?1)",
                 vec![generation.clone()],
             ),
-            // What was used until now goes on to count, by half; what only was searched for fades.
+            // Halve the use counts of the live generation. Texts that no product has fade out this way.
             Statement::new(
                 "INSERT INTO completion (generation, key, text, products, uses) \
                  SELECT ?1, key, text, NULL, uses / 2 FROM completion o WHERE generation = (SELECT live FROM state) \
@@ -68,7 +69,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         match result {
             Ok(()) => {
                 self.clear().await;
-                // Slower look-ups are all that comes of a failure.
+                // If the merge fails, lookups are slower; nothing else happens.
                 let _ = self.merge().await;
             }
             Err(SqlError::Guard(_)) => return Err(SearchError::Superseded),
@@ -77,7 +78,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         Ok(())
     }
 
-    /// Takes out what no generation needs. It is done again next time, so a failure ends it and is of no further matter.
+    /// Deletes the rows that no generation needs. Errors are ignored, because the next rebuild tries again.
     async fn clear(&self) {
         let _ = self.try_clear().await;
     }
@@ -118,10 +119,10 @@ impl<D: SqlDriver> SqlSearch<D> {
         Ok(())
     }
 
-    /// Makes one segment of the full-text table, so that a word is looked up once.
+    /// Merges the segments of the full-text table into one, so that each word is looked up once.
     async fn merge(&self) -> Result<(), SearchError> {
         let pages = self.number("SELECT count(*) FROM fts_data", Vec::new()).await?;
-        // A negative number begins with all segments, a positive one goes on.
+        // FTS5: a negative number starts a merge of all segments, a positive one continues it.
         let mut step = -PAGES;
         for _ in (0..=pages / PAGES).take(ROUNDS) {
             let merge = Statement::new("INSERT INTO fts (fts, rank) VALUES ('merge', ?1)", vec![step.into()]);

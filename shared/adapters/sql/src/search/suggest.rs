@@ -1,13 +1,13 @@
-//! Suggestions: texts that begin like what was typed, the most used first.
+//! Suggestions: texts that begin with what was typed, the most used first.
 //!
-//! Two bounded reads answer: the most used texts of those with the same first letters, and the first ones in the alphabet
-//! that begin so. A text of many that share a beginning and that nobody uses may so be missed. If that gives too few, texts
-//! follow that begin almost so, of those with the same first letters; then those that begin with what misspelt words
-//! may have been.
+//! Two bounded reads find them: the most used texts with the same first letters, and the first texts in alphabetical
+//! order that begin with what was typed. If very many texts share the beginning, one that nobody uses may be missed. If
+//! there are too few results, texts follow that begin almost so, among those with the same first letters. Then come
+//! texts that begin with corrections of misspelt words.
 //!
-//! A text is there as long as a product has it, which is counted; one that only was searched for is suggested after
-//! a few uses, so that nobody reads what was typed by chance, and fades with the rebuilds. Nobody is told apart: who types
-//! a text again and again has it suggested.
+//! A text is suggested as long as a product has it; products are counted. A text that was only searched for is
+//! suggested after a few uses, so that a single user's query is not shown to others, and fades with each rebuild. Uses
+//! are not counted per user: someone who repeats a query often enough has it suggested.
 
 use souk_core::Consistency::Eventual;
 use std::collections::HashSet;
@@ -20,19 +20,19 @@ use super::write::json;
 use super::{SqlSearch, failed, string, token, typo};
 use crate::{SqlDriver, Statement, Value};
 
-/// How many of the most used, and of the first in the alphabet.
+/// How many of the most used texts are read, and how many of the first in alphabetical order.
 const MOST_USED: i64 = 200;
 const FIRST: i64 = 50;
-/// How many of the most used, where all that have the first letters begin like what was typed.
+/// How many of the most used texts are read if what was typed has only as many letters as the index compares.
 const ENOUGH: i64 = 30;
-/// How much of what was typed is looked at, in bytes.
+/// How much of what was typed is used, in bytes.
 pub const MAX_TYPED: usize = 60;
-/// How many uses make a text that no product has one for others.
+/// How many uses a text that no product has needs before it is suggested.
 pub const TOLD: i64 = 3;
-/// From how many letters on what was typed may be misspelt.
+/// How many letters what was typed needs to be corrected.
 pub const TYPO: usize = 4;
 
-/// What is suggested so far.
+/// The suggestions found so far.
 struct Found {
     limit: usize,
     keys: HashSet<String>,
@@ -72,7 +72,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         Ok(found.texts)
     }
 
-    /// Texts that begin like `key`, best first, with their keys.
+    /// Texts that begin with `key`, best first, with their keys.
     async fn beginning(&self, key: &str, limit: usize) -> Result<Vec<(String, String)>, SearchError> {
         let letters = key.chars().count().min(3);
         let sql = format!(
@@ -116,7 +116,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         rows.into_iter().map(pair).collect()
     }
 
-    /// What a key may have been meant to be, if a word of it is misspelt: a few.
+    /// Corrections of a key with a misspelt word, two at most.
     async fn meant(&self, key: &str) -> Result<Vec<String>, SearchError> {
         let all = whole(key);
         let meanings = self.meanings(&all).await?;
@@ -144,7 +144,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 }
 
-/// The words of a key, as they are looked up to correct it.
+/// The words of a key, to look up for corrections.
 pub fn whole(key: &str) -> Vec<Asked> {
     words(key)
         .map(|word| Asked {
@@ -156,7 +156,7 @@ pub fn whole(key: &str) -> Vec<Asked> {
         .collect()
 }
 
-/// The keys that these words may have been meant to be, one of them corrected: two at most.
+/// The keys that result from correcting one of the words, two at most.
 pub fn corrected<'a>(words: &[Asked], corrections: impl Iterator<Item = &'a [String]>) -> Vec<String> {
     let mut meant = Vec::new();
     for (at, corrections) in corrections.enumerate() {

@@ -1,4 +1,4 @@
-//! What was typed, taken apart: words, and phrases between quotes.
+//! Parses the text of a query into words and quoted phrases.
 
 use souk_core::search::{MAX_QUERY, MAX_WORDS, Word, words};
 
@@ -9,16 +9,16 @@ pub enum Part {
     Word {
         /// As it was typed.
         plain: String,
-        /// What is looked up.
+        /// The stem to look up.
         stem: String,
-        /// Whether it may be only the beginning of one.
+        /// Whether it is the last part of the query, which may be only the beginning of a word.
         last: bool,
     },
-    /// Stems in a row.
+    /// Adjacent stems.
     Phrase(Vec<String>),
 }
 
-/// The parts of a query. A quote without another one is none.
+/// The parts of a query. An unpaired quote is ignored.
 pub fn parts(text: &str) -> Vec<Part> {
     let text = cut(text, MAX_QUERY);
     let quotes: Vec<usize> = text
@@ -28,7 +28,7 @@ pub fn parts(text: &str) -> Vec<Part> {
         .collect();
     let paired = quotes.len() / 2 * 2;
     let mut parts = Vec::new();
-    // The phrase that is being read, by how many quotes stand before it.
+    // The phrase that is being read, identified by the number of quotes before it.
     let mut open = None;
     for Word { plain, stem, range } in words(text).take(MAX_WORDS) {
         let before = quotes.iter().filter(|at| **at < range.start).count();
@@ -52,7 +52,7 @@ pub fn parts(text: &str) -> Vec<Part> {
     parts
 }
 
-/// The beginning of a text, at most so many bytes.
+/// The beginning of a text, at most `most` bytes.
 pub fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_make_phrases_if_there_are_two() {
+    fn paired_quotes_make_phrases() {
         let show = |text: &str| -> Vec<String> {
             let show = |part| match part {
                 Part::Word { stem, last, .. } => format!("{stem}{}", if last { "*" } else { "" }),

@@ -1,4 +1,5 @@
-//! What a product is in the full-text table: tokens of letters and digits, all made here.
+//! The tokens of a product in the full-text table. They consist of letters and digits, and this module makes all of
+//! them.
 //!
 //! | token | what has it |
 //! | --- | --- |
@@ -9,8 +10,8 @@
 //! | `p…` | a cell of a grid that the place is in |
 //! | `y` | every product |
 //!
-//! The words of each text stand in a row, once for each of their letters, so that phrases are found in a row too; and two
-//! texts are never in one row, as tokens of other letters come between them.
+//! The tokens of a text are adjacent, separately for each letter, so a phrase query matches adjacent words. A phrase
+//! never spans two texts, because tokens with other letters are in between.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +20,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::place;
 
-/// How many words of a product are indexed; the rest of a long description is not.
+/// How many words of a product are indexed. The rest of a long description is not.
 const MAX_INDEXED: usize = 2_000;
-/// How long a text may be that is suggested, in bytes.
+/// The longest text that can be suggested, in bytes.
 pub(super) const MAX_COMPLETION: usize = 100;
-/// What every product has.
+/// The token that every product has.
 pub const EVERY: &str = "y";
 
-/// The first letter of the tokens of a field.
+/// The letter that begins the tokens of a field.
 pub(super) fn letter(field: Field) -> char {
     match field {
         Field::Title => 't',
@@ -38,7 +39,7 @@ pub(super) fn letter(field: Field) -> char {
     }
 }
 
-/// The fewest letters that stand for all of these fields.
+/// The fewest letters that cover exactly these fields.
 pub(super) fn letters(fields: &[Field]) -> Vec<char> {
     let has = |field: &Field| fields.contains(field);
     if Field::ALL.iter().all(has) {
@@ -64,12 +65,12 @@ pub struct Indexed {
     pub tokens: String,
     /// Its words with their stems.
     pub words: BTreeMap<String, String>,
-    /// What it completes: key and text.
+    /// The texts that it adds to the suggestions, by key.
     pub completions: BTreeMap<String, String>,
 }
 
 impl Indexed {
-    /// All of a listing.
+    /// The tokens, words and completions of a listing.
     pub fn new(listing: &Listing) -> Self {
         let mut tokens = String::from(EVERY);
         let mut push = |token: std::fmt::Arguments<'_>| {
@@ -110,14 +111,14 @@ impl Indexed {
     }
 }
 
-/// A text that may be suggested, with its key: its plain words.
+/// The key and text of a suggestion; `None` if the text is empty or too long.
 pub fn completion(text: &str) -> Option<(String, String)> {
     let text = text.trim();
     let key = key(text);
     (!key.is_empty() && text.len() <= MAX_COMPLETION && key.len() <= MAX_COMPLETION).then(|| (key, text.to_owned()))
 }
 
-/// The plain words of a text, with spaces between them.
+/// The plain words of a text, separated by spaces.
 pub fn key(text: &str) -> String {
     let mut key = String::new();
     for word in words(text) {
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phrase_is_never_made_of_two_texts() {
+    fn a_phrase_never_spans_two_texts() {
         let listing = Listing {
             id: "prd_1".into(),
             version: 1,
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_stand_for_fields() {
+    fn letters_cover_the_fields() {
         assert_eq!(letters(&Field::ALL), ['z']);
         assert_eq!(letters(&Field::ALL[..5]), ['m']);
         assert_eq!(letters(&[Field::Title, Field::Description]), ['t', 'd']);

@@ -1,19 +1,19 @@
-//! Misspelt words: what a word leaves when letters are missing, and how far apart two words are.
+//! Misspelt words, by the SymSpell scheme: the deletion variants of a word, and the edit distance of two words.
 //!
-//! A word of four letters or more may be one edit off (a letter missing, too much, another, or two neighbours swapped), one
-//! of eight or more two. Two words that close leave the same when up to that many letters are taken out of each, and of long
-//! words the first [`LOOKED_AT`] letters are enough for that: so a misspelt word is found by equality (the scheme of
-//! SymSpell), wherever in the word the edit is, and then measured.
+//! A word of four letters or more may be one edit away (a letter missing, superfluous or wrong, or two adjacent ones
+//! swapped), a word of eight or more two edits. Two words within that distance share a variant: the same remains when
+//! up to that many letters are deleted from each. For long words, variants of the first [`LOOKED_AT`] letters suffice.
+//! So an equality lookup finds candidates wherever the edit is, and the distance is measured afterwards.
 
 use std::collections::BTreeSet;
 
-/// How many letters of a word are looked at for what it leaves.
+/// How many letters of a word its variants are made of.
 const LOOKED_AT: usize = 7;
 
-/// How many edits a word that products have may be away from what was typed.
+/// How many edits what was typed may be away from this word of the products.
 pub(super) fn tolerance(word: &str) -> usize {
     match word.chars().count() {
-        // A number is another number, not a misspelt one.
+        // A different number is not a misspelling.
         _ if word.bytes().all(|b| b.is_ascii_digit()) => 0,
         0..4 => 0,
         4..8 => 1,
@@ -21,13 +21,12 @@ pub(super) fn tolerance(word: &str) -> usize {
     }
 }
 
-/// What is left of a word that products have.
+/// The variants of a word of the products.
 pub(super) fn left_of_word(word: &str) -> BTreeSet<String> {
     left(word, tolerance(word))
 }
 
-/// What is left of a word that was typed, and is three letters long at least. It may be up to two letters shorter than
-/// what was meant.
+/// The variants of a typed word of at least three letters. It may be up to two letters shorter than the intended word.
 pub(super) fn left_of_typed(typed: &str) -> BTreeSet<String> {
     match typed.chars().count() {
         0..3 => BTreeSet::new(),
@@ -58,18 +57,18 @@ fn left(word: &str, missing: usize) -> BTreeSet<String> {
     all
 }
 
-/// How many edits lead from one word to the other, where no letter is edited twice ("optimal string alignment").
+/// The edit distance of two words, where no letter is edited twice ("optimal string alignment").
 pub fn distance(a: &str, b: &str) -> usize {
     row_by_row(a, b).last().copied().unwrap_or(usize::MAX)
 }
 
-/// How many edits lead from what was typed to the nearest beginning of the text.
+/// The edit distance of what was typed to the nearest prefix of the text.
 pub fn distance_to_beginning(typed: &str, text: &str) -> usize {
     let beginning: String = text.chars().take(typed.chars().count() + 2).collect();
     row_by_row(typed, &beginning).into_iter().min().unwrap_or(usize::MAX)
 }
 
-/// The last row of the table of distances: from all of `a` to each beginning of `b`.
+/// The last row of the distance table: the distances of `a` to each prefix of `b`.
 fn row_by_row(a: &str, b: &str) -> Vec<usize> {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_within_tolerance_leaves_something_in_common() {
+    fn words_within_tolerance_share_a_variant() {
         let words = [
             "lamp",
             "table",
@@ -133,7 +132,7 @@ mod tests {
                 typed = typed.iter().flat_map(|typed| edits(typed)).collect();
             }
             for typed in typed {
-                // Two edits of one letter count as more.
+                // Two edits of the same letter may make a greater distance.
                 let near = distance(&typed, word) <= tolerance(word);
                 assert!(!near || !ours.is_disjoint(&left_of_typed(&typed)), "{typed} {word}");
             }

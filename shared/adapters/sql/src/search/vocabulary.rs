@@ -1,8 +1,8 @@
-//! What words of a query stand for: known ones, those they begin, and those that may have been meant.
+//! What the words of a query stand for: themselves, words that they begin, and corrections.
 //!
-//! One statement looks all words of a query up. What it finds is remembered for a few seconds, unless this instance writes
-//! meanwhile, so a popular query costs one statement less. What is remembered may be a little old: another instance has
-//! indexed a new word, and until then it counts as misspelt here.
+//! One statement looks up all words of a query. The results are cached for a few seconds, or until this instance
+//! writes, so a popular query needs one statement less. The cache may be slightly stale: if another instance indexes a
+//! new word, the word counts as misspelt here until the cache expires.
 
 use souk_core::Consistency::Eventual;
 use std::collections::HashMap;
@@ -15,24 +15,24 @@ use super::write::json;
 use super::{SqlSearch, failed, integer, string, typo};
 use crate::{SqlDriver, Statement, Value};
 
-/// How many words are remembered, and for how many milliseconds.
+/// How many words are cached, and for how many milliseconds.
 const MAX_KNOWN: usize = 1_000;
 const REMEMBERED: i64 = 3_000;
 /// How many words the beginning of a word stands for.
 pub const MAX_BEGUN: usize = 12;
-/// How many a misspelt one.
+/// How many corrections a misspelt word stands for.
 const MAX_CORRECTIONS: usize = 5;
-/// Put behind a beginning it comes after everything that begins so.
+/// Appended to a prefix, it sorts after everything that begins with the prefix.
 pub(super) const END: &str = "\u{10ffff}";
 
-/// A word that is looked up.
+/// A word to look up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// As it was typed.
     pub plain: String,
-    /// What it is looked up as.
+    /// Its stem.
     pub stem: String,
-    /// It may be only the beginning of a word.
+    /// It is the last word of the query, which may be only the beginning of a word.
     pub last: bool,
     /// It may be misspelt even if products have it.
     pub doubted: bool,
@@ -43,26 +43,26 @@ pub struct Asked {
 pub struct Meaning {
     /// Products have this word.
     pub known: bool,
-    /// The words that it begins, the most frequent ones.
+    /// The most frequent words that it begins.
     pub begun: Vec<String>,
-    /// What may have been meant, the nearest ones. Only of words that are not known and begin none, or that are doubted.
+    /// The nearest corrections. Only of words that are not known and begin none, or that are doubted.
     pub corrections: Vec<String>,
 }
 
-/// What this instance remembers.
+/// The cached lookups of this instance.
 #[derive(Default)]
 pub(super) struct Vocabulary(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
     since: i64,
-    /// How often all was forgotten: what was looked up before is not remembered after.
+    /// The number of times the cache was cleared. The result of a lookup that began before a clearing is not cached.
     turn: u64,
     words: HashMap<Asked, Arc<Meaning>>,
 }
 
 impl Vocabulary {
-    /// Forgets everything, because something was written.
+    /// Clears the cache, because something was written.
     pub(super) fn forget(&self) {
         self.with(|all| {
             all.turn += 1;
@@ -81,11 +81,12 @@ pub struct Candidate {
     pub plain: String,
     /// Its stem.
     pub stem: String,
-    /// How many products have it, about.
+    /// About how many products have it.
     pub count: i64,
 }
 
-/// A row of the statement's argument: the stem, the range of what the word begins, whether it is doubted, what it leaves.
+/// A row of the statement's argument: the stem, the range of the words that it begins, whether it is doubted, its
+/// variants.
 #[derive(Serialize)]
 struct Row(String, String, String, bool, std::collections::BTreeSet<String>);
 
@@ -140,8 +141,9 @@ impl<D: SqlDriver> SqlSearch<D> {
             .collect();
         let begun = asked.iter().find(|word| word.last && may_begin(&word.plain));
         let letters = begun.map_or(2, |word| word.plain.chars().count().min(3));
-        // What a word begins: the most frequent ones of those with its first letters, and the first ones in the alphabet, as
-        // the former are few of many if it is long, and the latter if it is short.
+        // Completions come from two bounded reads: the most frequent words with the same first letters, and the first
+        // completions in alphabetical order. The former may miss completions of a long beginning, the latter frequent
+        // ones of a short beginning.
         let sql = format!(
             "WITH asked AS MATERIALIZED (SELECT key, value, \
              EXISTS (SELECT 1 FROM word WHERE generation = (SELECT live FROM state) AND plain = value ->> 0) AS known, \
@@ -203,17 +205,17 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 }
 
-/// Whether a word is long enough to stand for those that it begins.
+/// Whether a word is long enough to stand for words that it begins.
 pub fn may_begin(word: &str) -> bool {
     word.chars().nth(1).is_some()
 }
 
-/// The first letters of a text, as SQL's `substr` counts them.
+/// The first letters of a text, counted like SQL's `substr`.
 pub(super) fn first_letters(text: &str, count: usize) -> String {
     text.chars().take(count).collect()
 }
 
-/// The stems of the nearest ones of what a misspelt word may have been, all as near as each other.
+/// The stems of the best corrections: of the candidates within tolerance, those with the smallest distance.
 pub fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
     let mut measured: Vec<(usize, Candidate)> = candidates
         .into_iter()
@@ -226,7 +228,7 @@ pub fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
     stems(nearest.map(|(_, candidate)| candidate), MAX_CORRECTIONS)
 }
 
-/// The stems of these words, each once, the first ones.
+/// The first `most` distinct stems of these words.
 pub fn stems(candidates: impl Iterator<Item = Candidate>, most: usize) -> Vec<String> {
     let mut stems = Vec::new();
     for candidate in candidates {

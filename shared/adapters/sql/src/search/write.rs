@@ -1,16 +1,16 @@
 //! Writing: `apply` and `fill`.
 //!
-//! **Atomicity.** Up to [`MAX_BYTES`] of products are one batch, which is one transaction; more are several, and each
-//! product is in one of them whole, in the generation that answers and in the one that is being built. Whoever dies in
-//! between sends all of it again, which changes nothing where it was done.
+//! **Atomicity.** Products of up to [`MAX_BYTES`] are written in one batch, which is one transaction; larger calls make
+//! several. Each product is whole in one batch, for the live generation and the one that is being built. After a crash
+//! in between, the caller sends all of them again, and repeated writes have no effect.
 //!
-//! **Versions.** Nothing is read before. A product's row leaves if what comes is not older, and a row is inserted if
-//! none stands after that and no removal is noted that is as new; the rest of a product follows its row. So the order of
-//! changes is of no matter, not within a batch either.
+//! **Versions.** Nothing is read first. The statements delete the row of a product if its version is not newer than the
+//! incoming one. They insert a new row if no row is left and no removal of the same or a later version is recorded. All
+//! other data of a product follows its row. So changes can be applied in any order, also within a batch.
 //!
-//! **Words** are counted as they come and never taken back before a rebuild: a count says which of two words to prefer,
-//! no more, and is never zero while a product has the word. Above 32 it moves by a sixteenth at a time, as seldom, so that
-//! common words cost few writes.
+//! **Word counts** only grow, until a rebuild. A count only serves to prefer one word to another, and is never zero
+//! while a product has the word. Above 32 it is updated less often, by a sixteenth at a time, so that common words cost
+//! few writes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -22,34 +22,34 @@ use super::token::Indexed;
 use super::{LARGEST, SLOT_BITS, SqlSearch, failed, place, typo};
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How much of products one transaction takes, in bytes. A byte of a text counts as ten: with what its words leave when letters
-/// are missing it may be up to thirty, and D1 takes arguments of 2 MB.
+/// How much one transaction writes, in bytes. A byte of a text counts as ten: with the deletion variants of its words
+/// it may become up to thirty, and D1 accepts arguments of 2 MB.
 const MAX_BYTES: usize = 500_000;
 /// How long a removal is remembered, in milliseconds: longer than any queue keeps a message.
 const REMEMBERED: i64 = 5 * 86_400_000;
-/// The last second of a rank, so that with its slot it stays below the next generation.
+/// The largest rank in seconds, which together with its slots stays below the next generation.
 const LAST_RANK: i64 = (1 << 32) - (1 << 14);
-/// How many slots are looked at for a free one.
+/// How many slots are tried to find a free one.
 const TRIES: u64 = 20;
 
-/// What comes to a product.
+/// The newest listing and removal of a product in a call.
 #[derive(Default)]
 struct Change<'a> {
     put: Option<&'a Listing>,
     removed: Option<u64>,
 }
 
-/// Which generations are written to.
+/// The generations to write to.
 #[derive(Clone, Copy)]
 enum Target {
-    /// The one that answers and the one that is being built.
+    /// The live generation and the one that is being built.
     All,
-    /// The one that is being built, which must be this.
+    /// Only this generation, which must be the one that is being built.
     Building(u64),
 }
 
 impl Target {
-    /// A table `g` of the numbers of the generations.
+    /// SQL for a table `g` with the numbers of the generations.
     fn table(self) -> &'static str {
         match self {
             Target::All => {
@@ -97,7 +97,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             bytes += size;
             chunk.push((product, change));
         }
-        // Nothing to fill with may still be too late.
+        // Also if it is empty: the guard then still detects a superseded generation.
         self.write(target, chunk).await
     }
 
@@ -112,14 +112,14 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 }
 
-/// Of two listings of a product the newer one counts, of two of one version the later one.
+/// Keeps the newer of two listings of a product, or the later one if the versions are equal.
 fn offer<'a>(change: &mut Change<'a>, listing: &'a Listing) {
     if change.put.is_none_or(|before| before.version <= listing.version) {
         change.put = Some(listing);
     }
 }
 
-/// A row of the table `doc`: the columns behind the generation, and the slots that are tried.
+/// A row of the table `doc`: the columns after the generation, with the slots to try in place of the id.
 #[derive(Serialize)]
 struct Row<'a>(
     &'a str,
@@ -233,7 +233,7 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         ),
         vec![json(&rows)],
     );
-    // What stands with the version of what came is what came.
+    // A row with the incoming version is the row that was just inserted.
     let came = "FROM json_each(?1) r CROSS JOIN g CROSS JOIN doc d ON d.generation = g.g AND d.product = r.value ->> 0 \
                 WHERE d.version = r.value ->> 1";
     push(
@@ -289,15 +289,15 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     batch
 }
 
-/// Takes what is `leaving` out, all but the list of it.
+/// Deletes everything of the documents listed in `leaving`, but not the list itself.
 pub(super) const LEAVE: &[&str] = &[
     "DELETE FROM facet WHERE doc IN (SELECT id FROM leaving)",
     "DELETE FROM fts WHERE rowid IN (SELECT id FROM leaving)",
     "DELETE FROM doc WHERE id IN (SELECT id FROM leaving)",
 ];
 
-/// The words with their stems and how many of these products have them; and what each leaves when letters are missing.
-/// Stems are words too, so that one look-up tells whether there is a word.
+/// The words with their stems and the number of these products that have them, and the deletion variants of each word.
+/// Stems are indexed as words too, so one lookup tells whether a word is known.
 #[expect(clippy::type_complexity, reason = "rows of two statements")]
 fn vocabulary(indexed: &[Indexed]) -> (Vec<(&str, &str, i64)>, Vec<(&str, Vec<String>)>) {
     let mut words: HashMap<&str, (&str, i64)> = HashMap::new();
@@ -319,8 +319,8 @@ fn vocabulary(indexed: &[Indexed]) -> (Vec<(&str, &str, i64)>, Vec<(&str, Vec<St
     (words, variants)
 }
 
-/// Slots for a listing in its second, or when many share that, in those after it; the same for a product whoever came
-/// before it, unless they collide.
+/// The slots to try for a listing, in its second first; later ones spread over the following seconds, in case many
+/// listings share one. They depend only on the listing, unless two listings of a batch collide.
 fn slots(listing: &Listing, taken: &mut HashSet<i64>) -> Vec<i64> {
     let first = listing.rank.clamp(0, LAST_RANK) << SLOT_BITS;
     (0..TRIES)
@@ -333,7 +333,7 @@ fn slots(listing: &Listing, taken: &mut HashSet<i64>) -> Vec<i64> {
         .collect()
 }
 
-/// A number that differs from batch to batch.
+/// A number that varies from batch to batch.
 fn chance(versions: &[(&str, i64)]) -> i64 {
     let mut sum = 0;
     for (product, version) in versions {
@@ -346,8 +346,8 @@ pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(LARGEST).min(LARGEST)
 }
 
-/// Rows as one argument.
+/// Rows as one JSON argument.
 pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Value {
-    // Of strings and numbers: it cannot fail.
+    // Serializing strings and numbers cannot fail.
     serde_json::to_string(rows).unwrap_or_else(|_| "[]".into()).into()
 }

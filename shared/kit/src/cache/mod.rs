@@ -2,18 +2,18 @@
 //! that many requests read are served from the key-value store.
 //!
 //! **Stored.** Responses with status 200 that are shared (see `http::Answer::shared`), of routes with a public cache
-//! policy, to GET or HEAD requests without credentials and without a body. They depend on their [key](key) alone: the
+//! policy, to GET or HEAD requests without credentials and without a body. They depend on their `key` alone: the
 //! handler gets no headers and no client address. Headers that depend on the request (id, trace, CORS) and the 304 are
 //! added when the response is sent, to hits and misses in the same way.
 //!
-//! **Purged.** Before a commit is acknowledged, it purges every response that depends on what it changes ([`tags`]). A
-//! response that was read before a purge cannot be stored after it ([`memory`]). While the outcome of a commit is
+//! **Purged.** Before a commit is acknowledged, it purges every response that depends on what it changes (`tags`). A
+//! response that was read before a purge cannot be stored after it (`memory`). While the outcome of a commit is
 //! unknown, responses with its tags are not stored, until it must have succeeded or failed. So in one process no
 //! response is older than the last acknowledged change. Changes by other processes become visible when a response
 //! expires: after the `s_maxage` of the route it is served stale and refreshed in the background
 //! (stale-while-revalidate); after another `stale` seconds it is not served.
 //!
-//! **Collapsing.** Requests with the same key wait for the first one ([`in_flight`]), on hosts where one request may
+//! **Collapsing.** Requests with the same key wait for the first one (`in_flight`), on hosts where one request may
 //! wait for another. The cache is not durable: a new process starts empty and prefetches the paths that its functions
 //! declare.
 

@@ -361,7 +361,7 @@ pub(crate) fn take<E>(pending: &Mutex<Pending<E>>) -> Result<Pending<E>, Failure
 }
 
 impl Context {
-    /// Runs `build` and commits its transaction; see the [module](self).
+    /// Runs `build` and commits its transaction; see the module.
     pub async fn commit<T, E, F, R>(&self, mut build: F) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,

@@ -21,6 +21,8 @@ mod testing;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
 use souk_cloudflare::{CloudflareQueue, FetchOutbound, SystemClock, SystemRandom, WorkersKv};
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -50,7 +52,8 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         return response;
     }
     let Some(app) = app else {
-        return plain(500, "This Worker is not configured; its log says what is missing.");
+        let detail = "this Worker is not configured; its log says what is missing";
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", detail);
     };
     #[cfg(not(feature = "all"))]
     if let Some(response) = origin::forward(app, &request, &env).await {
@@ -60,7 +63,7 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         Ok(request) => request,
         Err(error) => {
             tracing::warn!(%error, "the request is not well-formed");
-            return plain(400, "The request is not well-formed.");
+            return problem(StatusCode::BAD_REQUEST, "bad_request", "the request is not well-formed");
         }
     };
     let response = app.handle(request).await;
@@ -70,9 +73,18 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     convert::response(&response)
 }
 
-fn plain(status: u16, text: &'static str) -> web_sys::Response {
-    let mut response = http::Response::new(Bytes::from_static(text.as_bytes()));
-    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+/// A problem document (RFC 9457) for a request that does not reach the app.
+fn problem(status: StatusCode, code: &str, detail: &str) -> web_sys::Response {
+    let (title, number) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
+    let body = format!(
+        r#"{{"type":"urn:souk:problem:{code}","title":"{title}","status":{number},"code":"{code}","detail":"{detail}"}}"#
+    );
+    let mut response = http::Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")];
+    response
+        .headers_mut()
+        .extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
     convert::response(&response)
 }
 

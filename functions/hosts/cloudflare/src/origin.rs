@@ -5,7 +5,7 @@
 //! key as the other one, which runs all jobs and schedules. It knows the declarations of its own functions only, so it must
 //! include every function that subscribes to events that it emits.
 
-use http::Uri;
+use http::{StatusCode, Uri};
 use souk_kit::App;
 use wasm_bindgen::JsCast as _;
 use worker::worker_sys::web_sys;
@@ -21,7 +21,8 @@ pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) ->
         Ok(response) => Some(response.into()),
         Err(error) => {
             tracing::error!(%error, "the Worker behind this one does not answer");
-            Some(crate::plain(502, "The Worker behind this one does not answer."))
+            let detail = "the Worker behind this one does not answer";
+            Some(crate::problem(StatusCode::BAD_GATEWAY, "origin_unavailable", detail))
         }
     }
 }
@@ -29,7 +30,7 @@ pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) ->
 /// `None` if there is no other Worker.
 async fn fetch(uri: &Uri, request: &web_sys::Request, env: &Env) -> Option<Result<Response, Error>> {
     if let Ok(origin) = env.service("ORIGIN") {
-        // Of the handle: `request.clone()` is JavaScript's, which copies the body.
+        // Clones the handle; `request.clone()` would be JavaScript's method, which copies the body.
         let request = Request::from(Clone::clone(request));
         return Some(origin.fetch_request(request).await);
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use souk_core::assets::Embedded;
 use souk_kit::{Function, Principals, Registry};
 
 /// All functions that are built in.
@@ -55,6 +56,12 @@ pub fn registry() -> Registry {
     Registry::of(&functions())
 }
 
+/// The static files of pages, for hosts that embed them.
+#[must_use]
+pub fn assets() -> Embedded {
+    Embedded(souk_ops::FILES)
+}
+
 /// Who sessions belong to.
 #[must_use]
 pub fn principals() -> Arc<dyn Principals> {
@@ -83,10 +90,10 @@ fn section(function: &Function) -> souk_kit::http::Section<'_> {
 mod tests {
     use super::*;
 
-    /// Update it with `cargo run -- openapi > functions/ops/src/openapi.json`.
+    /// Update it with `cargo run -- openapi > functions/ops/assets/openapi.json`.
     #[test]
     fn the_openapi_snapshot_is_current() {
-        let snapshot: serde_json::Value = serde_json::from_str(souk_ops::OPENAPI).unwrap();
+        let snapshot: serde_json::Value = serde_json::from_str(include_str!("../../ops/assets/openapi.json")).unwrap();
         assert!(openapi() == snapshot, "run `cargo run -- openapi`");
     }
 

@@ -1,8 +1,8 @@
 //! Health checks (CB-08) and API documentation (PS-02).
 //!
-//! `openapi.json` is a snapshot of the output of `souk openapi`, which is generated from the route tables of all
+//! `assets/openapi.json` is a snapshot of the output of `souk openapi`, which is generated from the route tables of all
 //! functions; a test checks that it is current. So every host documents the whole API, even if it serves a single
-//! function.
+//! function. The pages render it and load nothing from other origins.
 
 pub mod purge;
 
@@ -11,26 +11,56 @@ use serde::Serialize;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
 use souk_kit::{Context, Function};
 
-/// The snapshot.
-pub const OPENAPI: &str = include_str!("openapi.json");
+/// The static files, for hosts that embed them.
+pub const FILES: &[(&str, &[u8])] = &[
+    ("docs.css", include_bytes!("../assets/docs.css")),
+    ("docs.html", include_bytes!("../assets/docs.html")),
+    ("docs.js", include_bytes!("../assets/docs.js")),
+    ("index.html", include_bytes!("../assets/index.html")),
+    ("openapi.json", include_bytes!("../assets/openapi.json")),
+];
+
+/// A static file and where it is served.
+struct Page {
+    path: &'static str,
+    file: &'static str,
+    content_type: &'static str,
+    summary: &'static str,
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// The start page for developers at `/`, and the API documentation, which renders `/openapi.json`. They load nothing
-/// from other origins.
-const FILES: [(&str, &str, &str); 4] = [
-    ("/", HTML, include_str!("docs/index.html")),
-    ("/docs", HTML, include_str!("docs/docs.html")),
-    (
-        "/docs/docs.css",
-        "text/css; charset=utf-8",
-        include_str!("docs/docs.css"),
-    ),
-    (
-        "/docs/docs.js",
-        "text/javascript; charset=utf-8",
-        include_str!("docs/docs.js"),
-    ),
+const PAGES: [Page; 5] = [
+    Page {
+        path: "/",
+        file: "index.html",
+        content_type: HTML,
+        summary: "Get the start page for developers",
+    },
+    Page {
+        path: "/docs",
+        file: "docs.html",
+        content_type: HTML,
+        summary: "Get the documentation page",
+    },
+    Page {
+        path: "/docs/docs.css",
+        file: "docs.css",
+        content_type: "text/css; charset=utf-8",
+        summary: "Get the style of the documentation page",
+    },
+    Page {
+        path: "/docs/docs.js",
+        file: "docs.js",
+        content_type: "text/javascript; charset=utf-8",
+        summary: "Get the script of the documentation page",
+    },
+    Page {
+        path: "/openapi.json",
+        file: "openapi.json",
+        content_type: "application/json",
+        summary: "Get the OpenAPI document",
+    },
 ];
 
 /// A health report.
@@ -54,15 +84,14 @@ pub fn function() -> Function {
                 "Checks the document store, and the search index if it is used. A 503 names the unavailable ones.",
             )
             .response(StatusCode::OK, "The function can serve requests", health()),
-        Route::new(Method::GET, "/openapi.json", Access::Public, openapi)
-            .summary("Get the OpenAPI document", "OpenAPI 3.1, generated from the code.")
-            .cached(300, 3600)
-            .response(StatusCode::OK, "The description", None),
     ];
-    routes.extend(FILES.map(|(path, content_type, body)| {
-        let handler = move |viewer: Viewer| async move { viewer.answer(Answer::file(content_type, body)) };
-        Route::new(Method::GET, path, Access::Public, handler)
-            .summary("Get a file of the documentation page", "")
+    routes.extend(PAGES.iter().map(|page| {
+        let handler = move |cx: Context, viewer: Viewer| async move {
+            let content = cx.assets.get(page.file).await.map_err(Problem::internal)?;
+            Ok::<_, Problem>(viewer.answer(Answer::file(page.content_type, content)))
+        };
+        Route::new(Method::GET, page.path, Access::Public, handler)
+            .summary(page.summary, "")
             .cached(300, 3600)
             .response(StatusCode::OK, "The file", None)
     }));
@@ -97,8 +126,4 @@ async fn readyz(cx: Context) -> Result<Answer, Problem> {
         return Answer::json(&Health { status: "ok" });
     }
     Err(problem.caused_by(causes.join("; ")))
-}
-
-async fn openapi(viewer: Viewer) -> Answer {
-    viewer.answer(Answer::file("application/json", OPENAPI))
 }

@@ -4,6 +4,7 @@
 //! types; adapters (`shared/adapters/*`) implement the ports; only the hosts know both.
 
 pub mod access;
+pub mod assets;
 pub mod check;
 pub mod clock;
 pub mod documents;
@@ -19,6 +20,7 @@ pub mod random;
 pub mod search;
 
 pub use access::{Principal, Role};
+pub use assets::Assets;
 pub use check::FieldError;
 pub use clock::{Clock, Timestamp};
 pub use documents::{

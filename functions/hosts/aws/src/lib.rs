@@ -185,7 +185,7 @@ impl Host {
             random,
         };
         let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
-        let platform = Platform::new(ports, keys, settings, registry);
+        let platform = Platform::new(ports, keys, settings, registry).with_assets(souk_market::assets());
         let mut platform = platform.with_document_cache(cache).with_cache_tags();
         platform.edge = edge;
         Ok(Self {

@@ -55,7 +55,7 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
         clock,
         random: Arc::new(SystemRandom),
     };
-    let mut platform = Platform::new(ports, keys, settings, registry);
+    let mut platform = Platform::new(ports, keys, settings, registry).with_assets(souk_market::assets());
     if let Some(cache) = cache {
         platform = platform.with_document_cache(cache);
     }

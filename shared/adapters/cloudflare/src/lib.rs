@@ -1,5 +1,5 @@
 //! Adapters for Cloudflare Workers: documents and the search index in D1, values in KV, lanes in Queues, outbound calls
-//! by `fetch`, and the isolate's clock and randomness.
+//! by `fetch`, static assets, and the isolate's clock and randomness.
 //!
 //! An isolate has one thread, so JavaScript values are not `Send`, but the ports are. The adapters wrap their futures in
 //! `worker::send::SendFuture`; nothing outside this crate has to. On other targets the crate is empty.
@@ -8,6 +8,7 @@
 //! is cancelled with it, so nothing in this crate keeps a promise for another event.
 #![cfg(target_arch = "wasm32")]
 
+mod assets;
 mod d1;
 mod key_value;
 mod outbound;
@@ -15,6 +16,7 @@ mod queue;
 mod system;
 mod timeout;
 
+pub use assets::StaticAssets;
 pub use d1::{D1Documents, D1Driver, D1Search, open, open_search};
 pub use key_value::WorkersKv;
 pub use outbound::FetchOutbound;

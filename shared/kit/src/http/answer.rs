@@ -4,6 +4,8 @@
 //! the request had no access token. A response for a principal therefore cannot enter a shared cache, whatever cache
 //! policy its route has.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -61,8 +63,12 @@ impl Answer {
     }
 
     /// 200 with a body of another media type, such as HTML.
-    pub fn file(content_type: &'static str, body: &'static str) -> Self {
-        Self::new(StatusCode::OK, content_type, Bytes::from_static(body.as_bytes()))
+    pub fn file(content_type: &'static str, body: Cow<'static, [u8]>) -> Self {
+        let body = match body {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        Self::new(StatusCode::OK, content_type, body)
     }
 
     /// 204 without a body.

@@ -6,7 +6,8 @@ mod settings;
 
 use std::sync::Arc;
 
-use souk_core::{Clock, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp};
+use souk_core::assets::Embedded;
+use souk_core::{Assets, Clock, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp};
 
 use crate::auth::{self, Keys, Principals};
 use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};
@@ -37,6 +38,8 @@ pub struct Platform {
     pub settings: Arc<Settings>,
     /// The declarations of all functions.
     pub registry: Arc<Registry>,
+    /// The static files of pages.
+    pub assets: Arc<dyn Assets>,
     /// The cache in front of this host, if it can be purged.
     pub edge: Option<Arc<dyn EdgeCache>>,
     principals: Arc<dyn Principals>,
@@ -92,6 +95,7 @@ impl Platform {
             keys: keys.into(),
             settings: settings.into(),
             registry: registry.into(),
+            assets: Arc::new(Embedded::default()),
             edge: None,
             principals,
             outbox: Arc::default(),
@@ -99,6 +103,13 @@ impl Platform {
             is_tagged: false,
             document_cache: None,
         }
+    }
+
+    /// Sets the static files of pages.
+    #[must_use]
+    pub fn with_assets(mut self, assets: impl Assets + 'static) -> Self {
+        self.assets = Arc::new(assets);
+        self
     }
 
     /// Wraps the document store in a cache. Call it before [`with_memory_cache`](Self::with_memory_cache).

@@ -10,7 +10,8 @@ pub mod operations;
 mod product;
 
 use souk_core::EventType;
-use souk_kit::Function;
+use souk_kit::Partitions::{Documents, Index};
+use souk_kit::{Function, StoreUse};
 use souk_model::catalog::events::{CategoryEvent, ProductEvent};
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
@@ -36,6 +37,32 @@ pub fn function() -> Function {
             "/v1/products?sort=trending",
             "/v1/categories",
         ],
+        store: StoreUse {
+            reads: &[
+                Documents("product/*"),
+                Documents("product-named/*"),
+                Documents("category/*"),
+                Documents("category-named/*"),
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("account-named/*"),
+                Documents("rank/*"),
+                Index("products/*"),
+                Index("ranked/*"),
+                Index("categories"),
+                Index("categories/*"),
+            ],
+            writes: &[
+                Documents("product/*"),
+                Documents("product-named/*"),
+                Documents("category/*"),
+                Documents("category-named/*"),
+                Documents("sku/*"),
+                Index("products/*"),
+                Index("categories"),
+                Index("categories/*"),
+            ],
+        },
         ..Function::default()
     }
 }

@@ -28,7 +28,8 @@ mod upvote;
 mod view;
 
 use souk_core::EventType;
-use souk_kit::Function;
+use souk_kit::Partitions::{Documents, Index};
+use souk_kit::{Function, StoreUse};
 use souk_model::community::{COMMENT, CommentEvent, FollowEvent, UpvoteEvent};
 
 pub use comment::{Comment, CommentText, NewComment};
@@ -48,6 +49,53 @@ pub fn function() -> Function {
             .chain(EventType::of::<UpvoteEvent>())
             .chain(EventType::of::<FollowEvent>())
             .collect(),
+        store: StoreUse {
+            reads: &[
+                Documents("product/*"),
+                Documents("product-named/*"),
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("account-named/*"),
+                Documents("category/*"),
+                Documents("comment/*"),
+                Documents("upvotes/*"),
+                Documents("follows/*"),
+                Documents("feed/*"),
+                Index("comments/*"),
+            ],
+            writes: &[
+                Documents("comment/*"),
+                Documents("upvotes/*"),
+                Documents("follows/*"),
+                Documents("followers/*"),
+                Index("comments/*"),
+            ],
+        },
+        job_store: StoreUse {
+            reads: &[
+                Documents("account/*"),
+                Documents("category/*"),
+                Documents("vendor/*"),
+                Documents("product/*"),
+                Documents("rank/*"),
+                Documents("comment/*"),
+                Documents("upvotes/*"),
+                Documents("views/*"),
+                Documents("followers/*"),
+                Index("products/*"),
+                Index("comments/*"),
+            ],
+            writes: &[
+                Documents("product/*"),
+                Documents("rank/*"),
+                Documents("comment/*"),
+                Documents("upvotes/*"),
+                Documents("views/*"),
+                Documents("feed/*"),
+                Index("ranked/*"),
+                Index("comments/*"),
+            ],
+        },
         ..Function::default()
     }
 }

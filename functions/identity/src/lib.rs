@@ -7,12 +7,13 @@ pub mod operations;
 mod password;
 mod session;
 
-use souk_kit::Function;
+use souk_kit::Partitions::Documents;
+use souk_kit::{Function, StoreUse};
 use souk_model::identity::ACCOUNT;
 
 pub use account::{Account, Me, NewAccount, Profile};
 pub use error::IdentityError;
-pub use session::{Credentials, Sessions, Tokens, session_key};
+pub use session::{Credentials, SIGN_IN, Sessions, Tokens, session_key};
 
 /// The function.
 #[must_use]
@@ -22,6 +23,20 @@ pub fn function() -> Function {
         summary: "Accounts and sessions.",
         routes: http::routes(),
         kinds: &[ACCOUNT],
+        store: StoreUse {
+            reads: &[
+                Documents("account-named/*"),
+                Documents("account-email/*"),
+                Documents("password/*"),
+            ],
+            writes: &[
+                Documents("account/*"),
+                Documents("sessions/*"),
+                Documents("account-named/*"),
+                Documents("account-email/*"),
+                Documents("password/*"),
+            ],
+        },
         ..Function::default()
     }
 }

@@ -13,7 +13,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
-use souk_kit::{ACCESS_TOKEN_SECONDS, Failure, Platform, Principals, Transaction};
+use souk_kit::{ACCESS_TOKEN_SECONDS, Failure, Partitions, Platform, Principals, Transaction};
 use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
 
@@ -179,6 +179,9 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
     let tokens = tokens(tx, account, id, format!("{account}.{id}.{family}.{secret}"))?;
     Ok(Refreshed::Tokens(tokens))
 }
+
+/// What is read for every request with an access token.
+pub const SIGN_IN: &[Partitions] = &[Partitions::Documents("account/*"), Partitions::Documents("sessions/*")];
 
 /// Looks up the account of a session.
 pub struct Sessions;

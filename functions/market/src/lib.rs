@@ -7,6 +7,8 @@ use std::sync::Arc;
 use souk_core::assets::Embedded;
 use souk_kit::{Function, Principals, Registry};
 
+pub use souk_identity::SIGN_IN;
+
 /// All functions that are built in.
 #[must_use]
 pub fn functions() -> Vec<Function> {

@@ -4,7 +4,8 @@ mod http;
 mod jobs;
 pub mod operations;
 
-use souk_kit::Function;
+use souk_kit::Partitions::Documents;
+use souk_kit::{Function, StoreUse};
 
 pub use operations::{Handled, LaneState, Summary};
 
@@ -18,6 +19,20 @@ pub fn function() -> Function {
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,
         schedules: vec![jobs::sweep()],
+        store: StoreUse {
+            reads: &[
+                Documents("job/*"),
+                Documents("dead/*"),
+                Documents("events/*"),
+                Documents("lane-counts/*"),
+                Documents("schedules"),
+            ],
+            writes: &[Documents("job/*"), Documents("dead/*")],
+        },
+        job_store: StoreUse {
+            writes: &[Documents("events/*")],
+            ..StoreUse::default()
+        },
         ..Function::default()
     }
 }

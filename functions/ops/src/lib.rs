@@ -8,8 +8,9 @@ pub mod purge;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
+use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
-use souk_kit::{Context, Function};
+use souk_kit::{Context, Function, StoreUse};
 
 /// The static files, for hosts that embed them.
 pub const FILES: &[(&str, &[u8])] = &[
@@ -99,6 +100,10 @@ pub fn function() -> Function {
         name: "ops",
         summary: "Health and documentation.",
         routes,
+        store: StoreUse {
+            reads: &[Documents("ping/*")],
+            ..StoreUse::default()
+        },
         ..Function::default()
     }
 }

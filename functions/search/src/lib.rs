@@ -22,7 +22,8 @@ mod usage;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use souk_kit::Function;
+use souk_kit::Partitions::{Documents, Index};
+use souk_kit::{Function, StoreUse};
 
 pub use error::SearchError;
 pub use operations::rebuild::{Rebuilt, ensure, rebuild, request_rebuild};
@@ -46,6 +47,30 @@ pub fn function() -> Function {
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,
         schedules: jobs::schedules(),
+        store: StoreUse {
+            reads: &[
+                Documents("category/*"),
+                Documents("category-named/*"),
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("product/*"),
+                Documents("settings/search"),
+                Documents("search-usage/*"),
+                Index("products/published"),
+            ],
+            writes: &[Documents("job/*"), Documents("settings/search")],
+        },
+        job_store: StoreUse {
+            reads: &[
+                Documents("category/*"),
+                Documents("vendor/*"),
+                Documents("product/*"),
+                Documents("rank/*"),
+                Documents("search-usage/*"),
+                Index("products/*"),
+            ],
+            writes: &[Documents("search-usage/*")],
+        },
         ..Function::default()
     }
 }

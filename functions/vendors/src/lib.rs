@@ -6,7 +6,8 @@ pub mod operations;
 mod vendor;
 
 use souk_core::EventType;
-use souk_kit::Function;
+use souk_kit::Partitions::{Documents, Index};
+use souk_kit::{Function, StoreUse};
 use souk_model::vendors::{VENDOR, VendorEvent};
 
 pub use error::VendorError;
@@ -22,6 +23,10 @@ pub fn function() -> Function {
         kinds: &[VENDOR],
         events: EventType::of::<VendorEvent>().collect(),
         warm: &["/v1/vendors"],
+        store: StoreUse {
+            reads: &[Documents("vendor/*"), Documents("vendor-named/*"), Index("vendors")],
+            writes: &[Documents("vendor/*"), Documents("vendor-named/*"), Index("vendors")],
+        },
         ..Function::default()
     }
 }

@@ -22,7 +22,8 @@ mod secret;
 mod webhook;
 
 use souk_core::EventType;
-use souk_kit::Function;
+use souk_kit::Partitions::Documents;
+use souk_kit::{Function, StoreUse};
 
 pub use delivery::{Attempt, Delivery, NewReplay, Received, Sent, Status};
 pub use error::WebhookError;
@@ -40,6 +41,41 @@ pub fn function() -> Function {
         subscriptions: jobs::SUBSCRIPTIONS,
         kinds: &[webhook::WEBHOOK],
         events: EventType::of::<event::WebhookEvent>().collect(),
+        store: StoreUse {
+            reads: &[
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("webhook/*"),
+                Documents("webhooks-of/*"),
+                Documents("webhook-secret/*"),
+                Documents("deliveries/*"),
+            ],
+            writes: &[
+                Documents("job/*"),
+                Documents("webhook/*"),
+                Documents("webhooks-of/*"),
+                Documents("webhook-secret/*"),
+                Documents("deliveries/*"),
+                Documents("webhook-health/*"),
+            ],
+        },
+        job_store: StoreUse {
+            reads: &[
+                Documents("account/*"),
+                Documents("vendor/*"),
+                Documents("product/*"),
+                Documents("webhook/*"),
+                Documents("webhooks-of/*"),
+                Documents("webhook-secret/*"),
+                Documents("deliveries/*"),
+                Documents("webhook-health/*"),
+            ],
+            writes: &[
+                Documents("webhook/*"),
+                Documents("webhook-health/*"),
+                Documents("deliveries/*"),
+            ],
+        },
         ..Function::default()
     }
 }

@@ -27,6 +27,42 @@ pub struct Function {
     pub events: Vec<EventType>,
     /// The paths to prefetch into the response cache.
     pub warm: &'static [&'static str],
+    /// The parts of the store that its requests use, beside those that every function uses.
+    pub store: StoreUse,
+    /// The parts of the store that its jobs and schedules use.
+    pub job_store: StoreUse,
+}
+
+/// Partitions of the document store. A `*` at the end of a name stands for any text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitions {
+    /// Documents, such as `order/*`.
+    Documents(&'static str),
+    /// The entries of indexes, such as `orders/*`.
+    Index(&'static str),
+}
+
+/// The parts of the store that a function reads and writes. A host can enforce it: on AWS by the function's IAM role.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreUse {
+    /// Read, or required by a commit.
+    pub reads: &'static [Partitions],
+    /// Created, updated and deleted.
+    pub writes: &'static [Partitions],
+}
+
+impl Function {
+    /// Whether some of its requests can change something.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        self.routes.iter().any(|route| !route.method.is_safe())
+    }
+
+    /// Whether its requests can send events or messages.
+    #[must_use]
+    pub fn sends(&self) -> bool {
+        !self.events.is_empty() || !self.jobs.is_empty()
+    }
 }
 
 impl Registry {

@@ -33,7 +33,7 @@ mod function;
 pub use app::App;
 pub use auth::{ACCESS_TOKEN_SECONDS, AccessToken, Keys, Principals};
 pub use cache::{DocumentCache, MemoryCacheConfig};
-pub use function::Function;
+pub use function::{Function, Partitions, StoreUse};
 pub use operation::{
     Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Transaction, validated,
 };

@@ -57,15 +57,9 @@ pub async fn serve() -> Result<(), Error> {
     } else {
         Arc::new(NoSearch(None))
     };
-    let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
-    let host = &Host::new(
-        &aws,
-        functions,
-        &roles::of(&names),
-        search,
-        |_| Arc::new(NoOutbound),
-        None,
-    )?;
+    let kinds = souk_market::registry().kinds;
+    let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
+    let host = &Host::new(&aws, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
     let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
@@ -93,7 +87,8 @@ pub async fn work() -> Result<(), Error> {
     });
     let mut all = souk_market::functions();
     all.push(souk_ops::purge::function());
-    let host = &Host::new(&aws, all, &roles::of(&["worker"]), search, outbound, edge)?;
+    let roles = vec![Role::of_worker(&all)];
+    let host = &Host::new(&aws, all, roles, search, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -154,7 +149,7 @@ impl Host {
     fn new(
         aws: &souk_aws::Settings,
         functions: Vec<Function>,
-        roles: &[&'static Role],
+        roles: Vec<Role>,
         search: Arc<dyn Search>,
         outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
         edge: Option<Arc<dyn EdgeCache>>,
@@ -165,9 +160,9 @@ impl Host {
         let queue = Arc::new(queue);
         let table = required("SOUK_TABLE")?;
         let documents = DynamoDocuments::new(aws, &table, clock.clone(), random.clone());
-        let documents = Arc::new(Limited::new(documents, roles.to_vec()));
+        let documents = Arc::new(Limited::new(documents, roles.clone()));
         let values = DynamoKeyValue::new(aws, &table, clock.clone(), random.clone());
-        let values = Arc::new(Limited::new(values, roles.to_vec()));
+        let values = Arc::new(Limited::new(values, roles));
         // An event goes to the jobs of all functions, whichever are mounted here.
         let mut registry = souk_market::registry();
         if distribution().is_some() {

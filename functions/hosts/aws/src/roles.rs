@@ -1,204 +1,98 @@
 //! What each Lambda may read and write in the table.
 //!
 //! A pattern names partition keys as the table has them (`d#` documents, `i#` index entries, `v#` cached values); a `*` at its
-//! end stands for any text. [`ROLES`] is the declaration. The IAM policies in `template.yaml` say the same, which
-//! `template.rs` tests; and [`Limited`] refuses everything else before a request leaves the Lambda. The emulators evaluate no
-//! policies, so it is `Limited` that makes the end-to-end tests fail if a pattern is missing.
+//! end stands for any text. The patterns follow from what the functions declare (`Function::store`, `Function::job_store`). The
+//! IAM policies in `template.yaml` say the same, which `template.rs` tests; and [`Limited`] refuses everything else before a
+//! request leaves the Lambda. The emulators evaluate no policies, so it is `Limited` that makes the end-to-end tests fail if a
+//! declaration is missing.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use souk_aws::{document_partition, entry_partition, value_partition};
 use souk_core::documents::Source;
 use souk_core::key_value::KeyValueError;
-use souk_core::{Change, Commit, Consistency, Document, Documents, Key, KeyValue, Page, Query, StoreError, Timestamp};
-
-/// Patterns of partition keys, in groups.
-pub(crate) type Patterns = &'static [&'static [&'static str]];
+use souk_core::{
+    Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, StoreError, Timestamp,
+};
+use souk_kit::{DocumentCache, Function, Partitions};
 
 /// The partitions that one Lambda of the stack may reach.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Role {
     /// The function, or `worker`.
     pub(crate) name: &'static str,
     /// What it may get, query and put a condition on.
-    pub(crate) reads: Patterns,
+    pub(crate) reads: BTreeSet<String>,
     /// What it may put, update and delete.
-    pub(crate) writes: Patterns,
+    pub(crate) writes: BTreeSet<String>,
 }
 
-/// Read for every request with an access token.
-const SIGN_IN: &[&str] = &["d#account/*", "d#sessions/*"];
-/// Kept answers to requests with an `Idempotency-Key`.
-const IDEMPOTENCY: &[&str] = &["d#idempotency/*"];
+const IDEMPOTENCY: Partitions = Partitions::Documents("idempotency/*");
 /// Events and messages, written in the commit that causes them and deleted when SQS has them.
-const OUTBOX: &[&str] = &["d#outbox/*"];
-/// Jobs that a client can ask about.
-const TRACKED_JOBS: &[&str] = &["d#job/*"];
+const OUTBOX: Partitions = Partitions::Documents("outbox/*");
 /// Counts messages for the lane `low` that were shed because too many wait.
-const SHED: &[&str] = &["d#lane-counts/low"];
-const PRODUCTS: &[&str] = &["d#product/*", "d#product-named/*"];
-const CATEGORIES: &[&str] = &["d#category/*", "d#category-named/*"];
-const VENDORS: &[&str] = &["d#vendor/*", "d#vendor-named/*"];
-/// Cached copies, written by those who read them.
-const CATEGORY_COPIES: &[&str] = &["v#document/category/*", "v#document/category-named/*"];
-const VENDOR_COPIES: &[&str] = &["v#document/vendor/*", "v#document/vendor-named/*"];
-
-/// The role of every Lambda in `template.yaml`.
-pub(crate) const ROLES: &[Role] = &[
-    Role {
-        name: "catalog",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            PRODUCTS,
-            CATEGORIES,
-            VENDORS,
-            // Products are listed by the name of their author.
-            &["d#account-named/*", "d#rank/*"],
-            &["i#products/*", "i#ranked/*", "i#categories", "i#categories/*"],
-            CATEGORY_COPIES,
-            VENDOR_COPIES,
-        ],
-        writes: &[
-            IDEMPOTENCY,
-            OUTBOX,
-            PRODUCTS,
-            CATEGORIES,
-            &["d#sku/*"],
-            &["i#products/*", "i#categories", "i#categories/*"],
-            CATEGORY_COPIES,
-            VENDOR_COPIES,
-        ],
-    },
-    Role {
-        name: "community",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            PRODUCTS,
-            VENDORS,
-            // Accounts are followed by name; the feed opens out the categories of products.
-            &["d#account-named/*", "d#category/*"],
-            &["d#comment/*", "d#upvotes/*", "d#follows/*", "d#feed/*"],
-            &["i#comments/*"],
-        ],
-        writes: &[
-            IDEMPOTENCY,
-            OUTBOX,
-            SHED,
-            &["d#comment/*", "d#upvotes/*", "d#follows/*", "d#followers/*"],
-            &["i#comments/*"],
-        ],
-    },
-    Role {
-        name: "identity",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            &["d#account-named/*", "d#account-email/*", "d#password/*"],
-        ],
-        writes: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            &["d#account-named/*", "d#account-email/*", "d#password/*"],
-        ],
-    },
-    Role {
-        name: "operators",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            TRACKED_JOBS,
-            &["d#dead/*", "d#events/*", "d#lane-counts/*", "d#schedules"],
-        ],
-        writes: &[IDEMPOTENCY, OUTBOX, SHED, TRACKED_JOBS, &["d#dead/*"]],
-    },
-    Role {
-        name: "ops",
-        reads: &[SIGN_IN, &["d#ping/*"]],
-        writes: &[],
-    },
-    Role {
-        name: "search",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            CATEGORIES,
-            VENDORS,
-            // An empty index is compared with the list of products.
-            &["d#product/*", "i#products/published"],
-            &["d#settings/search", "d#search-usage/*"],
-            CATEGORY_COPIES,
-            VENDOR_COPIES,
-        ],
-        writes: &[
-            IDEMPOTENCY,
-            OUTBOX,
-            SHED,
-            TRACKED_JOBS,
-            &["d#settings/search"],
-            CATEGORY_COPIES,
-            VENDOR_COPIES,
-        ],
-    },
-    Role {
-        name: "vendors",
-        reads: &[SIGN_IN, IDEMPOTENCY, VENDORS, &["i#vendors"], VENDOR_COPIES],
-        writes: &[IDEMPOTENCY, OUTBOX, VENDORS, &["i#vendors"], VENDOR_COPIES],
-    },
-    Role {
-        name: "webhooks",
-        reads: &[
-            SIGN_IN,
-            IDEMPOTENCY,
-            VENDORS,
-            &["d#webhook/*", "d#webhooks-of/*", "d#webhook-secret/*", "d#deliveries/*"],
-        ],
-        writes: &[
-            IDEMPOTENCY,
-            OUTBOX,
-            TRACKED_JOBS,
-            &[
-                "d#webhook/*",
-                "d#webhooks-of/*",
-                "d#webhook-secret/*",
-                "d#webhook-health/*",
-                "d#deliveries/*",
-            ],
-        ],
-    },
-    Role {
-        name: "worker",
-        reads: &[
-            OUTBOX,
-            TRACKED_JOBS,
-            &["d#inbox/*", "d#dead/*", "d#schedules"],
-            &["d#account/*", "d#category/*", "d#vendor/*", "d#product/*", "d#rank/*"],
-            &["d#comment/*", "d#upvotes/*", "d#views/*", "d#followers/*"],
-            &[
-                "d#webhook/*",
-                "d#webhooks-of/*",
-                "d#webhook-secret/*",
-                "d#webhook-health/*",
-                "d#deliveries/*",
-            ],
-            &["d#search-usage/*", "i#products/*", "i#comments/*"],
-        ],
-        writes: &[
-            OUTBOX,
-            TRACKED_JOBS,
-            &["d#inbox/*", "d#dead/*", "d#schedules", "d#lane-counts/*", "d#events/*"],
-            // The counters of a product.
-            &["d#product/*", "d#rank/*"],
-            &["d#comment/*", "d#upvotes/*", "d#views/*", "d#feed/*"],
-            &["d#webhook/*", "d#webhook-health/*", "d#deliveries/*"],
-            &["d#search-usage/*", "i#ranked/*", "i#comments/*"],
-        ],
-    },
+const SHED: Partitions = Partitions::Documents("lane-counts/low");
+/// What the queue runner itself needs.
+const RUNNER: [Partitions; 5] = [
+    OUTBOX,
+    Partitions::Documents("job/*"),
+    Partitions::Documents("inbox/*"),
+    Partitions::Documents("dead/*"),
+    Partitions::Documents("schedules"),
 ];
+const LANE_COUNTS: Partitions = Partitions::Documents("lane-counts/*");
 
-/// The roles of these functions.
-pub(crate) fn of(names: &[&str]) -> Vec<&'static Role> {
-    ROLES.iter().filter(|role| names.contains(&role.name)).collect()
+impl Role {
+    /// The role of the Lambda that answers the requests of this function. `kinds` are those of all functions.
+    pub(crate) fn of(function: &Function, kinds: &[Kind]) -> Self {
+        let mut role = Self {
+            name: function.name,
+            ..Self::default()
+        };
+        role.allow(souk_market::SIGN_IN, &[]);
+        role.allow(function.store.reads, function.store.writes);
+        if function.takes_writes() {
+            role.allow(&[IDEMPOTENCY], &[IDEMPOTENCY]);
+        }
+        if function.sends() {
+            role.allow(&[], &[OUTBOX, SHED]);
+        }
+        // Who reads documents may read and write the cached copies of them.
+        for kind in kinds.iter().filter(|kind| kind.cached_seconds.is_some()) {
+            for documents in [format!("{}/*", kind.name), format!("{}-named/*", kind.name)] {
+                if role.reads.contains(&document_partition(&documents)) {
+                    let copies = value_partition(&format!("{}{documents}", DocumentCache::PREFIX));
+                    role.reads.insert(copies.clone());
+                    role.writes.insert(copies);
+                }
+            }
+        }
+        role
+    }
+
+    /// The role of the worker, which runs the jobs and schedules of these functions.
+    pub(crate) fn of_worker(functions: &[Function]) -> Self {
+        let mut role = Self {
+            name: "worker",
+            ..Self::default()
+        };
+        role.allow(&RUNNER, &RUNNER);
+        role.allow(&[], &[LANE_COUNTS]);
+        for function in functions {
+            role.allow(function.job_store.reads, function.job_store.writes);
+        }
+        role
+    }
+
+    fn allow(&mut self, reads: &[Partitions], writes: &[Partitions]) {
+        let pattern = |partitions: &Partitions| match partitions {
+            Partitions::Documents(name) => document_partition(name),
+            Partitions::Index(name) => entry_partition(name),
+        };
+        self.reads.extend(reads.iter().map(pattern));
+        self.writes.extend(writes.iter().map(pattern));
+    }
 }
 
 /// Whether `pattern` names the partition, as IAM's `StringLike` would for a pattern with one `*` at its end or none.
@@ -212,17 +106,17 @@ pub(crate) fn matches(pattern: &str, partition: &str) -> bool {
 /// A store of which only what the mounted functions' roles allow can be reached.
 pub(crate) struct Limited<T> {
     store: T,
-    roles: Vec<&'static Role>,
+    roles: Vec<Role>,
 }
 
 impl<T> Limited<T> {
     /// `store`, limited to what any of these roles allows.
-    pub(crate) fn new(store: T, roles: Vec<&'static Role>) -> Self {
+    pub(crate) fn new(store: T, roles: Vec<Role>) -> Self {
         Self { store, roles }
     }
 
-    fn check(&self, patterns: fn(&Role) -> Patterns, partition: &str) -> Result<(), String> {
-        let mut allowed = self.roles.iter().flat_map(|role| patterns(role)).copied().flatten();
+    fn check(&self, patterns: fn(&Role) -> &BTreeSet<String>, partition: &str) -> Result<(), String> {
+        let mut allowed = self.roles.iter().flat_map(patterns);
         if allowed.any(|pattern| matches(pattern, partition)) {
             return Ok(());
         }
@@ -233,11 +127,11 @@ impl<T> Limited<T> {
     }
 
     fn read(&self, partition: &str) -> Result<(), String> {
-        self.check(|role| role.reads, partition)
+        self.check(|role| &role.reads, partition)
     }
 
     fn write(&self, partition: &str) -> Result<(), String> {
-        self.check(|role| role.writes, partition)
+        self.check(|role| &role.writes, partition)
     }
 
     fn read_document(&self, key: &Key) -> Result<(), StoreError> {
@@ -314,11 +208,15 @@ mod tests {
 
     use super::*;
 
-    static ROLE: Role = Role {
-        name: "test",
-        reads: &[&["d#thing/*", "i#things"]],
-        writes: &[&["d#thing/*", "i#things"]],
-    };
+    fn role() -> Role {
+        let mut role = Role {
+            name: "test",
+            ..Role::default()
+        };
+        let all = [Partitions::Documents("thing/*"), Partitions::Index("things")];
+        role.allow(&all, &all);
+        role
+    }
 
     fn is_refused<T>(result: Result<T, StoreError>) -> bool {
         matches!(result, Err(StoreError::Refused(why)) if why.starts_with("no role of test allows"))
@@ -328,7 +226,7 @@ mod tests {
     async fn only_declared_partitions_are_read_and_written() {
         let folder = tempfile::tempdir().unwrap();
         let store = souk_sqlite::open(&folder.path().join("souk.db"), Arc::new(SystemClock)).unwrap();
-        let limited = Limited::new(store, vec![&ROLE]);
+        let limited = Limited::new(store, vec![role()]);
         let create = |kind: &str, index: &str| {
             let entries = vec![Entry::new(index, "1")];
             Commit::new(vec![Change::create(Key::of(kind, "1"), "{}".into(), entries)])

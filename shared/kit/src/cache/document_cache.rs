@@ -26,9 +26,6 @@ use souk_core::{
 const MAX_LOOKUPS: usize = 4;
 /// How many documents may wait to be put into the cache.
 const MAX_PENDING: usize = 20;
-/// What the keys in the key-value store begin with.
-const PREFIX: &str = "document/";
-
 /// A document store with a cache for some kinds of documents.
 pub struct DocumentCache {
     documents: Arc<dyn Documents>,
@@ -45,6 +42,9 @@ pub struct DocumentCache {
 }
 
 impl DocumentCache {
+    /// What the keys in the key-value store begin with.
+    pub const PREFIX: &str = "document/";
+
     /// Caches the documents of those `kinds` that declare `cached_seconds`.
     pub fn new(
         documents: Arc<dyn Documents>,
@@ -80,7 +80,7 @@ impl DocumentCache {
 
     /// For how many seconds the document at this key may be cached.
     fn seconds(&self, key: &Key) -> Option<u32> {
-        let can_be_key = key.sk.is_empty() && PREFIX.len() + key.pk.len() <= MAX_KEY;
+        let can_be_key = key.sk.is_empty() && Self::PREFIX.len() + key.pk.len() <= MAX_KEY;
         let (name, _) = key.pk.split_once('/').filter(|_| can_be_key)?;
         let name = name.strip_suffix("-named").unwrap_or(name);
         self.kinds.iter().find(|kind| kind.name == name)?.cached_seconds
@@ -123,7 +123,7 @@ impl DocumentCache {
 }
 
 fn value_key(key: &Key) -> String {
-    format!("{PREFIX}{}", key.pk)
+    format!("{}{}", DocumentCache::PREFIX, key.pk)
 }
 
 #[async_trait]

@@ -7,7 +7,9 @@ mod settings;
 use std::sync::Arc;
 
 use souk_core::assets::Embedded;
-use souk_core::{Assets, Clock, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp};
+use souk_core::{
+    Assets, Clock, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp,
+};
 
 use crate::auth::{self, Keys, Principals};
 use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};

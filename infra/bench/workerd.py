@@ -36,6 +36,8 @@ def main(dump, directory, port):
         if isinstance(value, dict):
             if value.get("type") == "Buffer":
                 return embed(bytes(value["data"]))
+            if value and all(name.isdigit() for name in value):  # a Uint8Array
+                return embed(bytes(value.values()))
             parts = [f"{name} = {text(part, name)}" for name, part in value.items() if part is not None]
             return f"({', '.join(parts)})"
         if isinstance(value, list):

@@ -23,12 +23,11 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, I
     if let Err(report) = new.validate() {
         return Err(Failure::invalid("account", report.to_string()).into());
     }
-    let new = &new;
+    let (new, hash) = (&new, &password::hash(cx, &new.password).await?);
     cx.commit(|tx| async move {
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let account = create_account(&tx, &new.email.to_lowercase(), &new.username, name);
-        let hash = password::hash(&tx, &new.password)?;
-        let password = PasswordHashDocument { hash };
+        let password = PasswordHashDocument { hash: hash.clone() };
         tx.create(password::key(&account.profile.id), password).or_retry();
         Ok(account)
     })
@@ -145,7 +144,7 @@ fn set_role(tx: &Transaction<IdentityError>, account: &Stored<Account>, role: Ro
 /// Creates a session if the credentials are valid.
 pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
     let credentials = &credentials;
-    cx.commit(|tx| async move {
+    let tokens = cx.commit(|tx| async move {
         let account = match (&credentials.email, &credentials.username) {
             (Some(email), _) => find_by_email(&tx, email).await?,
             (_, Some(name)) => {
@@ -164,7 +163,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
             }
             None => None,
         };
-        let is_right = password::verify(&tx, &credentials.password, hash.as_ref().map(|hash| hash.hash.as_str()))?;
+        let is_right = password::verify(&tx, &credentials.password, hash.map(|hash| hash.value.hash)).await?;
         let Some(account) = account.filter(|_| is_right) else {
             tracing::warn!(target: "security", "sign-in refused");
             return Err(IdentityError::WrongCredentials);
@@ -177,15 +176,20 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
             set_role(&tx, &account, Role::Admin);
         }
         Ok(session::open(&tx, &account.profile.id)?)
-    })
-    .await
+    });
+    let tokens = tokens.await?;
+    session::check_replay(cx, &tokens).await?;
+    Ok(tokens)
 }
 
 /// Exchanges a refresh token for new tokens. Using the same refresh token again ends its session.
 pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Tokens, IdentityError> {
     let refreshed = cx.commit(|tx| async move { session::refresh(&tx, refresh_token).await });
     match refreshed.await? {
-        Refreshed::Tokens(tokens) => Ok(tokens),
+        Refreshed::Tokens(tokens) => {
+            session::check_replay(cx, &tokens).await?;
+            Ok(tokens)
+        }
         Refreshed::Reused => {
             tracing::warn!(target: "security", "a refresh token was used twice; its session has ended");
             Err(IdentityError::RefreshTokenReused)

@@ -5,7 +5,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 use souk_core::{Key, random};
-use souk_kit::{Failure, Platform};
+use souk_kit::{Context, Failure};
 
 /// The key of the password hash of an account: a separate document, so that reading accounts does not read hashes.
 pub(crate) fn key(account: &str) -> Key {
@@ -18,29 +18,38 @@ pub(crate) struct PasswordHashDocument {
     pub(crate) hash: String,
 }
 
-fn argon2(platform: &Platform) -> Result<Argon2<'static>, Failure> {
-    let cost = platform.settings.password_cost;
+fn argon2(cx: &Context) -> Result<Argon2<'static>, Failure> {
+    let cost = cx.settings.password_cost;
     let params = Params::new(cost.memory, cost.passes, 1, None).map_err(|e| Failure::Internal(e.to_string()))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
+fn failed(error: argon2::password_hash::Error) -> Failure {
+    Failure::Internal(error.to_string())
+}
+
 /// The salted, slow hash of a password, in PHC form.
-pub(crate) fn hash(platform: &Platform, password: &str) -> Result<String, Failure> {
-    let failed = |e: argon2::password_hash::Error| Failure::Internal(e.to_string());
-    let salt = SaltString::encode_b64(&random::bytes::<16>(&*platform.random)).map_err(failed)?;
-    Ok(argon2(platform)?
-        .hash_password(password.as_bytes(), &salt)
-        .map_err(failed)?
-        .to_string())
+pub(crate) async fn hash(cx: &Context, password: &str) -> Result<String, Failure> {
+    let salt = SaltString::encode_b64(&random::bytes::<16>(&*cx.random)).map_err(failed)?;
+    let (argon2, password) = (argon2(cx)?, password.to_owned());
+    let hash = move || {
+        let hash = argon2.hash_password(password.as_bytes(), &salt);
+        hash.map(|hash| hash.to_string())
+    };
+    cx.compute(hash).await?.map_err(failed)
 }
 
 /// Whether the password is correct. Without a stored hash this takes the same time, so that timing does not reveal
 /// which accounts exist.
-pub(crate) fn verify(platform: &Platform, password: &str, stored: Option<&str>) -> Result<bool, Failure> {
+pub(crate) async fn verify(cx: &Context, password: &str, stored: Option<String>) -> Result<bool, Failure> {
     let Some(stored) = stored else {
-        hash(platform, password)?;
+        hash(cx, password).await?;
         return Ok(false);
     };
-    let parsed = PasswordHash::new(stored).map_err(|e| Failure::Internal(e.to_string()))?;
-    Ok(argon2(platform)?.verify_password(password.as_bytes(), &parsed).is_ok())
+    let (argon2, password) = (argon2(cx)?, password.to_owned());
+    let verify = move || {
+        let parsed = PasswordHash::new(&stored)?;
+        Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok())
+    };
+    cx.compute(verify).await?.map_err(failed)
 }

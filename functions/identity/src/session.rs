@@ -13,7 +13,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
-use souk_kit::{ACCESS_TOKEN_SECONDS, Failure, Partitions, Platform, Principals, Transaction};
+use souk_kit::{ACCESS_TOKEN_SECONDS, Context, Failure, Partitions, Platform, Principals, Transaction};
 use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
 
@@ -135,6 +135,21 @@ pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tok
         .or_retry();
     tx.seal_result();
     tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
+}
+
+/// Fails if `tokens` are the result of an earlier request and no longer work: the session has ended, or its refresh token
+/// has been used.
+pub(crate) async fn check_replay(cx: &Context, tokens: &Tokens) -> Result<(), Failure> {
+    if !cx.was_replayed() {
+        return Ok(());
+    }
+    if let [account, id, _, secret] = tokens.refresh_token.split('.').collect::<Vec<_>>().as_slice()
+        && let Some(session) = cx.read::<Session>(session_key(account, id)).await?
+        && same(&session.secret, &digest(secret))
+    {
+        return Ok(());
+    }
+    Err(Failure::IdempotentResultLost)
 }
 
 /// The result of a refresh.

@@ -7,6 +7,7 @@ pub mod access;
 pub mod assets;
 pub mod check;
 pub mod clock;
+pub mod compute;
 pub mod documents;
 pub mod edge;
 pub mod event;
@@ -23,6 +24,7 @@ pub use access::{Principal, Role};
 pub use assets::Assets;
 pub use check::FieldError;
 pub use clock::{Clock, Timestamp};
+pub use compute::Compute;
 pub use documents::{
     Change, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
 };

@@ -8,7 +8,7 @@ use http::Response;
 use souk_core::queue::{Delivery, Outcome};
 
 use crate::Function;
-use crate::http::{Router, exchange};
+use crate::http::{Problem, Router, exchange};
 use crate::jobs::{self, Job, Schedule};
 use crate::platform::Platform;
 
@@ -42,6 +42,12 @@ impl App {
     /// it.
     pub async fn handle(&self, request: http::Request<Option<Bytes>>) -> Response<Bytes> {
         exchange::handle(&self.router, &self.platform, request).await
+    }
+
+    /// The response for a request that the host refuses to read, which is logged like any other.
+    #[must_use]
+    pub fn refuse(&self, problem: Problem) -> Response<Bytes> {
+        exchange::refuse(&self.platform, problem)
     }
 
     /// Whether a route has this path.

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::mem;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::{LambdaRequest, RequestOrigin};
 use lambda_http::{Body, IntoResponse as _, TransformResponse};
@@ -52,8 +52,10 @@ pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<O
     parts.uri = target(&path, &query);
     let cookies = mem::replace(&mut parts.headers, headers);
     parts.headers.extend(cookies);
-    let address = forwarded_for(&parts.headers, proxies).unwrap_or(address);
-    parts.extensions.insert(ClientAddress(address));
+    // API Gateway appends the address that it is called from too.
+    let trusted = if proxies > 0 { proxies + 1 } else { 0 };
+    let address = ClientAddress::forwarded(&parts.headers, trusted).unwrap_or(ClientAddress(address));
+    parts.extensions.insert(address);
     let body = (body.len() <= MAX_BODY).then(|| Bytes::copy_from_slice(&body));
     Ok(Request::from_parts(parts, body))
 }
@@ -79,16 +81,6 @@ pub async fn response(response: Response<Bytes>) -> Result<impl Serialize, Infal
         };
     }
     TransformResponse::<Response<Body>, _>::Response(RequestOrigin::ApiGatewayV2, response.into_response()).await
-}
-
-/// The client's address as the outermost of the trusted proxies saw it, from `X-Forwarded-For`. Each proxy and API Gateway
-/// append the address that they are called from; what precedes theirs may be forged.
-fn forwarded_for(headers: &HeaderMap, proxies: usize) -> Option<String> {
-    let addresses = headers.get("x-forwarded-for").filter(|_| proxies > 0)?.to_str().ok()?;
-    addresses
-        .rsplit(',')
-        .nth(proxies)
-        .map(|address| address.trim().to_owned())
 }
 
 /// The request target: the path, which API Gateway may have decoded, and the query as the client wrote it.

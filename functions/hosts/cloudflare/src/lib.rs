@@ -23,7 +23,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use souk_cloudflare::{CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, WorkersKv};
+use souk_cloudflare::{
+    CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
+};
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
@@ -139,7 +141,7 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
         clock,
         random: Arc::new(SystemRandom),
     };
-    let mut platform = Platform::new(ports, keys, settings, registry);
+    let mut platform = Platform::new(ports, keys, settings, registry).with_compute(TakingTurns::default());
     if let Ok(assets) = env.assets("ASSETS") {
         platform = platform.with_assets(StaticAssets(assets));
     }

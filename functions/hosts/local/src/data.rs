@@ -11,6 +11,8 @@ use souk_core::{KeyValue, Search};
 use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
 
+use crate::compute::Pool;
+
 /// Limits of the response cache. Writes of other processes to the folder do not purge the cache of the server: cached
 /// responses show them after the maximum age of their route, half a minute at most.
 const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
@@ -55,7 +57,9 @@ pub(crate) fn open(dir: &Path) -> Result<Market, String> {
         clock,
         random: Arc::new(SystemRandom),
     };
-    let mut platform = Platform::new(ports, keys, settings, registry).with_assets(souk_market::assets());
+    let mut platform = Platform::new(ports, keys, settings, registry)
+        .with_assets(souk_market::assets())
+        .with_compute(Pool::new());
     if let Some(cache) = cache {
         platform = platform.with_document_cache(cache);
     }

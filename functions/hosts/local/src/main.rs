@@ -1,5 +1,7 @@
 //! The local host: every function in one binary, with SQLite instead of cloud services. See `souk --help`.
 
+mod compute;
+mod connection;
 mod data;
 mod demo;
 mod export;

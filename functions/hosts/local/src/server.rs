@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use indicatif::ProgressBar;
-use souk_kit::http::ClientAddress;
+use souk_kit::http::{ClientAddress, Problem};
 use souk_kit::{App, Context, MAX_BODY};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::connection::{Admission, ClientStream, Connections, Flow, Refusal};
 use crate::jobs::{self, Consumers};
 use crate::{data, demo, log, search};
 
@@ -34,6 +35,11 @@ const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
+    // How many trusted proxies are between the clients and this server, as on Lambda.
+    let proxies = match std::env::var("SOUK_PROXIES") {
+        Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
+        Err(_) => 0,
+    };
     let market = data::open(dir)?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
@@ -52,13 +58,23 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let pending_work = consumers.pending_work();
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
+    let server = Server {
+        pending_work,
+        proxies,
+        connections: Arc::new(Connections::new(raise_file_limit(), proxies)),
+        refusal: Arc::new({
+            let app = app.clone();
+            move |status| refusal(&app, status)
+        }),
+        app,
+    };
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut report = tokio::time::interval(LOG_REPORT_INTERVAL);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => serve_connection(stream, peer, &app, &pending_work, &graceful),
+                Ok((stream, peer)) => server.accept(stream, peer, &graceful),
                 Err(error) => {
                     // Most likely the process is out of file descriptors until other connections end.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -78,35 +94,104 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     Ok(())
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: &Arc<App>,
-    pending_work: &Arc<Notify>,
-    graceful: &GracefulShutdown,
-) {
-    let _ = stream.set_nodelay(true);
-    let client = ClientAddress(peer.ip().to_string());
-    let (app, pending_work) = (app.clone(), pending_work.clone());
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(client.clone());
-        answer(app.clone(), pending_work.clone(), request)
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
-        .max_buf_size(64 * 1024);
-    let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-    // An error means that the client has disconnected.
-    detach(async move { drop(connection.await) });
+/// What every connection needs.
+struct Server {
+    app: Arc<App>,
+    pending_work: Arc<Notify>,
+    proxies: usize,
+    connections: Arc<Connections>,
+    refusal: Refusal,
+}
+
+impl Server {
+    fn accept(&self, stream: TcpStream, peer: SocketAddr, graceful: &GracefulShutdown) {
+        match self.connections.admit(peer.ip()) {
+            Some(admission) => self.serve(stream, peer, admission, graceful),
+            None => {
+                let response = (self.refusal)(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+                // It fits into the empty buffer of a new socket. Closing before the request is read may reset the connection.
+                let _ = stream.try_write(&response);
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, admission: Admission, graceful: &GracefulShutdown) {
+        let _ = stream.set_nodelay(true);
+        let (app, pending_work, proxies) = (self.app.clone(), self.pending_work.clone(), self.proxies);
+        let flow = Arc::new(Flow::default());
+        let stream = ClientStream::new(stream, flow.clone(), self.refusal.clone());
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let client = ClientAddress::forwarded(request.headers(), proxies);
+            let client = client.unwrap_or_else(|| ClientAddress(peer.ip().to_string()));
+            request.extensions_mut().insert(client);
+            let (app, pending_work, flow) = (app.clone(), pending_work.clone(), flow.clone());
+            async move {
+                flow.drained().await;
+                answer(&app, &pending_work, request).await
+            }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(READ_TIMEOUT)
+            .max_buf_size(64 * 1024);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        detach(async move {
+            // An error means that the client has disconnected, or was disconnected.
+            drop(connection.await);
+            drop(admission);
+        });
+    }
+}
+
+/// Raises the limit of open files as far as the process may, and returns it.
+fn raise_file_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// The whole response for a request that is not even read.
+fn refusal(app: &App, status: u16) -> Bytes {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let (code, detail) = match status {
+        StatusCode::URI_TOO_LONG => ("url_too_long", "the URL is longer than 4 KB"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("headers_too_large", "the headers are larger than 8 KB"),
+        StatusCode::SERVICE_UNAVAILABLE => ("too_many_connections", "there are too many connections"),
+        _ => ("bad_request", "the request is not valid HTTP"),
+    };
+    let mut problem = Problem::new(status, code, detail);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        problem.retry_after = Some(5);
+    }
+    let response = app.refuse(problem);
+    let title = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in response.headers() {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let length = response.body().len();
+    bytes.extend(format!("connection: close\r\ncontent-length: {length}\r\n\r\n").bytes());
+    bytes.extend(response.body());
+    bytes.into()
 }
 
 /// An error ends the connection: the client did not send the body that it announced.
 async fn answer(
-    app: Arc<App>,
-    pending_work: Arc<Notify>,
+    app: &App,
+    pending_work: &Notify,
     request: Request<Incoming>,
 ) -> std::io::Result<Response<Full<Bytes>>> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let problem = Problem::bad_request("a request has exactly one Host header");
+        return Ok(app.refuse(problem).map(Full::new));
+    }
     let (parts, mut body) = request.into_parts();
     let declared = parts
         .headers

@@ -61,6 +61,9 @@ pub(crate) struct SearchResult {
     /// to the counts of a field, except the filter on the field itself.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
     facets: Option<()>,
+    /// Sent with facets: whether they count only the first 10,000 matches, because there are more.
+    #[schema(value_type = Option<bool>)]
+    approximate: Option<()>,
     /// The id of the query, for `POST /v1/search/clicks`; `null` if the query has no words.
     #[schema(required = true)]
     query_id: Option<String>,
@@ -211,6 +214,8 @@ fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u
     serde_json::to_writer(&mut out, &next_cursor)?;
     if with_facets {
         write_facets(&page.facets, &mut out)?;
+        out.extend_from_slice(b",\"approximate\":");
+        serde_json::to_writer(&mut out, &page.is_approximate)?;
     }
     out.extend_from_slice(b",\"query_id\":");
     serde_json::to_writer(&mut out, &query_id)?;

@@ -98,6 +98,7 @@ impl Search for Index {
             }
         });
         Ok(SearchPage {
+            is_approximate: false,
             facets: counts.collect(),
             next: (end < found.len()).then(|| end.to_string()),
             terms: words(&query.text).map(|word| word.stem).collect(),

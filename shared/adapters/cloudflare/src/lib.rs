@@ -9,6 +9,7 @@
 #![cfg(target_arch = "wasm32")]
 
 mod assets;
+mod compute;
 mod d1;
 mod key_value;
 mod outbound;
@@ -17,6 +18,7 @@ mod system;
 mod timeout;
 
 pub use assets::StaticAssets;
+pub use compute::TakingTurns;
 pub use d1::{D1Documents, D1Driver, D1Search, open, open_search};
 pub use key_value::WorkersKv;
 pub use outbound::FetchOutbound;

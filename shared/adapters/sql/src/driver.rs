@@ -56,6 +56,8 @@ pub struct Statement {
     pub args: Vec<Value>,
     /// How current a read has to be.
     pub consistency: Consistency,
+    /// Whether it may read thousands of rows, so that it must not delay other requests.
+    pub is_long: bool,
 }
 
 impl Statement {
@@ -67,7 +69,15 @@ impl Statement {
             sql,
             args,
             consistency: Consistency::Strong,
+            is_long: false,
         }
+    }
+
+    /// Marks a statement that may read thousands of rows.
+    #[must_use]
+    pub fn long(mut self) -> Self {
+        self.is_long = true;
+        self
     }
 
     /// The same statement as a read with this consistency.

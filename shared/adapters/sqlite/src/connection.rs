@@ -26,16 +26,28 @@ pub(crate) fn is_damaged(path: &Path) -> bool {
 }
 
 /// Applies the migrations that the database lacks; `user_version` counts those that it has.
-pub(crate) fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> rusqlite::Result<()> {
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[(&str, &str)]) -> Result<(), MigrationError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let applied: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if usize::try_from(applied).is_ok_and(|applied| applied > migrations.len()) {
+        return Err(MigrationError::Newer);
+    }
     for (number, (_, sql)) in (1_u32..).zip(migrations) {
         if number > applied {
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "user_version", number)?;
         }
     }
-    transaction.commit()
+    Ok(transaction.commit()?)
+}
+
+/// Why a database could not be migrated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MigrationError {
+    #[error("a newer version of this program has written it; use that one, or restore a backup")]
+    Newer,
+    #[error(transparent)]
+    Failed(#[from] rusqlite::Error),
 }
 
 pub(crate) fn execute(connection: &Connection, statement: &Statement) -> rusqlite::Result<()> {

@@ -4,7 +4,8 @@
 //! synced to the disk (`synchronous=FULL`).
 //!
 //! **Reads** run on the calling thread, on a connection from a pool: a read takes microseconds from the page cache, less than
-//! handing it to another thread. In WAL mode, readers and the writer do not wait for each other.
+//! handing it to another thread. In WAL mode, readers and the writer do not wait for each other. Statements that may be long
+//! run on threads of their own, on at most half of the cores, for at most [`MAX_STEPS`]; so they delay only each other.
 
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -14,7 +15,8 @@ use std::thread::JoinHandle;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinError;
 
 use crate::connection::{migrate, rows, sql_error};
 use crate::watched_file::WatchedFile;
@@ -23,10 +25,18 @@ use crate::writer::{self, Write};
 /// How many writes may wait; more are refused at once.
 const MAX_WAITING_WRITES: usize = 4096;
 
+/// How many long reads may wait or run; more are refused at once.
+const MAX_LONG_READS: usize = 32;
+/// How many steps a long read may take, each of [`INSTRUCTIONS_PER_STEP`]: about two seconds.
+const MAX_STEPS: u32 = 10_000;
+/// Instructions of SQLite's virtual machine.
+const INSTRUCTIONS_PER_STEP: i32 = 10_000;
+
 /// A database file.
 pub struct SqliteDriver {
-    file: Arc<WatchedFile>,
-    idle_readers: Mutex<Vec<Connection>>,
+    readers: Arc<Readers>,
+    long_reads: Semaphore,
+    cores: Semaphore,
     /// `None` while the driver is closing.
     writes: Option<SyncSender<Write>>,
     writer: Option<JoinHandle<()>>,
@@ -35,7 +45,7 @@ pub struct SqliteDriver {
 /// Closes every connection. The last one to close moves the log into the database, so that the file alone is complete.
 impl Drop for SqliteDriver {
     fn drop(&mut self) {
-        self.idle_readers().clear();
+        self.readers.idle().clear();
         self.writes = None;
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -49,7 +59,7 @@ impl SqliteDriver {
         let failed = |e: rusqlite::Error| format!("{}: {e}", path.display());
         let mut connection = Connection::open(path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
-        migrate(&mut connection, migrations).map_err(failed)?;
+        migrate(&mut connection, migrations).map_err(|e| format!("{}: {e}", path.display()))?;
         let file = Arc::new(WatchedFile::new(path).map_err(|e| format!("{}: {e}", path.display()))?);
         let (writes, waiting) = sync_channel(MAX_WAITING_WRITES);
         let watched = file.clone();
@@ -57,20 +67,49 @@ impl SqliteDriver {
             .name("sqlite-writer".into())
             .spawn(move || writer::run(&connection, &watched, &waiting))
             .map_err(|e| e.to_string())?;
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
         Ok(Self {
-            file,
-            idle_readers: Mutex::default(),
+            readers: Arc::new(Readers {
+                file,
+                idle: Mutex::default(),
+            }),
+            long_reads: Semaphore::new(MAX_LONG_READS),
+            cores: Semaphore::new(cores.max(1)),
             writes: Some(writes),
             writer: Some(writer),
         })
     }
 
-    fn idle_readers(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn read_long(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
+        let busy = || SqlError::Failed("too many long reads are waiting".into());
+        let _place = self.long_reads.try_acquire().map_err(|_| busy())?;
+        let _core = self.cores.acquire().await.map_err(|_| busy())?;
+        let readers = self.readers.clone();
+        let read = move || readers.rows(&statement, usize::MAX, Some(MAX_STEPS));
+        let (rows, _) = blocking(read)
+            .await
+            .map_err(|error| SqlError::Failed(error.to_string()))??;
+        Ok(rows)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    tokio::task::spawn_blocking(work).await
+}
+
+/// The connections that read.
+struct Readers {
+    file: Arc<WatchedFile>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reader(&self) -> rusqlite::Result<Connection> {
-        if let Some(connection) = self.idle_readers().pop() {
+    fn open(&self) -> rusqlite::Result<Connection> {
+        if let Some(connection) = self.idle().pop() {
             return Ok(connection);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -79,12 +118,28 @@ impl SqliteDriver {
         Ok(connection)
     }
 
-    fn rows(&self, statement: &Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
+    fn rows(
+        &self,
+        statement: &Statement,
+        limit: usize,
+        max_steps: Option<u32>,
+    ) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
         self.file.ensure_present()?;
         let read = || {
-            let connection = self.reader()?;
+            let mut connection = self.open()?;
+            if let Some(max) = max_steps {
+                let mut steps = 0;
+                let is_over = move || {
+                    steps += 1;
+                    steps > max
+                };
+                connection.progress_handler(INSTRUCTIONS_PER_STEP, Some(is_over))?;
+            }
             let found = rows(&connection, statement, limit)?;
-            self.idle_readers().push(connection);
+            if max_steps.is_some() {
+                connection.progress_handler(0, None::<fn() -> bool>)?;
+            }
+            self.idle().push(connection);
             Ok(found)
         };
         read().map_err(sql_error)
@@ -93,11 +148,14 @@ impl SqliteDriver {
 
 impl SqlDriver for SqliteDriver {
     async fn read(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        self.rows(&statement, usize::MAX).map(|(rows, _)| rows)
+        if statement.is_long {
+            return self.read_long(statement).await;
+        }
+        self.readers.rows(&statement, usize::MAX, None).map(|(rows, _)| rows)
     }
 
     async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
-        self.rows(&statement, limit)
+        self.readers.rows(&statement, limit, None)
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use souk_sql::{SqlDriver, SqlError, Statement, Value};
 
-use crate::connection::{execute, migrate, rows, sql_error};
+use crate::connection::{MigrationError, execute, migrate, rows, sql_error};
 
 /// A database in a single file.
 pub struct SqliteFile(Mutex<Connection>);
@@ -30,7 +30,7 @@ impl SqliteFile {
             migrate(&mut connection, migrations)?;
             Ok(Self(Mutex::new(connection)))
         };
-        open().map_err(|e: rusqlite::Error| format!("{}: {e}", path.display()))
+        open().map_err(|e: MigrationError| format!("{}: {e}", path.display()))
     }
 
     /// Makes every later write fail.

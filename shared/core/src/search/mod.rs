@@ -34,6 +34,8 @@ pub const MAX_QUERY: usize = 200;
 pub const MAX_WORDS: usize = 10;
 /// How many values of a facet are returned at most, the most frequent first.
 pub const MAX_VALUES: usize = 50;
+/// How many matches facets count at most; an index may count more.
+pub const MAX_COUNTED: usize = 10_000;
 /// How many changes or listings one `apply` or `fill` accepts.
 pub const MAX_CHANGES: usize = 100;
 
@@ -202,6 +204,8 @@ pub struct SearchPage {
     /// The counts of the requested fields, in that order. A field's own filter does not narrow its counts; all other
     /// filters do.
     pub facets: Vec<FacetCounts>,
+    /// Whether more listings match than were counted.
+    pub is_approximate: bool,
     /// The words that the query was matched by, in the form that [`words`] returns: the words to highlight.
     pub terms: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
 
 /// The network address of the client. A host stores it in the extensions of a request. It takes the address from the
@@ -10,6 +11,19 @@ use http::request::Parts;
 /// provide one. It is never logged, and stored only as a keyed digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientAddress(pub String);
+
+impl ClientAddress {
+    /// The address of the client as the outermost of `proxies` trusted proxies saw it, from `X-Forwarded-For`. Each proxy
+    /// appends the address that it is called from; what precedes theirs may be forged. `None` without proxies.
+    #[must_use]
+    pub fn forwarded(headers: &HeaderMap, proxies: usize) -> Option<Self> {
+        let position = proxies.checked_sub(1)?;
+        let lines = headers.get_all("x-forwarded-for").into_iter().rev();
+        let mut addresses = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let address = addresses.nth(position)?.trim();
+        Some(Self(address.to_owned()))
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Infallible;

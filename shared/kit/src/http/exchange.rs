@@ -105,7 +105,8 @@ pub(crate) async fn handle(
         (request.answer(&cached, status, began.as_millisecond(), micros), micros)
     } else {
         let cache = policy.map_or(CachePolicy::NoStore, |policy| policy.cache);
-        let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform).await;
+        let body = headers::collect(body).await;
+        let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform);
         let micros = micros();
         request.respond(&mut response, CacheStatus::Bypass, micros);
         (response, micros)
@@ -113,6 +114,21 @@ pub(crate) async fn handle(
     // Log the route pattern, which has no personal data; log the path only if no route matches.
     let route = policy.map_or("", |policy| policy.path);
     line.write(route, &response, parts.extensions.get(), micros);
+    response
+}
+
+/// The response for a request that the host could not read.
+pub(crate) fn refuse(platform: &Platform, problem: Problem) -> Response<Bytes> {
+    let trace = Trace::of(&HeaderMap::new(), &*platform.clock, &*platform.random);
+    let (mut parts, _) = problem.into_response().into_parts();
+    let mut response = complete(&mut parts, Bytes::new(), &trace, CachePolicy::NoStore, false, platform);
+    trace.write(response.headers_mut());
+    let line = LogLine {
+        trace: &trace,
+        method: "",
+        path: "",
+    };
+    line.write("", &response, parts.extensions.get(), 0);
     response
 }
 
@@ -135,15 +151,14 @@ fn allowed_origin(headers: &HeaderMap, platform: &Platform) -> Option<HeaderValu
 }
 
 /// Completes a response that does not come from the cache, except for the headers that depend on the request.
-async fn complete(
+fn complete(
     parts: &mut response::Parts,
-    body: Body,
+    mut body: Bytes,
     trace: &Trace,
     cache: CachePolicy,
     carries_credential: bool,
     platform: &Platform,
 ) -> Response<Bytes> {
-    let mut body = headers::collect(body).await;
     let status = parts.status;
     let mut headers = std::mem::take(&mut parts.headers);
     if let Some(problem) = parts.extensions.get::<Problem>() {

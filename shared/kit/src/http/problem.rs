@@ -1,5 +1,6 @@
 //! Every error as an RFC 9457 problem document.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ use crate::operation::Failure;
 
 /// The error that caused a problem, for the log.
 pub type Source = Arc<dyn Error + Send + Sync>;
+
+/// How many invalid fields a problem document lists at most.
+const MAX_ERRORS: usize = 50;
 
 /// An error response. Its source is only logged.
 #[derive(Clone, Debug)]
@@ -148,14 +152,25 @@ impl Problem {
 
     /// The problem document for one request.
     pub(crate) fn document(&self, request_id: &str) -> Vec<u8> {
+        let (errors, detail) = match self.errors.split_at_checked(MAX_ERRORS) {
+            Some((listed, more)) if !more.is_empty() => {
+                let detail = format!(
+                    "{}; the first {MAX_ERRORS} are listed, and there are {} more",
+                    self.detail,
+                    more.len()
+                );
+                (listed, Cow::from(detail))
+            }
+            _ => (self.errors.as_slice(), Cow::from(&self.detail)),
+        };
         let document = ProblemDocument {
             r#type: format!("urn:souk:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code,
-            detail: &self.detail,
+            detail: &detail,
             request_id,
-            errors: &self.errors,
+            errors,
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }
@@ -191,6 +206,11 @@ impl From<Failure> for Problem {
             Failure::IdempotencyKeyReused => Problem::invalid().field("Idempotency-Key", detail),
             Failure::IdempotentResultLost => Problem::conflict("gone", detail),
             Failure::Contention => Problem::conflict("conflict", detail),
+            Failure::Busy => {
+                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+                problem.retry_after = Some(1);
+                problem
+            }
             Failure::Store(error) => error.into(),
             Failure::Internal(why) => Problem::internal(why),
         }

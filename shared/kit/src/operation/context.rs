@@ -1,10 +1,11 @@
 //! The context of an operation: the ports of the host and the principal.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use souk_core::compute::Busy;
 use souk_core::event::Cause;
 use souk_core::kind::{owner_of, resolve_key, resolved};
 use souk_core::queue::Payload;
@@ -208,6 +209,17 @@ impl Context {
             reads.suggested();
         }
         self.platform.index.suggest(typed, limit).await
+    }
+
+    /// Runs work that takes milliseconds of CPU apart from the event loop.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let result = Arc::new(Mutex::new(None));
+        let place = result.clone();
+        let work = move || *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
+        let run = self.platform.compute.run(Box::new(work));
+        run.await.map_err(|Busy| Failure::Busy)?;
+        let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.ok_or_else(|| Failure::Internal("expensive work panicked".into()))
     }
 
     /// A new id of this kind.

@@ -40,6 +40,9 @@ pub enum Failure {
     /// The commit kept conflicting with other commits.
     #[error("someone else changed this at the same time; read it and try again")]
     Contention,
+    /// Too much expensive work waits.
+    #[error("the server is busy; please try again in a moment")]
+    Busy,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

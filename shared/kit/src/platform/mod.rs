@@ -7,8 +7,9 @@ mod settings;
 use std::sync::Arc;
 
 use souk_core::assets::Embedded;
+use souk_core::compute::Inline;
 use souk_core::{
-    Assets, Clock, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp,
+    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp,
 };
 
 use crate::auth::{self, Keys, Principals};
@@ -40,6 +41,7 @@ pub struct Platform {
     pub settings: Arc<Settings>,
     /// The declarations of all functions.
     pub registry: Arc<Registry>,
+    pub(crate) compute: Arc<dyn Compute>,
     /// The static files of pages.
     pub assets: Arc<dyn Assets>,
     /// The cache in front of this host, if it can be purged.
@@ -97,6 +99,7 @@ impl Platform {
             keys: keys.into(),
             settings: settings.into(),
             registry: registry.into(),
+            compute: Arc::new(Inline),
             assets: Arc::new(Embedded::default()),
             edge: None,
             principals,
@@ -111,6 +114,13 @@ impl Platform {
     #[must_use]
     pub fn with_assets(mut self, assets: impl Assets + 'static) -> Self {
         self.assets = Arc::new(assets);
+        self
+    }
+
+    /// Sets where expensive work runs.
+    #[must_use]
+    pub fn with_compute(mut self, compute: impl Compute + 'static) -> Self {
+        self.compute = Arc::new(compute);
         self
     }
 

@@ -1,20 +1,20 @@
 //! Facets: how many of the matching products have each value of a field.
 //!
 //! A field's own filter does not narrow its counts, so that they show what its other values would add. Fields without a
-//! filter share one statement. Every matching product is counted, so the counts are exact and their cost grows with the
-//! matches.
+//! filter share one statement. The first [`MAX_COUNTED`] matches are counted, in the order of relevance, so that the cost is
+//! bounded; with fewer matches the counts are exact.
 //!
 //! The field `price` is counted in fixed ranges of minor units: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so
 //! on; the last one is open: `1000000000-`. It is filtered by the bounds of the price.
 
 use souk_core::Consistency::Eventual;
-use souk_core::search::{Facet, FacetCounts, MAX_VALUES, SearchError, SearchQuery};
+use souk_core::search::{Facet, FacetCounts, MAX_COUNTED, MAX_VALUES, SearchError, SearchQuery};
 
 use super::page::{ALL, Bounds, live};
 use super::plan::Plan;
 use super::write::json;
 use super::{SqlSearch, failed, integer, string};
-use crate::{SqlDriver, Statement};
+use crate::{SqlDriver, Statement, Value};
 
 /// The field whose values are ranges of prices.
 pub const PRICE: &str = "price";
@@ -36,12 +36,17 @@ pub const STEPS: [i64; 13] = [
 ];
 
 impl<D: SqlDriver> SqlSearch<D> {
-    /// The counts of the fields that the query asks for.
-    pub(super) async fn facets(&self, query: &SearchQuery, plan: &Plan) -> Result<Vec<FacetCounts>, SearchError> {
+    /// The counts of the fields that the query asks for, and whether there are more matches than were counted.
+    pub(super) async fn facets(
+        &self,
+        query: &SearchQuery,
+        plan: &Plan,
+    ) -> Result<(Vec<FacetCounts>, bool), SearchError> {
         let mut counts = query.no_counts();
         if plan.nothing {
-            return Ok(counts);
+            return Ok((counts, false));
         }
+        let mut is_approximate = false;
         let has_filter = |field: &str| query.filters.iter().any(|(f, values)| f == field && !values.is_empty());
         let (own, shared): (Vec<&str>, Vec<&str>) = query
             .facets
@@ -51,13 +56,13 @@ impl<D: SqlDriver> SqlSearch<D> {
             .partition(|field| has_filter(field));
         let mut found = Vec::new();
         if !shared.is_empty() {
-            self.count(query, &plan.all(None), &shared, &mut found).await?;
+            is_approximate |= self.count(query, &plan.all(None), &shared, &mut found).await?;
         }
         for field in own {
-            self.count(query, &plan.all(Some(field)), &[field], &mut found).await?;
+            is_approximate |= self.count(query, &plan.all(Some(field)), &[field], &mut found).await?;
         }
         if query.facets.iter().any(|field| field == PRICE) {
-            self.count_prices(query, plan, &mut found).await?;
+            is_approximate |= self.count_prices(query, plan, &mut found).await?;
         }
         for (facet, count) in found {
             if let Some(counts) = counts.iter_mut().find(|counts| counts.field == facet.field)
@@ -71,7 +76,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 .values
                 .sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.value.cmp(&b.value)));
         }
-        Ok(counts)
+        Ok((counts, is_approximate))
     }
 
     async fn count(
@@ -80,36 +85,37 @@ impl<D: SqlDriver> SqlSearch<D> {
         expression: &str,
         fields: &[&str],
         found: &mut Vec<(Facet, u64)>,
-    ) -> Result<(), SearchError> {
-        let bounds = Bounds::new(query, true, 4);
+    ) -> Result<bool, SearchError> {
+        let bounds = Bounds::new(query, true, 5);
         let sql = format!(
-            "SELECT field, value, label, n FROM (SELECT field, value, label, n, \
+            "WITH {} \
+             SELECT field, value, label, n FROM (SELECT field, value, label, n, \
              row_number() OVER (PARTITION BY field ORDER BY n DESC, value) AS place \
-             FROM (SELECT f.field AS field, f.value AS value, max(f.label) AS label, count(*) AS n FROM fts \
-             CROSS JOIN doc d ON d.id = fts.rowid CROSS JOIN json_each(?2) w \
-             CROSS JOIN facet f ON f.doc = d.id AND f.field = w.value \
-             WHERE fts MATCH ?1 AND {}{} GROUP BY 1, 2)) WHERE place <= ?3",
-            live(&ALL.to_string()),
-            bounds.sql
+             FROM (SELECT f.field AS field, f.value AS value, max(f.label) AS label, count(*) AS n FROM counted c \
+             CROSS JOIN json_each(?4) w CROSS JOIN facet f ON f.doc = c.id AND f.field = w.value GROUP BY 1, 2)) \
+             WHERE place <= ?3 \
+             UNION ALL SELECT '', '', '', count(*) FROM matching",
+            matching(&bounds)
         );
         let most = i64::try_from(MAX_VALUES).unwrap_or(50);
-        let mut args = vec![expression.into(), json(fields), most.into()];
+        let mut args = vec![expression.into(), one_more(), most.into(), json(fields)];
         args.extend(bounds.args);
-        for row in self
-            .driver
-            .read(Statement::new(sql, args).with(Eventual))
-            .await
-            .map_err(failed)?
-        {
+        let mut matches = 0;
+        for row in self.read_long(sql, args).await? {
             let mut row = row.into_iter();
             let facet = Facet {
                 field: string(&mut row)?,
                 value: string(&mut row)?,
                 label: string(&mut row)?,
             };
-            found.push((facet, u64::try_from(integer(&mut row)?).unwrap_or(0)));
+            let count = usize::try_from(integer(&mut row)?).unwrap_or(0);
+            if facet.field.is_empty() {
+                matches = count;
+            } else {
+                found.push((facet, u64::try_from(count).unwrap_or(0)));
+            }
         }
-        Ok(())
+        Ok(matches > MAX_COUNTED)
     }
 
     async fn count_prices(
@@ -117,33 +123,56 @@ impl<D: SqlDriver> SqlSearch<D> {
         query: &SearchQuery,
         plan: &Plan,
         found: &mut Vec<(Facet, u64)>,
-    ) -> Result<(), SearchError> {
-        let bounds = Bounds::new(query, false, 2);
-        let step = STEPS.map(|step| format!("(d.price >= {step})")).join(" + ");
+    ) -> Result<bool, SearchError> {
+        let bounds = Bounds::new(query, false, 3);
+        let step = STEPS.map(|step| format!("(price >= {step})")).join(" + ");
         let sql = format!(
-            "SELECT {step}, count(*) FROM fts CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?1 AND {}{} GROUP BY 1",
-            live(&ALL.to_string()),
-            bounds.sql
+            "WITH {} SELECT {step}, count(*) FROM counted GROUP BY 1 UNION ALL SELECT -1, count(*) FROM matching",
+            matching(&bounds)
         );
-        let mut args = vec![plan.all(None).into()];
+        let mut args = vec![plan.all(None).into(), one_more()];
         args.extend(bounds.args);
-        for row in self
-            .driver
-            .read(Statement::new(sql, args).with(Eventual))
-            .await
-            .map_err(failed)?
-        {
+        let mut matches = 0;
+        for row in self.read_long(sql, args).await? {
             let mut row = row.into_iter();
-            let range = range(usize::try_from(integer(&mut row)?).unwrap_or(0));
-            let facet = Facet {
-                field: PRICE.into(),
-                label: range.clone(),
-                value: range,
-            };
-            found.push((facet, u64::try_from(integer(&mut row)?).unwrap_or(0)));
+            let (steps, count) = (integer(&mut row)?, integer(&mut row)?);
+            let count = usize::try_from(count).unwrap_or(0);
+            match usize::try_from(steps) {
+                Ok(steps) => {
+                    let range = range(steps);
+                    let facet = Facet {
+                        field: PRICE.into(),
+                        label: range.clone(),
+                        value: range,
+                    };
+                    found.push((facet, u64::try_from(count).unwrap_or(0)));
+                }
+                Err(_) => matches = count,
+            }
         }
-        Ok(())
+        Ok(matches > MAX_COUNTED)
     }
+
+    async fn read_long(&self, sql: String, args: Vec<Value>) -> Result<Vec<Vec<Value>>, SearchError> {
+        let statement = Statement::new(sql, args).with(Eventual).long();
+        self.driver.read(statement).await.map_err(failed)
+    }
+}
+
+/// The tables `matching`, the first `?2` listings that match `?1`, and `counted`, all of them but the one that shows that
+/// there are more.
+fn matching(bounds: &Bounds) -> String {
+    format!(
+        "matching AS MATERIALIZED (SELECT d.id AS id, d.price AS price FROM fts CROSS JOIN doc d ON d.id = fts.rowid \
+         WHERE fts MATCH ?1 AND {}{} ORDER BY fts.rowid DESC LIMIT +?2), \
+         counted AS (SELECT * FROM matching LIMIT +?2 - 1)",
+        live(&ALL.to_string()),
+        bounds.sql
+    )
+}
+
+fn one_more() -> Value {
+    Value::Integer(i64::try_from(MAX_COUNTED).unwrap_or(10_000) + 1)
 }
 
 /// The price range number `steps`, counted from 0.

@@ -139,7 +139,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 (plan, page) = (second, found);
             }
         }
-        page.facets = self.facets(query, &plan).await?;
+        (page.facets, page.is_approximate) = self.facets(query, &plan).await?;
         page.terms = plan.terms;
         Ok(page)
     }
@@ -282,7 +282,7 @@ fn in_order(
     let mut args = vec![most.into(), plan.all(None).into(), from, place];
     args.extend(near.args);
     args.extend(prices.args);
-    Statement::new(sql, args)
+    Statement::new(sql, args).long()
 }
 
 #[cfg(test)]

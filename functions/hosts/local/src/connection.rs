@@ -1,0 +1,267 @@
+//! What one client may hold: connections, time, and bytes that it does not read.
+//!
+//! hyper reads the next pipelined request while the response to the last one waits to be sent, and it has no time limit for
+//! writing. So the stream below it notes when the client stops reading: then no further request of this connection is answered
+//! ([`Flow::drained`]), and after [`WRITE_TIMEOUT`] without progress the connection ends. hyper also answers what it cannot
+//! parse by itself, with a bare status; the stream replaces that by a problem document.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+
+/// How long a client may take to read more of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The maximum number of connections, if there are file descriptors for them.
+const MAX_CONNECTIONS: usize = 8_192;
+/// The share of all connections that one address may have is one in this many.
+const SHARE: usize = 4;
+
+/// Counts connections.
+pub(crate) struct Connections {
+    open: Mutex<HashMap<IpAddr, usize>>,
+    total: usize,
+    per_address: usize,
+}
+
+impl Connections {
+    /// As many as there are file descriptors for, `files`. With proxies in front, one address may have all of them.
+    pub(crate) fn new(files: usize, proxies: usize) -> Self {
+        // Databases, logs, the queue and outbound calls need some too.
+        let total = files.saturating_sub(200).max(files / 2).clamp(1, MAX_CONNECTIONS);
+        let per_address = if proxies > 0 { total } else { (total / SHARE).max(1) };
+        Self {
+            open: Mutex::default(),
+            total,
+            per_address,
+        }
+    }
+
+    /// Counts a connection from this address; `None` if there are too many.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
+        let address = network(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&address).copied().unwrap_or(0);
+        if count >= self.per_address || open.values().sum::<usize>() >= self.total {
+            return None;
+        }
+        open.insert(address, count + 1);
+        Some(Admission {
+            connections: self.clone(),
+            address,
+        })
+    }
+}
+
+/// One client may have all addresses of an IPv6 network.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// A counted connection; it ends when this is dropped.
+pub(crate) struct Admission {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = open.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Whether the client reads what is sent to it.
+#[derive(Default)]
+pub(crate) struct Flow {
+    is_stalled: AtomicBool,
+    moved: Notify,
+}
+
+impl Flow {
+    /// Waits until the client has read what is on its way.
+    pub(crate) async fn drained(&self) {
+        while self.is_stalled.load(Ordering::Relaxed) {
+            self.moved.notified().await;
+        }
+    }
+
+    fn stalls(&self) {
+        self.is_stalled.store(true, Ordering::Relaxed);
+    }
+
+    fn moves(&self) {
+        if self.is_stalled.swap(false, Ordering::Relaxed) {
+            self.moved.notify_one();
+        }
+    }
+}
+
+/// The complete response, head and body, that replaces hyper's bare one of this status.
+pub(crate) type Refusal = Arc<dyn Fn(u16) -> Bytes + Send + Sync>;
+
+/// The stream of a client.
+pub(crate) struct ClientStream {
+    stream: TcpStream,
+    flow: Arc<Flow>,
+    timer: Option<Pin<Box<Sleep>>>,
+    refusal: Refusal,
+    /// The rest of a refusal, after which nothing else is written.
+    last: Option<Bytes>,
+}
+
+impl ClientStream {
+    pub(crate) fn new(stream: TcpStream, flow: Arc<Flow>, refusal: Refusal) -> Self {
+        Self {
+            stream,
+            flow,
+            timer: None,
+            refusal,
+            last: None,
+        }
+    }
+
+    /// Notes whether the client reads, and fails when it has not for too long.
+    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.timer = None;
+            self.flow.moves();
+            return written;
+        }
+        self.flow.stalls();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(timer(WRITE_TIMEOUT)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(mut rest) = self.last.take().filter(|rest| !rest.is_empty()) {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &rest);
+            let written = self.watch(cx, written);
+            if let Poll::Ready(Ok(count)) = written {
+                rest.advance(count);
+            }
+            self.last = Some(rest);
+            ready!(written)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The status of the response that hyper writes to what it cannot parse, if `bytes` is one. Responses of the app differ: those
+/// without a body have no status of 400 and up.
+fn bare_refusal(bytes: &[u8]) -> Option<u16> {
+    let head = std::str::from_utf8(bytes).ok()?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let is_bare = head.ends_with("\r\n\r\n") && head.contains("\r\ncontent-length: 0\r\n") && head.len() < 200;
+    (is_bare && (400..500).contains(&status)).then_some(status)
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(status) = bare_refusal(bytes) {
+            self.last = Some((self.refusal)(status));
+        }
+        if self.last.is_some() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(cx, only);
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_last(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_last(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+fn timer(time: Duration) -> Sleep {
+    tokio::time::sleep_until(Instant::now() + time)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_in_all_and_per_network() {
+        let all = Arc::new(Connections::new(208, 0));
+        assert_eq!((all.total, all.per_address), (104, 26));
+        let from = |n: u8| IpAddr::from(Ipv4Addr::new(192, 0, 2, n));
+        let mut held: Vec<_> = (0..26).map(|_| all.admit(from(1)).unwrap()).collect();
+        assert!(all.admit(from(1)).is_none());
+        // The same address in its form for IPv6 sockets.
+        assert!(all.admit(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().into()).is_none());
+        held.pop();
+        held.push(all.admit(from(1)).unwrap());
+        let v6 = |n: u16| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, n));
+        held.extend((0..26).map(|n| all.admit(v6(n)).unwrap()));
+        assert!(all.admit(v6(99)).is_none());
+        held.extend((0..52).map(|n| all.admit(from(100 + n / 26)).unwrap()));
+        assert!(all.admit(from(2)).is_none());
+        drop(held);
+        assert!(all.open.lock().unwrap().is_empty());
+        assert_eq!(Connections::new(1_000_000, 1).per_address, MAX_CONNECTIONS);
+    }
+
+    #[test]
+    fn only_bare_refusals_are_replaced() {
+        let bare = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Mon, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
+        assert_eq!(bare_refusal(bare), Some(400));
+        for other in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 12\r\n\r\n{...........",
+            b"x",
+        ] {
+            assert_eq!(bare_refusal(other), None);
+        }
+    }
+}

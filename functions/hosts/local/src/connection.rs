@@ -11,11 +11,12 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -30,9 +31,17 @@ const SHARE: usize = 4;
 
 /// Counts connections.
 pub(crate) struct Connections {
-    open: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<Open>,
     total: usize,
     per_address: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    by_address: HashMap<IpAddr, usize>,
+    /// All connections, by a number of their own.
+    flows: HashMap<u64, Arc<Flow>>,
+    next: u64,
 }
 
 impl Connections {
@@ -48,19 +57,36 @@ impl Connections {
         }
     }
 
-    /// Counts a connection from this address; `None` if there are too many.
+    /// Counts a connection from this address; `None` if there are too many. If there are too many in all, one whose client
+    /// does not read what is sent to it has to go.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
         let address = network(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(&address).copied().unwrap_or(0);
-        if count >= self.per_address || open.values().sum::<usize>() >= self.total {
+        let mut open = self.open();
+        if open
+            .by_address
+            .get(&address)
+            .is_some_and(|count| *count >= self.per_address)
+        {
             return None;
         }
-        open.insert(address, count + 1);
+        if open.flows.len() >= self.total {
+            open.flows.values().find(|flow| flow.is_stalled())?.evict();
+        }
+        *open.by_address.entry(address).or_default() += 1;
+        let number = open.next;
+        open.next += 1;
+        let flow = Arc::new(Flow::default());
+        open.flows.insert(number, flow.clone());
         Some(Admission {
             connections: self.clone(),
             address,
+            number,
+            flow,
         })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,12 +102,15 @@ fn network(address: IpAddr) -> IpAddr {
 pub(crate) struct Admission {
     connections: Arc<Connections>,
     address: IpAddr,
+    number: u64,
+    pub(crate) flow: Arc<Flow>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = open.entry(self.address) {
+        let mut open = self.connections.open();
+        open.flows.remove(&self.number);
+        if let Entry::Occupied(mut count) = open.by_address.entry(self.address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -94,7 +123,9 @@ impl Drop for Admission {
 #[derive(Default)]
 pub(crate) struct Flow {
     is_stalled: AtomicBool,
+    is_evicted: AtomicBool,
     moved: Notify,
+    task: AtomicWaker,
 }
 
 impl Flow {
@@ -105,8 +136,21 @@ impl Flow {
         }
     }
 
-    fn stalls(&self) {
+    fn is_stalled(&self) -> bool {
+        self.is_stalled.load(Ordering::Relaxed) && !self.is_evicted.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection.
+    fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.task.wake();
+    }
+
+    /// Notes that the client does not read; whether the connection should end.
+    fn stalls(&self, cx: &Context<'_>) -> bool {
         self.is_stalled.store(true, Ordering::Relaxed);
+        self.task.register(cx.waker());
+        self.is_evicted.load(Ordering::Relaxed)
     }
 
     fn moves(&self) {
@@ -147,7 +191,9 @@ impl ClientStream {
             self.flow.moves();
             return written;
         }
-        self.flow.stalls();
+        if self.flow.stalls(cx) {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(timer(WRITE_TIMEOUT)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
@@ -247,8 +293,13 @@ mod tests {
         assert!(all.admit(v6(99)).is_none());
         held.extend((0..52).map(|n| all.admit(from(100 + n / 26)).unwrap()));
         assert!(all.admit(from(2)).is_none());
+        // Whoever does not read has to go.
+        held.first().unwrap().flow.is_stalled.store(true, Ordering::Relaxed);
+        held.push(all.admit(from(2)).unwrap());
+        assert!(held.first().unwrap().flow.is_evicted.load(Ordering::Relaxed));
+        assert!(all.admit(from(2)).is_none());
         drop(held);
-        assert!(all.open.lock().unwrap().is_empty());
+        assert!(all.open().flows.is_empty() && all.open().by_address.is_empty());
         assert_eq!(Connections::new(1_000_000, 1).per_address, MAX_CONNECTIONS);
     }
 

@@ -16,11 +16,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use indicatif::ProgressBar;
 use souk_kit::http::{ClientAddress, Problem};
 use souk_kit::{App, Context, MAX_BODY};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::connection::{Admission, ClientStream, Connections, Flow, Refusal};
+use crate::connection::{Admission, ClientStream, Connections, Refusal};
 use crate::jobs::{self, Consumers};
 use crate::{data, demo, log, search};
 
@@ -28,6 +29,9 @@ use crate::{data, demo, log, search};
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long requests in flight may take after a stop signal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many connections may be refused at a time, and how long that may take; further ones are closed.
+const MAX_REFUSED: usize = 32;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the server logs that log lines were dropped.
 const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -62,6 +66,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         pending_work,
         proxies,
         connections: Arc::new(Connections::new(raise_file_limit(), proxies)),
+        refused: Arc::new(Semaphore::new(MAX_REFUSED)),
         refusal: Arc::new({
             let app = app.clone();
             move |status| refusal(&app, status)
@@ -101,6 +106,8 @@ struct Server {
     proxies: usize,
     connections: Arc<Connections>,
     refusal: Refusal,
+    /// Places for connections that are being refused.
+    refused: Arc<Semaphore>,
 }
 
 impl Server {
@@ -109,8 +116,13 @@ impl Server {
             Some(admission) => self.serve(stream, peer, admission, graceful),
             None => {
                 let response = (self.refusal)(StatusCode::SERVICE_UNAVAILABLE.as_u16());
-                // It fits into the empty buffer of a new socket. Closing before the request is read may reset the connection.
-                let _ = stream.try_write(&response);
+                // Closed at once, the connection would be reset before the client has read the response.
+                if let Ok(place) = self.refused.clone().try_acquire_owned() {
+                    detach(async move {
+                        deadline(REFUSAL_TIMEOUT, refuse(stream, &response)).await;
+                        drop(place);
+                    });
+                }
             }
         }
     }
@@ -118,7 +130,7 @@ impl Server {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, admission: Admission, graceful: &GracefulShutdown) {
         let _ = stream.set_nodelay(true);
         let (app, pending_work, proxies) = (self.app.clone(), self.pending_work.clone(), self.proxies);
-        let flow = Arc::new(Flow::default());
+        let flow = admission.flow.clone();
         let stream = ClientStream::new(stream, flow.clone(), self.refusal.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let client = ClientAddress::forwarded(request.headers(), proxies);
@@ -140,6 +152,14 @@ impl Server {
             drop(connection.await);
             drop(admission);
         });
+    }
+}
+
+/// Sends the response and reads what the client sends, until the client closes the connection.
+async fn refuse(mut stream: TcpStream, response: &[u8]) {
+    let mut unread = [0; 4096];
+    if stream.write_all(response).await.is_ok() && stream.shutdown().await.is_ok() {
+        while stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
     }
 }
 

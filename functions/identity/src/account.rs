@@ -126,11 +126,44 @@ fn is_email<C>(email: &str, _: &C) -> garde::Result {
     }
 }
 
-/// Usernames that could be mistaken for the operator.
-const RESERVED: [&str; 5] = ["admin", "importer", "moderator", "souk", "system"];
+/// What usernames that could be mistaken for the operator begin with, in the form of [`skeleton`].
+const RESERVED_STARTS: [&str; 8] = [
+    "admin",
+    "importer",
+    "moderator",
+    "official",
+    "root",
+    "souk",
+    "staff",
+    "system",
+];
+/// What they contain.
+const RESERVED_PARTS: [&str; 3] = ["administrator", "security", "support"];
+
+/// The username with characters that look alike replaced by one of them, and without separators.
+fn skeleton(name: &str) -> String {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric).map(|c| match c {
+        '0' => 'o',
+        '1' | 'l' => 'i',
+        '3' => 'e',
+        '4' => 'a',
+        '5' => 's',
+        '7' => 't',
+        '8' => 'b',
+        c => c,
+    });
+    let letters: String = letters.collect();
+    letters.replace("rn", "m").replace("vv", "w")
+}
+
+fn is_reserved(name: &str) -> bool {
+    let name = skeleton(name);
+    RESERVED_STARTS.iter().any(|start| name.starts_with(&skeleton(start)))
+        || RESERVED_PARTS.iter().any(|part| name.contains(&skeleton(part)))
+}
 
 fn is_username<C>(name: &str, _: &C) -> garde::Result {
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Err(garde::Error::new("is reserved"));
     }
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -176,4 +209,30 @@ impl Account {
 /// The key of the claim on an email address. Addresses are compared in lower case.
 pub(crate) fn email_key(email: &str) -> Key {
     Key::of("account-email", &email.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_like_the_operator_are_reserved() {
+        for name in [
+            "admin",
+            "adm1n-team",
+            "a-d-m-i-n",
+            "moderat0r",
+            "5ouk",
+            "souk-help",
+            "the_support",
+            "supp0rt24",
+            "system",
+            "adrnin",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["ada", "badminton", "moda", "sous-chef", "lamps", "astrid"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
 }

@@ -109,7 +109,8 @@ pub async fn edit_own_account(
             ..old.profile.clone()
         };
         let (before, after) = (&old.profile.username, &profile.username);
-        tx.rename(ACCOUNT, before, after, &profile.id, IdentityError::Taken("username"));
+        let taken = IdentityError::Taken("username");
+        tx.rename(ACCOUNT, before, after, &profile.id, taken).await?;
         let new = Account {
             profile,
             updated_at: tx.now(),

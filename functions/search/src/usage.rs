@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_core::queue::Payload as _;
 use souk_core::search::Word;
-use souk_core::{Key, Timestamp, clock};
+use souk_core::{Key, Timestamp, check, clock};
 use souk_kit::{Failure, Platform};
 
 use crate::jobs::usage::{UsageReport, WORTH_SECONDS};
@@ -135,9 +135,8 @@ pub(crate) fn day_of(id: &str, now: Timestamp) -> Option<String> {
 /// A query in a form that is safe to show to others: one line, in lower case, without invisible or bidirectional
 /// control characters.
 fn tidy(text: &str) -> String {
-    let is_unseen = |c: char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control() || is_unseen(c))
+        .split(|c: char| c.is_whitespace() || c.is_control() || check::is_unseen(c))
         .filter(|w| !w.is_empty())
         .collect();
     let mut tidy = String::new();

@@ -67,7 +67,8 @@ pub async fn edit_vendor(
             updated_at: tx.now(),
             ..old.value.clone()
         };
-        tx.rename(VENDOR, &old.slug, &new.slug, &old.id, VendorError::SlugTaken);
+        let taken = VendorError::SlugTaken;
+        tx.rename(VENDOR, &old.slug, &new.slug, &old.id, taken).await?;
         tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
         let entries = new.entries();
         Ok(tx

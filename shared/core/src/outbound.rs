@@ -99,18 +99,69 @@ pub fn target(url: &str, allow: &[String]) -> Result<Target, OutboundError> {
 }
 
 fn read(url: &str, allow: &[String]) -> Result<Target, &'static str> {
-    const MARKS: &[u8] = b"-._~:/?[]@!$&'()*+,;=%";
     if url.len() > MAX_URL {
         return Err("a URL is at most 2000 characters");
     }
-    if !url.bytes().all(|b| b.is_ascii_alphanumeric() || MARKS.contains(&b)) {
-        return Err("a URL is plain ASCII without spaces and fragment; write other characters as %XX, names as xn--");
-    }
-    let (scheme, rest) = url.split_once("://").ok_or("must begin with https://")?;
-    let https = scheme.eq_ignore_ascii_case("https");
-    if !https && !scheme.eq_ignore_ascii_case("http") {
+    let Parts {
+        scheme,
+        host,
+        address,
+        port,
+        path,
+    } = parts(url)?;
+    let https = scheme == "https";
+    if !https && scheme != "http" {
         return Err("must begin with https://");
     }
+    let port = port.unwrap_or(if https { 443 } else { 80 });
+    let place = format!("{host}:{port}");
+    let trusted = allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&place));
+    if !trusted {
+        match address {
+            _ if !https => return Err("must begin with https://"),
+            Some(address) if !is_public(address) => return Err("the address is not a public one"),
+            None if is_local(&host) => return Err("the host is not a public one"),
+            _ => {}
+        }
+    }
+    Ok(Target {
+        address,
+        port,
+        https,
+        path: if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        },
+        trusted,
+        host,
+    })
+}
+
+/// The parts of a URL of any scheme that has a host.
+pub(crate) struct Parts<'a> {
+    /// In lower case.
+    scheme: String,
+    host: String,
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    path: &'a str,
+}
+
+/// Checks that the text has only characters that every URL parser reads the same way.
+pub(crate) fn characters(text: &str) -> Result<(), &'static str> {
+    const MARKS: &[u8] = b"-._~:/?[]@!$&'()*+,;=%";
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || MARKS.contains(&b)) {
+        Ok(())
+    } else {
+        Err("a URL is plain ASCII without spaces and quotes; write other characters as %XX, names as xn--")
+    }
+}
+
+/// Splits a URL without a fragment, in the narrow grammar that this module describes.
+pub(crate) fn parts(url: &str) -> Result<Parts<'_>, &'static str> {
+    characters(url)?;
+    let (scheme, rest) = url.split_once("://").ok_or("must begin with https://")?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end).ok_or("has no host")?;
     if authority.contains('@') {
@@ -125,35 +176,19 @@ fn read(url: &str, allow: &[String]) -> Result<Target, &'static str> {
         .split_at_checked(end.unwrap_or(authority.len()))
         .ok_or("has no host")?;
     let port = match port {
-        "" if https => 443,
-        "" => 80,
-        port => read_port(port).ok_or("the port must be a number from 1 to 65535")?,
+        "" => None,
+        port => Some(read_port(port).ok_or("the port must be a number from 1 to 65535")?),
     };
     let address = read_address(host)?;
     if address.is_none() {
         check_name(host)?;
     }
-    let place = format!("{host}:{port}");
-    let trusted = allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&place));
-    if !trusted {
-        match address {
-            _ if !https => return Err("must begin with https://"),
-            Some(address) if !is_public(address) => return Err("the address is not a public one"),
-            None if is_local(host) => return Err("the host is not a public one"),
-            _ => {}
-        }
-    }
-    Ok(Target {
+    Ok(Parts {
+        scheme: scheme.to_ascii_lowercase(),
+        host: host.to_owned(),
         address,
         port,
-        https,
-        path: if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
-        },
-        trusted,
-        host: host.to_owned(),
+        path,
     })
 }
 

@@ -185,10 +185,11 @@ async fn a_token_is_held_to_its_claims() {
         );
         return println!("skipped: set SOUK_TEST_SIGNING_KEY to the first signing key of the host");
     };
+    let seed = seed.split([',', '\n']).next().unwrap().trim();
     let seed = URL_SAFE_NO_PAD
-        .decode(seed.split([',', '\n']).next().unwrap().trim())
+        .decode(seed.strip_prefix("souksecret_").unwrap())
         .unwrap();
-    let key = SigningKey::from_bytes(&seed.try_into().unwrap());
+    let key = SigningKey::from_bytes(seed.first_chunk().unwrap());
     let (member, other): (Client, Client) = (market.member().await, market.member().await);
     let [header, claims] = parts(member.token.as_deref().unwrap());
     let [_, foreign] = parts(other.token.as_deref().unwrap());

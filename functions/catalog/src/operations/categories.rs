@@ -119,7 +119,8 @@ pub async fn edit_category(
             closing: false,
             ..old.value.clone()
         };
-        tx.rename(CATEGORY, &old.slug, &new.slug, &old.id, CatalogError::SlugTaken);
+        let taken = CatalogError::SlugTaken;
+        tx.rename(CATEGORY, &old.slug, &new.slug, &old.id, taken).await?;
         tx.emit(CATEGORY_UPDATED, &new.event(old.version() + 1));
         let entries = new.entries();
         Ok(tx
@@ -134,13 +135,14 @@ pub async fn edit_category(
 pub async fn delete_category(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let open = find_category(cx, id).await?;
     if_match.check(open.version())?;
+    // Closing changes the version, so a category that is in use is refused before.
+    if !is_empty(cx, &open.id).await? {
+        return Err(CatalogError::CategoryNotEmpty);
+    }
     let closed = &set_closing(cx, &open, true).await?;
-    let lists = std::iter::once(children(&closed.id)).chain(every_list_of_category(&closed.id));
-    for list in lists {
-        if !cx.query(&Query::index(list, 1)).await?.items.is_empty() {
-            set_closing(cx, closed, false).await?;
-            return Err(CatalogError::CategoryNotEmpty);
-        }
+    if !is_empty(cx, &closed.id).await? {
+        set_closing(cx, closed, false).await?;
+        return Err(CatalogError::CategoryNotEmpty);
     }
     cx.commit(|tx| async move {
         tx.release(CATEGORY.name_key(&closed.slug))
@@ -151,6 +153,16 @@ pub async fn delete_category(cx: &Context, id: &str, if_match: &IfMatch) -> Resu
         Ok(())
     })
     .await
+}
+
+/// Whether a category has neither products nor children.
+async fn is_empty(cx: &Context, id: &str) -> Result<bool, Failure> {
+    for list in std::iter::once(children(id)).chain(every_list_of_category(id)) {
+        if !cx.query(&Query::index(list, 1)).await?.items.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Closes or reopens a category that is still at the version that was read.

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use souk_core::search::NoSearch;
-use souk_core::{KeyValue, Search};
+use souk_core::{KeyValue, Search, random};
 use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
 use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
 
@@ -102,39 +102,99 @@ fn replace_if_damaged(path: &Path) -> Result<(), String> {
 
 /// The keys of this folder, generated on first use; one per line, the signing key first.
 pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
+    let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
     let mut folder = fs::DirBuilder::new();
-    // The folder holds keys and password hashes.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder
-        .recursive(true)
-        .create(dir)
-        .map_err(|e| format!("{}: {e}", dir.display()))?;
+    folder.recursive(true).create(dir).map_err(|e| failed(dir, e))?;
+    make_private(dir)?;
     let path = dir.join("keys");
-    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    let mut seeds = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(failed(error)),
-    };
-    if seeds.is_empty() || rotate {
+    if !path.exists() {
+        if dir.join("souk.db").exists() {
+            return Err(format!(
+                "{} is missing: put it back from a backup. Without it nobody stays signed in and stored secrets cannot be \
+                 read; to go on regardless, put a key from `souk keys --generate` there",
+                path.display()
+            ));
+        }
+        match create(&path, &format!("{}\n", Keys::generate(&SystemRandom))) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            result => result.map_err(|e| failed(&path, e))?,
+        }
+    }
+    let mut seeds = fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+    if rotate {
         seeds = format!("{}\n{seeds}", Keys::generate(&SystemRandom));
-        private(&path, &seeds).map_err(failed)?;
+        private(&path, &seeds).map_err(|e| failed(&path, e))?;
     }
     Keys::parse(&seeds.lines().collect::<Vec<_>>().join(",")).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// Writes a file that only its owner can read, atomically.
+/// Takes the rights of others on the files in the folder, which hold keys, password hashes and personal data. New files are
+/// private anyway, because of the umask that the program starts with.
+#[cfg(unix)]
+fn make_private(dir: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tighten = || {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o600))?;
+            }
+        }
+        Ok(())
+    };
+    tighten().map_err(|e: std::io::Error| format!("{}: others can read it: {e}", dir.display()))
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+/// The lock of the server that runs on a folder. It ends with its process.
+pub(crate) struct ServerLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] fs::File);
+
+/// Locks the folder for a server. Commands run beside it.
+pub(crate) fn lock(dir: &Path) -> Result<ServerLock, String> {
+    let path = dir.join("server.lock");
+    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    let file = fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(ServerLock(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(format!("another server runs on {}", dir.display())),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Creates a file with this text, whole or not at all; fails if it exists.
+fn create(path: &Path, text: &str) -> std::io::Result<()> {
+    let fresh = write_beside(path, text)?;
+    let linked = fs::hard_link(&fresh, path);
+    fs::remove_file(&fresh)?;
+    linked.and_then(|()| sync_folder(path))
+}
+
+/// Writes or replaces a file, whole or not at all.
 pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
+    fs::rename(write_beside(path, text)?, path)?;
+    sync_folder(path)
+}
+
+/// Writes the text to a new file beside `path`, and to the disk.
+fn write_beside(path: &Path, text: &str) -> std::io::Result<PathBuf> {
+    let fresh = path.with_extension(format!("{:08x}", u32::from_le_bytes(random::bytes(&SystemRandom))));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(fresh, path)
+    Ok(fresh)
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// A progress bar, shown on a terminal only.

@@ -3,7 +3,7 @@
 //! All data, including ids and times, is derived from the seed: the import operation creates the products, with a clock
 //! and a random source seeded by it. The same seed gives the same data, and a second run changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,10 +14,10 @@ use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::json;
 use souk_catalog::operations::{Imported, ProductImport, create_category, import_product};
 use souk_catalog::{CatalogError, NewCategory, NewProduct};
-use souk_core::{Clock, Kind, Money, Principal, Random, Role, Timestamp, check};
+use souk_core::{Clock, Kind, Money, Principal, Random, Role, Timestamp, check, random};
 use souk_identity::NewAccount;
 use souk_identity::operations::{ensure_passive_account, find_by_email, grant_role, sign_up};
-use souk_kit::{Context, Keys};
+use souk_kit::Context;
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType};
 use souk_model::catalog::product::{ItemCondition, Location};
@@ -33,6 +33,8 @@ use crate::data;
 const AT_ONCE: usize = 64;
 /// 2026-01-01T00:00:00Z: the start time of the demo data.
 const OPENING: i64 = 1_767_225_600_000;
+/// The password of the demo's admin.
+const PASSWORD_FILE: &str = "demo-password";
 /// The number of demo products at the first start.
 const DEMO_PRODUCTS: u32 = 240;
 
@@ -429,19 +431,30 @@ pub(crate) async fn seed(cx: &Context, count: u32, seed: u64, bar: ProgressBar) 
 /// Credentials that work.
 pub(crate) struct Login {
     pub(crate) email: String,
-    pub(crate) password: String,
+    /// The password, at the first start.
+    pub(crate) password: Option<String>,
+    /// The file with the password.
+    pub(crate) file: PathBuf,
 }
 
 /// Creates the demo data and an admin account at the first start. The account is created last, so that the next start
 /// completes an interrupted one. The password is stored in the data folder, so that every start can print it.
+/// Whether the folder may have a demo market: it is new, or has one, perhaps an unfinished one.
+pub(crate) fn may_open(dir: &Path) -> bool {
+    let is_new = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+    is_new || dir.join(PASSWORD_FILE).exists()
+}
+
 pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
     let email = "demo@souk.example".to_owned();
-    let path = dir.join("demo-password");
-    let password = match std::fs::read_to_string(&path) {
-        Ok(password) => password.trim().to_owned(),
-        Err(_) => {
-            let fresh = Keys::generate(&SystemRandom);
-            let password: String = fresh.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let path = dir.join(PASSWORD_FILE);
+    let kept = std::fs::read_to_string(&path).ok();
+    let password = match &kept {
+        Some(password) => password.trim().to_owned(),
+        None => {
+            let password = random::bytes::<8>(&SystemRandom)
+                .map(|byte| format!("{byte:02x}"))
+                .concat();
             data::private(&path, &password).map_err(|e| format!("{}: {e}", path.display()))?;
             password
         }
@@ -463,7 +476,11 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
         }
         grant_role(cx, &email, Role::Admin).await.map_err(|e| e.to_string())?;
     }
-    Ok(Login { email, password })
+    Ok(Login {
+        email,
+        password: kept.is_none().then_some(password),
+        file: path,
+    })
 }
 
 #[cfg(test)]

@@ -128,15 +128,15 @@ mod tests {
         let [one, other] = ["one", "other"].map(|name| data::open(&folder.join(name)).unwrap());
         let [lines, first, second] = ["lines", "first", "second"].map(|name| folder.join(name));
         std::fs::write(&lines, LINES).unwrap();
-        import(&one.context(), &lines).await.unwrap();
+        import(&one.context(), &lines, false).await.unwrap();
         let text = exported(&one, &first).await;
         assert!(text.contains("灯具") && text.contains("Zinc & Co"), "{text}");
-        import(&other.context(), &first).await.unwrap();
+        import(&other.context(), &first, false).await.unwrap();
         assert_eq!(exported(&other, &second).await, text);
         // An import with the status `published` publishes an existing draft.
         let draft = product(&one).await;
         std::fs::write(&lines, LINES.replace("draft", "published")).unwrap();
-        import(&one.context(), &lines).await.unwrap();
+        import(&one.context(), &lines, false).await.unwrap();
         let published = product(&one).await;
         assert_eq!(
             (draft.published_at, published.published_at),

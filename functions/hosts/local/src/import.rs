@@ -20,7 +20,7 @@ use souk_kit::http::Problem;
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType};
-use souk_model::vendors::VENDOR;
+use souk_model::vendors::{VENDOR, VendorView};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
 
@@ -73,7 +73,9 @@ pub(crate) fn explain(problem: &Problem) -> String {
 }
 
 /// Imports a file.
-pub(crate) async fn import(cx: &Context, path: &Path) -> Result<Report, String> {
+///
+/// A vendor that belongs to another account gets products only with `adopt`.
+pub(crate) async fn import(cx: &Context, path: &Path, adopt: bool) -> Result<Report, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let bytes = std::fs::read(path).map_err(failed)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -90,6 +92,7 @@ pub(crate) async fn import(cx: &Context, path: &Path) -> Result<Report, String> 
             role: Role::Member,
         }),
         owner,
+        adopt,
         ids: HashMap::new(),
         attributes: attributes(&lines),
     };
@@ -169,6 +172,7 @@ struct Importer {
     /// The context of the importing account.
     cx: Context,
     owner: String,
+    adopt: bool,
     /// The ids of the categories and vendors so far, by kind and slug.
     ids: HashMap<(&'static str, String), String>,
     /// The attributes of categories to create, by slug.
@@ -233,11 +237,26 @@ impl Importer {
         }
         let found = self.cx.resolve(&[(kind, slug)]).await?.into_iter().next().flatten();
         let id = match found {
-            Some(id) => id,
+            Some(id) => {
+                if kind == VENDOR && !self.adopt {
+                    self.check_owner(&id).await?;
+                }
+                id
+            }
             None => self.add(kind, slug, name).await?,
         };
         self.ids.insert(place, id.clone());
         Ok(id)
+    }
+
+    /// Fails if the vendor belongs to another account.
+    async fn check_owner(&self, vendor: &str) -> Result<(), Problem> {
+        let vendor = self.cx.read::<VendorView>(VENDOR.key(vendor)).await?;
+        if vendor.is_some_and(|vendor| vendor.owner != self.owner) {
+            let detail = "belongs to another account; `--adopt` adds the product nevertheless";
+            return Err(Problem::invalid().field("vendor", detail));
+        }
+        Ok(())
     }
 
     async fn add(&self, kind: Kind, slug: &str, name: &str) -> Result<String, Problem> {

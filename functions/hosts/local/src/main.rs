@@ -44,8 +44,11 @@ struct Serve {
     listen: SocketAddr,
     #[command(flatten)]
     data: Data,
-    /// Start empty instead of with the demo market
+    /// Add the demo market. Without this it is added to a new folder, if the server listens on this machine only
     #[arg(long)]
+    demo: bool,
+    /// Start empty instead of with the demo market
+    #[arg(long, conflicts_with = "demo")]
     no_demo: bool,
 }
 
@@ -76,6 +79,9 @@ enum Command {
         /// Each line has title, category, price_minor, currency, and optionally sku, slug, description, vendor, tags, url,
         /// condition, cover, gallery, attributes, location, status
         file: PathBuf,
+        /// Also add products to vendors that belong to other accounts, and change theirs
+        #[arg(long)]
+        adopt: bool,
         #[command(flatten)]
         data: Data,
     },
@@ -137,6 +143,9 @@ enum Command {
 async fn main() -> ExitCode {
     #[cfg(feature = "testing")]
     power_loss::install();
+    // Everything that is written may hold secrets or personal data: databases, logs, exports.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -149,7 +158,10 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), String> {
     let out = |text: String| writeln!(std::io::stdout(), "{text}").map_err(|e| e.to_string());
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(serve) => server::serve(serve.listen, &serve.data.dir, !serve.no_demo).await,
+        Command::Serve(serve) => {
+            let by_itself = !serve.no_demo && serve.listen.ip().is_loopback() && demo::may_open(&serve.data.dir);
+            server::serve(serve.listen, &serve.data.dir, serve.demo || by_itself).await
+        }
         Command::Seed { products, seed, data } => {
             let market = data::open(&data.dir)?;
             search::ensure(&market.context()).await;
@@ -160,10 +172,10 @@ async fn run(cli: Cli) -> Result<(), String> {
                 u64::from(products) - added
             ))
         }
-        Command::Import { file, data } => {
+        Command::Import { file, adopt, data } => {
             let market = data::open(&data.dir)?;
             search::ensure(&market.context()).await;
-            let report = import::import(&market.context(), &file).await?;
+            let report = import::import(&market.context(), &file, adopt).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(report.to_string())?;
             if report.bad.is_empty() {

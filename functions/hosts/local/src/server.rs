@@ -1,6 +1,6 @@
 //! The HTTP server: hyper in front of the app, on tokio's multi-thread runtime.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         Err(_) => 0,
     };
     let market = data::open(dir)?;
+    let _lock = data::lock(dir)?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
         // Print the greeting before logging starts, so that log lines do not hide it.
@@ -276,11 +277,12 @@ fn greet(address: SocketAddr, login: Option<&demo::Login>) -> std::io::Result<()
         "  See the market   http://{address}/v1/products?include=category,vendor"
     )?;
     if let Some(login) = login {
-        writeln!(
-            out,
-            "  Sign in as       {}  with the password  {}",
-            login.email, login.password
-        )?;
+        write!(out, "  Sign in as       {}  with the password ", login.email)?;
+        match &login.password {
+            // What a service writes goes to a log.
+            Some(password) if out.is_terminal() => writeln!(out, " {password}")?,
+            _ => writeln!(out, "in {}", login.file.display())?,
+        }
     }
     writeln!(out, "  Stop it with Ctrl-C\n")
 }

@@ -1,6 +1,6 @@
 //! The keys that sign access tokens, and the keys derived from them.
 //!
-//! Each key is an Ed25519 seed of 32 bytes. The first key signs, all keys verify. To rotate keys, add a new one in
+//! Each key is an Ed25519 seed of 32 bytes, written with a prefix and a checksum, so that nothing else is taken for one. The first key signs, all keys verify. To rotate keys, add a new one in
 //! front and remove the old one when its last token has expired. Secrets at rest (stored idempotent results that hold
 //! tokens) are encrypted with a key derived from the same seeds.
 
@@ -20,6 +20,10 @@ use souk_core::{Random, Timestamp, random};
 pub const ACCESS_TOKEN_SECONDS: i64 = 600;
 /// The audience of access tokens.
 const AUDIENCE: &str = "souk";
+/// What a written seed begins with. Ids of keys, which are public, have no prefix.
+const PREFIX: &str = "souksecret_";
+/// The length of the checksum behind a seed, in bytes.
+const CHECKSUM: usize = 4;
 /// The allowed clock skew between two machines.
 const SKEW_SECONDS: i64 = 5;
 
@@ -55,19 +59,30 @@ struct AccessClaims {
     aud: String,
 }
 
+/// The seed, if the text is a written one.
+fn read(text: &str) -> Option<[u8; 32]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
+    let (seed, sum) = bytes.split_first_chunk::<32>()?;
+    (checksum(seed) == sum).then_some(*seed)
+}
+
+fn checksum(seed: &[u8]) -> Vec<u8> {
+    Sha256::digest(seed).into_iter().take(CHECKSUM).collect()
+}
+
 impl Keys {
-    /// Parses comma-separated seeds in base64url, the signing one first.
+    /// Parses comma-separated seeds, the signing one first.
     pub fn parse(text: &str) -> Result<Self, String> {
         let pairs = text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .map(|part| {
-                let seed: [u8; 32] = URL_SAFE_NO_PAD
-                    .decode(part)
-                    .ok()
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or("a signing key is 32 bytes as base64url without padding")?;
+                let seed = read(part).ok_or_else(|| {
+                    format!(
+                        "a signing key begins with {PREFIX} and is made by `souk keys --generate`; an id is not a key"
+                    )
+                })?;
                 let signing = SigningKey::from_bytes(&seed);
                 let verifying = signing.verifying_key();
                 // The JWK thumbprint (RFC 7638).
@@ -93,7 +108,9 @@ impl Keys {
 
     /// A new seed in the format of [`Keys::parse`].
     pub fn generate(source: &dyn Random) -> String {
-        URL_SAFE_NO_PAD.encode(random::bytes::<32>(source))
+        let seed = random::bytes::<32>(source);
+        let written = [&seed[..], checksum(&seed).as_slice()].concat();
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(written))
     }
 
     /// The ids of the keys, the signing one first.

@@ -16,11 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use souk_core::clock;
+use souk_core::kind::owner_of;
 use souk_core::{Change, Condition, Document, Entry, Event, EventData, Key, Kind, Message, StoreError, Timestamp};
 
 use super::context::to_json;
 use super::{Context, Failure, IfMatch, Stored};
 
+/// How long a name that a document had before belongs to it.
+const FORMER_NAME_DAYS: i64 = 90;
 /// How often a closure runs before the operation fails. This is more than the number of concurrent jobs (16), because
 /// all of them may write the same document.
 const ATTEMPTS: usize = 20;
@@ -157,12 +161,26 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document and releases the old one, unless they are the same.
-    pub fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) {
-        if old != new {
-            self.claim(kind.name_key(new), id).or_fail(taken);
-            self.release(kind.name_key(old)).or_retry();
+    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for
+    /// [`FORMER_NAME_DAYS`], in which only the document can have it again: whoever follows an old link or knows the name
+    /// is not led to somebody else.
+    pub async fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) -> Result<(), Failure> {
+        if old == new {
+            return Ok(());
         }
+        let claim = json!({ "id": id });
+        match self.get(kind.name_key(new)).await? {
+            Some(former) if owner_of(Some(&former))?.as_deref() == Some(id) => {
+                let mut own = self.update(&former, claim.clone());
+                own.expires_at = None;
+                own.or_retry();
+            }
+            _ => self.claim(kind.name_key(new), id).or_fail(taken),
+        }
+        let until = clock::after(self.clock.now(), FORMER_NAME_DAYS * 24 * 3600);
+        let former = Put::new(self, kind.name_key(old), claim, Condition::Exists, "{}", 0);
+        former.expires_at(until).or_retry();
+        Ok(())
     }
 
     /// Changes nothing. Condition: a document is still at the version that was read.

@@ -15,6 +15,8 @@ use souk_core::{Key, Timestamp, clock};
 pub(crate) const BURST: i64 = 20;
 /// The interval between deliveries after a burst, in milliseconds.
 pub(crate) const INTERVAL_MS: i64 = 100;
+/// How many slots may be reserved ahead: more than a webhook has deliveries under way.
+pub(crate) const MAX_RESERVED: i64 = 20_000;
 /// A webhook is disabled after this many consecutive failures ...
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// ... if the first of them is at least this long ago, in seconds.
@@ -39,9 +41,11 @@ impl Health {
         Key::of("webhook-health", webhook)
     }
 
-    /// Reserves the next slot; returns the milliseconds until it is due.
+    /// Reserves the next slot; returns the milliseconds until it is due. A slot further away than [`MAX_RESERVED`] is of a
+    /// wrong clock.
     pub(crate) fn reserve(&mut self, now: i64) -> i64 {
-        let slot = self.next_at.max(now);
+        let is_plausible = self.next_at <= now.saturating_add(MAX_RESERVED * INTERVAL_MS);
+        let slot = if is_plausible { self.next_at.max(now) } else { now };
         self.next_at = slot.saturating_add(INTERVAL_MS);
         slot.saturating_sub(now)
             .saturating_sub((BURST - 1) * INTERVAL_MS)
@@ -63,6 +67,14 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_of_a_wrong_clock_holds_up_nothing() {
+        let (mut health, now) = (Health::default(), 1_800_000_000_000);
+        assert_eq!(health.reserve(now + 24 * 3_600_000), 0);
+        assert_eq!(health.reserve(now), 0);
+        assert_eq!(health.reserve(now - 24 * 3_600_000), 0);
+    }
 
     #[test]
     fn slots_come_in_a_burst_and_then_evenly() {

@@ -17,12 +17,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Timestamp;
+use crate::{Timestamp, clock};
 
 /// The largest message as JSON, in bytes (the smallest of all platforms' limits is 128 KB for a batch of one).
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// The maximum number of messages of one `send`.
 pub const MAX_SEND: usize = 100;
+/// How far the clocks of two machines may differ, in seconds.
+const CLOCK_SKEW_SECONDS: i64 = 60;
 /// The longest delay that every platform supports, in seconds (SQS: 15 minutes). A message that is due later is
 /// delivered early, and its consumer sends it again.
 pub const MAX_DELAY_SECONDS: i64 = 900;
@@ -82,6 +84,9 @@ pub struct Message {
     /// The job must not start before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// When that was decided: a moment that has not come yet is one of a wrong clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_at: Option<Timestamp>,
     /// From then on the message expires: the job is not worth doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -112,11 +117,26 @@ pub struct Attempt {
 }
 
 impl Message {
+    /// Puts the job off by this time, in milliseconds.
+    pub fn delay(&mut self, now: Timestamp, millis: i64) {
+        self.not_before = Timestamp::from_millisecond(now.as_millisecond().saturating_add(millis)).ok();
+        self.delayed_at = Some(now);
+    }
+
+    /// When the job may start, unless the clock was wrong when that was decided.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_before.filter(|_| {
+            self.delayed_at
+                .is_none_or(|at| at <= clock::after(now, CLOCK_SKEW_SECONDS))
+        })
+    }
+
     /// The delay that the queue should apply at `now`, in whole seconds, at most [`MAX_DELAY_SECONDS`].
     #[must_use]
     pub fn delay_seconds(&self, now: Timestamp) -> i64 {
         let millis = self
-            .not_before
+            .due(now)
             .map_or(0, |due| due.as_millisecond().saturating_sub(now.as_millisecond()));
         millis.saturating_add(999).div_euclid(1000).clamp(0, MAX_DELAY_SECONDS)
     }

@@ -111,6 +111,7 @@ impl Trial {
             trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
             created_at: at(0),
             not_before: None,
+            delayed_at: None,
             expires_at: Some(at(3_600_000)),
             attempts: vec![Attempt {
                 at: at(-1000),

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use souk_core::documents::Source;
 use souk_core::queue::Payload;
-use souk_core::{Entry, Event, Message, Query, clock};
+use souk_core::{Entry, Event, Message, Query};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use souk_model::catalog::events::ProductEvent;
 
@@ -70,7 +70,7 @@ fn begin(tx: &JobTransaction, product: &str) -> Result<(), JobError> {
         let payload = RemovalPayload::Page(first);
         tx.send(tx.message(&payload)?);
         let mut again = tx.message(&payload)?;
-        again.not_before = Some(clock::after(tx.now(), AGAIN_SECONDS));
+        again.delay(tx.now(), AGAIN_SECONDS * 1000);
         tx.send(again);
     }
     Ok(())

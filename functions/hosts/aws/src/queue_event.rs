@@ -106,6 +106,7 @@ fn delivery(record: &Record) -> Delivery {
                 .and_then(|ms| Timestamp::from_millisecond(ms).ok())
                 .unwrap_or_default(),
             not_before: None,
+            delayed_at: None,
             expires_at: None,
             attempts: Vec::new(),
             tracked: false,

@@ -120,6 +120,9 @@ async fn consume_all(
     let ticks = async {
         let mut stop = stop.clone();
         while !*stop.borrow() {
+            if let Err(error) = queue.mend_due().await {
+                tracing::error!(%error, "the queue does not answer");
+            }
             app.tick().await;
             tokio::select! {
                 () = pause(TICK_INTERVAL) => {}

@@ -188,6 +188,7 @@ fn replay<E>(tx: &Transaction<E>, letter: Stored<DeadLetter>) {
     let mut message = letter.value.message;
     message.attempts.clear();
     message.not_before = None;
+    message.delayed_at = None;
     message.expires_at = None;
     tx.send(message);
 }

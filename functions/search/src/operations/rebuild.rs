@@ -5,8 +5,9 @@
 //! sends a message for the next part; after a crash a part runs again and indexes the same products again. Starting
 //! another rebuild cancels this one, without loss of data.
 
-use souk_core::Query;
+use serde::Deserialize;
 use souk_core::search::{IndexChange, IndexState, Listing, SearchError as IndexError};
+use souk_core::{Query, Timestamp, clock};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::lists::List;
@@ -15,6 +16,9 @@ use souk_model::catalog::status::Status;
 use crate::error::SearchError;
 use crate::jobs::rebuild::Rebuild;
 use crate::listing::{changes_of, page};
+
+/// How long a change may take to be indexed, in seconds.
+const INDEXING_SECONDS: i64 = 60;
 
 /// The result of one page.
 pub(crate) enum Next {
@@ -102,10 +106,28 @@ async fn has_products(cx: &Context) -> Result<bool, Failure> {
     Ok(!page.items.is_empty() || page.next.is_some())
 }
 
-/// Whether the index was lost and has not been rebuilt: it is empty, but there are published products.
+/// The field that says when a product last changed.
+#[derive(Deserialize)]
+struct Changed {
+    updated_at: Timestamp,
+}
+
+/// Whether the index was lost and has not been rebuilt: it is empty, but there are published products that should be in it
+/// by now.
 pub(crate) async fn is_lost(cx: &Context) -> Result<bool, SearchError> {
     let state = index_state(cx).await?;
-    Ok(state.live == 0 && state.listings == 0 && has_products(cx).await?)
+    if state.live > 0 || state.listings > 0 {
+        return Ok(false);
+    }
+    let page = cx.query(&Query::index(list(), 20)).await?;
+    let latest = clock::after(cx.now(), -INDEXING_SECONDS);
+    for item in page.items {
+        let changed: Changed = item.document.parse().map_err(Failure::from)?;
+        if changed.updated_at < latest {
+            return Ok(true);
+        }
+    }
+    Ok(page.next.is_some())
 }
 
 /// Requests a rebuild if the index was never built or is empty, and there are products. Returns whether it did.

@@ -2,10 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use souk_core::Kind;
-use souk_core::search::{MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words};
+use serde::Deserialize;
+use souk_core::documents::MAX_KEYS;
+use souk_core::search::{Hit, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words};
+use souk_core::{Key, Kind};
+use souk_kit::http::render;
 use souk_kit::{Context, Failure, PageRequest};
-use souk_model::catalog::CATEGORY;
+use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::vendors::VENDOR;
 
 use super::rebuild::is_lost;
@@ -58,7 +62,7 @@ pub(crate) async fn search(
 
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
     query.tuning = memory.tuned.tuning(cx, &asked).await;
-    let page = if asked.is_empty() && !query.text.trim().is_empty() {
+    let mut page = if asked.is_empty() && !query.text.trim().is_empty() {
         // A query of punctuation alone matches no product.
         SearchPage {
             facets: query.no_counts(),
@@ -68,11 +72,13 @@ pub(crate) async fn search(
         cx.search(&query).await?
     };
     if !memory.built.load(Ordering::Relaxed) {
-        if page.hits.is_empty() && is_lost(cx).await? {
+        if !page.hits.is_empty() {
+            memory.built.store(true, Ordering::Relaxed);
+        } else if is_lost(cx).await? {
             return Err(IndexError::Unavailable("it is being rebuilt".into()).into());
         }
-        memory.built.store(true, Ordering::Relaxed);
     }
+    page.hits = current(cx, page.hits).await?;
     let mut query_id = None;
     if !asked.is_empty() {
         let day = usage::day(began);
@@ -93,6 +99,30 @@ pub(crate) async fn search(
         page,
         query_id,
     })
+}
+
+/// The hits as they are in the store now: the index may lag behind, and must not show what is no longer public.
+async fn current(cx: &Context, hits: Vec<Hit>) -> Result<Vec<Hit>, Failure> {
+    let keys: Vec<Key> = hits.iter().map(|hit| PRODUCT.key(&hit.id)).collect();
+    let mut documents = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(MAX_KEYS) {
+        documents.extend(cx.get_all(keys).await?);
+    }
+    let mut current = Vec::with_capacity(hits.len());
+    for (hit, document) in hits.into_iter().zip(documents) {
+        let Some(document) = document else { continue };
+        if document.parse::<Visibility>()?.status == Status::Published {
+            let body = String::from_utf8(render(&document)).unwrap_or_default();
+            current.push(Hit { body, ..hit });
+        }
+    }
+    Ok(current)
+}
+
+/// The field of a product that decides who sees it.
+#[derive(Deserialize)]
+struct Visibility {
+    status: Status,
 }
 
 /// Resolves these names to ids and adds the filters. Uses one batched get, or none without names.

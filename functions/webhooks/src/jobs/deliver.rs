@@ -62,8 +62,7 @@ impl Step {
         let mut message = cx.message(self)?;
         message.id = format!("{}.{}.{}", self.delivery, self.round, self.number);
         if delay_ms > 0 {
-            let due = cx.now().as_millisecond().saturating_add(delay_ms);
-            message.not_before = Timestamp::from_millisecond(due).ok();
+            message.delay(cx.now(), delay_ms);
         }
         Ok(message)
     }

@@ -38,6 +38,7 @@ fn message(id: &str, lane: Lane, body: &str) -> Message {
         trace: None,
         created_at: SystemClock.now(),
         not_before: None,
+        delayed_at: None,
         expires_at: None,
         attempts: Vec::new(),
         tracked: false,

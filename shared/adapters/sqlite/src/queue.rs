@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use souk_core::queue::{Backlog, Delivery, Outcome, QueueError, check};
+use souk_core::queue::{Backlog, Delivery, MAX_DELAY_SECONDS, Outcome, QueueError, check};
 use souk_core::{Clock, Lane, Message, Queue};
 use souk_sql::{SqlDriver as _, SqlError, Statement, Value};
 use tokio::sync::Notify;
@@ -136,6 +136,16 @@ impl SqliteQueue {
             return Ok(());
         }
         self.driver.write(statements).await.map_err(failed)
+    }
+
+    /// Makes messages due that are further in the future than a delay or a lease can put them: the clock was wrong.
+    pub async fn mend_due(&self) -> Result<(), QueueError> {
+        let statements = Lane::ALL.map(|lane| {
+            let mend = "UPDATE messages SET lease = NULL, due = ?2 WHERE lane = ?1 AND due > ?3";
+            let latest = self.now() + MAX_DELAY_SECONDS * 1000 + 1000;
+            Statement::new(mend, vec![lane.name().into(), self.now().into(), latest.into()])
+        });
+        self.driver.write(statements.to_vec()).await.map_err(failed)
     }
 
     /// Ends all leases. The only consumer calls it when it starts, so that a crash delays no message.

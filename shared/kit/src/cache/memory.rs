@@ -138,7 +138,8 @@ impl Memory {
     pub(crate) fn distrust(&self, tags: &[Tag], now: i64, until: i64) {
         let mut index = self.index();
         self.forget(&mut index, tags);
-        index.distrusted.retain(|_, until| *until > now);
+        // After a clock that ran ahead, what is longer than this one is over.
+        index.distrusted.retain(|_, other| (now..=until).contains(other));
         index.distrusted.extend(tags.iter().map(|tag| (*tag, until)));
     }
 

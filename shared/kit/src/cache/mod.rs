@@ -40,6 +40,8 @@ pub(crate) use tags::{ReadLog, Reads};
 
 /// How many refreshes may be queued.
 const MAX_REFRESHES: usize = 1000;
+/// How far the clock may be behind a response before that is not used, in milliseconds.
+const MAX_SETBACK: i64 = 5_000;
 /// How long a commit can still take effect after its future was dropped, in milliseconds: D1 times out after 30 s.
 const COMMIT_TIMEOUT: i64 = 60_000;
 
@@ -150,6 +152,10 @@ impl ResponseCache {
     /// The cached response for this key at `now` (milliseconds since 1970). If it is stale, a refresh is queued.
     pub(crate) fn find(&self, key: &str, now: i64) -> Option<(Arc<CachedResponse>, CacheStatus)> {
         let response = self.memory.get(key).filter(|response| now < response.stale_until)?;
+        // The clock has been set back: nobody knows how old it is.
+        if now.saturating_add(MAX_SETBACK) < response.made_at {
+            return None;
+        }
         if now < response.fresh_until {
             return Some((response, CacheStatus::Hit));
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use souk_core::queue::{Attempt, Delivery, Outcome};
-use souk_core::{Change, Condition, Consistency, Key, Lane, Message, StoreError, Timestamp, clock};
+use souk_core::{Change, Condition, Consistency, Key, Lane, Message, StoreError, clock};
 
 use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
@@ -58,7 +58,7 @@ pub(crate) async fn work(
     let mut groups: BTreeMap<String, Vec<(usize, Message)>> = BTreeMap::new();
     for (place, Delivery { message, deliveries }) in deliveries.into_iter().enumerate() {
         let is_early = message
-            .not_before
+            .due(now)
             .is_some_and(|due| due.as_millisecond() > now.as_millisecond() + EARLY);
         if message.expires_at.is_some_and(|end| end <= now) {
             fates.push((place, message, Fate::Expired));
@@ -253,7 +253,7 @@ async fn acknowledge(
         Fate::Failed(JobError::Store(error @ StoreError::Unavailable(_))) => {
             // An outage is not a failed attempt: send the message again with a delay.
             tracing::warn!(%error, job = message.job, message_id = message.id, "job put off");
-            message.not_before = Some(later(platform, i64::from(OUTAGE_SECONDS) * 1000));
+            message.delay(platform.now(), i64::from(OUTAGE_SECONDS) * 1000);
             return (send_again(platform, message).await, None);
         }
         Fate::Failed(error) => error,
@@ -273,7 +273,7 @@ async fn acknowledge(
         (_, Some(retries)) => retries.delay_ms(message.attempts.len(), &*platform.random),
     };
     if let Some(delay) = delay {
-        message.not_before = Some(later(platform, delay));
+        message.delay(platform.now(), delay);
         return (send_again(platform, message).await, Some("retried"));
     }
     match make_dead_letter(platform, &message, &text).await {
@@ -293,12 +293,6 @@ async fn acknowledge(
             (Outcome::Retry(OUTAGE_SECONDS), None)
         }
     }
-}
-
-/// The time `delay_ms` from now.
-fn later(platform: &Platform, delay_ms: i64) -> Timestamp {
-    let due = platform.now().as_millisecond().saturating_add(delay_ms);
-    Timestamp::from_millisecond(due).unwrap_or_else(|_| clock::after(platform.now(), 60))
 }
 
 async fn send_again(platform: &Platform, message: Message) -> Outcome {

@@ -103,7 +103,12 @@ async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(),
     };
     runs.every_seconds = schedule.every_seconds;
     let now = platform.now();
-    if let Some(last) = runs.runs.first() {
+    // A run that has not started yet is one of a wrong clock.
+    let last = runs
+        .runs
+        .first()
+        .filter(|run| run.started_at.as_millisecond() <= now.as_millisecond() + SLACK);
+    if let Some(last) = last {
         let next = clock::after(last.started_at, schedule.every_seconds).as_millisecond() - SLACK;
         let is_running = last.duration_ms.is_none() && clock::after(last.started_at, LEASE_SECONDS) > now;
         if now.as_millisecond() < next || is_running {

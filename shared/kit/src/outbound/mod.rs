@@ -112,7 +112,8 @@ impl Breaker {
     fn state(&self, now: i64) -> Circuit {
         match self.opened_at {
             None => Circuit::Closed,
-            Some(_) if now < self.probe_at => Circuit::Open,
+            // A longer rest is one of a clock that has been set back.
+            Some(_) if (self.probe_at.saturating_sub(MAX_REST_MS)..self.probe_at).contains(&now) => Circuit::Open,
             Some(_) => Circuit::HalfOpen,
         }
     }

@@ -36,6 +36,11 @@ struct Record {
     messages: Vec<Message>,
 }
 
+/// Whether a clock that ran ahead has written the record: nobody waits for that moment.
+fn is_from_future(record: &Record, now: i64) -> bool {
+    record.at.as_millisecond() > now.saturating_add(60_000)
+}
+
 /// The part of the outbox in memory: records that this instance has committed and not yet sent.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -133,7 +138,8 @@ impl Platform {
     /// number.
     pub async fn sweep(&self, age_ms: i64) -> Result<usize, SweepError> {
         let mut sent = 0;
-        let newest = self.now().as_millisecond().saturating_sub(age_ms);
+        let now = self.now().as_millisecond();
+        let newest = now.saturating_sub(age_ms);
         for shard in 0..SHARDS {
             let mut query = Query::partition(format!("outbox/{shard}"), STEP);
             loop {
@@ -142,7 +148,7 @@ impl Platform {
                 let mut all_new = true;
                 for item in page.items {
                     match item.document.parse::<Record>() {
-                        Ok(record) if record.at.as_millisecond() <= newest => {
+                        Ok(record) if record.at.as_millisecond() <= newest || is_from_future(&record, now) => {
                             old.push((item.document.key, record));
                             all_new = false;
                         }
@@ -202,6 +208,7 @@ impl Platform {
                 trace: event.trace.clone(),
                 created_at: event.time,
                 not_before: None,
+                delayed_at: None,
                 expires_at: None,
                 attempts: Vec::new(),
                 tracked: false,
@@ -220,6 +227,7 @@ impl Platform {
             trace,
             created_at: self.now(),
             not_before: None,
+            delayed_at: None,
             expires_at: None,
             attempts: Vec::new(),
             tracked: false,

@@ -153,14 +153,16 @@ async fn members_change_their_own_account() {
         anyone.get(&format!("/v1/accounts/{new}")).await.expect(200)["bio"],
         patch["bio"]
     );
-    // The old name is free again.
-    anyone.get(&format!("/v1/accounts/{old}")).await.expect(404);
+    // The old name still leads to the account, and nobody else can have it.
+    let by_old = anyone.get(&format!("/v1/accounts/{old}")).await.expect(200);
+    assert_eq!((&by_old["username"], &by_old["id"]), (&json!(new), &expected["id"]));
     let taken = json!({ "email": format!("{old}@example.org"), "username": old, "password": "12345678" });
-    anyone.post("/v1/accounts", taken).await.expect(201);
-    member
-        .patch("/v1/me", json!({ "username": old }))
-        .await
-        .names(409, &["username"]);
+    anyone.post("/v1/accounts", taken).await.names(409, &["username"]);
+    for name in [&old, &new] {
+        let back = member.patch("/v1/me", json!({ "username": name })).await.expect(200);
+        assert_eq!(back["username"], json!(name));
+    }
+    expected["updated_at"] = member.get("/v1/me").await.expect(200)["updated_at"].clone();
 
     let cleared = member
         .patch("/v1/me", json!({ "bio": null, "avatar": null }))

@@ -45,7 +45,9 @@ async fn an_admin_keeps_categories_and_everyone_reads_them() {
     expected["updated_at"] = changed["updated_at"].clone();
     assert_eq!(changed.json, expected, "what a patch does not name stays");
     assert_eq!(anyone.get(&by_id).await.expect(200).json, expected);
-    anyone.get(&format!("/v1/categories/{slug}")).await.expect(404);
+    // The old slug leads on.
+    let by_old = anyone.get(&format!("/v1/categories/{slug}")).await.expect(200);
+    assert_eq!(by_old.json, expected);
     assert_eq!(
         anyone
             .get(&format!("{by_id}?fields=slug,version"))

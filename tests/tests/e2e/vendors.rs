@@ -37,14 +37,18 @@ async fn a_member_opens_a_shop_and_everyone_sees_it() {
         (&changed["slug"], &changed["description"], &changed["version"]),
         (&json!(renamed), &json!(""), &json!(2))
     );
-    anyone.get(&format!("/v1/vendors/{slug}")).await.expect(404);
-    anyone.get(&format!("/v1/vendors/{renamed}")).await.expect(200);
+    for slug in [&slug, &renamed] {
+        assert_eq!(
+            anyone.get(&format!("/v1/vendors/{slug}")).await.expect(200)["id"],
+            changed["id"]
+        );
+    }
     assert_eq!(owner.delete(&by_id).await.expect(405).header("allow"), "GET,HEAD,PATCH");
-    // The old slug is free again.
+    // The old slug leads on, and no other vendor can have it.
     owner
         .post("/v1/vendors", json!({ "name": "Second", "slug": slug }))
         .await
-        .expect(201);
+        .names(409, &["slug"]);
 }
 
 #[tokio::test]

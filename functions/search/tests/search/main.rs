@@ -136,7 +136,11 @@ async fn an_index_that_is_gone_costs_search_alone() {
         world.wait(900);
         world.titles("q=lamp").await;
     }
-    assert_eq!(world.store.reads.load(Ordering::Relaxed), reads + 10, "one batched read per page");
+    assert_eq!(
+        world.store.reads.load(Ordering::Relaxed),
+        reads + 10,
+        "one batched read per page"
+    );
 }
 
 #[tokio::test]

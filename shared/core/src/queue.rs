@@ -142,6 +142,26 @@ impl Message {
     }
 }
 
+impl Message {
+    /// A message for what a queue delivers and nobody can read. It has no job, so it becomes a dead letter.
+    #[must_use]
+    pub fn unreadable(id: String, lane: Lane, body: String, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            job: String::new(),
+            lane,
+            body: Value::String(body),
+            trace: None,
+            created_at,
+            not_before: None,
+            delayed_at: None,
+            expires_at: None,
+            attempts: Vec::new(),
+            tracked: false,
+        }
+    }
+}
+
 /// A message as the queue delivers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {

@@ -173,32 +173,64 @@ fn a_full_backlog_sheds_low_alone() {
     assert_eq!(waiting(Lane::Low), 1);
 }
 
+/// A message that ends its consumer takes no other with it: they are done once, and only it becomes a dead letter.
 #[test]
-fn what_ends_its_consumers_is_given_up() {
+fn only_what_died_alone_is_given_up() {
+    let world = World::new(seed());
+    let runs = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = runs.clone();
+    let deadly = Job::batch("", 40, move |tx: JobTransaction, payloads: Vec<Fragile>| {
+        seen.lock().unwrap().push(payloads.len());
+        async move {
+            // It never ends: the process is killed meanwhile.
+            while payloads.iter().any(|payload| payload.n == 7) {
+                tx.get(Key::of("any", "thing")).await?;
+            }
+            for payload in payloads {
+                effect(&tx, payload.n);
+            }
+            Ok(JobOutput::default())
+        }
+    });
+    let process = world.start(vec![jobs(vec![deadly])]);
+    for n in 0..100 {
+        world.queue.put(message::<Fragile>(&process, Lane::High, n));
+    }
+    let mut killed = 0;
+    while !world.queue.rows.lock().unwrap().is_empty() {
+        killed += usize::from(world.work(&process, Lane::High, 3_000).is_err());
+        world.clock.advance(10_000);
+        assert!(killed <= 4, "{killed}");
+    }
+    // With the others once, then on its own.
+    assert_eq!(killed, 4);
+    assert_eq!(world.partition("effects").len(), 99);
+    let letters = world.partition("dead/high");
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert!(letter.parse::<DeadLetter>().unwrap().error.contains("consumers ended"));
+}
+
+#[test]
+fn what_the_queue_gave_up_with_others_runs_again() {
     let (world, calls) = (World::new(seed()), Arc::new(AtomicUsize::new(0)));
     let process = world.start(vec![jobs(vec![counted(&calls)])]);
-    let deadly = message::<Counted>(&process, Lane::High, 1);
+    let often = message::<Counted>(&process, Lane::High, 1);
     let mut nobodys = message::<Counted>(&process, Lane::High, 2);
     nobodys.job = "test.unheard-of".into();
-    let deliveries = vec![
-        Delivery {
-            message: deadly.clone(),
-            deliveries: 11,
-        },
-        Delivery {
-            message: nobodys.clone(),
-            deliveries: 1,
-        },
-    ];
-    assert_eq!(world.run(process.app.work(deliveries)), [Outcome::Done; 2]);
-    assert_eq!(calls.load(Ordering::SeqCst), 0);
-    // What the queue itself gave up comes through a lane of its own.
+    let deliveries = [(often, 11), (nobodys, 1)].map(|(message, deliveries)| Delivery { message, deliveries });
+    assert_eq!(world.run(process.app.work(deliveries.to_vec())), [Outcome::Done; 2]);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    let delivery = |message: Message| vec![Delivery { message, deliveries: 1 }];
     let given_up = message::<Counted>(&process, Lane::Low, 3);
-    let delivery = Delivery {
-        message: given_up,
-        deliveries: 1,
-    };
-    assert_eq!(world.run(process.app.dead_letter(vec![delivery])), [Outcome::Done]);
+    let mut unreadable = message::<Counted>(&process, Lane::Low, 4);
+    unreadable.job = String::new();
+    for message in [given_up, unreadable] {
+        assert_eq!(world.run(process.app.dead_letter(delivery(message))), [Outcome::Done]);
+    }
+    world.drain(&process);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
     let errors = |lane: &str| -> Vec<String> {
         let letters = world.partition(&format!("dead/{lane}"));
         letters
@@ -206,10 +238,8 @@ fn what_ends_its_consumers_is_given_up() {
             .map(|letter| letter.parse::<DeadLetter>().unwrap().error)
             .collect()
     };
-    assert_eq!(errors("high").len(), 2);
-    assert!(errors("high").iter().any(|error| error.contains("consumers ended")));
-    assert!(errors("high").iter().any(|error| error.contains("no such job")));
-    assert!(errors("low")[0].contains("the queue gave it up"));
+    assert!(errors("high").len() == 1 && errors("high")[0].contains("no such job"));
+    assert!(errors("low").len() == 1 && errors("low")[0].contains("the queue gave it up"));
 }
 
 #[test]

@@ -22,8 +22,6 @@ pub async fn record_view(cx: &Context, product: &str, viewer: &[u8]) -> Result<(
     };
     let mut message = cx.message(&view)?;
     message.expires_at = Some(clock::after(cx.now(), WORTH_SECONDS));
-    if let Err(error) = cx.send(vec![message]).await {
-        tracing::warn!(%error, "a view is lost");
-    }
+    cx.send_best_effort(message);
     Ok(())
 }

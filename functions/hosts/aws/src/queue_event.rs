@@ -96,21 +96,11 @@ fn delivery(record: &Record) -> Delivery {
         let queue = queue_name(&record.source);
         let lane = queue.strip_suffix(DEAD).unwrap_or(queue).rsplit('-').next();
         let sent = record.attributes.sent_timestamp.parse().ok();
-        Message {
-            id: record.message_id.clone(),
-            job: String::new(),
-            lane: lane.and_then(Lane::parse).unwrap_or(Lane::Default),
-            body: Value::String(record.body.clone()),
-            trace: None,
-            created_at: sent
-                .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-                .unwrap_or_default(),
-            not_before: None,
-            delayed_at: None,
-            expires_at: None,
-            attempts: Vec::new(),
-            tracked: false,
-        }
+        let sent = sent
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or_default();
+        let lane = lane.and_then(Lane::parse).unwrap_or(Lane::Default);
+        Message::unreadable(record.message_id.clone(), lane, record.body.clone(), sent)
     });
     Delivery {
         message,
@@ -125,7 +115,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
     use souk_core::documents::get_one;
     use souk_core::queue::Payload;
-    use souk_core::{Key, Queue};
+    use souk_core::{Change, Commit, Condition, Key, Queue};
     use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, dead_letters};
     use souk_kit::{Function, Keys, PasswordCost, Platform, Ports, Registry, Settings};
     use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
@@ -244,6 +234,16 @@ mod tests {
     async fn messages_of_a_dead_letter_queue_become_dead_letters() {
         let (app, platform, _folder) = app();
         let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
+        let trial = Change::Put {
+            key: Key::of("trial", "job_1"),
+            body: r#"{"runs":3}"#.into(),
+            counters: Vec::new(),
+            expires_at: None,
+            condition: Condition::Absent,
+            entries: Vec::new(),
+            stale: Vec::new(),
+        };
+        platform.documents().commit(Commit::new(vec![trial])).await.unwrap();
         let done = batch(&app, records(&event("souk-high-dead", &[text, "?".into()]))).await;
         assert_eq!(done.response, json!({ "batchItemFailures": [] }));
         let letter = dead_letter(&platform, "job_1").await.unwrap();

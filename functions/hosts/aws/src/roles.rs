@@ -34,10 +34,11 @@ const OUTBOX: Partitions = Partitions::Documents("outbox/*");
 /// Counts messages for the lane `low` that were shed because too many wait.
 const SHED: Partitions = Partitions::Documents("lane-counts/low");
 /// What the queue runner itself needs.
-const RUNNER: [Partitions; 5] = [
+const RUNNER: [Partitions; 6] = [
     OUTBOX,
     Partitions::Documents("job/*"),
     Partitions::Documents("inbox/*"),
+    Partitions::Documents("trial/*"),
     Partitions::Documents("dead/*"),
     Partitions::Documents("schedules"),
 ];

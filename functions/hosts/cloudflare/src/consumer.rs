@@ -6,33 +6,35 @@
 //! letters, which operators see.
 
 use souk_cloudflare::received;
+use souk_core::Lane;
 use souk_core::queue::Outcome;
 use souk_kit::App;
 use worker::worker_sys::MessageBatch;
 
 const DEAD_LETTER_SUFFIX: &str = "-dead";
-/// For messages that this deployment cannot process. With the `max_retries` of the lane and then of its dead-letter queue,
-/// such a message survives for most of a day, in which a better version can be deployed.
+/// For a deployment that is not configured. With the `max_retries` of the lane and then of its dead-letter queue,
+/// a message survives for most of a day, in which a better version can be deployed.
 const RETRY_LATER: Outcome = Outcome::Retry(600);
 
 /// Processes a batch. Without an app, whose absence was logged, every message is retried later.
 pub(crate) async fn consume(app: Option<&App>, batch: &MessageBatch) {
     let queue = batch.queue().map(String::from).unwrap_or_default();
     let is_dead_letter_queue = queue.ends_with(DEAD_LETTER_SUFFIX);
+    let lane = queue
+        .strip_suffix(DEAD_LETTER_SUFFIX)
+        .unwrap_or(&queue)
+        .rsplit('-')
+        .next();
+    let lane = lane.and_then(Lane::parse).unwrap_or(Lane::Default);
     let (mut messages, mut deliveries) = (Vec::new(), Vec::new());
     for message in received(batch) {
-        match message.read() {
-            #[cfg(feature = "testing")]
-            Ok(delivery) if !is_dead_letter_queue && crate::testing::act(&queue, &message, &delivery) => {}
-            Ok(delivery) => {
-                messages.push(message);
-                deliveries.push(delivery);
-            }
-            Err(error) => {
-                tracing::error!(queue, error, "a message cannot be parsed");
-                message.ack_or_retry(RETRY_LATER);
-            }
+        let delivery = message.read(lane);
+        #[cfg(feature = "testing")]
+        if !is_dead_letter_queue && crate::testing::act(&queue, &message, &delivery) {
+            continue;
         }
+        messages.push(message);
+        deliveries.push(delivery);
     }
     let outcomes = match app {
         _ if deliveries.is_empty() => return,

@@ -147,13 +147,21 @@ pub fn received(batch: &worker_sys::MessageBatch) -> Vec<ReceivedMessage> {
 }
 
 impl ReceivedMessage {
-    /// Parses the message; an error if it was not sent by [`CloudflareQueue`].
-    pub fn read(&self) -> Result<Delivery, String> {
-        let body = self.0.body().ok().and_then(|body| body.as_string());
-        let message = serde_json::from_str(&body.ok_or("not a string")?).map_err(|why| why.to_string())?;
+    /// Parses the message of the queue of this lane. What was not sent by [`CloudflareQueue`] is a message without a job.
+    pub fn read(&self, lane: Lane) -> Delivery {
+        let body = self.0.body().unwrap_or_default();
+        let text = body
+            .as_string()
+            .or_else(|| worker::js_sys::JSON::stringify(&body).ok()?.as_string());
+        let text = text.unwrap_or_default();
+        let message = serde_json::from_str(&text).unwrap_or_else(|error| {
+            tracing::error!(%error, lane = lane.name(), "a message cannot be parsed");
+            let id = self.0.id().map(String::from).unwrap_or_default();
+            Message::unreadable(id, lane, text, SystemClock.now())
+        });
         // The worker crate does not wrap `attempts`, which starts at 1.
         let deliveries = number(self.0.as_ref(), "attempts").map_or(1, |attempts| attempts as u32);
-        Ok(Delivery { message, deliveries })
+        Delivery { message, deliveries }
     }
 
     /// Acknowledges the message or asks for a retry.

@@ -2,7 +2,7 @@
 //! host lists and replays them in the same way: partition `dead/{lane}`, sorted by message id.
 
 use serde::{Deserialize, Serialize};
-use souk_core::queue::Attempt;
+use souk_core::queue::{Attempt, MAX_MESSAGE};
 use souk_core::{Change, Condition, Key, Lane, Message, StoreError, Timestamp};
 
 /// A message whose attempts are used up.
@@ -28,6 +28,9 @@ pub struct DeadLetter {
     pub message: Message,
 }
 
+/// The longest body of a message that is kept whole, in bytes; of a longer one the beginning is kept, as text.
+const MAX_LETTER: usize = MAX_MESSAGE;
+
 /// The partition of a lane's dead letters.
 #[must_use]
 pub fn partition(lane: Lane) -> String {
@@ -42,6 +45,11 @@ pub fn key(lane: Lane, id: &str) -> Key {
 
 /// The change that stores a message as a dead letter.
 pub(super) fn record(message: &Message, error: &str, died_at: Timestamp) -> Result<Change, StoreError> {
+    let mut message = message.clone();
+    let body = message.body.to_string();
+    if body.len() > MAX_LETTER {
+        message.body = body.chars().take(MAX_LETTER / 4).collect::<String>().into();
+    }
     let letter = DeadLetter {
         id: message.id.clone(),
         lane: message.lane,
@@ -50,10 +58,10 @@ pub(super) fn record(message: &Message, error: &str, died_at: Timestamp) -> Resu
         attempts: message.attempts.clone(),
         trace: message.trace.clone(),
         died_at,
-        message: message.clone(),
+        message,
     };
     Ok(Change::Put {
-        key: key(message.lane, &message.id),
+        key: key(letter.lane, &letter.id),
         body: serde_json::to_string(&letter).map_err(|e| StoreError::Refused(e.to_string()))?,
         counters: Vec::new(),
         expires_at: None,

@@ -6,16 +6,20 @@
 //!
 //! **Failures.** A failed job counts as an attempt and is retried later, as a new message that lists the failed
 //! attempts. An unavailable store does not count as an attempt. A panic counts as a failure where it can be caught; on
-//! Wasm it ends the instance. A message that was delivered many times and never acknowledged crashes its consumers (a
-//! poison message): it becomes a dead letter, and its job does not run.
+//! Wasm it ends the instance.
+//!
+//! **Poison.** When a consumer dies, its whole batch is delivered again. From the second delivery on, messages run one by
+//! one, and each run is noted before it begins. So only the message that ends its consumer collects such notes; after
+//! [`MAX_TRIALS`] it becomes a dead letter, and its job does not run again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde::Deserialize;
 use souk_core::queue::{Attempt, Delivery, Outcome};
-use souk_core::{Change, Condition, Consistency, Key, Lane, Message, StoreError, clock};
+use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, clock};
 
 use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
@@ -23,8 +27,10 @@ use crate::platform::{Platform, count};
 
 /// How long an inbox entry is kept, in seconds: longer than the queues retain a message (4 days).
 const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
-/// How many deliveries without an acknowledgement make a message a poison message.
-const MAX_DELIVERIES: u32 = 10;
+/// How many runs on its own, all of which ended the consumer, make a message a poison message.
+const MAX_TRIALS: u32 = 3;
+/// How long such runs are remembered, in seconds.
+const TRIAL_SECONDS: i64 = 24 * 3600;
 /// How often a job runs again because its commit had a conflict.
 const RACES: usize = 10;
 /// How many chunks of a batch run concurrently.
@@ -56,6 +62,7 @@ pub(crate) async fn work(
     let mut outcomes = vec![Outcome::Retry(OUTAGE_SECONDS); deliveries.len()];
     let mut fates: Vec<(usize, Message, Fate)> = Vec::with_capacity(deliveries.len());
     let mut groups: BTreeMap<String, Vec<(usize, Message)>> = BTreeMap::new();
+    let mut suspects: Vec<(usize, Message)> = Vec::new();
     for (place, Delivery { message, deliveries }) in deliveries.into_iter().enumerate() {
         let is_early = message
             .due(now)
@@ -64,10 +71,10 @@ pub(crate) async fn work(
             fates.push((place, message, Fate::Expired));
         } else if is_early {
             fates.push((place, message, Fate::Early));
-        } else if deliveries > MAX_DELIVERIES {
-            fates.push((place, message, Fate::Poison));
         } else if !jobs.contains_key(message.job.as_str()) {
             fates.push((place, message, Fate::Unknown));
+        } else if deliveries > 1 {
+            suspects.push((place, message));
         } else {
             groups.entry(message.job.clone()).or_default().push((place, message));
         }
@@ -85,6 +92,14 @@ pub(crate) async fn work(
     let mut running = stream::iter(chunks).buffer_unordered(AT_ONCE);
     while let Some(done) = running.next().await {
         fates.extend(done);
+    }
+    for (place, message) in suspects {
+        match (begin_trial(platform, &message).await, jobs.get(message.job.as_str())) {
+            (Ok(Trial::Done), _) => fates.push((place, message, Fate::Done)),
+            (Ok(Trial::Begun), Some(job)) => fates.extend(run_chunk(platform, job, vec![(place, message)]).await),
+            (Ok(_), _) => fates.push((place, message, Fate::Poison)),
+            (Err(error), _) => fates.push((place, message, Fate::Failed(error.into()))),
+        }
     }
     let mut counts: BTreeMap<Lane, BTreeMap<&'static str, usize>> = BTreeMap::new();
     for (place, message, fate) in fates {
@@ -180,10 +195,55 @@ async fn caught(run: impl Future<Output = Result<JobOutput, JobError>>) -> Resul
     })
 }
 
-/// Whether the effects of the message are committed. `false` if the store cannot be read.
-async fn is_done(platform: &Platform, message: &Message) -> bool {
-    let found = souk_core::documents::get_one(&*platform.documents, mark(&message.id)).await;
-    found.is_ok_and(|mark| mark.is_some())
+/// Whether a message that was delivered before may run.
+enum Trial {
+    /// Its effects are committed.
+    Done,
+    /// The run is noted.
+    Begun,
+    /// Too many runs have ended their consumers.
+    Failed,
+}
+
+/// Notes that a message runs on its own, unless it has done so too often.
+async fn begin_trial(platform: &Platform, message: &Message) -> Result<Trial, StoreError> {
+    let keys = [mark(&message.id), trial(&message.id)];
+    let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
+    if found.next().flatten().is_some() {
+        return Ok(Trial::Done);
+    }
+    let noted = found.next().flatten();
+    let runs = trials(noted.as_ref())?;
+    if runs >= MAX_TRIALS {
+        return Ok(Trial::Failed);
+    }
+    let note = Change::Put {
+        key: trial(&message.id),
+        body: serde_json::json!({ "runs": runs + 1 }).to_string(),
+        counters: Vec::new(),
+        expires_at: Some(clock::after(platform.clock.now(), TRIAL_SECONDS)),
+        condition: noted.map_or(Condition::Absent, |noted| Condition::Version(noted.version)),
+        entries: Vec::new(),
+        stale: Vec::new(),
+    };
+    match platform.documents.commit(Commit::new(vec![note])).await {
+        // Another consumer has the message too, and has noted a run.
+        Ok(()) | Err(StoreError::Conflict(_)) => Ok(Trial::Begun),
+        Err(error) => Err(error),
+    }
+}
+
+fn trial(id: &str) -> Key {
+    Key::of("trial", id)
+}
+
+/// How often a message has run on its own.
+fn trials(noted: Option<&Document>) -> Result<u32, StoreError> {
+    #[derive(Deserialize)]
+    struct Note {
+        runs: u32,
+    }
+    noted.map_or(Ok(0), |noted| Ok(noted.parse::<Note>()?.runs))
 }
 
 /// Runs the job for the messages that have no inbox entry, and commits its changes together with their inbox entries.
@@ -257,8 +317,6 @@ async fn acknowledge(
             return (send_again(platform, message).await, None);
         }
         Fate::Failed(error) => error,
-        // The consumer may have crashed after the commit of this message, in another message of the batch.
-        Fate::Poison if is_done(platform, &message).await => return (Outcome::Done, Some("done")),
         Fate::Poison => JobError::Fatal("its consumers ended before they had done it, again and again".into()),
         Fate::Unknown => JobError::Fatal("there is no such job".into()),
     };
@@ -313,22 +371,34 @@ async fn make_dead_letter(platform: &Platform, message: &Message, error: &str) -
     platform.commit(changes, Vec::new(), Vec::new()).await
 }
 
-/// Stores dead letters for the deliveries of the queue's own dead-letter queue.
+/// Handles the deliveries of the queue's own dead-letter queue: those that have not been shown to end their consumers were
+/// given up with the batches of others, and run again; the others become dead letters.
 pub(crate) async fn dead_letter(platform: &Platform, deliveries: Vec<Delivery>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(deliveries.len());
-    for Delivery { message, .. } in deliveries {
-        let why = "the queue gave it up: its consumers ended before they had done it";
-        if is_done(platform, &message).await {
-            outcomes.push(Outcome::Done);
-            continue;
-        }
-        outcomes.push(match make_dead_letter(platform, &message, why).await {
-            Ok(()) => Outcome::Done,
+    for Delivery { message, deliveries } in deliveries {
+        outcomes.push(match given_up(platform, &message).await {
+            Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(%error, job = message.job, message_id = message.id, "dead letter put off");
-                Outcome::Retry(OUTAGE_SECONDS)
+                // Over days: the queue counts deliveries.
+                Outcome::Retry(OUTAGE_SECONDS.saturating_mul(1 << deliveries.min(9)))
             }
         });
     }
     outcomes
+}
+
+async fn given_up(platform: &Platform, message: &Message) -> Result<Outcome, StoreError> {
+    let keys = [mark(&message.id), trial(&message.id)];
+    let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
+    if found.next().flatten().is_some() {
+        return Ok(Outcome::Done);
+    }
+    if !message.job.is_empty() && trials(found.next().flatten().as_ref())? < MAX_TRIALS {
+        return Ok(send_again(platform, message.clone()).await);
+    }
+    let why = "the queue gave it up: its consumers ended before they had done it";
+    make_dead_letter(platform, message, why).await?;
+    count(platform, message.lane, &[("dead", 1)]).await;
+    Ok(Outcome::Done)
 }

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use souk_core::queue::{Delivery, Outcome};
 
 use crate::Function;
 use crate::http::{Problem, Router, exchange};
 use crate::jobs::{self, Job, Schedule};
 use crate::platform::Platform;
+
+/// How long a request may take in all, in seconds: less than the 15 of a Lambda.
+pub const REQUEST_SECONDS: u64 = 10;
 
 /// The functions that a host serves.
 pub struct App {
@@ -42,6 +45,16 @@ impl App {
     /// it.
     pub async fn handle(&self, request: http::Request<Option<Bytes>>) -> Response<Bytes> {
         exchange::handle(&self.router, &self.platform, request).await
+    }
+
+    /// The response for a request that has taken [`REQUEST_SECONDS`]: hosts stop processing it. Its effects are all
+    /// committed or none.
+    #[must_use]
+    pub fn timed_out(&self) -> Response<Bytes> {
+        let detail = "this took too long; please try again";
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail);
+        problem.retry_after = Some(5);
+        self.refuse(problem.caused_by("a part that it needs does not answer"))
     }
 
     /// The response for a request that the host refuses to read, which is logged like any other.

@@ -30,7 +30,7 @@ pub mod telemetry;
 mod app;
 mod function;
 
-pub use app::App;
+pub use app::{App, REQUEST_SECONDS};
 pub use auth::{ACCESS_TOKEN_SECONDS, AccessToken, Keys, Principals};
 pub use cache::{DocumentCache, MemoryCacheConfig};
 pub use function::{Function, Partitions, StoreUse};

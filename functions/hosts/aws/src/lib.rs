@@ -32,7 +32,7 @@ use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
 use souk_kit::telemetry::{JsonLines, log_level};
-use souk_kit::{App, DocumentCache, Function, Keys, PasswordCost, Platform, Ports, Settings};
+use souk_kit::{App, DocumentCache, Function, Keys, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
 
 use roles::{Limited, Role};
 
@@ -63,11 +63,19 @@ pub async fn serve() -> Result<(), Error> {
     let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
         let request = event::request(event.payload, proxies)?;
-        let response = host.app.handle(request).await;
+        let response = within_deadline(host.app.handle(request)).await;
+        let response = response.unwrap_or_else(|| host.app.timed_out());
         flush.run(&host.app, &SystemClock).await;
         Ok::<_, Error>(event::response(response).await?)
     };
     lambda_runtime::run(service_fn(answer)).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]
+async fn within_deadline<T>(task: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS), task)
+        .await
+        .ok()
 }
 
 /// Runs the jobs and schedules of all functions.
@@ -155,6 +163,9 @@ impl Host {
         edge: Option<Arc<dyn EdgeCache>>,
     ) -> Result<Self, String> {
         let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
+        if settings.is_loopback() && env::var("AWS_ENDPOINT_URL").is_err() {
+            return Err("SOUK_PUBLIC_URL: must be the URL of the API for clients, such as https://souk.example".into());
+        }
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
         let queue = SqsQueue::new(aws, required("SOUK_QUEUE_PREFIX")?, clock.clone(), random.clone());
         let queue = Arc::new(queue);

@@ -258,9 +258,12 @@ mod tests {
     #[tokio::test]
     async fn a_dead_letter_that_cannot_be_stored_is_retried() {
         let (app, platform, _folder) = app();
-        // Larger than a document may be.
-        let text = serde_json::to_string(&message(&platform, "job_1", "good")).unwrap();
-        let done = batch(&app, records(&event("souk-high-dead", &["x".repeat(500_000), text]))).await;
+        // Its id is longer than a key may be.
+        let refused = message(&platform, &"j".repeat(2_000), "good");
+        // Larger than a document may be: the beginning is kept.
+        let large = "x".repeat(500_000);
+        let texts = [serde_json::to_string(&refused).unwrap(), large];
+        let done = batch(&app, records(&event("souk-high-dead", &texts))).await;
         let id = "059f36b4-87a3-44ab-83d2-661975040000";
         assert_eq!(
             done.response,
@@ -268,6 +271,8 @@ mod tests {
         );
         assert_eq!(done.retries[0].0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a.0");
         assert_eq!(done.retries.len(), 1);
+        let letter = dead_letter(&platform, "059f36b4-87a3-44ab-83d2-661975040001").await;
+        assert!(letter.unwrap().message.body.as_str().unwrap().starts_with("\"xxx"));
     }
 
     #[tokio::test]

@@ -19,17 +19,20 @@ pub mod recovery;
 mod testing;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, FutureExt as _, select};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use souk_cloudflare::{
     CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
 };
-use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
+use souk_kit::platform::is_loopback;
+use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
-use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Delay, Env, ScheduleContext, ScheduledEvent, event};
 
 /// Responses are cached for 5 seconds at most, because an isolate does not hear of other isolates' writes. Requests are not
 /// collapsed: a promise belongs to the request that created it, so no request may wait for another's.
@@ -40,6 +43,8 @@ const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
 };
 
 static APP: OnceLock<Option<App>> = OnceLock::new();
+/// Whether the public URL is one of the machine itself.
+static IS_LOOPBACK: OnceLock<bool> = OnceLock::new();
 
 fn app(env: &Env) -> Option<&'static App> {
     APP.get_or_init(|| start(env)).as_ref()
@@ -61,6 +66,14 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     if let Some(response) = origin::forward(app, &request, &env).await {
         return response;
     }
+    // Links and tokens with the address of a laptop would be of no use to anybody, and a deployment must not go on with them.
+    if *IS_LOOPBACK.get().unwrap_or(&false) && !is_local(&request) {
+        tracing::error!(
+            "SOUK_PUBLIC_URL in wrangler.toml must be the URL that clients use, such as https://souk.example"
+        );
+        let detail = "this Worker is not configured; its log says what is missing";
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", detail);
+    }
     let request = match convert::request(&request).await {
         Ok(request) => request,
         Err(error) => {
@@ -68,11 +81,29 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
             return problem(StatusCode::BAD_REQUEST, "bad_request", "the request is not well-formed");
         }
     };
-    let response = app.handle(request).await;
+    let response = handle(app, request).await;
     if app.has_pending_work() {
         Context::new(context).wait_until(app.run_pending_work());
     }
     convert::response(&response)
+}
+
+/// Whether the request was sent to the machine itself.
+fn is_local(request: &web_sys::Request) -> bool {
+    let uri: Option<http::Uri> = request.url().parse().ok();
+    uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
+}
+
+/// The response of the app, or a 503 after [`REQUEST_SECONDS`]. Only a request that waits for something needs a timer.
+async fn handle(app: &App, request: http::Request<Option<Bytes>>) -> http::Response<Bytes> {
+    let mut handling = std::pin::pin!(app.handle(request));
+    if let Some(response) = handling.as_mut().now_or_never() {
+        return response;
+    }
+    match select(handling, Delay::from(Duration::from_secs(REQUEST_SECONDS))).await {
+        Either::Left((response, _)) => response,
+        Either::Right(_) => app.timed_out(),
+    }
 }
 
 /// A problem document (RFC 9457) for a request that does not reach the app.
@@ -125,6 +156,7 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
     let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
+    let _ = IS_LOOPBACK.set(settings.is_loopback());
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");
     let clock = Arc::new(SystemClock);
     let registry = souk_market::registry();

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use indicatif::ProgressBar;
 use souk_kit::http::{ClientAddress, Problem};
-use souk_kit::{App, Context, MAX_BODY};
+use souk_kit::{App, Context, MAX_BODY, REQUEST_SECONDS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -237,7 +237,9 @@ async fn answer(
             None => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     };
-    let response = app.handle(Request::from_parts(parts, body)).await;
+    let handling = app.handle(Request::from_parts(parts, body));
+    let response = deadline(Duration::from_secs(REQUEST_SECONDS), handling).await;
+    let response = response.unwrap_or_else(|| app.timed_out());
     if app.has_pending_work() {
         pending_work.notify_one();
     }

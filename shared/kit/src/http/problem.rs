@@ -205,7 +205,11 @@ impl From<Failure> for Problem {
             Failure::VersionMismatch => Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail),
             Failure::IdempotencyKeyReused => Problem::invalid().field("Idempotency-Key", detail),
             Failure::IdempotentResultLost => Problem::conflict("gone", detail),
-            Failure::Contention => Problem::conflict("conflict", detail),
+            Failure::Contention => {
+                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "contention", detail);
+                problem.retry_after = Some(1);
+                problem
+            }
             Failure::Busy => {
                 let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
                 problem.retry_after = Some(1);

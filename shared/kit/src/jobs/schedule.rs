@@ -19,8 +19,9 @@ use crate::platform::Platform;
 const REMEMBERED: usize = 20;
 /// How much earlier than the interval a run may start, in milliseconds: ticks are not exact.
 const SLACK: i64 = 5_000;
-/// After how many seconds an unfinished run counts as crashed, so that the next one may start.
-const LEASE_SECONDS: i64 = 300;
+/// After how many seconds an unfinished run counts as crashed, so that the next one may start: within the two minutes in
+/// which the outbox is swept.
+const LEASE_SECONDS: i64 = 55;
 
 type Running = Pin<Box<dyn Future<Output = Result<String, JobError>> + Send>>;
 

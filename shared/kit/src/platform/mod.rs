@@ -19,7 +19,7 @@ use crate::registry::Registry;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outbox::Outbox;
-pub use settings::{CacheLayers, PasswordCost, Settings};
+pub use settings::{CacheLayers, PasswordCost, Settings, is_loopback};
 
 /// The shared state of all operations. A host builds one; operations use it through their [`Context`](crate::Context).
 #[derive(Clone)]

@@ -1,5 +1,7 @@
 //! The settings of the operator. They have the same names on every host.
 
+use std::net::IpAddr;
+
 /// The cost of a password hash (argon2id). Existing hashes keep the cost that they were created with.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordCost {
@@ -71,6 +73,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the public URL leads to the machine that it is used on, as in development.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let uri: Option<http::Uri> = self.public_url.parse().ok();
+        uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
+    }
+
     /// Reads the settings by name; the error names the invalid one.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>, password_cost: PasswordCost) -> Result<Self, String> {
         let get = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
@@ -110,6 +119,13 @@ impl Settings {
             password_cost,
         })
     }
+}
+
+/// Whether a host name or address is that of the machine itself.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 fn origin(text: &str) -> Result<(), &'static str> {

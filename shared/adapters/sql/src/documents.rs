@@ -1,5 +1,6 @@
 //! [`SqlDocuments`]: the `Documents` port over SQL.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
@@ -11,6 +12,8 @@ use souk_core::{
 
 use crate::{SqlDriver, SqlError, Statement, Value};
 
+/// How often a write is tried at most, in milliseconds.
+const PROBE_INTERVAL: i64 = 2_000;
 /// How many expired documents each commit deletes.
 const SWEEP: i64 = 8;
 
@@ -18,12 +21,18 @@ const SWEEP: i64 = 8;
 pub struct SqlDocuments<D> {
     driver: D,
     clock: Arc<dyn Clock>,
+    /// When a write was last tried, in milliseconds since 1970.
+    probed_at: AtomicI64,
 }
 
 impl<D: SqlDriver> SqlDocuments<D> {
     /// Documents behind `driver`, to whose database all migrations were applied.
     pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
-        Self { driver, clock }
+        Self {
+            driver,
+            clock,
+            probed_at: AtomicI64::new(0),
+        }
     }
 
     fn now(&self) -> Value {
@@ -81,6 +90,21 @@ const BY_KEY: &str =
 
 #[async_trait]
 impl<D: SqlDriver> Documents for SqlDocuments<D> {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.get(&[Key::of("ping", "ping")], Consistency::Strong).await?;
+        let now = self.clock.now().as_millisecond();
+        let last = self.probed_at.load(Ordering::Relaxed);
+        if (last..last.saturating_add(PROBE_INTERVAL)).contains(&now) {
+            return Ok(());
+        }
+        self.driver
+            .probe()
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("it cannot be written: {error:?}")))?;
+        self.probed_at.store(now, Ordering::Relaxed);
+        Ok(())
+    }
+
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
             return Err(StoreError::Refused("at most 100 keys".into()));

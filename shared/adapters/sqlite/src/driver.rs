@@ -35,6 +35,8 @@ const INSTRUCTIONS_PER_STEP: i32 = 10_000;
 /// A database file.
 pub struct SqliteDriver {
     readers: Arc<Readers>,
+    /// The number of applied migrations.
+    version: usize,
     long_reads: Semaphore,
     cores: Semaphore,
     /// `None` while the driver is closing.
@@ -73,6 +75,7 @@ impl SqliteDriver {
                 file,
                 idle: Mutex::default(),
             }),
+            version: migrations.len(),
             long_reads: Semaphore::new(MAX_LONG_READS),
             cores: Semaphore::new(cores.max(1)),
             writes: Some(writes),
@@ -156,6 +159,12 @@ impl SqlDriver for SqliteDriver {
 
     async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
         self.readers.rows(&statement, limit, None)
+    }
+
+    async fn probe(&self) -> Result<(), SqlError> {
+        // The same value, in a transaction that is synced like any other.
+        let sql = format!("PRAGMA user_version = {}", self.version);
+        self.write(vec![Statement::new(sql, Vec::new())]).await
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {

@@ -161,9 +161,9 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for
-    /// [`FORMER_NAME_DAYS`], in which only the document can have it again: whoever follows an old link or knows the name
-    /// is not led to somebody else.
+    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for 90 days,
+    /// in which only the document can have it again: whoever follows an old link or knows the name is not led to somebody
+    /// else.
     pub async fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) -> Result<(), Failure> {
         if old == new {
             return Ok(());

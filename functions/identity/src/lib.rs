@@ -26,6 +26,7 @@ pub fn function() -> Function {
         store: StoreUse {
             reads: &[
                 Documents("account-named/*"),
+                Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
             ],
@@ -33,6 +34,7 @@ pub fn function() -> Function {
                 Documents("account/*"),
                 Documents("sessions/*"),
                 Documents("account-named/*"),
+                Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
             ],

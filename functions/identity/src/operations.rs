@@ -11,7 +11,7 @@ use souk_core::{Key, Role};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
-use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key};
+use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved};
 use crate::error::IdentityError;
 use crate::password::{self, PasswordHashDocument};
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
@@ -101,6 +101,9 @@ pub async fn edit_own_account(
         let old = own_account(&tx).await?;
         if_match.check(old.version())?;
         let input: EditableAccount = patch.apply(&old.editable())?;
+        if input.username != old.profile.username && is_reserved(&input.username) {
+            return Err(Failure::invalid("username", "is reserved").into());
+        }
         let profile = Profile {
             username: input.username,
             name: input.name.trim().to_owned(),

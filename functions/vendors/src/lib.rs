@@ -24,8 +24,18 @@ pub fn function() -> Function {
         events: EventType::of::<VendorEvent>().collect(),
         warm: &["/v1/vendors"],
         store: StoreUse {
-            reads: &[Documents("vendor/*"), Documents("vendor-named/*"), Index("vendors")],
-            writes: &[Documents("vendor/*"), Documents("vendor-named/*"), Index("vendors")],
+            reads: &[
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("vendor-former/*"),
+                Index("vendors"),
+            ],
+            writes: &[
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("vendor-former/*"),
+                Index("vendors"),
+            ],
         },
         ..Function::default()
     }

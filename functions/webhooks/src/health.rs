@@ -15,8 +15,8 @@ use souk_core::{Key, Timestamp, clock};
 pub(crate) const BURST: i64 = 20;
 /// The interval between deliveries after a burst, in milliseconds.
 pub(crate) const INTERVAL_MS: i64 = 100;
-/// How many slots may be reserved ahead: more than a webhook has deliveries under way.
-pub(crate) const MAX_RESERVED: i64 = 20_000;
+/// How far the clocks of two machines may differ, in milliseconds.
+const CLOCK_SKEW_MS: i64 = 60_000;
 /// A webhook is disabled after this many consecutive failures ...
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// ... if the first of them is at least this long ago, in seconds.
@@ -28,6 +28,9 @@ pub(crate) struct Health {
     /// The theoretical arrival time (GCRA) of the next delivery, in milliseconds since 1970.
     #[serde(default)]
     next_at: i64,
+    /// When that was decided, in milliseconds since 1970: a moment that has not come yet is one of a wrong clock.
+    #[serde(default)]
+    reserved_at: i64,
     /// The number of consecutive failed requests.
     #[serde(default)]
     pub(crate) failures: u32,
@@ -41,11 +44,11 @@ impl Health {
         Key::of("webhook-health", webhook)
     }
 
-    /// Reserves the next slot; returns the milliseconds until it is due. A slot further away than [`MAX_RESERVED`] is of a
-    /// wrong clock.
+    /// Reserves the next slot; returns the milliseconds until it is due.
     pub(crate) fn reserve(&mut self, now: i64) -> i64 {
-        let is_plausible = self.next_at <= now.saturating_add(MAX_RESERVED * INTERVAL_MS);
+        let is_plausible = self.reserved_at <= now.saturating_add(CLOCK_SKEW_MS);
         let slot = if is_plausible { self.next_at.max(now) } else { now };
+        self.reserved_at = now;
         self.next_at = slot.saturating_add(INTERVAL_MS);
         slot.saturating_sub(now)
             .saturating_sub((BURST - 1) * INTERVAL_MS)

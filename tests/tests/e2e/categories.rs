@@ -58,7 +58,11 @@ async fn an_admin_keeps_categories_and_everyone_reads_them() {
     );
 
     admin.delete(&by_id).await.expect(204);
-    for path in [&by_id, &format!("/v1/categories/{renamed}")] {
+    for path in [
+        &by_id,
+        &format!("/v1/categories/{renamed}"),
+        &format!("/v1/categories/{slug}"),
+    ] {
         anyone.get(path).await.expect(404);
     }
     assert!(

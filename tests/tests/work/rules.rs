@@ -186,7 +186,8 @@ fn only_what_died_alone_is_given_up() {
             while payloads.iter().any(|payload| payload.n == 7) {
                 tx.get(Key::of("any", "thing")).await?;
             }
-            for payload in payloads {
+            // One has nothing to do, so that no inbox entry tells that it is done.
+            for payload in payloads.iter().filter(|payload| payload.n != 9) {
                 effect(&tx, payload.n);
             }
             Ok(JobOutput::default())
@@ -204,7 +205,7 @@ fn only_what_died_alone_is_given_up() {
     }
     // With the others once, then on its own.
     assert_eq!(killed, 4);
-    assert_eq!(world.partition("effects").len(), 99);
+    assert_eq!(world.partition("effects").len(), 98);
     let letters = world.partition("dead/high");
     let [letter] = letters.as_slice() else {
         panic!("{letters:?}")

@@ -145,6 +145,7 @@ pub async fn delete_category(cx: &Context, id: &str, if_match: &IfMatch) -> Resu
         return Err(CatalogError::CategoryNotEmpty);
     }
     cx.commit(|tx| async move {
+        tx.release_former_names(CATEGORY, &closed.id).await?;
         tx.release(CATEGORY.name_key(&closed.slug))
             .or_fail(Failure::Contention.into());
         tx.emit(CATEGORY_DELETED, &closed.event(closed.version()));

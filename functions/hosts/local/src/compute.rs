@@ -1,5 +1,7 @@
 //! The `Compute` port: a few threads beside the event loop.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use souk_core::compute::{Busy, Compute};
 use tokio::sync::Semaphore;
@@ -9,16 +11,16 @@ const MAX_WAITING: usize = 64;
 
 /// Runs work on half of the cores, so that the event loop keeps the others.
 pub(crate) struct Pool {
-    places: Semaphore,
-    cores: Semaphore,
+    places: Arc<Semaphore>,
+    cores: Arc<Semaphore>,
 }
 
 impl Pool {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
         Self {
-            places: Semaphore::new(MAX_WAITING),
-            cores: Semaphore::new(cores.max(1)),
+            places: Arc::new(Semaphore::new(MAX_WAITING)),
+            cores: Arc::new(Semaphore::new(cores.max(1))),
         }
     }
 }
@@ -26,8 +28,13 @@ impl Pool {
 #[async_trait]
 impl Compute for Pool {
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), Busy> {
-        let _place = self.places.try_acquire().map_err(|_| Busy)?;
-        let _core = self.cores.acquire().await.map_err(|_| Busy)?;
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let core = self.cores.clone().acquire_owned().await.map_err(|_| Busy)?;
+        let work = Box::new(move || {
+            // They are held until the work has ended, even if nobody waits for it any more.
+            let _held = (place, core);
+            work();
+        });
         // Whoever waits for the result of a work that panicked finds none.
         let _ = blocking(work).await;
         Ok(())
@@ -40,7 +47,6 @@ async fn blocking(work: Box<dyn FnOnce() + Send>) -> Result<(), tokio::task::Joi
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use futures_util::future::{FutureExt as _, join_all};

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,6 +24,8 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a client may take to read more of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client must not have read before its connection makes room for another one.
+const MIN_STALL: Duration = Duration::from_secs(1);
 /// The maximum number of connections, if there are file descriptors for them.
 const MAX_CONNECTIONS: usize = 8_192;
 /// The share of all connections that one address may have is one in this many.
@@ -70,7 +72,15 @@ impl Connections {
             return None;
         }
         if open.flows.len() >= self.total {
-            open.flows.values().find(|flow| flow.is_stalled())?.evict();
+            let stalled = open
+                .flows
+                .values()
+                .filter_map(|flow| Some((flow.stalled_since()?, flow)));
+            let (since, flow) = stalled.min_by_key(|(since, _)| *since)?;
+            if since.elapsed() < MIN_STALL {
+                return None;
+            }
+            flow.evict();
         }
         *open.by_address.entry(address).or_default() += 1;
         let number = open.next;
@@ -123,6 +133,7 @@ impl Drop for Admission {
 #[derive(Default)]
 pub(crate) struct Flow {
     is_stalled: AtomicBool,
+    stalled_since: Mutex<Option<Instant>>,
     is_evicted: AtomicBool,
     moved: Notify,
     task: AtomicWaker,
@@ -136,8 +147,14 @@ impl Flow {
         }
     }
 
-    fn is_stalled(&self) -> bool {
-        self.is_stalled.load(Ordering::Relaxed) && !self.is_evicted.load(Ordering::Relaxed)
+    /// Since when the client does not read, unless it has to go already.
+    fn stalled_since(&self) -> Option<Instant> {
+        let since = self.stalled_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.filter(|_| !self.is_evicted())
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
     }
 
     /// Ends the connection.
@@ -146,17 +163,23 @@ impl Flow {
         self.task.wake();
     }
 
-    /// Notes that the client does not read; whether the connection should end.
-    fn stalls(&self, cx: &Context<'_>) -> bool {
-        self.is_stalled.store(true, Ordering::Relaxed);
+    /// Notes that the client does not read.
+    fn stalls(&self, cx: &Context<'_>) {
+        if !self.is_stalled.swap(true, Ordering::Relaxed) {
+            self.set_since(Some(Instant::now()));
+        }
         self.task.register(cx.waker());
-        self.is_evicted.load(Ordering::Relaxed)
     }
 
     fn moves(&self) {
         if self.is_stalled.swap(false, Ordering::Relaxed) {
+            self.set_since(None);
             self.moved.notify_one();
         }
+    }
+
+    fn set_since(&self, since: Option<Instant>) {
+        *self.stalled_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 }
 
@@ -186,12 +209,13 @@ impl ClientStream {
 
     /// Notes whether the client reads, and fails when it has not for too long.
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
+        if written.is_ready() && !self.flow.is_evicted() {
             self.timer = None;
             self.flow.moves();
             return written;
         }
-        if self.flow.stalls(cx) {
+        self.flow.stalls(cx);
+        if self.flow.is_evicted() {
             return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(timer(WRITE_TIMEOUT)));
@@ -200,14 +224,10 @@ impl ClientStream {
     }
 
     fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(mut rest) = self.last.take().filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self.last.clone().filter(|rest| !rest.is_empty()) {
             let written = Pin::new(&mut self.stream).poll_write(cx, &rest);
-            let written = self.watch(cx, written);
-            if let Poll::Ready(Ok(count)) = written {
-                rest.advance(count);
-            }
-            self.last = Some(rest);
-            ready!(written)?;
+            let count = ready!(self.watch(cx, written))?;
+            self.last = Some(rest.slice(count.min(rest.len())..));
         }
         Poll::Ready(Ok(()))
     }
@@ -294,9 +314,12 @@ mod tests {
         held.extend((0..52).map(|n| all.admit(from(100 + n / 26)).unwrap()));
         assert!(all.admit(from(2)).is_none());
         // Whoever does not read has to go.
-        held.first().unwrap().flow.is_stalled.store(true, Ordering::Relaxed);
+        let flow = held.first().unwrap().flow.clone();
+        flow.set_since(Some(Instant::now()));
+        assert!(all.admit(from(2)).is_none());
+        flow.set_since(Instant::now().checked_sub(MIN_STALL));
         held.push(all.admit(from(2)).unwrap());
-        assert!(held.first().unwrap().flow.is_evicted.load(Ordering::Relaxed));
+        assert!(flow.is_evicted());
         assert!(all.admit(from(2)).is_none());
         drop(held);
         assert!(all.open().flows.is_empty() && all.open().by_address.is_empty());

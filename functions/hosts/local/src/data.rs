@@ -21,6 +21,9 @@ const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
     collapse: true,
 };
 
+/// The file with the signing keys.
+const KEYS: &str = "keys";
+
 /// An open data folder.
 #[derive(Clone)]
 pub(crate) struct Market {
@@ -103,10 +106,9 @@ fn replace_if_damaged(path: &Path) -> Result<(), String> {
 /// The keys of this folder, generated on first use; one per line, the signing key first.
 pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
     let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
-    let mut folder = fs::DirBuilder::new();
-    folder.recursive(true).create(dir).map_err(|e| failed(dir, e))?;
+    fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     make_private(dir)?;
-    let path = dir.join("keys");
+    let path = dir.join(KEYS);
     if !path.exists() {
         if dir.join("souk.db").exists() {
             return Err(format!(
@@ -134,12 +136,26 @@ pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
 #[cfg(unix)]
 fn make_private(dir: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
+    let is_own = |name: &str| {
+        let databases = ["souk.db", "queue.db", "search.db", "values.db"];
+        [KEYS, "demo-password"].contains(&name) || databases.iter().any(|database| name.starts_with(database))
+    };
+    let tighten = |path: &Path| -> std::io::Result<()> {
+        let permissions = fs::metadata(path)?.permissions();
+        if permissions.mode() & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(permissions.mode() & 0o700))?;
+        }
+        Ok(())
+    };
     let tighten = || {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
-                fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o600))?;
+            if entry.file_name().to_str().is_some_and(is_own) {
+                match tighten(&entry.path()) {
+                    // A database that another process closes.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    result => result?,
+                }
             }
         }
         Ok(())
@@ -159,6 +175,7 @@ pub(crate) struct ServerLock(#[expect(dead_code, reason = "the lock lasts as lon
 pub(crate) fn lock(dir: &Path) -> Result<ServerLock, String> {
     let path = dir.join("server.lock");
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    fs::create_dir_all(dir).map_err(failed)?;
     let file = fs::File::create(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(ServerLock(file)),
@@ -170,7 +187,11 @@ pub(crate) fn lock(dir: &Path) -> Result<ServerLock, String> {
 /// Creates a file with this text, whole or not at all; fails if it exists.
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let fresh = write_beside(path, text)?;
-    let linked = fs::hard_link(&fresh, path);
+    let linked = match fs::hard_link(&fresh, path) {
+        // Some file systems have no links.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => write_new(path, text),
+        result => result,
+    };
     fs::remove_file(&fresh)?;
     linked.and_then(|()| sync_folder(path))
 }
@@ -184,10 +205,19 @@ pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
 /// Writes the text to a new file beside `path`, and to the disk.
 fn write_beside(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     let fresh = path.with_extension(format!("{:08x}", u32::from_le_bytes(random::bytes(&SystemRandom))));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&fresh)?;
+    match write_new(&fresh, text) {
+        Ok(()) => Ok(fresh),
+        Err(error) => {
+            let _ = fs::remove_file(&fresh);
+            Err(error)
+        }
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(fresh)
+    file.sync_all()
 }
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {

@@ -437,14 +437,14 @@ pub(crate) struct Login {
     pub(crate) file: PathBuf,
 }
 
-/// Creates the demo data and an admin account at the first start. The account is created last, so that the next start
-/// completes an interrupted one. The password is stored in the data folder, so that every start can print it.
 /// Whether the folder may have a demo market: it is new, or has one, perhaps an unfinished one.
 pub(crate) fn may_open(dir: &Path) -> bool {
     let is_new = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
     is_new || dir.join(PASSWORD_FILE).exists()
 }
 
+/// Creates the demo data and an admin account at the first start. The account is created last, so that the next start
+/// completes an interrupted one. The password is stored in the data folder.
 pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
     let email = "demo@souk.example".to_owned();
     let path = dir.join(PASSWORD_FILE);

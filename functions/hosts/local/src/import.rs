@@ -5,8 +5,12 @@
 //! nothing. Missing categories (with the attributes of their lines) and vendors are created. Each line is one commit;
 //! an invalid line is skipped and reported.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use futures_util::{StreamExt as _, stream};
@@ -27,6 +31,12 @@ use souk_vendors::operations::open_vendor;
 use crate::data;
 use crate::line::{Line, parse};
 
+/// How many lines are read at a time.
+const BATCH: usize = 1_000;
+/// The longest line, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
+/// How many lines that were left out are reported.
+const MAX_REPORTED: usize = 1_000;
 /// How many lines are written concurrently.
 const AT_ONCE: usize = 64;
 /// The username of the account that owns imported products.
@@ -38,8 +48,19 @@ pub(crate) struct Report {
     added: u64,
     changed: u64,
     same: u64,
-    /// The invalid lines: (number, error).
-    pub(crate) bad: Vec<(usize, String)>,
+    /// The number of lines that were left out.
+    pub(crate) left_out: usize,
+    /// The first of them: (number, error).
+    bad: Vec<(usize, String)>,
+}
+
+impl Report {
+    fn leave_out(&mut self, number: usize, why: String) {
+        self.left_out += 1;
+        if self.bad.len() < MAX_REPORTED {
+            self.bad.push((number, why));
+        }
+    }
 }
 
 impl fmt::Display for Report {
@@ -47,11 +68,13 @@ impl fmt::Display for Report {
         for (number, why) in &self.bad {
             writeln!(f, "line {number}: {why}")?;
         }
-        let bad = self.bad.len();
+        if self.left_out > self.bad.len() {
+            writeln!(f, "and {} more lines", self.left_out - self.bad.len())?;
+        }
         write!(
             f,
-            "{} added, {} changed, {} unchanged, {bad} left out",
-            self.added, self.changed, self.same
+            "{} added, {} changed, {} unchanged, {} left out",
+            self.added, self.changed, self.same, self.left_out
         )
     }
 }
@@ -72,16 +95,19 @@ pub(crate) fn explain(problem: &Problem) -> String {
     }
 }
 
-/// Imports a file.
+/// Imports a file. It is read twice: first for the attributes of the categories, then batch by batch, so that the memory does
+/// not grow with the file.
 ///
 /// A vendor that belongs to another account gets products only with `adopt`.
 pub(crate) async fn import(cx: &Context, path: &Path, adopt: bool) -> Result<Report, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    let bytes = std::fs::read(path).map_err(failed)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let lines: Vec<Result<Line, String>> = bytes.split(|byte| *byte == b'\n').map(parse).collect();
-    let bar = data::bar(lines.len() as u64);
-    let mut report = Report::default();
+    let (mut count, mut attributes) = (0, Attributes::new());
+    for line in Lines::open(path).map_err(failed)? {
+        count += 1;
+        if let Ok(line) = parse(&line.map_err(failed)?) {
+            note(&line, &mut attributes);
+        }
+    }
     let owner = ensure_passive_account(cx, IMPORTER, "Importer")
         .await
         .map_err(|e| e.to_string())?;
@@ -94,78 +120,117 @@ pub(crate) async fn import(cx: &Context, path: &Path, adopt: bool) -> Result<Rep
         owner,
         adopt,
         ids: HashMap::new(),
-        attributes: attributes(&lines),
+        attributes,
     };
-    let mut seen: HashMap<Key, usize> = HashMap::new();
-    let mut ready = Vec::with_capacity(lines.len());
-    for (number, line) in (1..).zip(lines) {
-        let line = match line {
-            Ok(line) => line,
-            Err(why) => {
-                bar.inc(1);
-                if !why.is_empty() {
-                    report.bad.push((number, why));
+    let bar = data::bar(count);
+    let mut report = Report::default();
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut lines = (1..).zip(Lines::open(path).map_err(failed)?);
+    loop {
+        let mut ready = Vec::with_capacity(BATCH);
+        let mut taken = 0;
+        for (number, line) in lines.by_ref().take(BATCH) {
+            taken += 1;
+            let line = match parse(&line.map_err(failed)?) {
+                Ok(line) => line,
+                Err(why) if why.is_empty() => continue,
+                Err(why) => {
+                    report.leave_out(number, why);
+                    continue;
                 }
-                continue;
-            }
-        };
-        match importer.prepare(line).await {
-            Ok(import) => match seen.get(&import.identity()) {
-                None => {
-                    seen.insert(import.identity(), number);
-                    ready.push((number, import));
-                }
-                Some(first) => {
-                    bar.inc(1);
-                    report
-                        .bad
-                        .push((number, format!("is the same product as line {first}")));
-                }
-            },
-            Err(problem) if problem.status.is_server_error() => return Err(explain(&problem)),
-            Err(problem) => {
-                bar.inc(1);
-                report.bad.push((number, explain(&problem)));
+            };
+            match importer.prepare(line).await {
+                Ok(import) => match seen.entry(digest(&import.identity())) {
+                    Entry::Vacant(place) => {
+                        place.insert(number);
+                        ready.push((number, import));
+                    }
+                    Entry::Occupied(first) => {
+                        report.leave_out(number, format!("is the same product as line {}", first.get()));
+                    }
+                },
+                Err(problem) if problem.status.is_server_error() => return Err(explain(&problem)),
+                Err(problem) => report.leave_out(number, explain(&problem)),
             }
         }
-    }
-    let mut outcomes = stream::iter(ready)
-        .map(async |(number, line)| {
-            let outcome = import_product(cx, &line).await;
-            bar.inc(1);
-            (number, outcome.map_err(Problem::from))
-        })
-        .buffer_unordered(AT_ONCE);
-    while let Some((number, outcome)) = outcomes.next().await {
-        match outcome {
-            Ok(Imported::Added) => report.added += 1,
-            Ok(Imported::Changed) => report.changed += 1,
-            Ok(Imported::Unchanged) => report.same += 1,
-            Err(problem) if problem.status.is_server_error() => return Err(explain(&problem)),
-            Err(problem) => report.bad.push((number, explain(&problem))),
+        if taken == 0 {
+            break;
         }
+        let mut outcomes = stream::iter(ready)
+            .map(async |(number, line)| (number, import_product(cx, &line).await.map_err(Problem::from)))
+            .buffer_unordered(AT_ONCE);
+        while let Some((number, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(Imported::Added) => report.added += 1,
+                Ok(Imported::Changed) => report.changed += 1,
+                Ok(Imported::Unchanged) => report.same += 1,
+                Err(problem) if problem.status.is_server_error() => return Err(explain(&problem)),
+                Err(problem) => report.leave_out(number, explain(&problem)),
+            }
+        }
+        bar.inc(taken);
     }
-    drop(outcomes);
     bar.finish_and_clear();
     report.bad.sort();
     Ok(report)
 }
 
-/// The attributes that the lines of each category have, by the category's slug.
-fn attributes(lines: &[Result<Line, String>]) -> HashMap<String, BTreeMap<String, AttributeType>> {
-    let mut found: HashMap<String, BTreeMap<String, AttributeType>> = HashMap::new();
-    for line in lines.iter().flatten() {
-        let known = found.entry(check::slugify(&line.category, "")).or_default();
-        for (name, value) in &line.attributes {
-            let r#type = match value {
-                Value::Bool(_) => AttributeType::Boolean,
-                Value::Number(_) => AttributeType::Number,
-                _ => AttributeType::Text,
-            };
-            known.entry(name.clone()).or_insert(r#type);
-        }
+/// The lines of a file, without its byte order mark. A line that is too long is cut, so that it cannot be parsed.
+struct Lines {
+    file: BufReader<File>,
+    is_first: bool,
+}
+
+impl Lines {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            file: BufReader::new(File::open(path)?),
+            is_first: true,
+        })
     }
-    found
+
+    fn read(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let mut limited = self.file.by_ref().take(MAX_LINE);
+        if limited.read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        if limited.limit() == 0 && line.last() != Some(&b'\n') {
+            self.file.skip_until(b'\n')?;
+        }
+        if std::mem::take(&mut self.is_first) && line.starts_with(b"\xef\xbb\xbf") {
+            line.drain(..3);
+        }
+        Ok(Some(line))
+    }
+}
+
+impl Iterator for Lines {
+    type Item = std::io::Result<Vec<u8>>;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+fn digest(key: &Key) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The attributes that the lines of each category have, by the category's slug.
+type Attributes = HashMap<String, BTreeMap<String, AttributeType>>;
+
+fn note(line: &Line, attributes: &mut Attributes) {
+    let known = attributes.entry(check::slugify(&line.category, "")).or_default();
+    for (name, value) in &line.attributes {
+        let r#type = match value {
+            Value::Bool(_) => AttributeType::Boolean,
+            Value::Number(_) => AttributeType::Number,
+            _ => AttributeType::Text,
+        };
+        known.entry(name.clone()).or_insert(r#type);
+    }
 }
 
 struct Importer {
@@ -176,7 +241,7 @@ struct Importer {
     /// The ids of the categories and vendors so far, by kind and slug.
     ids: HashMap<(&'static str, String), String>,
     /// The attributes of categories to create, by slug.
-    attributes: HashMap<String, BTreeMap<String, AttributeType>>,
+    attributes: Attributes,
 }
 
 impl Importer {

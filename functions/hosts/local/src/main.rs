@@ -1,5 +1,6 @@
 //! The local host: every function in one binary, with SQLite instead of cloud services. See `souk --help`.
 
+mod backup;
 mod compute;
 mod connection;
 mod data;
@@ -79,7 +80,7 @@ enum Command {
         /// Each line has title, category, price_minor, currency, and optionally sku, slug, description, vendor, tags, url,
         /// condition, cover, gallery, attributes, location, status
         file: PathBuf,
-        /// Also add products to vendors that belong to other accounts, and change theirs
+        /// Also add and change products of vendors that belong to other accounts
         #[arg(long)]
         adopt: bool,
         #[command(flatten)]
@@ -90,6 +91,28 @@ enum Command {
         /// File to write; the standard output by default
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Copy the market to a new folder, also while a server runs on it
+    Backup {
+        /// The folder of the backup
+        to: PathBuf,
+        /// Copy the signing keys too; whoever has them can sign in as anybody
+        #[arg(long)]
+        keys: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Copy a backup to a new data folder
+    Restore {
+        /// The folder of the backup
+        from: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Check the databases for damage
+    Check {
         #[command(flatten)]
         data: Data,
     },
@@ -178,16 +201,18 @@ async fn run(cli: Cli) -> Result<(), String> {
             let report = import::import(&market.context(), &file, adopt).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(report.to_string())?;
-            if report.bad.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{} lines were not imported", report.bad.len()))
+            match report.left_out {
+                0 => Ok(()),
+                some => Err(format!("{some} lines were not imported")),
             }
         }
         Command::Export { output, data } => {
             let count = export::export(&data::open(&data.dir)?.context(), output.as_deref()).await?;
             writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
         }
+        Command::Backup { to, keys, data } => out(backup::backup(&data.dir, &to, keys)?),
+        Command::Restore { from, data } => out(backup::restore(&from, &data.dir)?),
+        Command::Check { data } => out(backup::check(&data.dir)?),
         Command::Keys { generate: true, .. } => out(souk_kit::Keys::generate(&souk_sqlite::SystemRandom)),
         Command::Keys { rotate, data, .. } => {
             let keys = data::keys(&data.dir, rotate)?;

@@ -44,8 +44,9 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
-    let market = data::open(dir)?;
+    // First, because opening migrates the databases.
     let _lock = data::lock(dir)?;
+    let market = data::open(dir)?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
         // Print the greeting before logging starts, so that log lines do not hide it.

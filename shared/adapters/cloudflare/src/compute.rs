@@ -8,7 +8,7 @@ use souk_core::compute::{Busy, Compute};
 use worker::Delay;
 use worker::send::SendFuture;
 
-/// How many works may wait; each takes about 35 ms.
+/// How many works may wait or run; each takes about 35 ms.
 const MAX_WAITING: usize = 8;
 
 /// Runs one work at a time. Before each, other requests have their turn.

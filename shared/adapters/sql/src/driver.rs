@@ -137,11 +137,6 @@ pub trait SqlDriver: Send + Sync {
 
     /// Runs the statements in order as one durable transaction, or none of them.
     fn write(&self, batch: Vec<Statement>) -> impl Future<Output = Result<(), SqlError>> + Send;
-
-    /// Tries what a write needs, such as space on the disk, and changes nothing.
-    fn probe(&self) -> impl Future<Output = Result<(), SqlError>> + Send {
-        async { Ok(()) }
-    }
 }
 
 impl<D: SqlDriver> SqlDriver for Arc<D> {
@@ -157,10 +152,6 @@ impl<D: SqlDriver> SqlDriver for Arc<D> {
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {
         (**self).write(batch).await
-    }
-
-    async fn probe(&self) -> Result<(), SqlError> {
-        (**self).probe().await
     }
 }
 

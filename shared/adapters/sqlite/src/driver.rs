@@ -35,10 +35,8 @@ const INSTRUCTIONS_PER_STEP: i32 = 10_000;
 /// A database file.
 pub struct SqliteDriver {
     readers: Arc<Readers>,
-    /// The number of applied migrations.
-    version: usize,
-    long_reads: Semaphore,
-    cores: Semaphore,
+    long_reads: Arc<Semaphore>,
+    cores: Arc<Semaphore>,
     /// `None` while the driver is closing.
     writes: Option<SyncSender<Write>>,
     writer: Option<JoinHandle<()>>,
@@ -75,9 +73,8 @@ impl SqliteDriver {
                 file,
                 idle: Mutex::default(),
             }),
-            version: migrations.len(),
-            long_reads: Semaphore::new(MAX_LONG_READS),
-            cores: Semaphore::new(cores.max(1)),
+            long_reads: Arc::new(Semaphore::new(MAX_LONG_READS)),
+            cores: Arc::new(Semaphore::new(cores.max(1))),
             writes: Some(writes),
             writer: Some(writer),
         })
@@ -85,10 +82,14 @@ impl SqliteDriver {
 
     async fn read_long(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
         let busy = || SqlError::Failed("too many long reads are waiting".into());
-        let _place = self.long_reads.try_acquire().map_err(|_| busy())?;
-        let _core = self.cores.acquire().await.map_err(|_| busy())?;
+        let place = self.long_reads.clone().try_acquire_owned().map_err(|_| busy())?;
+        let core = self.cores.clone().acquire_owned().await.map_err(|_| busy())?;
         let readers = self.readers.clone();
-        let read = move || readers.rows(&statement, usize::MAX, Some(MAX_STEPS));
+        let read = move || {
+            // They are held until the read has ended, even if nobody waits for it any more.
+            let _held = (place, core);
+            readers.rows(&statement, usize::MAX, Some(MAX_STEPS))
+        };
         let (rows, _) = blocking(read)
             .await
             .map_err(|error| SqlError::Failed(error.to_string()))??;
@@ -159,12 +160,6 @@ impl SqlDriver for SqliteDriver {
 
     async fn read_page(&self, statement: Statement, limit: usize) -> Result<(Vec<Vec<Value>>, bool), SqlError> {
         self.readers.rows(&statement, limit, None)
-    }
-
-    async fn probe(&self) -> Result<(), SqlError> {
-        // The same value, in a transaction that is synced like any other.
-        let sql = format!("PRAGMA user_version = {}", self.version);
-        self.write(vec![Statement::new(sql, Vec::new())]).await
     }
 
     async fn write(&self, batch: Vec<Statement>) -> Result<(), SqlError> {

@@ -1,5 +1,6 @@
 //! Adapters for the local host: documents, queues and the search index in SQLite files, and the system's clock and randomness.
 
+pub mod backup;
 mod connection;
 mod driver;
 mod file;

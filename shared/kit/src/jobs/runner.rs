@@ -9,7 +9,8 @@
 //! Wasm it ends the instance.
 //!
 //! **Poison.** When a consumer dies, its whole batch is delivered again. From the second delivery on, messages run one by
-//! one, and each run is noted before it begins. So only the message that ends its consumer collects such notes; after
+//! one; each run is noted before it begins, and the note is removed when it ends. So only the message that ends its consumer
+//! collects notes; after
 //! [`MAX_TRIALS`] it becomes a dead letter, and its job does not run again.
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,8 @@ use crate::platform::{Platform, count};
 const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
 /// How many runs on its own, all of which ended the consumer, make a message a poison message.
 const MAX_TRIALS: u32 = 3;
+/// For how long messages are run one by one in a batch, in seconds: less than a Lambda of the worker has.
+const TRIALS_SECONDS: i64 = 20;
 /// How long such runs are remembered, in seconds.
 const TRIAL_SECONDS: i64 = 24 * 3600;
 /// How often a job runs again because its commit had a conflict.
@@ -94,9 +97,20 @@ pub(crate) async fn work(
         fates.extend(done);
     }
     for (place, message) in suspects {
+        if platform.now() > clock::after(now, TRIALS_SECONDS) {
+            // The host may end this process before the last one has run.
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = Outcome::Retry(1);
+            }
+            continue;
+        }
         match (begin_trial(platform, &message).await, jobs.get(message.job.as_str())) {
             (Ok(Trial::Done), _) => fates.push((place, message, Fate::Done)),
-            (Ok(Trial::Begun), Some(job)) => fates.extend(run_chunk(platform, job, vec![(place, message)]).await),
+            (Ok(Trial::Begun), Some(job)) => {
+                let id = message.id.clone();
+                fates.extend(run_chunk(platform, job, vec![(place, message)]).await);
+                end_trial(platform, &id).await;
+            }
             (Ok(_), _) => fates.push((place, message, Fate::Poison)),
             (Err(error), _) => fates.push((place, message, Fate::Failed(error.into()))),
         }
@@ -230,6 +244,18 @@ async fn begin_trial(platform: &Platform, message: &Message) -> Result<Trial, St
         // Another consumer has the message too, and has noted a run.
         Ok(()) | Err(StoreError::Conflict(_)) => Ok(Trial::Begun),
         Err(error) => Err(error),
+    }
+}
+
+/// Forgets the runs of a message that has not ended its consumer, whatever its outcome.
+async fn end_trial(platform: &Platform, id: &str) {
+    let forget = Change::Delete {
+        key: trial(id),
+        condition: Condition::Any,
+        stale: Vec::new(),
+    };
+    if let Err(error) = platform.documents.commit(Commit::new(vec![forget])).await {
+        tracing::warn!(%error, message_id = id, "a run stays noted");
     }
 }
 

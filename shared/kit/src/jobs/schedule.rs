@@ -21,7 +21,7 @@ const REMEMBERED: usize = 20;
 const SLACK: i64 = 5_000;
 /// After how many seconds an unfinished run counts as crashed, so that the next one may start: within the two minutes in
 /// which the outbox is swept.
-const LEASE_SECONDS: i64 = 55;
+const LEASE_SECONDS: i64 = 100;
 
 type Running = Pin<Box<dyn Future<Output = Result<String, JobError>> + Send>>;
 

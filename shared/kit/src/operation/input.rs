@@ -52,7 +52,7 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
                 let Some(fields) = value.as_object_mut() else {
                     return Err(Failure::Invalid(vec![fault]));
                 };
-                let known = fields_of::<T>();
+                let (known, before) = (fields_of::<T>(), fields.len());
                 fields.retain(|name, _| {
                     let stays = known.is_empty() || known.contains(&name.as_str());
                     if !stays {
@@ -60,7 +60,8 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
                     }
                     stays
                 });
-                if fault.detail.starts_with("unknown field") && errors.iter().any(|error| error.field == fault.field) {
+                // This happens once. If the fault is another one it is found again.
+                if fields.len() < before {
                     continue;
                 }
                 let removed = fields.remove(top(&fault.field)).is_some();
@@ -186,10 +187,14 @@ mod tests {
             set(&["name", "count", "tags[0]", "color", "note"])
         );
         assert_eq!(faults("[]"), [""]);
+        // A field with the path of a nested one as its name.
+        assert_eq!(
+            faults(r#"{"name": "a", "tags[0]": 1, "tags": [1], "count.x": 1, "count": {"x": 1}}"#),
+            ["count.x", "tags[0]", "count", "tags[0]"]
+        );
     }
 
-    /// Thousands of faults take one reading of the body each for the known fields only. The count is what a clock cannot
-    /// tell reliably: here each reading would take the test a second.
+    /// A body with thousands of faults is read once per known field, not once per fault: then this would take minutes.
     #[test]
     fn unknown_fields_are_found_together() {
         let mut body: Map<String, Value> = (0..20_000).map(|n| (format!("x{n}"), Value::Null)).collect();

@@ -13,8 +13,8 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_core::clock;
 use souk_core::kind::owner_of;
@@ -25,6 +25,19 @@ use super::{Context, Failure, IfMatch, Stored};
 
 /// How long a name that a document had before belongs to it.
 const FORMER_NAME_DAYS: i64 = 90;
+/// How many names a document had before may belong to it.
+const MAX_FORMER_NAMES: usize = 5;
+
+/// The names that a document had before, the latest last.
+#[derive(Serialize, Deserialize)]
+struct FormerNames {
+    names: Vec<String>,
+}
+
+fn former_key(kind: Kind, id: &str) -> Key {
+    Key::of(&format!("{}-former", kind.name), id)
+}
+
 /// How often a closure runs before the operation fails. This is more than the number of concurrent jobs (16), because
 /// all of them may write the same document.
 const ATTEMPTS: usize = 20;
@@ -161,8 +174,8 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for 90 days,
-    /// in which only the document can have it again: whoever follows an old link or knows the name is not led to somebody
+    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for 90 days or
+    /// five more names, and only the document can have it again: whoever follows an old link or knows the name is not led to somebody
     /// else.
     pub async fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) -> Result<(), Failure> {
         if old == new {
@@ -180,6 +193,41 @@ impl<E> Transaction<E> {
         let until = clock::after(self.clock.now(), FORMER_NAME_DAYS * 24 * 3600);
         let former = Put::new(self, kind.name_key(old), claim, Condition::Exists, "{}", 0);
         former.expires_at(until).or_retry();
+        // A document holds a few names only, or one account could hold any number.
+        let key = former_key(kind, id);
+        let found = self.read::<FormerNames>(key.clone()).await?;
+        let mut names = found.as_ref().map(|found| found.names.clone()).unwrap_or_default();
+        names.retain(|name| name != old && name != new);
+        names.push(old.to_owned());
+        if names.len() > MAX_FORMER_NAMES {
+            let oldest = names.remove(0);
+            self.release_former(kind, &oldest, id).await?;
+        }
+        self.create_or_update(key, found.as_ref().map(|found| &found.document), FormerNames { names })
+            .expires_at(until)
+            .or_retry();
+        Ok(())
+    }
+
+    /// Releases the names that a document had before, when it is deleted.
+    pub async fn release_former_names(&self, kind: Kind, id: &str) -> Result<(), Failure> {
+        let key = former_key(kind, id);
+        if let Some(found) = self.read::<FormerNames>(key.clone()).await? {
+            for name in &found.names {
+                self.release_former(kind, name, id).await?;
+            }
+            self.delete(&found.document, Vec::new()).or_retry();
+        }
+        Ok(())
+    }
+
+    /// Releases a former name, unless it has expired and belongs to another document.
+    async fn release_former(&self, kind: Kind, name: &str, id: &str) -> Result<(), Failure> {
+        if let Some(claim) = self.get(kind.name_key(name)).await?
+            && owner_of(Some(&claim))?.as_deref() == Some(id)
+        {
+            self.delete(&claim, Vec::new()).or_retry();
+        }
         Ok(())
     }
 

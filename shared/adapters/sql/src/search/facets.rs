@@ -1,8 +1,8 @@
 //! Facets: how many of the matching products have each value of a field.
 //!
 //! A field's own filter does not narrow its counts, so that they show what its other values would add. Fields without a
-//! filter share one statement. The first [`MAX_COUNTED`] matches are counted, in the order of relevance, so that the cost is
-//! bounded; with fewer matches the counts are exact.
+//! filter share one statement. The [`MAX_COUNTED`] matches of the highest rank are counted, so that the cost is bounded;
+//! with fewer matches the counts are exact.
 //!
 //! The field `price` is counted in fixed ranges of minor units: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so
 //! on; the last one is open: `1000000000-`. It is filtered by the bounds of the price.

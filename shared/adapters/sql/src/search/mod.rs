@@ -8,7 +8,7 @@
 //! in a small market and in a large one, with one exception: words that are each frequent but rarely occur together,
 //! where SQLite walks all matches of one word to find the other.
 //!
-//! Every other order and every facet reads all matches, so its cost grows with them.
+//! Every other order reads all matches, so its cost grows with them; facets read 10,000 at most.
 //!
 //! **User input is never FTS5 syntax.** The full-text expression consists of quoted tokens ([`token`]), which are
 //! letters and digits from [`words`](souk_core::search::words).

@@ -22,7 +22,7 @@ type Manifest = BTreeMap<String, String>;
 /// Copies the folder to the new folder `to`; a server may run on it.
 pub(crate) fn backup(dir: &Path, to: &Path, with_keys: bool) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", to.display());
-    if !dir.join(DOCUMENTS).exists() {
+    if !data::has_market(dir) {
         return Err(format!("{} has no market", dir.display()));
     }
     fs::create_dir(to).map_err(failed)?;

@@ -2,7 +2,7 @@
 //!
 //! hyper reads the next pipelined request while the response to the last one waits to be sent, and it has no time limit for
 //! writing. So the stream below it notes when the client stops reading: then no further request of this connection is answered
-//! ([`Flow::drained`]), and after [`WRITE_TIMEOUT`] without progress the connection ends. hyper also answers what it cannot
+//! ([`Flow::when_read`]), and after [`WRITE_TIMEOUT`] without progress the connection ends. hyper also answers what it cannot
 //! parse by itself, with a bare status; the stream replaces that by a problem document.
 
 use std::collections::HashMap;
@@ -24,8 +24,11 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a client may take to read more of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a client must not have read before its connection makes room for another one.
-const MIN_STALL: Duration = Duration::from_secs(1);
+/// How long a client must have done nothing before its connection makes room for another one.
+const MIN_IDLE: Duration = Duration::from_secs(5);
+/// How much of a response the system keeps unsent. A larger buffer would count as written although its client reads it only
+/// after many seconds, and would take as much memory.
+const UNSENT: u32 = 16 * 1024;
 /// The maximum number of connections, if there are file descriptors for them.
 const MAX_CONNECTIONS: usize = 8_192;
 /// The share of all connections that one address may have is one in this many.
@@ -59,8 +62,8 @@ impl Connections {
         }
     }
 
-    /// Counts a connection from this address; `None` if there are too many. If there are too many in all, one whose client
-    /// does not read what is sent to it has to go.
+    /// Counts a connection from this address; `None` if there are too many. If there are too many in all, the one whose client
+    /// has neither sent nor read anything for the longest time has to go.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
         let address = network(address);
         let mut open = self.open();
@@ -72,12 +75,9 @@ impl Connections {
             return None;
         }
         if open.flows.len() >= self.total {
-            let stalled = open
-                .flows
-                .values()
-                .filter_map(|flow| Some((flow.stalled_since()?, flow)));
-            let (since, flow) = stalled.min_by_key(|(since, _)| *since)?;
-            if since.elapsed() < MIN_STALL {
+            let idle = open.flows.values().filter_map(|flow| Some((flow.idle_for()?, flow)));
+            let (time, flow) = idle.max_by_key(|(time, _)| *time)?;
+            if time < MIN_IDLE {
                 return None;
             }
             flow.evict();
@@ -85,7 +85,7 @@ impl Connections {
         *open.by_address.entry(address).or_default() += 1;
         let number = open.next;
         open.next += 1;
-        let flow = Arc::new(Flow::default());
+        let flow = Arc::new(Flow::new());
         open.flows.insert(number, flow.clone());
         Some(Admission {
             connections: self.clone(),
@@ -129,28 +129,55 @@ impl Drop for Admission {
     }
 }
 
-/// Whether the client reads what is sent to it.
-#[derive(Default)]
+/// What a client does with its connection.
 pub(crate) struct Flow {
+    /// The client does not read what is sent to it.
     is_stalled: AtomicBool,
-    stalled_since: Mutex<Option<Instant>>,
+    /// The client waits for a response.
+    is_answering: AtomicBool,
     is_evicted: AtomicBool,
+    /// When the client last sent or read something.
+    active_at: Mutex<Instant>,
     moved: Notify,
     task: AtomicWaker,
 }
 
 impl Flow {
-    /// Waits until the client has read what is on its way.
-    pub(crate) async fn drained(&self) {
-        while self.is_stalled.load(Ordering::Relaxed) {
-            self.moved.notified().await;
+    fn new() -> Self {
+        Self {
+            is_stalled: AtomicBool::new(false),
+            is_answering: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
+            active_at: Mutex::new(Instant::now()),
+            moved: Notify::new(),
+            task: AtomicWaker::new(),
         }
     }
 
-    /// Since when the client does not read, unless it has to go already.
-    fn stalled_since(&self) -> Option<Instant> {
-        let since = self.stalled_since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.filter(|_| !self.is_evicted())
+    /// Runs `answer` when the client has read what is on its way.
+    pub(crate) async fn when_read<T>(&self, answer: impl Future<Output = T>) -> T {
+        while self.is_stalled.load(Ordering::Relaxed) {
+            self.moved.notified().await;
+        }
+        self.is_answering.store(true, Ordering::Relaxed);
+        let response = answer.await;
+        self.is_answering.store(false, Ordering::Relaxed);
+        self.is_active();
+        response
+    }
+
+    fn active_at(&self) -> MutexGuard<'_, Instant> {
+        self.active_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_active(&self) {
+        *self.active_at() = Instant::now();
+    }
+
+    /// For how long the client has done nothing, unless it waits for a response or has to go already.
+    fn idle_for(&self) -> Option<Duration> {
+        let waits = self.is_answering.load(Ordering::Relaxed) && !self.is_stalled.load(Ordering::Relaxed);
+        (!waits && !self.is_evicted()).then(|| self.active_at().elapsed())
     }
 
     fn is_evicted(&self) -> bool {
@@ -163,23 +190,23 @@ impl Flow {
         self.task.wake();
     }
 
-    /// Notes that the client does not read.
-    fn stalls(&self, cx: &Context<'_>) {
-        if !self.is_stalled.swap(true, Ordering::Relaxed) {
-            self.set_since(Some(Instant::now()));
+    /// Notes whether the client reads.
+    fn reads(&self, it_does: bool) {
+        if it_does {
+            self.is_active();
         }
-        self.task.register(cx.waker());
-    }
-
-    fn moves(&self) {
-        if self.is_stalled.swap(false, Ordering::Relaxed) {
-            self.set_since(None);
+        if self.is_stalled.swap(!it_does, Ordering::Relaxed) && it_does {
             self.moved.notify_one();
         }
     }
 
-    fn set_since(&self, since: Option<Instant>) {
-        *self.stalled_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    /// Fails if the connection has to make room; else it is woken when it has to.
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.task.register(cx.waker());
+        if self.is_evicted() {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 }
 
@@ -198,6 +225,9 @@ pub(crate) struct ClientStream {
 
 impl ClientStream {
     pub(crate) fn new(stream: TcpStream, flow: Arc<Flow>, refusal: Refusal) -> Self {
+        let _ = stream.set_nodelay(true);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         Self {
             stream,
             flow,
@@ -209,14 +239,11 @@ impl ClientStream {
 
     /// Notes whether the client reads, and fails when it has not for too long.
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() && !self.flow.is_evicted() {
+        self.flow.check(cx)?;
+        self.flow.reads(written.is_ready());
+        if written.is_ready() {
             self.timer = None;
-            self.flow.moves();
             return written;
-        }
-        self.flow.stalls(cx);
-        if self.flow.is_evicted() {
-            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(timer(WRITE_TIMEOUT)));
         ready!(timer.as_mut().poll(cx));
@@ -244,7 +271,10 @@ fn bare_refusal(bytes: &[u8]) -> Option<u16> {
 
 impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        self.flow.check(cx)?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        self.flow.is_active();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -313,13 +343,19 @@ mod tests {
         assert!(all.admit(v6(99)).is_none());
         held.extend((0..52).map(|n| all.admit(from(100 + n / 26)).unwrap()));
         assert!(all.admit(from(2)).is_none());
-        // Whoever does not read has to go.
-        let flow = held.first().unwrap().flow.clone();
-        flow.set_since(Some(Instant::now()));
-        assert!(all.admit(from(2)).is_none());
-        flow.set_since(Instant::now().checked_sub(MIN_STALL));
+        // Whoever has done nothing for the longest time has to go, unless it waits for a response.
+        let flow = |n: usize| held.get(n).unwrap().flow.clone();
+        let (waiting, idle, other) = (flow(0), flow(1), flow(2));
+        for (flow, seconds) in [(&waiting, 20), (&idle, 10), (&other, 6)] {
+            *flow.active_at() = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        }
+        waiting.is_answering.store(true, Ordering::Relaxed);
         held.push(all.admit(from(2)).unwrap());
-        assert!(flow.is_evicted());
+        assert!(idle.is_evicted() && !waiting.is_evicted() && !other.is_evicted());
+        waiting.reads(false);
+        held.push(all.admit(from(2)).unwrap());
+        assert!(waiting.is_evicted() && !other.is_evicted());
+        other.reads(true);
         assert!(all.admit(from(2)).is_none());
         drop(held);
         assert!(all.open().flows.is_empty() && all.open().by_address.is_empty());

@@ -103,6 +103,19 @@ fn replace_if_damaged(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether there is a market in this folder.
+pub(crate) fn has_market(dir: &Path) -> bool {
+    dir.join("souk.db").exists()
+}
+
+/// Opens the folder of an existing market.
+pub(crate) fn open_existing(dir: &Path) -> Result<Market, String> {
+    if !has_market(dir) {
+        return Err(format!("{} has no market", dir.display()));
+    }
+    open(dir)
+}
+
 /// The keys of this folder, generated on first use; one per line, the signing key first.
 pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
     let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
@@ -110,7 +123,7 @@ pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
     make_private(dir)?;
     let path = dir.join(KEYS);
     if !path.exists() {
-        if dir.join("souk.db").exists() {
+        if has_market(dir) {
             return Err(format!(
                 "{} is missing: put it back from a backup. Without it nobody stays signed in and stored secrets cannot be \
                  read; to go on regardless, put a key from `souk keys --generate` there",

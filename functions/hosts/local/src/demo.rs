@@ -437,10 +437,9 @@ pub(crate) struct Login {
     pub(crate) file: PathBuf,
 }
 
-/// Whether the folder may have a demo market: it is new, or has one, perhaps an unfinished one.
+/// Whether the folder may have a demo market: it has no other one, or has the demo, perhaps unfinished.
 pub(crate) fn may_open(dir: &Path) -> bool {
-    let is_new = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
-    is_new || dir.join(PASSWORD_FILE).exists()
+    !data::has_market(dir) || dir.join(PASSWORD_FILE).exists()
 }
 
 /// Creates the demo data and an admin account at the first start. The account is created last, so that the next start
@@ -462,18 +461,14 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
     let found = find_by_email(cx, &email).await.map_err(|e| e.to_string())?;
     if found.is_none() {
         seed(cx, DEMO_PRODUCTS, 1, ProgressBar::hidden()).await?;
-        // The first username may be taken, if the data folder was created without the demo.
-        for username in ["demo", "demo-2", "demo-3"] {
-            let new = NewAccount {
-                email: email.clone(),
-                username: username.into(),
-                password: password.clone(),
-                name: Some("Demo".into()),
-            };
-            if sign_up(cx, new).await.is_ok() {
-                break;
-            }
-        }
+        let new = NewAccount {
+            email: email.clone(),
+            username: "demo".into(),
+            password: password.clone(),
+            name: Some("Demo".into()),
+        };
+        // Only an account that was made here becomes an admin.
+        sign_up(cx, new).await.map_err(|e| format!("the demo's account: {e}"))?;
         grant_role(cx, &email, Role::Admin).await.map_err(|e| e.to_string())?;
     }
     Ok(Login {

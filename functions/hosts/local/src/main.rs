@@ -182,6 +182,12 @@ async fn run(cli: Cli) -> Result<(), String> {
     let out = |text: String| writeln!(std::io::stdout(), "{text}").map_err(|e| e.to_string());
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => {
+            if serve.demo && !demo::may_open(&serve.data.dir) {
+                return Err(format!(
+                    "the demo needs a folder without a market: {} has one",
+                    serve.data.dir.display()
+                ));
+            }
             let by_itself = !serve.no_demo && serve.listen.ip().is_loopback() && demo::may_open(&serve.data.dir);
             server::serve(serve.listen, &serve.data.dir, serve.demo || by_itself).await
         }
@@ -207,7 +213,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             }
         }
         Command::Export { output, data } => {
-            let count = export::export(&data::open(&data.dir)?.context(), output.as_deref()).await?;
+            let count = export::export(&data::open_existing(&data.dir)?.context(), output.as_deref()).await?;
             writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
         }
         Command::Backup { to, keys, data } => out(backup::backup(&data.dir, &to, keys)?),
@@ -221,7 +227,7 @@ async fn run(cli: Cli) -> Result<(), String> {
                 .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
         }
         Command::Grant { email, role, data } => {
-            let found = souk_identity::operations::grant_role(&data::open(&data.dir)?.context(), &email, role)
+            let found = souk_identity::operations::grant_role(&data::open_existing(&data.dir)?.context(), &email, role)
                 .await
                 .map_err(|e| e.to_string())?;
             if found {
@@ -236,8 +242,8 @@ async fn run(cli: Cli) -> Result<(), String> {
             id,
             watch,
             data,
-        } => operator::run(&data::open(&data.dir)?, action, lane, id.as_deref(), watch).await,
-        Command::Search { action, data } => out(search::run(&data::open(&data.dir)?.context(), action).await?),
+        } => operator::run(&data::open_existing(&data.dir)?, action, lane, id.as_deref(), watch).await,
+        Command::Search { action, data } => out(search::run(&data::open_existing(&data.dir)?.context(), action).await?),
         Command::Openapi => out(serde_json::to_string_pretty(&souk_market::openapi()).map_err(|e| e.to_string())?),
     }
 }

@@ -130,7 +130,6 @@ impl Server {
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, admission: Admission, graceful: &GracefulShutdown) {
-        let _ = stream.set_nodelay(true);
         let (app, pending_work, proxies) = (self.app.clone(), self.pending_work.clone(), self.proxies);
         let flow = admission.flow.clone();
         let stream = ClientStream::new(stream, flow.clone(), self.refusal.clone());
@@ -139,10 +138,7 @@ impl Server {
             let client = client.unwrap_or_else(|| ClientAddress(peer.ip().to_string()));
             request.extensions_mut().insert(client);
             let (app, pending_work, flow) = (app.clone(), pending_work.clone(), flow.clone());
-            async move {
-                flow.drained().await;
-                answer(&app, &pending_work, request).await
-            }
+            async move { flow.when_read(answer(&app, &pending_work, request)).await }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())

@@ -155,7 +155,7 @@ impl Problem {
         let (errors, detail) = match self.errors.split_at_checked(MAX_ERRORS) {
             Some((listed, more)) if !more.is_empty() => {
                 let detail = format!(
-                    "{}; the first {MAX_ERRORS} are listed, and there are {} more",
+                    "{}; the first {MAX_ERRORS} are listed, {} more are not",
                     self.detail,
                     more.len()
                 );

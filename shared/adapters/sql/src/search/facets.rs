@@ -91,8 +91,8 @@ impl<D: SqlDriver> SqlSearch<D> {
             "WITH {} \
              SELECT field, value, label, n FROM (SELECT field, value, label, n, \
              row_number() OVER (PARTITION BY field ORDER BY n DESC, value) AS place \
-             FROM (SELECT f.field AS field, f.value AS value, max(f.label) AS label, count(*) AS n FROM counted c \
-             CROSS JOIN json_each(?4) w CROSS JOIN facet f ON f.doc = c.id AND f.field = w.value GROUP BY 1, 2)) \
+             FROM (SELECT f.field AS field, f.value AS value, max(f.label) AS label, count(*) AS n FROM counted \
+             CROSS JOIN json_each(?4) w CROSS JOIN facet f ON f.doc = counted.id AND f.field = w.value GROUP BY 1, 2)) \
              WHERE place <= ?3 \
              UNION ALL SELECT '', '', '', count(*) FROM matching",
             matching(&bounds)

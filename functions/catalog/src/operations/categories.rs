@@ -131,8 +131,22 @@ pub async fn edit_category(
     .await
 }
 
+/// How often a deletion begins again because the category was edited meanwhile.
+const DELETION_ATTEMPTS: usize = 10;
+
 /// Deletes a category that has no products and no children.
 pub async fn delete_category(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
+    for _ in 1..DELETION_ATTEMPTS {
+        match try_delete(cx, id, if_match).await {
+            Err(CatalogError::Failure(Failure::Contention)) => {}
+            result => return result,
+        }
+    }
+    try_delete(cx, id, if_match).await
+}
+
+/// Closes the category, makes sure that it is empty, and deletes it, unless somebody edits it in between.
+async fn try_delete(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let open = find_category(cx, id).await?;
     if_match.check(open.version())?;
     // Closing changes the version, so a category that is in use is refused before.

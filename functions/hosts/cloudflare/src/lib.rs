@@ -18,11 +18,13 @@ pub mod recovery;
 #[cfg(feature = "testing")]
 mod testing;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, FutureExt as _, select};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use souk_cloudflare::{
@@ -96,14 +98,16 @@ fn is_local(request: &web_sys::Request) -> bool {
 
 /// The response of the app, or a 503 after [`REQUEST_SECONDS`]. Only a request that waits for something needs a timer.
 async fn handle(app: &App, request: http::Request<Option<Bytes>>) -> http::Response<Bytes> {
-    let mut handling = std::pin::pin!(app.handle(request));
-    if let Some(response) = handling.as_mut().now_or_never() {
-        return response;
-    }
-    match select(handling, Delay::from(Duration::from_secs(REQUEST_SECONDS))).await {
-        Either::Left((response, _)) => response,
-        Either::Right(_) => app.timed_out(),
-    }
+    let mut handling = pin!(app.handle(request));
+    let mut deadline = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(response) = handling.as_mut().poll(cx) {
+            return Poll::Ready(response);
+        }
+        let deadline = deadline.get_or_insert_with(|| Box::pin(Delay::from(Duration::from_secs(REQUEST_SECONDS))));
+        deadline.as_mut().poll(cx).map(|()| app.timed_out())
+    })
+    .await
 }
 
 /// A problem document (RFC 9457) for a request that does not reach the app.

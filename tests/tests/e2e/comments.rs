@@ -273,6 +273,9 @@ async fn comments_are_seen_by_those_who_see_the_product() {
     }
     // What one wrote one may take back.
     ada.delete(&path(&comment)).await.expect(204);
+    // Now it is nobody's, and as hidden as the product.
+    ada.patch(&path(&comment), json!({ "body": "x" })).await.expect(404);
+    ada.delete(&path(&comment)).await.expect(404);
     seller.delete(&path_of(&product)).await.expect(204);
     for gone in [&list, &path(&comment), "/v1/comments/cmt_0", "/v1/comments/x"] {
         seller.get(gone).await.expect(404);

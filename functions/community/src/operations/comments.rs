@@ -111,6 +111,7 @@ pub async fn edit_comment(
     cx.commit(|tx| async move {
         let old = read(&tx, id).await?.ok_or(NO_COMMENT)?;
         let (Some(author), Some(body)) = (&old.author, &old.body) else {
+            require_visible(&tx, &old).await?;
             return Err(CommentError::Deleted);
         };
         require_editor(&tx, &old, author, "only its author may change a comment").await?;
@@ -136,7 +137,7 @@ pub async fn delete_comment(cx: &Context, id: &str, if_match: &IfMatch) -> Resul
     cx.commit(|tx| async move {
         let old = read(&tx, id).await?.ok_or(NO_COMMENT)?;
         let Some(author) = &old.author else {
-            return Ok(());
+            return require_visible(&tx, &old).await;
         };
         require_editor(&tx, &old, author, "only its author may delete a comment").await?;
         if_match.check(old.version())?;

@@ -28,6 +28,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 const MIN_IDLE: Duration = Duration::from_secs(5);
 /// How much of a response the system keeps unsent. A larger buffer would count as written although its client reads it only
 /// after many seconds, and would take as much memory.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 16 * 1024;
 /// The maximum number of connections, if there are file descriptors for them.
 const MAX_CONNECTIONS: usize = 8_192;

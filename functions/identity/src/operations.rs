@@ -23,11 +23,12 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, I
     if let Err(report) = new.validate() {
         return Err(Failure::invalid("account", report.to_string()).into());
     }
-    let (new, hash) = (&new, &password::hash(cx, &new.password).await?);
+    let new = &new;
     cx.commit(|tx| async move {
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let account = create_account(&tx, &new.email.to_lowercase(), &new.username, name);
-        let password = PasswordHashDocument { hash: hash.clone() };
+        let hash = password::hash(&tx, &new.password).await?;
+        let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
         Ok(account)
     })

@@ -173,7 +173,7 @@ fn make_private(dir: &Path) -> Result<(), String> {
         }
         Ok(())
     };
-    tighten().map_err(|e: std::io::Error| format!("{}: others can read it: {e}", dir.display()))
+    tighten().map_err(|e: std::io::Error| format!("{}: its files cannot be made private: {e}", dir.display()))
 }
 
 #[cfg(not(unix))]

@@ -9,13 +9,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use futures_util::{StreamExt as _, stream};
 use garde::Validate as _;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use souk_catalog::operations::{Imported, ProductImport, create_category, import_product};
 use souk_catalog::{NewCategory, NewProduct};
 use souk_core::{FieldError, Key, Kind, Money, Principal, Role, check};
@@ -124,7 +124,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, adopt: bool) -> Result<Rep
     };
     let bar = data::bar(count);
     let mut report = Report::default();
-    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut seen: HashMap<[u8; 32], usize> = HashMap::new();
     let mut lines = (1..).zip(Lines::open(path).map_err(failed)?);
     loop {
         let mut ready = Vec::with_capacity(BATCH);
@@ -212,10 +212,9 @@ impl Iterator for Lines {
     }
 }
 
-fn digest(key: &Key) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
+/// A short form of a key, which no two keys share.
+fn digest(key: &Key) -> [u8; 32] {
+    Sha256::digest([key.pk.as_bytes(), b"\n", key.sk.as_bytes()].concat()).into()
 }
 
 /// The attributes that the lines of each category have, by the category's slug.

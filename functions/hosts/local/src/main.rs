@@ -98,7 +98,7 @@ enum Command {
     Backup {
         /// The folder of the backup
         to: PathBuf,
-        /// Copy the signing keys too; whoever has them can sign in as anybody
+        /// Include the signing keys. Keep such a backup secret: the keys can sign in as any account
         #[arg(long)]
         keys: bool,
         #[command(flatten)]

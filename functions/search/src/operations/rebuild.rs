@@ -10,7 +10,7 @@ use souk_core::search::{IndexChange, IndexState, Listing, SearchError as IndexEr
 use souk_core::{Query, Timestamp, clock};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::{Context, Failure};
-use souk_model::catalog::lists::List;
+use souk_model::catalog::lists::{List, Sort};
 use souk_model::catalog::status::Status;
 
 use crate::error::SearchError;
@@ -106,28 +106,28 @@ async fn has_products(cx: &Context) -> Result<bool, Failure> {
     Ok(!page.items.is_empty() || page.next.is_some())
 }
 
-/// The field that says when a product last changed.
+/// The field that says when a product was published.
 #[derive(Deserialize)]
-struct Changed {
-    updated_at: Timestamp,
+struct Publication {
+    published_at: Option<Timestamp>,
 }
 
-/// Whether the index was lost and has not been rebuilt: it is empty, but there are published products that should be in it
-/// by now.
+/// Whether the index was lost and has not been rebuilt: it is empty, but the oldest published product should be in it by now.
 pub(crate) async fn is_lost(cx: &Context) -> Result<bool, SearchError> {
     let state = index_state(cx).await?;
     if state.live > 0 || state.listings > 0 {
         return Ok(false);
     }
-    let page = cx.query(&Query::index(list(), 20)).await?;
+    let oldest = Query {
+        prefix: Sort::Newest.prefix().to_owned(),
+        ..Query::index(list(), 1)
+    };
+    let Some(oldest) = cx.query(&oldest).await?.items.into_iter().next() else {
+        return Ok(false);
+    };
+    let oldest: Publication = oldest.document.parse().map_err(Failure::from)?;
     let latest = clock::after(cx.now(), -INDEXING_SECONDS);
-    for item in page.items {
-        let changed: Changed = item.document.parse().map_err(Failure::from)?;
-        if changed.updated_at < latest {
-            return Ok(true);
-        }
-    }
-    Ok(page.next.is_some())
+    Ok(oldest.published_at.is_some_and(|at| at < latest))
 }
 
 /// Requests a rebuild if the index was never built or is empty, and there are products. Returns whether it did.

@@ -156,6 +156,19 @@ async fn a_product_is_not_shown_after_its_withdrawal_although_the_index_lags() {
 }
 
 #[tokio::test]
+async fn an_index_is_lost_when_it_lacks_what_was_published_a_minute_ago() {
+    let world = World::new().await;
+    for n in 0..30 {
+        world.publish(&format!("Lamp {n}"), json!({})).await;
+    }
+    // Not indexed yet is not lost.
+    assert_eq!(world.titles("q=lamp").await, [""; 0]);
+    world.wait(61_000);
+    world.publish("Lamp", json!({})).await;
+    assert_eq!(world.get("/v1/search?q=lamp&limit=3").await.0, 503);
+}
+
+#[tokio::test]
 async fn parameters_become_a_query() {
     let world = World::new().await;
     let path = "q=%22oil%20lamp%22&category=lamps&vendor=shop&tag=Brass,old&condition=new,good&min_price=5&max_price=9\

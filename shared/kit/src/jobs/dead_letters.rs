@@ -28,8 +28,8 @@ pub struct DeadLetter {
     pub message: Message,
 }
 
-/// The longest body of a message that is kept whole, in bytes; of a longer one the beginning is kept, as text.
-const MAX_LETTER: usize = MAX_MESSAGE;
+/// Of a body that is longer than a message may be, this many characters are kept, as text. JSON may write each in six bytes.
+const KEPT_CHARACTERS: usize = 8 * 1024;
 
 /// The partition of a lane's dead letters.
 #[must_use]
@@ -47,8 +47,8 @@ pub fn key(lane: Lane, id: &str) -> Key {
 pub(super) fn record(message: &Message, error: &str, died_at: Timestamp) -> Result<Change, StoreError> {
     let mut message = message.clone();
     let body = message.body.to_string();
-    if body.len() > MAX_LETTER {
-        message.body = body.chars().take(MAX_LETTER / 4).collect::<String>().into();
+    if body.len() > MAX_MESSAGE {
+        message.body = body.chars().take(KEPT_CHARACTERS).collect::<String>().into();
     }
     let letter = DeadLetter {
         id: message.id.clone(),

@@ -174,9 +174,9 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document, unless it is the old one. The old name still leads to the document for 90 days or
-    /// five more names, and only the document can have it again: whoever follows an old link or knows the name is not led to somebody
-    /// else.
+    /// Claims the new name of a document, unless it is the old one. The old name is reserved: for 90 days, or until the
+    /// document has had five other names, lookups by it find the document, and no other document can claim it. So an old
+    /// link never leads to another document.
     pub async fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) -> Result<(), Failure> {
         if old == new {
             return Ok(());

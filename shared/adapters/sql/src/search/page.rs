@@ -139,13 +139,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 (plan, page) = (second, found);
             }
         }
-        (page.facets, page.is_approximate) = match self.facets(query, &plan).await {
-            Err(error) if !page.hits.is_empty() => {
-                tracing::warn!(%error, "facets are left out");
-                (query.no_counts(), true)
-            }
-            result => result?,
-        };
+        (page.facets, page.is_approximate) = self.facets(query, &plan).await?;
         page.terms = plan.terms;
         Ok(page)
     }

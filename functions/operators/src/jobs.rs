@@ -19,6 +19,7 @@ pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     job: LoggedEvent::JOB,
     // The log must be complete, so the lane is not `low`, whose messages can be dropped.
     lane: Lane::Default,
+    fold: None,
 }];
 
 pub(crate) fn jobs() -> Vec<Job> {

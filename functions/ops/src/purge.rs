@@ -37,6 +37,7 @@ const fn on(event: &'static str) -> Subscription {
         event,
         job: Change::JOB,
         lane: Lane::Default,
+        fold: None,
     }
 }
 

@@ -12,6 +12,8 @@
 //! attempts are used up, it becomes a dead letter among the documents. The queue's own redelivery and dead-letter queue
 //! only handle consumers that crash.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,9 @@ pub struct Message {
     /// Whether a job document with this id shows the progress (`/v1/jobs/{id}`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tracked: bool,
+    /// The account whose share of the lane it takes: the one that caused it, or the one that it is sent for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// The payload of a job's messages. It determines the job and the lane.
@@ -158,7 +163,49 @@ impl Message {
             expires_at: None,
             attempts: Vec::new(),
             tracked: false,
+            account: None,
         }
+    }
+}
+
+/// The rate above which an account's messages queue behind those of others, as the interval between two, in milliseconds.
+const SHARE_INTERVAL_MS: i64 = 20;
+/// How far behind an account's messages may queue, in milliseconds.
+pub const MAX_TURN_MS: i64 = 3_600_000;
+/// How many accounts are remembered.
+const MAX_SHARES: usize = 10_000;
+
+/// The fair order of a lane's messages (virtual clock scheduling): a message's *turn* is when it was sent, or later if its
+/// account sends more than 50 messages a second. A lane that works in the order of turns serves an account that floods it
+/// after the others, and is never idle for it.
+#[derive(Debug, Default)]
+pub struct Shares {
+    last: HashMap<(Lane, String), i64>,
+}
+
+impl Shares {
+    /// The turn of a message that is sent now, in milliseconds since 1970.
+    pub fn turn(&mut self, message: &Message, now: Timestamp) -> i64 {
+        let now = now.as_millisecond();
+        let Some(account) = &message.account else {
+            return now;
+        };
+        if self.last.len() >= MAX_SHARES {
+            self.last.retain(|_, last| *last > now);
+            if self.last.len() >= MAX_SHARES {
+                self.last.clear();
+            }
+        }
+        let last = self.last.entry((message.lane, account.clone())).or_default();
+        // A turn that is further ahead is one of a clock that was wrong.
+        let is_plausible = *last <= now.saturating_add(MAX_TURN_MS);
+        let next = if is_plausible {
+            last.saturating_add(SHARE_INTERVAL_MS)
+        } else {
+            now
+        };
+        *last = next.clamp(now, now.saturating_add(MAX_TURN_MS));
+        *last
     }
 }
 
@@ -230,4 +277,43 @@ pub fn check(messages: &[Message]) -> Result<Vec<String>, QueueError> {
             Ok(text)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(account: Option<&str>) -> Message {
+        let mut message = Message::unreadable("msg_1".into(), Lane::Default, String::new(), Timestamp::UNIX_EPOCH);
+        message.account = account.map(str::to_owned);
+        message
+    }
+
+    #[test]
+    fn who_floods_a_lane_queues_behind_the_others() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut shares = Shares::default();
+        let mut turn = |account, now: Timestamp| shares.turn(&message(account), now) - now.as_millisecond();
+        let flood: Vec<i64> = (0..1000).map(|_| turn(Some("acc_a"), now)).collect();
+        assert_eq!(flood.first().copied(), Some(0));
+        assert_eq!(flood.last().copied(), Some(999 * SHARE_INTERVAL_MS));
+        assert_eq!((turn(Some("acc_b"), now), turn(None, now), turn(None, now)), (0, 0, 0));
+        // It has its turn at once again when it has paid for what it sent.
+        assert_eq!(turn(Some("acc_a"), clock::after(now, 60)), 0);
+        // A clock that ran ahead puts nothing off.
+        assert_eq!(turn(Some("acc_a"), clock::after(now, 86_400)), 0);
+        assert_eq!(turn(Some("acc_a"), now), 0);
+    }
+
+    #[test]
+    fn the_memory_of_shares_is_bounded() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut shares = Shares::default();
+        for n in 0..3 * MAX_SHARES {
+            for _ in 0..2 {
+                shares.turn(&message(Some(&n.to_string())), now);
+            }
+        }
+        assert!(shares.last.len() <= MAX_SHARES);
+    }
 }

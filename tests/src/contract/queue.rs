@@ -118,6 +118,7 @@ impl Trial {
                 error: "übel: \"nein\"\n\u{1f4a5}".into(),
             }],
             tracked: false,
+            account: None,
         }
     }
 

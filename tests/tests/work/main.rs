@@ -5,6 +5,7 @@
 //! - `rules.rs`: what costs an attempt and what does not, what is put off, shed, swept up and given up.
 //! - `operators.rs`: what operators see and do through the API.
 //! - `purges.rs`: the cache in front is told of exactly what changed.
+//! - `folds.rs`: repeated work on one thing is folded, and misses no change.
 //! - `formats.rs`: stored formats, pinned.
 //!
 //! `SOUK_TEST_SEED` is the seed.
@@ -15,6 +16,7 @@
     reason = "this is a test: a panic is how it fails"
 )]
 
+mod folds;
 mod formats;
 mod operators;
 mod ports;

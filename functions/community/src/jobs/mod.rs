@@ -25,6 +25,15 @@ const fn on<P: Payload>(event: &'static str) -> Subscription {
         event,
         job: P::JOB,
         lane: Lane::Default,
+        fold: None,
+    }
+}
+
+/// A job that only needs to know which product has changed.
+const fn on_product<P: Payload>(event: &'static str) -> Subscription {
+    Subscription {
+        fold: Some("product"),
+        ..on::<P>(event)
     }
 }
 
@@ -34,12 +43,12 @@ pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[
     on::<CommentCount>(COMMENT_CREATED),
     on::<CommentCount>(COMMENT_DELETED),
     on::<FeedPayload>(PRODUCT_PUBLISHED),
-    on::<RankPayload>(PRODUCT_PUBLISHED),
-    on::<RankPayload>(PRODUCT_UPDATED),
-    on::<RankPayload>(PRODUCT_SOLD),
-    on::<RankPayload>(PRODUCT_ARCHIVED),
-    on::<RankPayload>(PRODUCT_DRAFTED),
-    on::<RankPayload>(PRODUCT_DELETED),
+    on_product::<RankPayload>(PRODUCT_PUBLISHED),
+    on_product::<RankPayload>(PRODUCT_UPDATED),
+    on_product::<RankPayload>(PRODUCT_SOLD),
+    on_product::<RankPayload>(PRODUCT_ARCHIVED),
+    on_product::<RankPayload>(PRODUCT_DRAFTED),
+    on_product::<RankPayload>(PRODUCT_DELETED),
     on::<RemovalPayload>(PRODUCT_DELETED),
 ];
 

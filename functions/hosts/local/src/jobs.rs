@@ -350,4 +350,32 @@ mod tests {
         let left = market.queue.backlog(Lane::Notifications).await.unwrap();
         assert_eq!((left.ready, left.delayed), (Some(0), Some(0)));
     }
+
+    /// The messages of an account that floods a lane come after those of others, also of those that come later.
+    #[tokio::test]
+    async fn lanes_serve_accounts_in_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let market = data::open(dir.path()).unwrap();
+        let message = |account: &str, n: usize| Message {
+            account: Some(account.to_owned()),
+            ..market.platform.message("test", Lane::Default, Value::from(n), None)
+        };
+        let flood: Vec<Message> = (0..1_000).map(|n| message("acc_flood", n)).collect();
+        market.platform.send(flood).await.unwrap();
+        for account in ["acc_a", "acc_b", "acc_c"] {
+            market
+                .platform
+                .send((0..3).map(|n| message(account, n)).collect())
+                .await
+                .unwrap();
+        }
+        let first = market.queue.receive(Lane::Default, 100, 60).await.unwrap();
+        let of_others = first
+            .iter()
+            .filter(|leased| leased.delivery.message.account.as_deref() != Some("acc_flood"));
+        assert_eq!((of_others.count(), first.len()), (9, 100));
+        // Nothing is idle for that, and nothing is left behind.
+        let rest = market.queue.receive(Lane::Default, 1_000, 60).await.unwrap();
+        assert_eq!(rest.len(), 909);
+    }
 }

@@ -21,7 +21,10 @@ const PAGES: usize = 5;
 const CHECK_SECONDS: i64 = 300;
 
 pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[
-    on("product.*", IndexProduct::JOB),
+    Subscription {
+        fold: Some("product"),
+        ..on("product.*", IndexProduct::JOB)
+    },
     on(CATEGORY_UPDATED, Relabel::JOB),
     on(VENDOR_UPDATED, Relabel::JOB),
 ];
@@ -31,6 +34,7 @@ const fn on(event: &'static str, job: &'static str) -> Subscription {
         event,
         job,
         lane: Lane::Default,
+        fold: None,
     }
 }
 

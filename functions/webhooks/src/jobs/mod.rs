@@ -14,6 +14,7 @@ pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[Subscription {
     job: route::RoutedEvent::JOB,
     // Not the lane of the deliveries: a slow receiver must not delay the routing of events.
     lane: Lane::Default,
+    fold: None,
 }];
 
 pub(crate) fn jobs() -> Vec<Job> {

@@ -50,7 +50,7 @@ pub(crate) async fn replay(tx: JobTransaction, range: Range, message: Message) -
         after: Some(mark(range.from)),
     };
     while progress.after.is_some() {
-        progress = replay_page(&tx, &range, &progress, message.created_at).await?;
+        progress = replay_page(&tx, &range, &progress, &message).await?;
     }
     let Progress {
         replayed, more_from, ..
@@ -61,12 +61,7 @@ pub(crate) async fn replay(tx: JobTransaction, range: Range, message: Message) -
     })
 }
 
-async fn replay_page(
-    cx: &Context,
-    range: &Range,
-    progress: &Progress,
-    started_at: Timestamp,
-) -> Result<Progress, Failure> {
+async fn replay_page(cx: &Context, range: &Range, progress: &Progress, message: &Message) -> Result<Progress, Failure> {
     let end = &mark(range.to);
     cx.commit(|tx| async move {
         let query = Query {
@@ -90,8 +85,8 @@ async fn replay_page(
             }
             let is_wanted = range.status.is_none_or(|status| status == delivery.status);
             // A pending delivery, or one whose round this job has already started, needs no new round.
-            if delivery.status != Status::Pending && is_wanted && delivery.updated_at < started_at {
-                begin_round(&tx, &mut delivery)?;
+            if delivery.status != Status::Pending && is_wanted && delivery.updated_at < message.created_at {
+                begin_round(&tx, &mut delivery, message.account.as_deref())?;
                 tx.update(&item.document, delivery).or_retry();
                 progress.replayed += 1;
             }

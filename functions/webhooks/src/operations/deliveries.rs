@@ -50,7 +50,7 @@ pub async fn replay_delivery(cx: &Context, webhook: &str, id: &str) -> Result<St
     cx.commit(|tx| async move {
         let webhook = find_enabled(&tx, webhook).await?;
         let Stored { mut value, document } = read_delivery(&tx, &webhook, id).await?;
-        begin_round(&tx, &mut value)?;
+        begin_round(&tx, &mut value, Some(&webhook.owner))?;
         Ok(tx.update(&document, value).or_retry())
     })
     .await
@@ -82,13 +82,13 @@ pub(crate) fn start_delivery<E>(
 ) -> Result<Stored<Delivery>, Failure> {
     let id = ids::new(PREFIX, &*tx.clock, &*tx.random);
     let mut delivery = Delivery::new(id, webhook, event, tx.now())?;
-    begin_round(tx, &mut delivery)?;
+    begin_round(tx, &mut delivery, Some(&webhook.owner))?;
     let (key, expires_at) = (Delivery::key(&webhook.id, &delivery.id), delivery.expires_at());
     Ok(tx.create(key, delivery).expires_at(expires_at).or_retry())
 }
 
-/// Starts a new round of attempts. Messages of earlier rounds no longer have an effect.
-pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery) -> Result<(), Failure> {
+/// Starts a new round of attempts, as work of this account. Messages of earlier rounds no longer have an effect.
+pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery, owner: Option<&str>) -> Result<(), Failure> {
     delivery.round = delivery.round.saturating_add(1);
     delivery.status = Status::Pending;
     delivery.error = None;
@@ -104,6 +104,7 @@ pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery) -> Re
     };
     let mut message = step.message(tx, 0)?;
     message.trace = delivery.trace.clone();
+    message.account = owner.map(str::to_owned);
     tx.send(message);
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! accept a part of a batch; the rest is sent again. If some messages are never accepted, the whole `send` fails,
 //! although SQS may have the others. A call whose response is lost is retried, so SQS may have its messages twice. The
 //! port allows both.
+//!
+//! **Fair shares.** The account of a message is its group, so SQS delays the messages of an account that floods a lane
+//! rather than those of others (fair queues).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -169,6 +172,7 @@ fn batches(
                 .id(entries.len().to_string())
                 .message_body(text)
                 .delay_seconds(i32::try_from(message.delay_seconds(now)).unwrap_or(0))
+                .set_message_group_id(message.account.clone())
                 .build();
             entries.push(entry.map_err(unbuilt)?);
         }

@@ -42,6 +42,7 @@ fn message(id: &str, lane: Lane, body: &str) -> Message {
         expires_at: None,
         attempts: Vec::new(),
         tracked: false,
+        account: None,
     }
 }
 

@@ -3,16 +3,20 @@
 //! **Sending.** A message is sent as a JSON text, which every tool can show. One `send` makes one or more `sendBatch` calls,
 //! each atomic. If one fails, the messages of the earlier ones stay sent, as the port allows.
 //!
+//! **Fair shares.** Cloudflare delivers in no order that a sender could choose, so messages whose turn ([`Shares`]) is later
+//! are delayed, for half a minute at most.
+//!
 //! **Consuming.** Cloudflare passes batches to the Worker's `queue` handler. When the handler succeeds, messages that it
 //! neither acknowledged nor retried count as acknowledged, so it must decide for every message. When it fails (the isolate
 //! died), the whole batch is redelivered and each message's `attempts` grows by one. After `max_retries` (`wrangler.toml`)
 //! a message moves to its lane's dead-letter queue.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use souk_core::queue::{Backlog, Delivery, MAX_SEND, Outcome, QueueError, check};
-use souk_core::{Clock as _, Lane, Message, Queue};
+use souk_core::queue::{Backlog, Delivery, MAX_SEND, Outcome, QueueError, Shares, check};
+use souk_core::{Clock as _, Lane, Message, Queue, Timestamp};
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Date, Function, Object, Promise, Reflect};
 use worker::send::SendFuture;
@@ -28,10 +32,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BATCH: usize = 250_000;
 /// What Cloudflare adds to a message in bytes: "up to about 100".
 const OVERHEAD: usize = 128;
+/// The longest delay of a message whose account sends too many, in seconds.
+const MAX_TURN_SECONDS: i64 = 30;
 
 /// The queue bindings of the lanes.
 pub struct CloudflareQueue {
     lanes: [worker::Queue; Lane::ALL.len()],
+    shares: Mutex<Shares>,
 }
 
 impl CloudflareQueue {
@@ -45,6 +52,7 @@ impl CloudflareQueue {
                 bind("QUEUE_NOTIFICATIONS")?,
                 bind("QUEUE_LOW")?,
             ],
+            shares: Mutex::default(),
         })
     }
 
@@ -74,7 +82,8 @@ impl Queue for CloudflareQueue {
                         bytes = 0;
                     }
                     bytes += size;
-                    let delay = u32::try_from(message.delay_seconds(now)).unwrap_or(0);
+                    let delay = message.delay_seconds(now).max(self.turn_seconds(message, now));
+                    let delay = u32::try_from(delay).unwrap_or(0);
                     let raw = RawMessageBuilder::new(JsValue::from_str(text)).delay_seconds(delay);
                     batch.push(raw.build_with_content_type(QueueContentType::Text));
                 }
@@ -107,6 +116,17 @@ impl Queue for CloudflareQueue {
 }
 
 impl CloudflareQueue {
+    /// The seconds until the turn of a message.
+    fn turn_seconds(&self, message: &Message, now: Timestamp) -> i64 {
+        let turn = self
+            .shares
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .turn(message, now);
+        let wait = turn.saturating_sub(now.as_millisecond());
+        (wait / 1000).clamp(0, MAX_TURN_SECONDS)
+    }
+
     async fn send_batch(&self, lane: Lane, batch: Vec<SendMessage<JsValue>>) -> Result<(), QueueError> {
         within_timeout(lane, self.lane(lane).send_raw_batch(batch)).await
     }

@@ -4,26 +4,35 @@
 //! [`SqliteQueue::settle`] deletes it or gives it back. If the consumer dies, the message is delivered again after the lease
 //! has expired, which counts as one more delivery. Each lease has a token of its own, so a consumer that was too slow cannot
 //! delete a message that another consumer has leased meanwhile.
+//!
+//! Messages that are due are delivered in the order of their turns ([`Shares`]).
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use souk_core::queue::{Backlog, Delivery, MAX_DELAY_SECONDS, Outcome, QueueError, check};
+use souk_core::queue::{Backlog, Delivery, MAX_DELAY_SECONDS, MAX_TURN_MS, Outcome, QueueError, Shares, check};
 use souk_core::{Clock, Lane, Message, Queue};
 use souk_sql::{SqlDriver as _, SqlError, Statement, Value};
 use tokio::sync::Notify;
 
 use crate::SqliteDriver;
 
-const MIGRATIONS: &[(&str, &str)] = &[(
-    "0001_messages.sql",
-    "CREATE TABLE messages (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, due INTEGER NOT NULL, message TEXT NOT NULL, \
-     deliveries INTEGER NOT NULL DEFAULT 0, lease TEXT) STRICT; \
-     CREATE INDEX messages_due ON messages (lane, due); \
-     CREATE INDEX messages_lease ON messages (lease) WHERE lease IS NOT NULL;",
-)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "0001_messages.sql",
+        "CREATE TABLE messages (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, due INTEGER NOT NULL, message TEXT NOT NULL, \
+         deliveries INTEGER NOT NULL DEFAULT 0, lease TEXT) STRICT; \
+         CREATE INDEX messages_due ON messages (lane, due); \
+         CREATE INDEX messages_lease ON messages (lease) WHERE lease IS NOT NULL;",
+    ),
+    (
+        "0002_turns.sql",
+        "ALTER TABLE messages ADD COLUMN turn INTEGER NOT NULL DEFAULT 0; \
+         CREATE INDEX messages_turn ON messages (lane, turn, due);",
+    ),
+];
 
 /// All lanes of the queue in one file.
 pub struct SqliteQueue {
@@ -31,6 +40,7 @@ pub struct SqliteQueue {
     clock: Arc<dyn Clock>,
     news: [Notify; Lane::ALL.len()],
     leases: AtomicU64,
+    shares: Mutex<Shares>,
 }
 
 /// A delivery and the lease on its message.
@@ -50,6 +60,7 @@ impl SqliteQueue {
             clock,
             news: Default::default(),
             leases: AtomicU64::default(),
+            shares: Mutex::default(),
         })
     }
 
@@ -72,7 +83,7 @@ impl SqliteQueue {
         let lease = format!("{}-{now}-{count}", std::process::id());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let take = "UPDATE messages SET lease = ?1, due = ?2, deliveries = deliveries + 1 WHERE id IN \
-                    (SELECT id FROM messages WHERE lane = ?3 AND due <= ?4 ORDER BY due LIMIT +?5)";
+                    (SELECT id FROM messages INDEXED BY messages_turn WHERE lane = ?3 AND due <= ?4 ORDER BY turn LIMIT +?5)";
         let until = now + i64::from(seconds) * 1000;
         let args = vec![
             lease.as_str().into(),
@@ -141,9 +152,11 @@ impl SqliteQueue {
     /// Makes messages due that are further in the future than a delay or a lease can put them: the clock was wrong.
     pub async fn mend_due(&self) -> Result<(), QueueError> {
         let statements = Lane::ALL.map(|lane| {
-            let mend = "UPDATE messages SET lease = NULL, due = ?2 WHERE lane = ?1 AND due > ?3";
-            let latest = self.now() + MAX_DELAY_SECONDS * 1000 + 1000;
-            Statement::new(mend, vec![lane.name().into(), self.now().into(), latest.into()])
+            let mend = "UPDATE messages SET lease = NULL, due = min(due, ?2), turn = min(turn, ?2) \
+                        WHERE lane = ?1 AND (due > ?3 OR turn > ?4)";
+            let now = self.now();
+            let (due, turn) = (now + MAX_DELAY_SECONDS * 1000 + 1000, now + MAX_TURN_MS + 1000);
+            Statement::new(mend, vec![lane.name().into(), now.into(), due.into(), turn.into()])
         });
         self.driver.write(statements.to_vec()).await.map_err(failed)
     }
@@ -161,12 +174,20 @@ impl Queue for SqliteQueue {
     async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
         let texts = check(messages)?;
         let now = self.clock.now();
-        let statements = messages.iter().zip(texts).map(|(message, text)| {
-            let due = now.as_millisecond() + message.delay_seconds(now) * 1000;
-            let args = vec![message.lane.name().into(), due.into(), text.into()];
-            Statement::new("INSERT INTO messages (lane, due, message) VALUES (?1, ?2, ?3)", args)
-        });
-        self.driver.write(statements.collect()).await.map_err(failed)?;
+        let statements: Vec<Statement> = {
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            let insert = "INSERT INTO messages (lane, due, turn, message) VALUES (?1, ?2, ?3, ?4)";
+            let statements = messages.iter().zip(texts).map(|(message, text)| {
+                let due = now.as_millisecond() + message.delay_seconds(now) * 1000;
+                let turn = shares.turn(message, now);
+                Statement::new(
+                    insert,
+                    vec![message.lane.name().into(), due.into(), turn.into(), text.into()],
+                )
+            });
+            statements.collect()
+        };
+        self.driver.write(statements).await.map_err(failed)?;
         for message in messages {
             if let Some(notify) = self.news.get(message.lane as usize) {
                 notify.notify_one();

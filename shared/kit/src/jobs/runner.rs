@@ -24,7 +24,7 @@ use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Mes
 
 use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
-use crate::platform::{Platform, count};
+use crate::platform::{EARLY_MS, Platform, count};
 
 /// How long an inbox entry is kept, in seconds: longer than the queues retain a message (4 days).
 const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
@@ -42,8 +42,6 @@ const AT_ONCE: usize = 16;
 const OUTAGE_SECONDS: u32 = 20;
 /// The length to which a stored error text is truncated, in characters.
 const MAX_ERROR: usize = 500;
-/// How much earlier than `not_before` a message may be processed, in milliseconds.
-const EARLY: i64 = 1_000;
 
 /// The result of processing one message.
 enum Fate {
@@ -69,7 +67,7 @@ pub(crate) async fn work(
     for (place, Delivery { message, deliveries }) in deliveries.into_iter().enumerate() {
         let is_early = message
             .due(now)
-            .is_some_and(|due| due.as_millisecond() > now.as_millisecond() + EARLY);
+            .is_some_and(|due| due.as_millisecond() > now.as_millisecond() + EARLY_MS);
         if message.expires_at.is_some_and(|end| end <= now) {
             fates.push((place, message, Fate::Expired));
         } else if is_early {
@@ -291,7 +289,11 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
         let (tx, pending) = Transaction::new(cx, attempt);
         let JobOutput { result, unfinished } = caught((job.run)(tx, todo.clone())).await?;
         let pending = take(&pending)?;
-        let (mut changes, events, more) = (pending.changes, pending.events, pending.messages);
+        let (mut changes, events, mut more) = (pending.changes, pending.events, pending.messages);
+        // Work that follows from work is of the same account.
+        for message in &mut more {
+            message.account = message.account.take().or_else(|| first.account.clone());
+        }
         // A job without effects writes no inbox entry: running it again is cheaper than the write.
         if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {
             return Ok(());

@@ -228,12 +228,14 @@ impl Context {
         kind.new_id(&*self.clock, &*self.random)
     }
 
-    /// A message for the job of this payload, with the trace of this context.
+    /// A message for the job of this payload, with the trace and the account of this context.
     pub fn message<P: Payload>(&self, payload: &P) -> Result<Message, Failure> {
         let trace = self.trace().map(str::to_owned);
-        Ok(self
-            .platform
-            .message(P::JOB, P::LANE, serde_json::to_value(payload)?, trace))
+        let body = serde_json::to_value(payload)?;
+        Ok(Message {
+            account: self.cause().actor,
+            ..self.platform.message(P::JOB, P::LANE, body, trace)
+        })
     }
 }
 

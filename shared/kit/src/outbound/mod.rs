@@ -12,7 +12,8 @@
 //! retry schedules, and a POST without an `Idempotency-Key` is sent once here.
 //!
 //! **Concurrency.** Requests to a system that belongs to an account ([`CircuitBreaker::call_for`]) are limited to
-//! [`CONCURRENCY_PER_OWNER`] in flight per account, so that the slow receivers of one account do not delay the others.
+//! [`CONCURRENCY_PER_OWNER`] in flight per account, so that the slow receivers of one account do not delay the others. While
+//! [`SHARED_CONCURRENCY`] are in flight, an account may have one only: the rest is kept for accounts that have none.
 //!
 //! The state is in the memory of this instance and is not shared between instances. It holds [`MAX_DEPENDENCIES`]
 //! dependencies and evicts the least recently used one.
@@ -35,6 +36,9 @@ pub const MAX_REST_MS: i64 = 600_000;
 pub const MAX_DEPENDENCIES: usize = 1_000;
 /// How many requests may be in flight for one owner.
 pub const CONCURRENCY_PER_OWNER: u32 = 8;
+/// How many requests of all owners may be in flight before an owner may have no second one: three quarters of what the local
+/// host works on at once.
+pub const SHARED_CONCURRENCY: u32 = 48;
 /// What one retry takes from the budget; each request adds 1.
 const RETRY_COST: u32 = 10;
 /// The limit of the budget: ten consecutive retries.
@@ -184,9 +188,14 @@ impl CircuitBreaker {
 
     fn acquire<'a>(&'a self, owner: &'a str) -> Option<Permit<'a>> {
         let mut memory = self.memory();
-        let count = memory.under_way.entry(owner.to_owned()).or_default();
-        (*count < CONCURRENCY_PER_OWNER).then(|| {
-            *count = count.saturating_add(1);
+        let all = memory
+            .under_way
+            .values()
+            .fold(0_u32, |all, count| all.saturating_add(*count));
+        let own = memory.under_way.get(owner).copied().unwrap_or(0);
+        let is_free = own == 0 || (own < CONCURRENCY_PER_OWNER && all < SHARED_CONCURRENCY);
+        is_free.then(|| {
+            memory.under_way.insert(owner.to_owned(), own.saturating_add(1));
             Permit { breaker: self, owner }
         })
     }

@@ -223,3 +223,29 @@ fn nobody_has_more_than_a_share_of_the_calls_at_once() {
     drop((last.0, waiting));
     assert!(world.breaker.memory().under_way.is_empty());
 }
+
+/// Accounts with slow receivers, each with all that it may have, leave a call for whoever has none.
+#[test]
+fn slow_receivers_of_some_accounts_leave_a_reserve() {
+    let world = world(None);
+    let call = |owner: &str| {
+        let owner = owner.to_owned();
+        let breaker = &world.breaker;
+        let mut call = Box::pin(async move { breaker.call_for(&owner, &owner, call("POST", "a.example")).await });
+        let answer = (&mut call).now_or_never();
+        (call, answer)
+    };
+    let mut waiting = Vec::new();
+    for owner in 0..8 {
+        for _ in 0..CONCURRENCY_PER_OWNER {
+            waiting.push(call(&owner.to_string()));
+        }
+    }
+    let sent = waiting.iter().filter(|(_, answer)| answer.is_none()).count();
+    // The last ones have one each.
+    assert_eq!(sent, usize::try_from(SHARED_CONCURRENCY).unwrap() + 2);
+    assert_eq!(call("0").1, Some(Err(OutboundError::Busy)));
+    let others: Vec<_> = (0..14).map(|owner| call(&format!("other {owner}"))).collect();
+    assert!(others.iter().all(|(_, answer)| answer.is_none()));
+    assert_eq!(call("other 0").1, Some(Err(OutboundError::Busy)));
+}

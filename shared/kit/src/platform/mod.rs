@@ -1,5 +1,6 @@
 //! The shared state of a process: the ports of its host, keys, settings and the declarations of all functions.
 
+mod fold;
 mod lane_counts;
 mod outbox;
 mod settings;
@@ -16,6 +17,7 @@ use crate::auth::{self, Keys, Principals};
 use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
+pub(crate) use fold::EARLY_MS;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outbox::Outbox;

@@ -14,6 +14,7 @@ use souk_core::{
     Change, Commit, Condition, Consistency, Event, Key, Lane, Message, Query, StoreError, Timestamp, id, random,
 };
 
+use super::fold::{Fold, Folding};
 use super::{Platform, count};
 
 /// The number of partitions.
@@ -50,6 +51,7 @@ pub(crate) struct Outbox {
     /// Whether the backlog was full at the last measurement, and the time of that measurement.
     full: AtomicBool,
     looked_at: AtomicI64,
+    folding: Mutex<Folding>,
 }
 
 impl Platform {
@@ -197,10 +199,21 @@ impl Platform {
         Ok(())
     }
 
-    /// One message for each job that subscribes to the event.
+    /// One message for each job that subscribes to the event, unless it is folded into another one.
     fn address(&self, event: &Event, messages: &mut Vec<Message>) {
         for subscription in self.registry.subscriptions.iter().filter(|s| s.matches(&event.name)) {
-            messages.push(Message {
+            let thing = subscription.fold.and_then(|field| event.data.get(field)?.as_str());
+            let fold = thing.map_or(Fold::Send, |thing| {
+                let mut folding = self.outbox.folding.lock().unwrap_or_else(PoisonError::into_inner);
+                folding.next(
+                    format!("{} {} {thing}", subscription.job, event.name),
+                    self.now().as_millisecond(),
+                )
+            });
+            if fold == Fold::Drop {
+                continue;
+            }
+            let mut message = Message {
                 id: format!("{}.{}", event.id, subscription.job),
                 job: subscription.job.to_owned(),
                 lane: subscription.lane,
@@ -212,7 +225,12 @@ impl Platform {
                 expires_at: None,
                 attempts: Vec::new(),
                 tracked: false,
-            });
+                account: event.actor.clone(),
+            };
+            if let Fold::Delay(delay) = fold {
+                message.delay(self.now(), delay);
+            }
+            messages.push(message);
         }
     }
 
@@ -231,6 +249,7 @@ impl Platform {
             expires_at: None,
             attempts: Vec::new(),
             tracked: false,
+            account: None,
         }
     }
 

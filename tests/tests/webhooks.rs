@@ -61,6 +61,8 @@ type Answers = dyn Fn(i64) -> Result<u16, OutboundError> + Send + Sync;
 struct Receiver {
     clock: Arc<Hands>,
     answers: Box<Answers>,
+    /// Whether it repeats challenges.
+    is_willing: bool,
     /// When it was called, and with which `webhook-id`.
     calls: Mutex<Vec<(i64, String)>>,
 }
@@ -69,7 +71,18 @@ struct Receiver {
 impl Outbound for Receiver {
     async fn call(&self, call: Call) -> Result<Reply, OutboundError> {
         let now = self.clock.0.load(Ordering::SeqCst) - START;
-        let id = call.headers.iter().find(|(name, _)| name == "webhook-id").unwrap();
+        let header = |name: &str| call.headers.iter().find(|(known, _)| known == name);
+        if let Some((_, challenge)) = header("webhook-challenge")
+            && self.is_willing
+        {
+            return Ok(Reply {
+                status: 200,
+                headers: Vec::new(),
+                body: challenge.clone(),
+                truncated: false,
+            });
+        }
+        let id = header("webhook-id").unwrap();
         self.calls.lock().unwrap().push((now, id.1.clone()));
         let answer = (self.answers)(now);
         if answer == Err(OutboundError::TimedOut) {
@@ -97,12 +110,17 @@ struct World {
 impl World {
     /// A market in which somebody has a webhook for what is sold.
     async fn new(answers: impl Fn(i64) -> Result<u16, OutboundError> + Send + Sync + 'static) -> Self {
+        Self::of(answers, true).await
+    }
+
+    async fn of(answers: impl Fn(i64) -> Result<u16, OutboundError> + Send + Sync + 'static, is_willing: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hands(AtomicI64::new(START)));
         let shelf = Arc::new(Shelf::default());
         let receiver = Arc::new(Receiver {
             clock: clock.clone(),
             answers: Box::new(answers),
+            is_willing,
             calls: Mutex::default(),
         });
         let ports = Ports {
@@ -142,6 +160,8 @@ impl World {
         let new = json!({ "url": "https://hooks.souk.example/", "events": ["product.sold", "webhook.*"] });
         let created = world.call("POST", "/v1/webhooks", Some(new)).await;
         world.webhook = created["id"].as_str().unwrap().to_owned();
+        world.app.run_pending_work().await;
+        world.run(0, 1).await;
         world
     }
 
@@ -213,9 +233,12 @@ impl World {
             all.append(page["items"].as_array_mut().unwrap());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
+                None => break,
             }
         }
+        // What verifies the URL.
+        all.retain(|delivery| delivery["type"] != "webhook.test");
+        all
     }
 
     /// How many deliveries stand how.
@@ -323,4 +346,20 @@ async fn a_burst_is_drawn_out() {
         );
     }
     assert!(times.last().unwrap() - times[0] <= 21 * SECOND);
+}
+
+#[tokio::test]
+async fn events_wait_a_day_for_a_url_to_be_verified() {
+    for status in [204, 500] {
+        let world = World::of(move |_| Ok(status), false).await;
+        world.sell(3).await;
+        world.run(23 * HOUR, 1).await;
+        assert_eq!(world.statuses().await, only("pending", 3));
+        world.run(27 * HOUR, 1).await;
+        assert_eq!(world.statuses().await, only("failed", 3));
+        assert!(world.log().await[0]["error"].as_str().unwrap().contains("not verified"));
+        // A response that is not the challenge is one; if there is none that counts, there are three attempts.
+        assert_eq!(world.calls().len(), if status == 204 { 1 } else { 3 });
+        assert!(world.shelf.0.lock().unwrap().is_empty());
+    }
 }

@@ -6,6 +6,7 @@
 //! 2. The job `deliver` makes one attempt, records it in the delivery, and sends the message for the next attempt until
 //!    the retry schedule ends.
 //! 3. `health` limits the rate of each webhook and disables webhooks that have failed for too long.
+//! 4. Until the receiver has shown that it wants events (`operations::verification`), only tests are sent to it.
 //!
 //! **Atomicity.** The deliveries of an event, their messages and the inbox entry of the event are one commit: no event
 //! is routed twice, and none is lost. The outcome of an attempt and the message for the next attempt are one commit. If
@@ -28,7 +29,7 @@ use souk_kit::{Function, StoreUse};
 pub use delivery::{Attempt, Delivery, NewReplay, Received, Sent, Status};
 pub use error::WebhookError;
 pub use secret::NewSecret;
-pub use webhook::{NewWebhook, Scope, Webhook};
+pub use webhook::{NewWebhook, Scope, Verification, Webhook};
 
 /// The function.
 #[must_use]
@@ -49,6 +50,7 @@ pub fn function() -> Function {
                 Documents("webhooks-of/*"),
                 Documents("webhook-secret/*"),
                 Documents("deliveries/*"),
+                Documents("webhook-tests/*"),
             ],
             writes: &[
                 Documents("job/*"),
@@ -57,6 +59,7 @@ pub fn function() -> Function {
                 Documents("webhook-secret/*"),
                 Documents("deliveries/*"),
                 Documents("webhook-health/*"),
+                Documents("webhook-tests/*"),
             ],
         },
         job_store: StoreUse {

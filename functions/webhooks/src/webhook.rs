@@ -7,7 +7,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::{EventType, FieldError, Key, Kind, Timestamp, check};
-use souk_kit::Failure;
+use souk_kit::{Failure, Keys};
 
 /// Webhooks; they have no names.
 pub(crate) const WEBHOOK: Kind = Kind::new("webhook", "whk");
@@ -50,6 +50,10 @@ pub struct Webhook {
     pub enabled: bool,
     /// Why the webhook was disabled automatically; `null` if it was not.
     pub disabled_reason: Option<String>,
+    /// Whether the receiver at this URL has shown that it wants events; until then they wait.
+    #[serde(default = "yes")]
+    #[schema(required = true)]
+    pub verified: bool,
     /// When the webhook was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -102,6 +106,17 @@ pub struct NewWebhook {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
     pub vendor: Option<String>,
+}
+
+/// The proof that a webhook's receiver wants its events.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    /// The header `webhook-challenge` of the test that arrived at the URL.
+    #[garde(length(min = 1, max = 100))]
+    #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 100)]
+    pub challenge: String,
 }
 
 fn yes() -> bool {
@@ -167,6 +182,12 @@ impl Webhook {
     }
 }
 
+/// The value of the header `webhook-challenge`, by which the receiver at the webhook's URL is verified. It is never stored or
+/// shown.
+pub(crate) fn challenge(keys: &Keys, webhook: &Webhook) -> String {
+    keys.digest(format!("webhook-challenge {} {}", webhook.id, webhook.url).as_bytes())
+}
+
 /// The ids of the webhooks of one audience, oldest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Roster {
@@ -230,6 +251,8 @@ mod tests {
             "created_at":"2026-11-21T12:00:00Z","updated_at":"2026-11-21T12:00:00Z"}"#;
         let webhook: Webhook = serde_json::from_str(stored).unwrap();
         assert_eq!((webhook.audience(), webhook.accepts("product.sold")), ("vnd_1", true));
+        // It was in use before URLs were verified.
+        assert!(webhook.verified);
         assert_eq!(
             serde_json::from_str::<Roster>(r#"{"ids":["whk_1"]}"#).unwrap().ids,
             ["whk_1"]

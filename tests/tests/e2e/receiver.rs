@@ -13,7 +13,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use souk_tests::client::unique;
 use standardwebhooks::Webhook;
 
@@ -55,7 +55,8 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// A new one: `ok` answers 204, `fail` 500, `once` 500 to the first request, `gone` 410, `away` redirects, `dead`
-    /// never answers, and `flaky` lets one request of ten wait too long and answers one of ten with 500.
+    /// never answers, and `flaky` lets one request of ten wait too long and answers one of ten with 500. All of them repeat
+    /// challenges, except `mute`, which answers everything with 204.
     /// `None`, said aloud, if the host cannot reach us.
     pub(crate) fn new(behaviour: &str) -> Option<Self> {
         static SERVER: Once = Once::new();
@@ -105,7 +106,14 @@ async fn receive(
     Path((behaviour, name)): Path<(String, String)>,
     headers: HeaderMap,
     body: String,
-) -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+) -> (StatusCode, [(&'static str, &'static str); 1], String) {
+    if let Some(challenge) = headers.get("webhook-challenge")
+        && behaviour != "mute"
+    {
+        let challenge = challenge.to_str().unwrap();
+        let answer = json!({ "challenge": challenge }).to_string();
+        return (StatusCode::OK, [("location", "")], answer);
+    }
     let path = format!("{behaviour}/{name}");
     let status = {
         let mut seen = SEEN.lock().unwrap();
@@ -127,5 +135,5 @@ async fn receive(
         tokio::time::sleep(TOO_LONG).await;
     }
     let status = StatusCode::from_u16(status.max(200)).unwrap();
-    (status, [("location", "/ok/elsewhere")], "an answer")
+    (status, [("location", "/ok/elsewhere")], "an answer".into())
 }

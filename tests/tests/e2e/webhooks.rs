@@ -26,8 +26,23 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
     }
 }
 
-/// A webhook to this receiver, with `more` of its fields, as its owner first sees it: with its secret.
+/// A verified webhook to this receiver, with `more` of its fields, as its owner first sees it: with its secret.
 pub(crate) async fn webhook(owner: &Client, receiver: &Receiver, events: &[&str], more: Value) -> Value {
+    let created = new_webhook(owner, receiver, events, more).await;
+    is_verified(owner, &created).await;
+    created
+}
+
+pub(crate) async fn is_verified(owner: &Client, webhook: &Value) {
+    eventually("the URL is verified", async || {
+        let shown = owner.get(&of(webhook, "")).await.expect(200);
+        (shown["verified"] == true).then_some(())
+    })
+    .await;
+}
+
+/// A webhook whose receiver is not verified yet.
+async fn new_webhook(owner: &Client, receiver: &Receiver, events: &[&str], more: Value) -> Value {
     let mut new = json!({ "url": receiver.url, "events": events });
     for (name, value) in more.as_object().into_iter().flatten() {
         new[name] = value.clone();
@@ -39,11 +54,18 @@ pub(crate) fn of(webhook: &Value, rest: &str) -> String {
     format!("/v1/webhooks/{}{rest}", text(webhook, "id"))
 }
 
+/// The deliveries of a webhook but those that only verify its URL.
+async fn log(owner: &Client, webhook: &Value) -> Vec<Value> {
+    let mut log = owner.all(&of(webhook, "/deliveries")).await;
+    log.retain(|delivery| delivery["payload"]["data"]["reason"] != "the URL is new");
+    log
+}
+
 /// The deliveries of a webhook, once `number` of them stand so.
 pub(crate) async fn deliveries(owner: &Client, webhook: &Value, status: &str, number: usize) -> Vec<Value> {
     let what = format!("{number} {status} of {}", webhook["url"]);
     eventually(&what, async || {
-        let mut log = owner.all(&of(webhook, "/deliveries")).await;
+        let mut log = log(owner, webhook).await;
         log.retain(|delivery| delivery["status"] == status);
         (log.len() >= number).then_some(log)
     })
@@ -62,13 +84,16 @@ async fn an_event_arrives_signed_and_the_log_has_it() {
     let shown = owner.get(&of(&created, "")).await.expect(200).json;
     let mut expected = created.clone();
     expected.as_object_mut().unwrap().remove("secret");
-    assert_eq!(shown, expected);
+    for changed in ["verified", "updated_at", "version"] {
+        expected[changed] = shown[changed].clone();
+    }
+    assert_eq!((&shown, &created["verified"]), (&expected, &json!(false)));
     assert_eq!(
         shown,
         json!({
             "id": created["id"], "owner": owner.id(), "scope": "account", "vendor": null, "url": receiver.url,
-            "events": ["product.*"], "description": "Mine", "enabled": true, "disabled_reason": null,
-            "created_at": created["created_at"], "updated_at": created["created_at"], "version": 1,
+            "events": ["product.*"], "description": "Mine", "enabled": true, "disabled_reason": null, "verified": true,
+            "created_at": created["created_at"], "updated_at": shown["updated_at"], "version": 2,
         })
     );
     assert_eq!(owner.all("/v1/webhooks").await, [shown]);
@@ -291,6 +316,84 @@ async fn deliveries_are_replayed_one_by_one_or_by_time() {
     }
 }
 
+/// Nobody can have events sent to a receiver that does not want them.
+#[tokio::test]
+async fn a_url_is_verified_before_events_go_there() {
+    let Some(market) = market() else { return };
+    let (Some(mute), Some(other)) = (Receiver::new("mute"), Receiver::new("mute")) else {
+        return;
+    };
+    let owner = market.member().await;
+    let category = market.category(json!([])).await;
+    let hook = new_webhook(&owner, &mute, &["product.created"], json!({})).await;
+    let first = eventually("the answer to the challenge", async || {
+        let log = owner.all(&of(&hook, "/deliveries")).await;
+        log.into_iter().find(|delivery| delivery["status"] == "failed")
+    })
+    .await;
+    assert!(text(&first, "error").contains("not verified"), "{first}");
+    let draft = owner.draft(&category, json!({})).await;
+    let waiting = deliveries(&owner, &hook, "pending", 1).await;
+    assert_eq!((mute.seen().len(), &waiting[0]["attempts"]), (1, &json!([])));
+
+    // Only who sees the requests there knows the challenge: the log does not tell it.
+    let challenge = mute.seen()[0].header("webhook-challenge").to_owned();
+    assert!(
+        !owner
+            .all(&of(&hook, "/deliveries"))
+            .await
+            .iter()
+            .any(|delivery| delivery.to_string().contains(&challenge))
+    );
+    let verify = of(&hook, "/verify");
+    for wrong in ["x", &challenge[1..], &challenge.to_lowercase()] {
+        owner
+            .post(&verify, json!({ "challenge": wrong }))
+            .await
+            .names(422, &["challenge"]);
+    }
+    owner.post(&verify, json!({})).await.names(422, &["challenge"]);
+    let stranger = market.member().await;
+    stranger
+        .post(&verify, json!({ "challenge": challenge }))
+        .await
+        .expect(404);
+    let verified = owner.post(&verify, json!({ "challenge": challenge })).await.expect(200);
+    assert_eq!(verified["verified"], json!(true));
+    deliveries(&owner, &hook, "delivered", 1).await;
+    assert_eq!(mute.seen()[1].json()["data"]["product"], draft["id"]);
+
+    // Another URL is another receiver.
+    let moved = owner
+        .patch(&of(&hook, ""), json!({ "url": other.url }))
+        .await
+        .expect(200);
+    assert_eq!(moved["verified"], json!(false));
+    owner
+        .post(&verify, json!({ "challenge": challenge }))
+        .await
+        .names(422, &["challenge"]);
+    let second = eventually("another challenge", async || other.seen().first().cloned()).await;
+    assert_ne!(second.header("webhook-challenge"), challenge);
+
+    // Tests are limited, also those that new URLs cause.
+    let mut reply = owner.act(&of(&hook, "/test")).await;
+    for _ in 0..20 {
+        if reply.status != 202 {
+            break;
+        }
+        reply = owner.act(&of(&hook, "/test")).await;
+    }
+    let reply = reply.expect(429);
+    assert_eq!(reply["code"], "too_many_tests");
+    let seconds: u32 = reply.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds));
+    owner
+        .patch(&of(&hook, ""), json!({ "url": mute.url }))
+        .await
+        .expect(429);
+}
+
 /// 100 receivers that time out and fail, and one among them that is dead: every event arrives, or the log says why not.
 #[tokio::test]
 async fn flaky_receivers_get_everything_in_the_end() {
@@ -304,7 +407,7 @@ async fn flaky_receivers_get_everything_in_the_end() {
             let Some(receiver) = Receiver::new(if dead { "dead" } else { "flaky" }) else {
                 return;
             };
-            let hook = webhook(&owner, &receiver, &["product.*"], json!({})).await;
+            let hook = new_webhook(&owner, &receiver, &["product.*"], json!({})).await;
             hooks.push((owner.clone(), hook, receiver, dead));
         }
         owner.draft(&category, json!({})).await;
@@ -316,7 +419,7 @@ async fn flaky_receivers_get_everything_in_the_end() {
             deliveries(owner, hook, "delivered", 3).await;
         }
         let log = eventually("attempts", async || {
-            let log = owner.all(&of(hook, "/deliveries")).await;
+            let log = log(owner, hook).await;
             let begun = log.iter().all(|delivery| delivery["attempts"] != json!([]));
             (log.len() == 3 && begun).then_some(log)
         });

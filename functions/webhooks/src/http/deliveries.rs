@@ -20,10 +20,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
             .summary(
                 "Send a test event",
-                "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it.",
+                "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 at once, \
+                 and then one a minute, those for new URLs included.",
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
-            .errors(&[StatusCode::CONFLICT]),
+            .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
         Route::new(Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
             .summary("List deliveries", "The deliveries of the last 30 days, newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])

@@ -8,7 +8,7 @@ use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
 use super::MEMBER;
 use crate::operations::{self, Listed};
 use crate::secret::NewSecret;
-use crate::webhook::{NewWebhook, Webhook};
+use crate::webhook::{NewWebhook, Verification, Webhook};
 
 const MAX_BODY: usize = 16 * 1024;
 
@@ -20,7 +20,10 @@ const CONTRACT: &str = "Each event is sent by POST as JSON (`Payload`), signed a
     added; then the delivery has failed, and can be replayed. Events may be delivered more than once and out of \
     order. At most 20 deliveries are sent at once, and then 10 per second. After five consecutive failures, nothing \
     is sent to the webhook for at least half a minute, which does not count as an attempt. A 410 disables the \
-    webhook at once, and so do 20 consecutive failures over at least a day; the event `webhook.disabled` reports it.";
+    webhook at once, and so do 20 consecutive failures over at least a day; the event `webhook.disabled` reports it. \
+    **Verification.** When a webhook gets a URL, `webhook.test` is sent to it with the header `webhook-challenge`. Respond \
+    with 2xx and that value, as plain text or as `{\"challenge\": \"…\"}`; or read it from the request and pass it to \
+    `POST /v1/webhooks/{id}/verify`. Until then all other events wait, for at most a day.";
 
 /// A webhook with its secret.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -63,20 +66,28 @@ pub(super) fn routes() -> Vec<Route> {
                 "The webhook with its secret, which is not shown again",
                 Some(Schema::of::<CreatedWebhook>()),
             )
-            .errors(&[StatusCode::CONFLICT]),
+            .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
         Route::new(Method::GET, "/v1/webhooks/{id}", MEMBER, show)
             .summary("Show a webhook", "Without its secret.")
             .response(StatusCode::OK, "The webhook", webhook()),
         Route::new(Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
             .summary(
                 "Change a webhook",
-                "Enabling a disabled webhook resets its failure count.",
+                "Enabling a disabled webhook resets its failure count. A new URL has to be verified.",
             )
             .body(Schema::patch_of::<NewWebhook>(), MAX_BODY)
-            .response(StatusCode::OK, "The webhook", webhook()),
+            .response(StatusCode::OK, "The webhook", webhook())
+            .errors(&[StatusCode::TOO_MANY_REQUESTS]),
         Route::new(Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
             .summary("Delete a webhook", "Its pending deliveries fail.")
             .response(StatusCode::NO_CONTENT, "The webhook was deleted", None),
+        Route::new(Method::POST, "/v1/webhooks/{id}/verify", MEMBER, verify)
+            .summary(
+                "Verify the URL",
+                "For receivers that do not respond with the challenge themselves.",
+            )
+            .body(Schema::of::<Verification>(), MAX_BODY)
+            .response(StatusCode::OK, "The verified webhook", webhook()),
         Route::new(Method::POST, "/v1/webhooks/{id}/rotate", MEMBER, rotate)
             .summary(
                 "Rotate the secret",
@@ -122,6 +133,12 @@ async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: Mer
 async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
     operations::delete_webhook(&cx, &id, &if_match).await?;
     Ok(Answer::no_content())
+}
+
+async fn verify(cx: Context, Path(id): Path<String>, Json(input): Json<Verification>) -> Result<Answer, Problem> {
+    Ok(Answer::document(
+        &operations::verify_webhook(&cx, &id, &input).await?.document,
+    ))
 }
 
 async fn rotate(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {

@@ -5,24 +5,25 @@
 //! the messages of a round. If the process crashes between the request and the commit, the message is delivered again
 //! and the request is repeated with the same `webhook-id`: delivery is at least once.
 //!
-//! No request is sent and no attempt is counted in three cases: the circuit of the webhook is open (each webhook is a
-//! separate dependency of `souk_kit::outbound`, so webhooks on one host do not affect each other), its rate limit is
-//! reached, or its owner has reached the limit of concurrent requests.
+//! No request is sent and no attempt is counted in four cases: the URL is not verified (and the event is no test), the
+//! circuit of the webhook is open (each webhook is a separate dependency of `souk_kit::outbound`, so webhooks on one host do
+//! not affect each other), its rate limit is reached, or its owner has reached the limit of concurrent requests.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use souk_core::outbound::{Call, OutboundError};
+use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::Payload;
 use souk_core::{Document, Lane, Message, Timestamp, random};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use souk_kit::{Context, Failure, Platform};
 
 use crate::delivery::{Attempt, Delivery, Received, Sent, Status, describe};
+use crate::event::WEBHOOK_TEST;
 use crate::health::Health;
-use crate::operations::{disable, note_outcome, reserve_slot};
+use crate::operations::{disable, note_outcome, note_verified, reserve_slot};
 use crate::secret::Secrets;
-use crate::webhook::{WEBHOOK, Webhook};
+use crate::webhook::{WEBHOOK, Webhook, challenge};
 
 /// The delay after each failed attempt in seconds, with up to 10% of jitter added. Nine attempts in 22 hours.
 const SCHEDULE: [u32; 8] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200];
@@ -35,6 +36,10 @@ const SOONEST_MS: i64 = 15_000;
 const SOONEST_BUSY_MS: i64 = 1_000;
 /// The longest delay in both cases.
 const LATEST_MS: i64 = 3_600_000;
+/// How long deliveries wait until the URL is verified, in milliseconds.
+const VERIFICATION_MS: i64 = 24 * 3_600_000;
+/// How many attempts there are to send a test to a URL that is not verified.
+const TEST_ATTEMPTS: usize = 3;
 
 /// The next attempt of a round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +113,19 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         give_up(tx, &document, delivery, "the webhook is switched off");
         return Ok(());
     }
+    let challenge = (!webhook.verified).then(|| challenge(&tx.keys, &webhook));
+    if challenge.is_some() && delivery.name != WEBHOOK_TEST {
+        let age = tx
+            .now()
+            .as_millisecond()
+            .saturating_sub(delivery.updated_at.as_millisecond());
+        if age > VERIFICATION_MS {
+            give_up(tx, &document, delivery, "the URL was not verified within a day");
+        } else {
+            tx.send(step.next().message(tx, put_off(age, SOONEST_BUSY_MS, tx))?);
+        }
+        return Ok(());
+    }
     if !step.admitted {
         let wait = reserve_slot(tx, &webhook.id).await?;
         if wait > 0 {
@@ -125,11 +143,17 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         give_up(tx, &document, delivery, why);
         return Ok(());
     };
-    let call = request(&webhook, &delivery, at, signature);
+    let mut call = request(&webhook, &delivery, at, signature);
     let sent = Sent {
         url: call.url.clone(),
         headers: call.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
+    // The log does not show it: only who sees the requests at the URL can know it.
+    call.headers.extend(
+        challenge
+            .clone()
+            .map(|challenge| ("webhook-challenge".to_owned(), challenge)),
+    );
     let result = tx.outbound.call_for(&webhook.owner, &webhook.id, call).await;
     let soonest = match result {
         Err(OutboundError::Open) => Some(SOONEST_MS),
@@ -138,8 +162,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
     };
     if let Some(soonest) = soonest {
         let age = at.as_millisecond().saturating_sub(delivery.updated_at.as_millisecond());
-        let wait = spread((age / 4).clamp(soonest, LATEST_MS), tx);
-        tx.send(step.next().message(tx, wait)?);
+        tx.send(step.next().message(tx, put_off(age, soonest, tx))?);
         return Ok(());
     }
     let now = tx.now();
@@ -150,7 +173,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         at,
         duration_ms: now.as_millisecond().saturating_sub(at.as_millisecond()),
         request: sent,
-        response: result.as_ref().ok().map(Received::new),
+        response: result.as_ref().ok().map(|reply| shown(reply, challenge.as_deref())),
         error: result.as_ref().err().map(describe),
     });
     let health: Option<Health> = health.map(|health| health.parse()).transpose()?;
@@ -168,13 +191,26 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
     delivery.updated_at = now;
     delivery.next_attempt_at = None;
     if is_success {
+        if let (Some(challenge), Ok(reply)) = (&challenge, &result) {
+            if !repeats(reply, challenge) {
+                let why = "the response is not the challenge, so the URL is not verified";
+                give_up(tx, &document, delivery, why);
+                return Ok(());
+            }
+            note_verified(tx, &webhook.id, &webhook.url).await?;
+        }
         delivery.status = Status::Delivered;
         tx.update(&document, delivery).or_retry();
         return Ok(());
     }
+    let attempts = if challenge.is_some() {
+        TEST_ATTEMPTS - 1
+    } else {
+        SCHEDULE.len()
+    };
     let delay = usize::try_from(step.failed)
         .ok()
-        .and_then(|failed| SCHEDULE.get(failed));
+        .and_then(|failed| SCHEDULE.get(..attempts)?.get(failed));
     match delay {
         Some(_) if status == Some(410) => give_up(tx, &document, delivery, "the receiver is gone"),
         Some(seconds) => {
@@ -190,6 +226,36 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         None => give_up(tx, &document, delivery, "every attempt has failed"),
     }
     Ok(())
+}
+
+/// The delay of a delivery that has waited for `age_ms` already.
+fn put_off(age_ms: i64, soonest_ms: i64, platform: &Platform) -> i64 {
+    spread((age_ms / 4).clamp(soonest_ms, LATEST_MS), platform)
+}
+
+/// Whether the response is the challenge, as text or in JSON. A page that shows all headers of its request is not.
+fn repeats(reply: &Reply, challenge: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Response {
+        challenge: String,
+    }
+    let body = reply.body.trim();
+    body == challenge || serde_json::from_str::<Response>(body).is_ok_and(|response| response.challenge == challenge)
+}
+
+/// What the log shows of a response.
+fn shown(reply: &Reply, challenge: Option<&str>) -> Received {
+    let Some(challenge) = challenge else {
+        return Received::new(reply);
+    };
+    let hide = |text: &str| text.replace(challenge, "…");
+    let headers = reply.headers.iter();
+    Received::new(&Reply {
+        status: reply.status,
+        headers: headers.map(|(name, value)| (name.clone(), hide(value))).collect(),
+        body: hide(&reply.body),
+        truncated: reply.truncated,
+    })
 }
 
 /// Adds up to 10% of jitter.

@@ -9,7 +9,6 @@ use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
 use super::find_webhook;
 use crate::delivery::{Delivery, NewReplay, PREFIX, Status, partition};
 use crate::error::WebhookError;
-use crate::event::{WEBHOOK_TEST, WebhookEvent};
 use crate::jobs::deliver::Step;
 use crate::jobs::replay::Range;
 use crate::webhook::Webhook;
@@ -27,22 +26,6 @@ pub async fn list_deliveries(cx: &Context, webhook: &str, page: &PageRequest) ->
 /// A delivery of a webhook.
 pub async fn find_delivery(cx: &Context, webhook: &str, id: &str) -> Result<Stored<Delivery>, Failure> {
     read_delivery(cx, &*find_webhook(cx, webhook).await?, id).await
-}
-
-/// Sends `webhook.test` to a webhook, even if its filter excludes the event.
-pub async fn send_test(cx: &Context, webhook: &str) -> Result<Stored<Delivery>, WebhookError> {
-    cx.commit(|tx| async move {
-        let webhook = find_enabled(&tx, webhook).await?;
-        let data = WebhookEvent {
-            webhook: webhook.id.clone(),
-            owner: webhook.owner.clone(),
-            reason: "someone tries it".into(),
-        };
-        // The event is not emitted, because no other webhook or job may get it.
-        let event = Event::new(WEBHOOK_TEST, &data, &tx.cause(), &*tx.clock, &*tx.random).map_err(Failure::from)?;
-        Ok(start_delivery(&tx, &webhook, &event)?)
-    })
-    .await
 }
 
 /// Starts a new round of attempts of a delivery.

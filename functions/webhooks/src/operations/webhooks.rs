@@ -9,11 +9,14 @@ use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, S
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::read_or_default;
+use super::verification::start_test;
 use crate::error::WebhookError;
 use crate::health::Health;
 use crate::secret::{NewSecret, Secrets};
 use crate::webhook::{MARKET, MAX_WEBHOOKS, NewWebhook, Roster, Scope, WEBHOOK, Webhook, check_events};
 
+/// Why a test is sent by itself.
+const NEW_URL: &str = "the URL is new";
 const NOT_FOUND: Failure = Failure::NotFound("webhook");
 
 /// The scope of a list of webhooks.
@@ -77,7 +80,8 @@ pub async fn find_webhook(cx: &Context, id: &str) -> Result<Stored<Webhook>, Fai
     if allowed { Ok(webhook) } else { Err(NOT_FOUND) }
 }
 
-/// Adds a webhook, which belongs to the principal. Also returns the secret, which cannot be read again.
+/// Adds a webhook, which belongs to the principal, and has its URL verified. Also returns the secret, which cannot be read
+/// again.
 pub async fn create_webhook(cx: &Context, new: NewWebhook) -> Result<(Stored<Webhook>, String), WebhookError> {
     let owner = &cx.signed_in()?.account;
     check(cx, &new)?;
@@ -95,6 +99,7 @@ pub async fn create_webhook(cx: &Context, new: NewWebhook) -> Result<(Stored<Web
             description: new.description.clone(),
             enabled: new.enabled,
             disabled_reason: None,
+            verified: false,
             created_at: now,
             updated_at: now,
             version: 1,
@@ -109,19 +114,22 @@ pub async fn create_webhook(cx: &Context, new: NewWebhook) -> Result<(Stored<Web
         tx.create_or_update(key, document.as_ref(), roster).or_retry();
         let (secrets, secret) = Secrets::generate(&tx.keys, &*tx.random)?;
         tx.create(Secrets::key(&webhook.id), secrets).or_retry();
+        if webhook.enabled {
+            start_test(&tx, &webhook, NEW_URL).await?;
+        }
         tx.seal_result();
         Ok((tx.create(WEBHOOK.key(&webhook.id), webhook).or_retry(), secret))
     })
     .await
 }
 
-/// Changes a webhook. Enabling one that was disabled resets its health.
+/// Changes a webhook. Enabling one that was disabled resets its health; a new URL is verified.
 pub async fn edit_webhook(
     cx: &Context,
     id: &str,
     if_match: &IfMatch,
     patch: &MergePatch,
-) -> Result<Stored<Webhook>, Failure> {
+) -> Result<Stored<Webhook>, WebhookError> {
     cx.commit(|tx| async move {
         let old = find_webhook(&tx, id).await?;
         if_match.check(old.version())?;
@@ -135,14 +143,16 @@ pub async fn edit_webhook(
             .map(|(field, _)| FieldError::new(field, "cannot be changed"))
             .collect();
         if !errors.is_empty() {
-            return Err(Failure::Invalid(errors));
+            return Err(Failure::Invalid(errors).into());
         }
         check(&tx, &input)?;
         if input.enabled && !old.enabled {
             tx.remove(Health::key(&old.id));
         }
+        let verified = old.verified && input.url == old.url;
         let new = Webhook {
             url: input.url,
+            verified,
             events: input.events,
             description: input.description,
             enabled: input.enabled,
@@ -150,6 +160,9 @@ pub async fn edit_webhook(
             updated_at: tx.now(),
             ..old.value.clone()
         };
+        if new.enabled && !verified && (new.url != old.url || !old.enabled) {
+            start_test(&tx, &new, NEW_URL).await?;
+        }
         Ok(tx.update(&old.document, new).or_precondition(if_match))
     })
     .await

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How long others wait while one client leans on the local host: the p99 of `GET /v1/products` when it is quiet, and beside
-sockets that read nothing, wrong sign-ins, facets, and a member's edits; and how long the worst body of 60 KB takes.
+sockets that read nothing, wrong sign-ins, facets, and a member's edits; how long the worst body of 60 KB takes; and how long
+another member's product takes to be found by search after a member's edits.
 
     lean.py --souk target/release/souk --products 100000
 
@@ -156,6 +157,27 @@ def lean(port, pid, seconds):
                 memory = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
             print(f"{name:<34} {half:>8.1f} {most:>8.1f} {failed:>7} {memory // 1024:>6}  {dict(sorted(answers.items()))}", flush=True)
         time.sleep(2)
+
+    call(port, "POST", "/v1/accounts", {"username": "waiting", "email": "waiting@example.com", "password": PASSWORD})
+    waiting = json.loads(call(port, "POST", "/v1/sessions", {"username": "waiting", "password": PASSWORD})[2])["access_token"]
+    print(f"found after, in seconds: nothing {found(port, product, waiting):.1f}", end="")
+    with clients(8, edits) as answers:
+        time.sleep(3 * seconds)
+        beside = found(port, product, waiting)
+    print(f", {answers.get(200, 0)} edits of another member {beside:.1f}")
+
+
+def found(port, product, token):
+    """How long search takes to find a new product, in seconds."""
+    word = f"zq{time.monotonic_ns()}"
+    new = json.loads(call(port, "POST", "/v1/products", product | {"title": f"Found {word}"}, token)[2])["id"]
+    call(port, "POST", f"/v1/products/{new}/publish", token=token)
+    began = time.monotonic()
+    while not json.loads(call(port, "GET", f"/v1/search?q={word}&limit=1")[2])["items"]:
+        time.sleep(0.05)
+        if time.monotonic() > began + 300:
+            return float("inf")
+    return time.monotonic() - began
 
 
 if __name__ == "__main__":

@@ -60,6 +60,17 @@ pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<O
     Ok(Request::from_parts(parts, body))
 }
 
+/// Whether the request came through CloudFront, which adds this secret as the header `Souk-Origin`. The header is removed.
+pub fn has_secret<T>(request: &mut Request<T>, secret: &str) -> bool {
+    let sent = request.headers_mut().remove("souk-origin");
+    sent.is_some_and(|sent| is_equal(sent.as_bytes(), secret.as_bytes()))
+}
+
+/// Compares in a time that does not depend on where the two differ.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
 /// The response as API Gateway takes it.
 pub async fn response(response: Response<Bytes>) -> Result<impl Serialize, Infallible> {
     let mut response = response.map(|body| Body::from(Vec::from(body)));
@@ -182,6 +193,26 @@ mod tests {
             address(json!({ "requestContext": { "http": { "method": "GET" } } }), 1),
             ""
         );
+    }
+
+    #[test]
+    fn only_who_knows_the_secret_comes_through_the_cdn() {
+        for (sent, passes) in [
+            (Some("0123456789abcdef"), true),
+            (Some("0123456789abcdeF"), false),
+            (Some("0123456789abcde"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            let mut event = event("/", "");
+            if let Some(sent) = sent {
+                event["headers"]["souk-origin"] = sent.into();
+            }
+            let mut request = request(event);
+            assert_eq!(has_secret(&mut request, "0123456789abcdef"), passes, "{sent:?}");
+            // Nobody after this sees it.
+            assert!(!request.headers().contains_key("souk-origin"));
+        }
     }
 
     #[test]

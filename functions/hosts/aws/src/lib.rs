@@ -31,6 +31,7 @@ use souk_aws::{
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
 use souk_core::{Clock, EdgeCache, Outbound, Search};
+use souk_kit::http::Problem;
 use souk_kit::telemetry::{JsonLines, log_level};
 use souk_kit::{App, DocumentCache, Function, Keys, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
 
@@ -49,6 +50,8 @@ pub async fn serve() -> Result<(), Error> {
         Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
         Err(_) => 0,
     };
+    // `SOUK_ORIGIN_SECRET`: requests without it did not come through CloudFront.
+    let secret = env::var("SOUK_ORIGIN_SECRET").ok().filter(|secret| !secret.is_empty());
     let functions = souk_market::named(&env::var("SOUK_FUNCTIONS").unwrap_or_default());
     let functions = functions.map_err(|why| format!("SOUK_FUNCTIONS: {why}"))?;
     let aws = souk_aws::Settings::from_env()?;
@@ -62,7 +65,13 @@ pub async fn serve() -> Result<(), Error> {
     let host = &Host::new(&aws, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
     let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
-        let request = event::request(event.payload, proxies)?;
+        let mut request = event::request(event.payload, proxies)?;
+        if let Some(secret) = &secret
+            && !event::has_secret(&mut request, secret)
+        {
+            let problem = Problem::forbidden("this address is not for clients; use the public URL of the market");
+            return Ok(event::response(host.app.refuse(problem)).await?);
+        }
         let response = within_deadline(host.app.handle(request)).await;
         let response = response.unwrap_or_else(|| host.app.timed_out());
         flush.run(&host.app, &SystemClock).await;

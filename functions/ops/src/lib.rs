@@ -120,6 +120,12 @@ async fn readyz(cx: Context) -> Result<Answer, Problem> {
     if let Err(error) = cx.documents().ping().await {
         problem = problem.field("documents", "the document store does not answer");
         causes.push(error.to_string());
+    } else if let Err(error) = cx.platform().check_format().await {
+        problem = problem.field(
+            "documents",
+            "the document store is of a newer version than this program",
+        );
+        causes.push(error.to_string());
     }
     if cx.index.is_needed()
         && let Err(error) = cx.index.state().await

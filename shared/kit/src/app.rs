@@ -118,6 +118,10 @@ impl App {
 
     /// Runs the schedules that are due. Call it every minute.
     pub async fn tick(&self) {
+        if let Err(error) = self.platform.note_format().await {
+            tracing::error!(%error, "the version of the store");
+            return;
+        }
         jobs::tick(&self.platform, &self.schedules).await;
         self.run_pending_work().await;
     }

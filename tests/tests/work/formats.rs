@@ -1,8 +1,13 @@
 //! What waited in a queue or rested before an update is read after it.
 
+use http::Method;
 use serde_json::json;
-use souk_core::Message;
+use souk_core::documents::get_one;
+use souk_core::{Change, Commit, Condition, Documents as _, Key, Message};
 use souk_kit::jobs::dead_letters::DeadLetter;
+
+use crate::seed;
+use crate::world::World;
 
 #[test]
 fn a_message_says_what_it_says_for_ever() {
@@ -16,7 +21,7 @@ fn a_message_says_what_it_says_for_ever() {
         "id": "job_1", "job": "operators.replay", "lane": "high", "body": {}, "trace": crate::TRACE,
         "created_at": "2025-01-31T12:00:00Z", "not_before": "2025-01-31T12:00:01Z",
         "expires_at": "2025-02-01T00:00:00Z", "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }],
-        "tracked": true,
+        "tracked": true, "account": "acc_1",
     });
     let read: Message = serde_json::from_value(whole.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), whole);
@@ -28,4 +33,46 @@ fn a_message_says_what_it_says_for_ever() {
     });
     let read: DeadLetter = serde_json::from_value(letter.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), letter);
+}
+
+/// A program does not write to a store that a newer one has written to, and says so.
+#[test]
+fn a_store_of_a_newer_version_is_not_written_to() {
+    let world = World::new(seed());
+    let process = world.start(vec![souk_ops::function()]);
+    let key = Key::of("format", "market");
+    let stored = || world.run(get_one(&*world.store, key.clone())).unwrap();
+    assert!(stored().is_none());
+    world.run(process.app.tick());
+    assert_eq!(stored().unwrap().body, r#"{"version":1}"#);
+    world.member(&process, "early");
+
+    let newer = Change::Put {
+        key: key.clone(),
+        body: r#"{"version":2}"#.into(),
+        counters: Vec::new(),
+        expires_at: None,
+        condition: Condition::Any,
+        entries: Vec::new(),
+        stale: Vec::new(),
+    };
+    world.run(world.store.commit(Commit::new(vec![newer]))).unwrap();
+    let older = world.start(vec![souk_ops::function()]);
+    let new = json!({ "email": "late@work.test", "username": "late", "password": "wind every clock" });
+    let (status, problem) = world.call(&older, "", Method::POST, "/v1/accounts", Some(new));
+    assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+    let (status, problem) = world.call(&older, "", Method::GET, "/readyz", None);
+    assert_eq!((status, &problem["errors"][0]["field"]), (503, &json!("documents")));
+    assert!(
+        problem["errors"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("newer version")
+    );
+    let before = world.partition("schedules").len();
+    world.run(older.app.tick());
+    assert_eq!(
+        (stored().unwrap().body.as_str(), world.partition("schedules").len()),
+        (r#"{"version":2}"#, before)
+    );
 }

@@ -33,6 +33,8 @@ const IDEMPOTENCY: Partitions = Partitions::Documents("idempotency/*");
 const OUTBOX: Partitions = Partitions::Documents("outbox/*");
 /// Counts messages for the lane `low` that were shed because too many wait.
 const SHED: Partitions = Partitions::Documents("lane-counts/low");
+/// The version of what is stored.
+const FORMAT: Partitions = Partitions::Documents("format/market");
 /// What the queue runner itself needs.
 const RUNNER: [Partitions; 6] = [
     OUTBOX,
@@ -52,6 +54,7 @@ impl Role {
             ..Self::default()
         };
         role.allow(souk_market::SIGN_IN, &[]);
+        role.allow(&[FORMAT], &[]);
         role.allow(function.store.reads, function.store.writes);
         if function.takes_writes() {
             role.allow(&[IDEMPOTENCY], &[IDEMPOTENCY]);
@@ -79,7 +82,7 @@ impl Role {
             ..Self::default()
         };
         role.allow(&RUNNER, &RUNNER);
-        role.allow(&[], &[LANE_COUNTS]);
+        role.allow(&[FORMAT], &[FORMAT, LANE_COUNTS]);
         for function in functions {
             role.allow(function.job_store.reads, function.job_store.writes);
         }

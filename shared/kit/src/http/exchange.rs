@@ -107,6 +107,12 @@ pub(crate) async fn handle(
         let cache = policy.map_or(CachePolicy::NoStore, |policy| policy.cache);
         let body = headers::collect(body).await;
         let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform);
+        if parts.extensions.get::<Problem>().is_some_and(Problem::is_unavailable) {
+            let seconds = platform.outages.note(is_read, began.as_millisecond());
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        } else if response.status().is_success() {
+            platform.outages.end(is_read);
+        }
         let micros = micros();
         request.respond(&mut response, CacheStatus::Bypass, micros);
         (response, micros)

@@ -17,6 +17,9 @@ pub type Source = Arc<dyn Error + Send + Sync>;
 /// How many invalid fields a problem document lists at most.
 const MAX_ERRORS: usize = 50;
 
+/// The code of a 503 because a store does not answer.
+const UNAVAILABLE: &str = "unavailable";
+
 /// An error response. Its source is only logged.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -109,15 +112,20 @@ impl Problem {
         )
     }
 
-    /// 503: temporarily unavailable.
+    /// 503: temporarily unavailable. `Retry-After` grows while it lasts.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
+            UNAVAILABLE,
             "please try again in a moment",
         );
         problem.retry_after = Some(1);
         problem.caused_by(source)
+    }
+
+    /// Whether it is [`Problem::unavailable`].
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.code == UNAVAILABLE
     }
 
     /// 500: an internal error.

@@ -1,11 +1,14 @@
 //! The shared state of a process: the ports of its host, keys, settings and the declarations of all functions.
 
 mod fold;
+mod format;
 mod lane_counts;
+mod outage;
 mod outbox;
 mod settings;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
@@ -20,6 +23,7 @@ use crate::registry::Registry;
 pub(crate) use fold::EARLY_MS;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
+use outage::Outages;
 use outbox::Outbox;
 pub use settings::{CacheLayers, PasswordCost, Settings, is_loopback};
 
@@ -50,6 +54,8 @@ pub struct Platform {
     pub edge: Option<Arc<dyn EdgeCache>>,
     principals: Arc<dyn Principals>,
     outbox: Arc<Outbox>,
+    knows_format: Arc<AtomicBool>,
+    pub(crate) outages: Arc<Outages>,
     pub(crate) responses: Option<Arc<ResponseCache>>,
     /// Whether responses have a `Cache-Tag`, for caches in front of the host.
     pub(crate) is_tagged: bool,
@@ -106,6 +112,8 @@ impl Platform {
             edge: None,
             principals,
             outbox: Arc::default(),
+            knows_format: Arc::default(),
+            outages: Arc::default(),
             responses: None,
             is_tagged: false,
             document_cache: None,

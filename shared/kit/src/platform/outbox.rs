@@ -62,6 +62,7 @@ impl Platform {
         events: Vec<Event>,
         messages: Vec<Message>,
     ) -> Result<(), StoreError> {
+        self.check_format().await?;
         if events.is_empty() && messages.is_empty() {
             return self.documents.commit(Commit::new(changes)).await;
         }

@@ -1,0 +1,73 @@
+//! The version of what is stored: a program refuses to write to a store that a newer version has written to, because it does
+//! not know what it would damage there.
+//!
+//! The document `format/market` has the version. Each process reads it before its first commit; the first tick of a process
+//! creates or raises it.
+
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+use souk_core::documents::get_one;
+use souk_core::{Change, Commit, Condition, Document, Key, StoreError};
+
+use super::Platform;
+
+/// The version that this program writes. Raise it when programs of the version before would damage what this one stores.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    version: u32,
+}
+
+impl Platform {
+    /// Fails if the store is of a newer version than this program.
+    pub async fn check_format(&self) -> Result<(), StoreError> {
+        if !self.knows_format.load(Ordering::Relaxed) {
+            self.stored_format().await?;
+            self.knows_format.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Notes in the store that this version writes to it.
+    pub(crate) async fn note_format(&self) -> Result<(), StoreError> {
+        let stored = self.stored_format().await?;
+        if let Some((_, FORMAT)) = stored {
+            return Ok(());
+        }
+        let condition = stored.map_or(Condition::Absent, |(document, _)| Condition::Version(document.version));
+        let put = Change::Put {
+            key: key(),
+            body: serde_json::to_string(&Format { version: FORMAT }).map_err(|e| StoreError::Refused(e.to_string()))?,
+            counters: Vec::new(),
+            expires_at: None,
+            condition,
+            entries: Vec::new(),
+            stale: Vec::new(),
+        };
+        match self.documents.commit(Commit::new(vec![put])).await {
+            // Another process was faster; the next tick looks again.
+            Err(StoreError::Conflict(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn stored_format(&self) -> Result<Option<(Document, u32)>, StoreError> {
+        let Some(document) = get_one(&*self.documents, key()).await? else {
+            return Ok(None);
+        };
+        let Format { version } = document.parse()?;
+        if version > FORMAT {
+            return Err(StoreError::Unavailable(format!(
+                "a newer version of Souk has written to this store (format {version}; this one knows {FORMAT}): deploy that \
+                 version again, or restore a backup from before"
+            )));
+        }
+        Ok(Some((document, version)))
+    }
+}
+
+fn key() -> Key {
+    Key::of("format", "market")
+}

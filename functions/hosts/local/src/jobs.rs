@@ -120,8 +120,10 @@ async fn consume_all(
     let ticks = async {
         let mut stop = stop.clone();
         while !*stop.borrow() {
-            if let Err(error) = queue.mend_due().await {
-                tracing::error!(%error, "the queue does not answer");
+            for kept in [queue.mend_due().await, queue.shrink().await] {
+                if let Err(error) = kept {
+                    tracing::error!(%error, "the queue does not answer");
+                }
             }
             app.tick().await;
             tokio::select! {

@@ -5,13 +5,16 @@
 //! has expired, which counts as one more delivery. Each lease has a token of its own, so a consumer that was too slow cannot
 //! delete a message that another consumer has leased meanwhile.
 //!
-//! Messages that are due are delivered in the order of their turns ([`Shares`]).
+//! Messages that are due are delivered in the order of their turns ([`Shares`]). The space of those that are done is given back
+//! to the system when nothing is due ([`SqliteQueue::shrink`]).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use souk_core::queue::{Backlog, Delivery, MAX_DELAY_SECONDS, MAX_TURN_MS, Outcome, QueueError, Shares, check};
 use souk_core::{Clock, Lane, Message, Queue};
 use souk_sql::{SqlDriver as _, SqlError, Statement, Value};
@@ -34,8 +37,17 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ),
 ];
 
+/// How many free pages are kept for the next messages: 4 MB.
+const SPARE_PAGES: u32 = 1_000;
+/// How many pages one transaction gives back, and how many one call: 100 MB.
+const STEP_PAGES: u32 = 1_000;
+const MAX_PAGES: u32 = 25_000;
+/// How long another process may hold the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// All lanes of the queue in one file.
 pub struct SqliteQueue {
+    path: PathBuf,
     driver: SqliteDriver,
     clock: Arc<dyn Clock>,
     news: [Notify; Lane::ALL.len()],
@@ -55,7 +67,9 @@ pub struct Leased {
 impl SqliteQueue {
     /// Opens or creates the file.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        make_shrinkable(path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Self {
+            path: path.to_owned(),
             driver: SqliteDriver::open(path, MIGRATIONS)?,
             clock,
             news: Default::default(),
@@ -161,6 +175,21 @@ impl SqliteQueue {
         self.driver.write(statements.to_vec()).await.map_err(failed)
     }
 
+    /// Gives space back to the system, unless there is something to do.
+    pub async fn shrink(&self) -> Result<(), QueueError> {
+        for lane in Lane::ALL {
+            if self.backlog(lane).await?.ready != Some(0) {
+                return Ok(());
+            }
+        }
+        let path = self.path.clone();
+        let shrink = tokio::task::spawn_blocking(move || shrink(&path)).await;
+        let failed = |why: String| QueueError::Unavailable(why);
+        shrink
+            .map_err(|e| failed(e.to_string()))?
+            .map_err(|e| failed(e.to_string()))
+    }
+
     /// Ends all leases. The only consumer calls it when it starts, so that a crash delays no message.
     pub async fn release_leases(&self) -> Result<(), QueueError> {
         let release = "UPDATE messages SET lease = NULL, due = ?1 WHERE lease IS NOT NULL";
@@ -221,9 +250,74 @@ impl Queue for SqliteQueue {
     }
 }
 
+/// Has the file keep a list of its free pages that can be given back. A file that was made without is written anew, once.
+fn make_shrinkable(path: &Path) -> rusqlite::Result<()> {
+    const INCREMENTAL: u32 = 2;
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    let mode: u32 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if mode == INCREMENTAL {
+        return Ok(());
+    }
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+}
+
+fn shrink(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    let free: u32 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let mut surplus = free.saturating_sub(SPARE_PAGES).min(MAX_PAGES);
+    if surplus == 0 {
+        return Ok(());
+    }
+    while surplus > 0 {
+        let step = surplus.min(STEP_PAGES);
+        // Each row is a page that was given back.
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        surplus -= step;
+    }
+    // The file itself is cut when the log is moved into it.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 fn failed(error: SqlError) -> QueueError {
     match error {
         SqlError::Failed(why) => QueueError::Unavailable(why),
         SqlError::Guard(_) => QueueError::Unavailable("a constraint failed".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::SystemClock;
+
+    /// A backlog leaves no large file behind, whichever version has made it.
+    #[tokio::test]
+    async fn the_file_shrinks_when_there_is_nothing_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        drop(SqliteDriver::open(&path, MIGRATIONS).unwrap());
+        let queue = SqliteQueue::open(&path, Arc::new(SystemClock)).unwrap();
+        let size = || std::fs::metadata(&path).unwrap().len();
+        let mut message = Message::unreadable("job_1".into(), Lane::Low, String::new(), SystemClock.now());
+        message.body = json!("x".repeat(50_000));
+        for _ in 0..10 {
+            queue.send(&vec![message.clone(); 50]).await.unwrap();
+        }
+        queue.shrink().await.unwrap();
+        assert_eq!(queue.backlog(Lane::Low).await.unwrap().ready, Some(500));
+        let leased = queue.receive(Lane::Low, 1_000, 60).await.unwrap();
+        assert_eq!(leased.len(), 500);
+        let settled: Vec<_> = leased.into_iter().map(|leased| (leased, Outcome::Done)).collect();
+        queue.settle(&settled).await.unwrap();
+        queue.shrink().await.unwrap();
+        assert!(size() < 5_000_000, "{} bytes", size());
+        queue.send(&[message]).await.unwrap();
+        assert_eq!(queue.receive(Lane::Low, 10, 60).await.unwrap().len(), 1);
     }
 }

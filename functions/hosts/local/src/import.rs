@@ -352,12 +352,15 @@ impl Importer {
             icon: None,
             colour: None,
             parent: None,
-            attributes: attributes.into_iter().flatten().map(attribute).take(30).collect(),
+            // The lines that have others are left out.
+            attributes: attributes
+                .into_iter()
+                .flatten()
+                .map(attribute)
+                .filter(|attribute| attribute.validate().is_ok())
+                .take(30)
+                .collect(),
         };
-        if new.attributes.iter().any(|attribute| attribute.validate().is_err()) {
-            let detail = "have names that no attribute can have";
-            return Err(Problem::invalid().field("attributes", detail));
-        }
         Ok(create_category(&self.cx, new).await?.value.id)
     }
 }

@@ -29,6 +29,8 @@ pub mod telemetry;
 
 mod app;
 mod function;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use app::{App, REQUEST_SECONDS};
 pub use auth::{ACCESS_TOKEN_SECONDS, AccessToken, Keys, Principals};

@@ -5,6 +5,7 @@
 //! - `rules.rs`: what costs an attempt and what does not, what is put off, shed, swept up and given up.
 //! - `operators.rs`: what operators see and do through the API.
 //! - `purges.rs`: the cache in front is told of exactly what changed.
+//! - `clocks.rs`: a clock that jumps both ways holds nothing up.
 //! - `folds.rs`: repeated work on one thing is folded, and misses no change.
 //! - `formats.rs`: stored formats, pinned.
 //!
@@ -16,6 +17,7 @@
     reason = "this is a test: a panic is how it fails"
 )]
 
+mod clocks;
 mod folds;
 mod formats;
 mod operators;

@@ -104,6 +104,8 @@ pub async fn work() -> Result<(), Error> {
     });
     let mut all = souk_market::functions();
     all.push(souk_ops::purge::function());
+    #[cfg(feature = "testing")]
+    all.push(souk_kit::testing::poison(|| std::process::abort()));
     let roles = vec![Role::of_worker(&all)];
     let host = &Host::new(&aws, all, roles, search, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;

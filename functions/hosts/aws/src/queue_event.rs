@@ -14,6 +14,9 @@ use souk_kit::App;
 
 /// The suffix of the names of dead-letter queues.
 const DEAD: &str = "-dead";
+/// When messages that may have ended a consumer come again if they end this one, in seconds: longer than the runner works on
+/// them, and a call to another system.
+const SUSPECTS_SECONDS: u32 = 40;
 
 /// A message of a batch, as SQS delivers it.
 #[derive(Deserialize)]
@@ -46,6 +49,14 @@ pub(crate) async fn handle(app: &App, queue: &SqsQueue, mut event: Value) -> Res
     let Some(source) = records.first().map(|record| queue_name(&record.source).to_owned()) else {
         return Ok(Value::Null);
     };
+    let suspects: Vec<_> = records
+        .iter()
+        .filter(|record| deliveries(record) > 1)
+        .map(|record| (record.receipt_handle.clone(), SUSPECTS_SECONDS))
+        .collect();
+    if let Err(error) = queue.put_off(&source, &suspects).await {
+        tracing::warn!(%error, queue = source, "messages keep their visibility timeout");
+    }
     let Batch { response, retries } = batch(app, records).await;
     if let Err(error) = queue.put_off(&source, &retries).await {
         tracing::warn!(%error, queue = source, "messages are retried only when their visibility timeout ends");
@@ -104,8 +115,12 @@ fn delivery(record: &Record) -> Delivery {
     });
     Delivery {
         message,
-        deliveries: record.attributes.approximate_receive_count.parse().unwrap_or(1),
+        deliveries: deliveries(record),
     }
+}
+
+fn deliveries(record: &Record) -> u32 {
+    record.attributes.approximate_receive_count.parse().unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -142,12 +142,22 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 fn start(env: &Env) -> Option<App> {
     console::init(env);
     match platform(env) {
-        Ok(platform) => Some(App::new(Arc::new(platform), souk_market::functions())),
+        Ok(platform) => Some(App::new(Arc::new(platform), functions())),
         Err(why) => {
             tracing::error!(why, "the Worker is not configured");
             None
         }
     }
+}
+
+#[cfg(not(feature = "testing"))]
+use souk_market::functions;
+
+#[cfg(feature = "testing")]
+fn functions() -> Vec<souk_kit::Function> {
+    let mut functions = souk_market::functions();
+    functions.push(souk_kit::testing::poison(|| core::arch::wasm32::unreachable()));
+    functions
 }
 
 /// The ports and settings, from the bindings, variables and secrets in `wrangler.toml`.

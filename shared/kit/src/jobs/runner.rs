@@ -9,9 +9,9 @@
 //! Wasm it ends the instance.
 //!
 //! **Poison.** When a consumer dies, its whole batch is delivered again. From the second delivery on, messages run one by
-//! one; each run is noted before it begins, and the note is removed when it ends. So only the message that ends its consumer
-//! collects notes; after
-//! [`MAX_TRIALS`] it becomes a dead letter, and its job does not run again.
+//! one, those with noted runs last; each run is noted before it begins, and the note is removed when it ends. So only the
+//! message that ends its consumer collects notes; after [`MAX_TRIALS`] it becomes a dead letter, and its job does not run
+//! again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Deserialize;
+use souk_core::documents::MAX_KEYS;
 use souk_core::queue::{Attempt, Delivery, Outcome};
 use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, clock};
 
@@ -94,7 +95,7 @@ pub(crate) async fn work(
     while let Some(done) = running.next().await {
         fates.extend(done);
     }
-    for (place, message) in suspects {
+    for (place, message) in least_tried_first(platform, suspects).await {
         if platform.now() > clock::after(now, TRIALS_SECONDS) {
             // The host may end this process before the last one has run.
             if let Some(slot) = outcomes.get_mut(place) {
@@ -243,6 +244,20 @@ async fn begin_trial(platform: &Platform, message: &Message) -> Result<Trial, St
         Ok(()) | Err(StoreError::Conflict(_)) => Ok(Trial::Begun),
         Err(error) => Err(error),
     }
+}
+
+/// The messages in the order of their noted runs, so that those that ended no consumer are done before one that did.
+async fn least_tried_first(platform: &Platform, suspects: Vec<(usize, Message)>) -> Vec<(usize, Message)> {
+    let mut tried = Vec::with_capacity(suspects.len());
+    for some in suspects.chunks(MAX_KEYS) {
+        let keys: Vec<Key> = some.iter().map(|(_, message)| trial(&message.id)).collect();
+        // Without the notes any order will do.
+        let notes = platform.documents.get(&keys, Consistency::Strong).await;
+        tried.extend(notes.unwrap_or_else(|_| vec![None; keys.len()]));
+    }
+    let mut all: Vec<_> = suspects.into_iter().zip(tried).collect();
+    all.sort_by_key(|(_, note)| trials(note.as_ref()).unwrap_or(MAX_TRIALS));
+    all.into_iter().map(|(suspect, _)| suspect).collect()
 }
 
 /// Forgets the runs of a message that has not ended its consumer, whatever its outcome.

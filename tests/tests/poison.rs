@@ -2,7 +2,7 @@
 //! and it becomes the only dead letter.
 //!
 //! Test builds of the hosts have the job (`souk_kit::testing`): `SOUK_TEST_D1` is the address of such a Worker;
-//! `SOUK_TEST_STACK` (`ADDRESS DYNAMODB TABLE`, with the feature `dynamodb`) is that of an emulator with the stack `souk`, of its
+//! `SOUK_TEST_STACK` (`http://localhost:PORT DYNAMODB TABLE`, with the feature `dynamodb`) is that of an emulator with the stack `souk`, of its
 //! DynamoDB and its table. What is not there is skipped; with `SOUK_TEST_ALL=1` it fails.
 
 #![expect(

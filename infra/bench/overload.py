@@ -52,11 +52,12 @@ def requests(port):
         kind = dice.randrange(20)
         made, token = dice.choice(own)
         if kind < 12:
-            yield raw("GET", f"/v1/products?limit={dice.randrange(1, 51)}&sort={dice.choice(['newest', 'price'])}")
+            sort = dice.choice(["newest", "price"])
+            yield raw("GET", f"/v1/products?limit={dice.randrange(24, 101)}&sort={sort}&include=category,vendor,author")
         elif kind < 16:
-            yield raw("GET", f"/v1/products/{dice.choice(page)['id']}")
+            yield raw("GET", f"/v1/products/{dice.choice(page)['id']}?include=category,vendor,author")
         elif kind < 18:
-            yield raw("GET", f"/v1/search?q={dice.choice(words)}&limit={dice.randrange(1, 30)}")
+            yield raw("GET", f"/v1/search?q={dice.choice(words)}&limit={dice.randrange(12, 49)}")
         elif kind < 19:
             yield raw("PATCH", f"/v1/products/{made}", token, {"description": f"edit {dice.random()}"})
         else:

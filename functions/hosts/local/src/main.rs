@@ -11,6 +11,7 @@ mod jobs;
 mod line;
 mod log;
 mod operator;
+mod overload;
 #[cfg(feature = "testing")]
 mod power_loss;
 mod search;

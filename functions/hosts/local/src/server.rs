@@ -23,6 +23,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::connection::{Admission, ClientStream, Connections, Refusal};
 use crate::jobs::{self, Consumers};
+use crate::overload::Overload;
 use crate::{data, demo, log, search};
 
 /// How long a client may take to send its headers, and then its body.
@@ -64,7 +65,10 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let pending_work = consumers.pending_work();
     greet(address, login.as_ref()).map_err(|e| e.to_string())?;
 
+    let (overload, measurement) = Overload::new().map_err(|e| e.to_string())?;
+    detach(measurement);
     let server = Server {
+        overload,
         pending_work,
         proxies,
         connections: Arc::new(Connections::new(raise_file_limit(), proxies)),
@@ -107,6 +111,7 @@ struct Server {
     pending_work: Arc<Notify>,
     proxies: usize,
     connections: Arc<Connections>,
+    overload: Arc<Overload>,
     refusal: Refusal,
     /// Places for connections that are being refused.
     refused: Arc<Semaphore>,
@@ -117,9 +122,9 @@ impl Server {
         match self.connections.admit(peer.ip()) {
             Some(admission) => self.serve(stream, peer, admission, graceful),
             None => {
-                let response = (self.refusal)(StatusCode::SERVICE_UNAVAILABLE.as_u16());
                 // Closed at once, the connection would be reset before the client has read the response.
                 if let Ok(place) = self.refused.clone().try_acquire_owned() {
+                    let response = (self.refusal)(StatusCode::SERVICE_UNAVAILABLE.as_u16());
                     detach(async move {
                         deadline(REFUSAL_TIMEOUT, refuse(stream, &response)).await;
                         drop(place);
@@ -131,6 +136,7 @@ impl Server {
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, admission: Admission, graceful: &GracefulShutdown) {
         let (app, pending_work, proxies) = (self.app.clone(), self.pending_work.clone(), self.proxies);
+        let overload = self.overload.clone();
         let flow = admission.flow.clone();
         let stream = ClientStream::new(stream, flow.clone(), self.refusal.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -138,7 +144,14 @@ impl Server {
             let client = client.unwrap_or_else(|| ClientAddress(peer.ip().to_string()));
             request.extensions_mut().insert(client);
             let (app, pending_work, flow) = (app.clone(), pending_work.clone(), flow.clone());
-            async move { flow.when_read(answer(&app, &pending_work, request)).await }
+            // Whoever watches the server has to see that it lives.
+            let refused = overload.refuse(&app).filter(|_| request.uri().path() != "/healthz");
+            async move {
+                match refused {
+                    Some(response) => Ok(response.map(Full::new)),
+                    None => flow.when_read(answer(&app, &pending_work, request)).await,
+                }
+            }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())

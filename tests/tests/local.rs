@@ -47,6 +47,11 @@ impl Drop for Server {
 impl Server {
     /// Starts it on this folder, with at most so many open files.
     fn start(binary: &Path, data: &Path, files: u32, more: &[&str]) -> Self {
+        let log = fs::File::create(data.with_extension("log")).unwrap();
+        Self::start_with(binary, data, files, more, log.into())
+    }
+
+    fn start_with(binary: &Path, data: &Path, files: u32, more: &[&str], stdout: Stdio) -> Self {
         let (said, log) = (data.with_extension("said"), data.with_extension("log"));
         let child = Command::new("sh")
             .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
@@ -55,7 +60,7 @@ impl Server {
             .arg(data)
             .args(more)
             .stdin(Stdio::null())
-            .stdout(fs::File::create(&log).unwrap())
+            .stdout(stdout)
             .stderr(fs::File::create(&said).unwrap())
             .spawn()
             .unwrap();
@@ -95,6 +100,13 @@ impl Server {
         let mut response = Vec::new();
         let _ = stream.read_to_end(&mut response);
         String::from_utf8_lossy(&response).into_owned()
+    }
+
+    /// Its memory in kB, where the system tells.
+    fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        resident.map_or(0, |text| text.trim().trim_end_matches(" kB").parse().unwrap())
     }
 
     fn get(&self, path: &str) -> String {
@@ -141,10 +153,45 @@ fn clients_that_read_no_answer_neither_fill_the_memory_nor_shut_others_out() {
         .matches("/openapi.json")
         .count();
     assert!(answered < 20_000, "{answered}");
-    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.map_or(0, |text| text.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+    let resident = server.resident();
     assert!(resident < 300_000, "{resident} kB");
+}
+
+/// Whoever reads the log may hang: then lines are dropped, and the server goes on and ends as always.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let Some(binary) = binary() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start_with(
+        &binary,
+        &folder.path().join("market"),
+        1024,
+        &["--no-demo"],
+        Stdio::piped(),
+    );
+    // More lines than the pipe and the buffer hold.
+    let mut stream = server.connect();
+    let request = b"GET /v1/no-such-thing HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut response = [0; 64 * 1024];
+    for _ in 0..500 {
+        let mut answers = Vec::new();
+        stream.write_all(&request.repeat(50)).unwrap();
+        while String::from_utf8_lossy(&answers).matches("\"request_id\"").count() < 50 {
+            let count = stream.read(&mut response).unwrap();
+            assert!(count > 0);
+            answers.extend(response.iter().take(count));
+        }
+    }
+    let resident = server.resident();
+    assert!(resident < 200_000, "{resident} kB");
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let end = Instant::now() + PATIENCE;
+    while server.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "it does not end");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -16,11 +16,30 @@ const MAX_LINES: usize = 16 * 1024;
 /// How long the thread pauses after each batch of lines.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Writes the remaining lines when it is dropped; this takes at most one second.
+/// How long the end of the process waits for the remaining lines.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Writes the remaining lines when it is dropped, if somebody reads them.
 pub(crate) struct Log {
     dropped: ErrorCounter,
     reported: usize,
-    _writer: WorkerGuard,
+    writer: Option<WorkerGuard>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.report_dropped();
+        let writer = self.writer.take();
+        let (done, wait) = std::sync::mpsc::channel();
+        // The guard itself prints when the thread does not end, and would wait for ever for a reader that hangs.
+        let end = std::thread::Builder::new().name("log end".into()).spawn(move || {
+            drop(writer);
+            let _ = done.send(());
+        });
+        if end.is_ok() {
+            let _ = wait.recv_timeout(END_TIMEOUT);
+        }
+    }
 }
 
 /// Starts logging at the level of `SOUK_LOG`.
@@ -44,7 +63,7 @@ fn writer(output: impl Write + Send + 'static) -> (NonBlocking, Log) {
     let log = Log {
         dropped: writer.error_counter(),
         reported: 0,
-        _writer: guard,
+        writer: Some(guard),
     };
     (writer, log)
 }
@@ -73,12 +92,6 @@ impl Log {
             tracing::warn!(dropped_lines, "log lines were dropped: they were not read fast enough");
             self.reported = dropped_lines;
         }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.report_dropped();
     }
 }
 

@@ -20,7 +20,7 @@ export function head(request) {
     request.headers.forEach((value, name) => { head += "\n" + name + "\n" + value; });
     return head;
 }
-export async function body(request, limit) {
+async function read(request, limit) {
     const chunks = [];
     let size = 0;
     for await (const chunk of request.body ?? []) {
@@ -30,6 +30,18 @@ export async function body(request, limit) {
         else if (size > 2 << 20) break;
     }
     return size > limit ? null : new Blob(chunks).bytes();
+}
+export async function body(request, limit, milliseconds) {
+    let timer;
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, milliseconds); });
+    const whole = read(request, limit);
+    // It may fail when nobody waits for it any more.
+    whole.catch(() => {});
+    try {
+        return await Promise.race([whole, late]);
+    } finally {
+        clearTimeout(timer);
+    }
 }
 export function respond(status, headers, body) {
     const lines = headers.split("\n");
@@ -41,19 +53,30 @@ export function respond(status, headers, body) {
 extern "C" {
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
-    async fn body(request: &web_sys::Request, limit: usize) -> Result<JsValue, JsValue>;
+    async fn body(request: &web_sys::Request, limit: usize, milliseconds: u32) -> Result<JsValue, JsValue>;
     fn respond(status: u16, headers: &str, body: Option<&[u8]>) -> web_sys::Response;
 }
 
+/// How long a client may take to send a body, in milliseconds.
+const BODY_MS: u32 = 15_000;
+
+/// Why there is no request.
+pub(crate) enum Rejected {
+    /// It is not well-formed.
+    Malformed(String),
+    /// The body did not arrive in time.
+    Late,
+}
+
 /// The request with its body, or with `None` if the body is too large.
-pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>, String> {
+pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>, Rejected> {
     // Every item is a slice of the text, not a copy.
     let head = Bytes::from(head(raw));
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| head.slice_ref(line));
     let mut line = || lines.next().unwrap_or_default();
     let mut out = http::Request::new(Some(Bytes::new()));
-    *out.method_mut() = Method::from_bytes(&line()).map_err(|error| error.to_string())?;
-    *out.uri_mut() = Uri::from_maybe_shared(line()).map_err(|error| error.to_string())?;
+    *out.method_mut() = Method::from_bytes(&line()).map_err(|error| Rejected::Malformed(error.to_string()))?;
+    *out.uri_mut() = Uri::from_maybe_shared(line()).map_err(|error| Rejected::Malformed(error.to_string()))?;
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&name), HeaderValue::from_maybe_shared(value)) {
             out.headers_mut().append(name, value);
@@ -65,7 +88,11 @@ pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Opti
         out.extensions_mut().insert(address);
     }
     if !matches!(*out.method(), Method::GET | Method::HEAD) {
-        let body = body(raw, MAX_BODY).await.map_err(|error| format!("{error:?}"))?;
+        let body = body(raw, MAX_BODY, BODY_MS).await;
+        let body = body.map_err(|error| Rejected::Malformed(format!("{error:?}")))?;
+        if body.is_undefined() {
+            return Err(Rejected::Late);
+        }
         *out.body_mut() = body.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
     }
     Ok(out)

@@ -25,6 +25,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use convert::Rejected;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use souk_cloudflare::{
@@ -78,9 +79,14 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     }
     let request = match convert::request(&request).await {
         Ok(request) => request,
-        Err(error) => {
+        Err(Rejected::Malformed(error)) => {
             tracing::warn!(%error, "the request is not well-formed");
             return problem(StatusCode::BAD_REQUEST, "bad_request", "the request is not well-formed");
+        }
+        Err(Rejected::Late) => {
+            tracing::warn!("the body did not arrive in time");
+            let detail = "the body did not arrive in time";
+            return problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
         }
     };
     let response = handle(app, request).await;

@@ -117,3 +117,19 @@ async fn a_batch_whose_consumer_died_is_redelivered() {
     let again = seen.split(&format!("{run}.3")).nth(1).unwrap();
     assert!(again.contains(r#""deliveries":2"#), "{seen}");
 }
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    use std::io::{Read as _, Write as _};
+    let Some(base) = worker() else { return };
+    let _alone = ALONE.lock().await;
+    let address = base.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(2 * TIMEOUT)).unwrap();
+    let head = "POST /v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut response = [0; 1024];
+    let count = stream.read(&mut response).unwrap();
+    let response = String::from_utf8_lossy(response.get(..count).unwrap());
+    assert!(response.starts_with("HTTP/1.1 408"), "{response}");
+}

@@ -59,6 +59,8 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more)
+            // So that each request takes its time.
+            .env("SOUK_CACHE", "off")
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(fs::File::create(&said).unwrap())
@@ -155,6 +157,55 @@ fn clients_that_read_no_answer_neither_fill_the_memory_nor_shut_others_out() {
     assert!(answered < 20_000, "{answered}");
     let resident = server.resident();
     assert!(resident < 300_000, "{resident} kB");
+}
+
+/// More requests at once than can be begun in time: some are refused at once, `/healthz` answers, and afterwards all is well.
+#[test]
+fn a_flood_is_refused_in_part_and_forgotten() {
+    let Some(binary) = binary() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&binary, &folder.path().join("market"), 4096, &["--demo"]);
+    let ask = |count: usize| {
+        let streams: Vec<TcpStream> = (0..count).map(|_| server.connect()).collect();
+        for (number, mut stream) in streams.iter().enumerate() {
+            let path = format!("/v1/products?limit={}&include=category,vendor,author", 1 + number % 100);
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(request.as_bytes());
+        }
+        let is_alive = server.get("/healthz").starts_with("HTTP/1.1 200");
+        let responses = streams.into_iter().map(|mut stream| {
+            let mut response = String::new();
+            let _ = stream.read_to_string(&mut response);
+            response
+        });
+        (responses.collect::<Vec<String>>(), is_alive)
+    };
+    // An idle server refuses nobody, whenever they come.
+    for round in 0..20 {
+        let (responses, _) = ask(4);
+        assert!(
+            responses.iter().all(|response| response.starts_with("HTTP/1.1 200")),
+            "{round}: {responses:?}"
+        );
+        std::thread::sleep(Duration::from_millis(25 * round));
+    }
+    let refused = |responses: &[String]| {
+        let mut refused = responses.iter().filter(|response| response.contains("\"overloaded\""));
+        refused.any(|response| response.starts_with("HTTP/1.1 503") && response.contains("retry-after: 1\r\n"))
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (responses, is_alive) = ask(800);
+        assert!(is_alive);
+        if refused(&responses) {
+            break;
+        }
+        assert!(Instant::now() < end, "nobody was refused");
+    }
+    let end = Instant::now() + PATIENCE;
+    while refused(&ask(1).0) {
+        assert!(Instant::now() < end, "it does not recover");
+    }
 }
 
 /// Whoever reads the log may hang: then lines are dropped, and the server goes on and ends as always.

@@ -358,6 +358,17 @@ async fn events_wait_a_day_for_a_url_to_be_verified() {
         world.run(27 * HOUR, 1).await;
         assert_eq!(world.statuses().await, only("failed", 3));
         assert!(world.log().await[0]["error"].as_str().unwrap().contains("not verified"));
+        // Replays, which are not limited, call nobody.
+        let path = format!("/v1/webhooks/{}/deliveries", world.webhook);
+        let page = world.call("GET", &path, None).await;
+        let all = page["items"].as_array().unwrap();
+        assert!(all.iter().any(|delivery| delivery["type"] == "webhook.test"));
+        for delivery in all {
+            let path = format!("{path}/{}/replay", delivery["id"].as_str().unwrap());
+            world.call("POST", &path, None).await;
+        }
+        world.app.run_pending_work().await;
+        world.run(60 * HOUR, 1).await;
         // A response that is not the challenge is one; if there is none that counts, there are three attempts.
         assert_eq!(world.calls().len(), if status == 204 { 1 } else { 3 });
         assert!(world.shelf.0.lock().unwrap().is_empty());

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
+use souk_kit::platform::FormatError;
 use souk_kit::{Context, Function, StoreUse};
 
 /// The static files, for hosts that embed them.
@@ -121,10 +122,11 @@ async fn readyz(cx: Context) -> Result<Answer, Problem> {
         problem = problem.field("documents", "the document store does not answer");
         causes.push(error.to_string());
     } else if let Err(error) = cx.platform().check_format().await {
-        problem = problem.field(
-            "documents",
-            "the document store is of a newer version than this program",
-        );
+        let detail = match error {
+            FormatError::Newer(_) => "the document store is of a newer version than this program",
+            FormatError::Store(_) => "the document store does not answer",
+        };
+        problem = problem.field("documents", detail);
         causes.push(error.to_string());
     }
     if cx.index.is_needed()

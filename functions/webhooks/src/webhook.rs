@@ -50,9 +50,10 @@ pub struct Webhook {
     pub enabled: bool,
     /// Why the webhook was disabled automatically; `null` if it was not.
     pub disabled_reason: Option<String>,
-    /// Whether the receiver at this URL has shown that it wants events; until then they wait.
+    /// Whether the receiver at this URL has shown that it wants events; until then they wait. Webhooks from before there was
+    /// this check do not have the field, and need none.
     #[serde(default = "yes")]
-    #[schema(required = true)]
+    #[schema(required = false)]
     pub verified: bool,
     /// When the webhook was added.
     #[schema(value_type = String, format = DateTime)]

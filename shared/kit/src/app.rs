@@ -10,7 +10,7 @@ use souk_core::queue::{Delivery, Outcome};
 use crate::Function;
 use crate::http::{Problem, Router, exchange};
 use crate::jobs::{self, Job, Schedule};
-use crate::platform::Platform;
+use crate::platform::{FormatError, Platform};
 
 /// How long a request may take in all, in seconds: less than the 15 of a Lambda.
 pub const REQUEST_SECONDS: u64 = 10;
@@ -118,9 +118,13 @@ impl App {
 
     /// Runs the schedules that are due. Call it every minute.
     pub async fn tick(&self) {
-        if let Err(error) = self.platform.note_format().await {
-            tracing::error!(%error, "the version of the store");
-            return;
+        match self.platform.note_format().await {
+            Err(error @ FormatError::Newer(_)) => {
+                tracing::error!(%error, "no schedule is run");
+                return;
+            }
+            Err(FormatError::Store(error)) => tracing::warn!(%error, "the version of the store is not known"),
+            Ok(()) => {}
         }
         jobs::tick(&self.platform, &self.schedules).await;
         self.run_pending_work().await;

@@ -12,7 +12,7 @@ pub struct Subscription {
     /// The lane of those messages.
     pub lane: Lane,
     /// The field of the event's data that names what the job works on, if the job needs nothing else of the event. Then events
-    /// of one type about one thing share a message, unless the last one was sent more than a second ago.
+    /// of one type and account about one thing share a message, unless the last one was sent more than a second ago.
     pub fold: Option<&'static str>,
 }
 

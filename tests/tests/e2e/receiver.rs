@@ -56,7 +56,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// A new one: `ok` answers 204, `fail` 500, `once` 500 to the first request, `gone` 410, `away` redirects, `dead`
     /// never answers, and `flaky` lets one request of ten wait too long and answers one of ten with 500. All of them repeat
-    /// challenges, except `mute`, which answers everything with 204.
+    /// challenges, except `mute`, which answers everything with 204, and `mirror`, which shows the headers of the request.
     /// `None`, said aloud, if the host cannot reach us.
     pub(crate) fn new(behaviour: &str) -> Option<Self> {
         static SERVER: Once = Once::new();
@@ -108,7 +108,7 @@ async fn receive(
     body: String,
 ) -> (StatusCode, [(&'static str, &'static str); 1], String) {
     if let Some(challenge) = headers.get("webhook-challenge")
-        && behaviour != "mute"
+        && !matches!(behaviour.as_str(), "mute" | "mirror")
     {
         let challenge = challenge.to_str().unwrap();
         let answer = json!({ "challenge": challenge }).to_string();
@@ -117,7 +117,7 @@ async fn receive(
     let path = format!("{behaviour}/{name}");
     let status = {
         let mut seen = SEEN.lock().unwrap();
-        let seen = seen.entry(path).or_default();
+        let seen = seen.entry(path.clone()).or_default();
         // Every receiver begins at another place, and no two requests in a row fail.
         let turn = name.bytes().map(usize::from).sum::<usize>() + 3 * seen.len();
         let status = match (behaviour.as_str(), turn % 10) {
@@ -133,6 +133,10 @@ async fn receive(
     };
     if status == 0 {
         tokio::time::sleep(TOO_LONG).await;
+    }
+    if behaviour == "mirror" {
+        let shown = format!("You sent {:?}", SEEN.lock().unwrap()[&path].last().unwrap().headers);
+        return (StatusCode::OK, [("location", "")], shown);
     }
     let status = StatusCode::from_u16(status.max(200)).unwrap();
     (status, [("location", "/ok/elsewhere")], "an answer".into())

@@ -130,7 +130,11 @@ fn no_change_is_missed() {
                 10 => {
                     let _ = world.run_for(rng.i64(1..20), process.app.run_pending_work());
                 }
-                _ => process = world.start(vec![follower(&runs)]),
+                _ => {
+                    process = world.start(vec![follower(&runs)]);
+                    // As at the start of the local host; it may be killed again.
+                    let _ = world.run_for(rng.i64(1..40), process.platform.sweep(0));
+                }
             }
         }
         world.queue.is_down.store(false, Ordering::SeqCst);
@@ -145,5 +149,33 @@ fn no_change_is_missed() {
                 "seed {seed}"
             );
         }
+    }
+}
+
+/// What the sweeper sends again may have been done: a change that follows is not left to it.
+#[test]
+fn a_change_after_a_sweep_is_not_missed() {
+    for round in 0..60 {
+        // The order in which records are swept depends on the seed.
+        let (world, moments) = (World::new(seed() + round / 6), 1 + i64::try_from(round % 6).unwrap());
+        let runs = Arc::new(AtomicUsize::default());
+        let process = world.start(vec![follower(&runs)]);
+        for n in 0..3 {
+            change(&world, &process, "a", n);
+        }
+        // Killed at some point, perhaps when all was sent and nothing was deleted from the outbox.
+        let _ = world.run_for(moments, process.app.run_pending_work());
+        world.clock.advance(2_000);
+        world.work(&process, Lane::Default, -1).unwrap();
+        let process = world.start(vec![follower(&runs)]);
+        world.run(process.platform.sweep(0)).unwrap();
+        change(&world, &process, "a", 3);
+        world.run(process.app.run_pending_work());
+        world.drain(&process);
+        assert_eq!(
+            found(&world, "followed", "a"),
+            json!({ "n": 3 }),
+            "killed after {moments} moments"
+        );
     }
 }

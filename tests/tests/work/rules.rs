@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use http::Method;
 use souk_core::queue::{Delivery, Outcome};
 use souk_core::{Change, Clock as _, Commit, Key, Lane, Message, Timestamp};
 use souk_kit::jobs::dead_letters::DeadLetter;
@@ -45,6 +46,42 @@ fn a_store_out_of_reach_costs_no_attempt() {
     world.store.is_down.store(false, Ordering::SeqCst);
     world.drain(&process);
     assert_eq!(world.partition("effects").len(), 30);
+}
+
+/// The longer the store is out of reach, the later clients come again; who only asks whether the process lives changes nothing.
+#[test]
+fn a_long_outage_spaces_out_the_clients() {
+    let world = World::new(seed());
+    let process = world.start(vec![souk_ops::function()]);
+    world.member(&process, "early");
+    let retry_after = |method: Method, path: &str| {
+        let body =
+            (method == Method::POST).then(|| br#"{"username": "early", "password": "wind every clock"}"#.to_vec());
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Some(body.unwrap_or_default().into()))
+            .unwrap();
+        let response = world.run(process.app.handle(request));
+        let header = response.headers().get("retry-after");
+        (
+            response.status().as_u16(),
+            header.map(|value| value.to_str().unwrap().to_owned()),
+        )
+    };
+    let write = || retry_after(Method::POST, "/v1/sessions");
+    world.store.is_down.store(true, Ordering::SeqCst);
+    assert_eq!(write(), (503, Some("1".into())));
+    world.clock.advance(20_000);
+    assert_eq!(retry_after(Method::GET, "/healthz").0, 200);
+    assert_eq!(write(), (503, Some("10".into())));
+    world.clock.advance(3_600_000);
+    assert_eq!(write(), (503, Some("30".into())));
+    world.store.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(write().0, 201);
+    world.store.is_down.store(true, Ordering::SeqCst);
+    assert_eq!(write(), (503, Some("1".into())));
 }
 
 /// The queue may be out of reach when a failed message is to be sent again: it stays where it is.

@@ -60,10 +60,13 @@ pub fn request(mut event: Value, proxies: usize) -> serde_json::Result<Request<O
     Ok(Request::from_parts(parts, body))
 }
 
-/// Whether the request came through CloudFront, which adds this secret as the header `Souk-Origin`. The header is removed.
-pub fn has_secret<T>(request: &mut Request<T>, secret: &str) -> bool {
+/// Whether the request came through CloudFront, which adds one of these secrets, separated by commas, as the header
+/// `Souk-Origin`. The header is removed.
+pub fn has_secret<T>(request: &mut Request<T>, secrets: &str) -> bool {
     let sent = request.headers_mut().remove("souk-origin");
-    sent.is_some_and(|sent| is_equal(sent.as_bytes(), secret.as_bytes()))
+    let sent = sent.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut secrets = secrets.split(',').filter(|secret| !secret.is_empty());
+    secrets.any(|secret| is_equal(sent, secret.as_bytes()))
 }
 
 /// Compares in a time that does not depend on where the two differ.
@@ -199,6 +202,8 @@ mod tests {
     fn only_who_knows_the_secret_comes_through_the_cdn() {
         for (sent, passes) in [
             (Some("0123456789abcdef"), true),
+            (Some("fedcba9876543210"), true),
+            (Some("0123456789abcdef,fedcba9876543210"), false),
             (Some("0123456789abcdeF"), false),
             (Some("0123456789abcde"), false),
             (Some(""), false),
@@ -209,7 +214,11 @@ mod tests {
                 event["headers"]["souk-origin"] = sent.into();
             }
             let mut request = request(event);
-            assert_eq!(has_secret(&mut request, "0123456789abcdef"), passes, "{sent:?}");
+            assert_eq!(
+                has_secret(&mut request, "0123456789abcdef,fedcba9876543210,"),
+                passes,
+                "{sent:?}"
+            );
             // Nobody after this sees it.
             assert!(!request.headers().contains_key("souk-origin"));
         }

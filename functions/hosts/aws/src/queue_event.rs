@@ -14,9 +14,8 @@ use souk_kit::App;
 
 /// The suffix of the names of dead-letter queues.
 const DEAD: &str = "-dead";
-/// When messages that may have ended a consumer come again if they end this one, in seconds: longer than the runner works on
-/// them, and a call to another system.
-const SUSPECTS_SECONDS: u32 = 40;
+/// When messages that may have ended a consumer come again if they end this one, in seconds: as long as the worker may run.
+const SUSPECTS_SECONDS: u32 = 60;
 
 /// A message of a batch, as SQS delivers it.
 #[derive(Deserialize)]

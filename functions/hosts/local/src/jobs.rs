@@ -120,10 +120,11 @@ async fn consume_all(
     let ticks = async {
         let mut stop = stop.clone();
         while !*stop.borrow() {
-            for kept in [queue.mend_due().await, queue.shrink().await] {
-                if let Err(error) = kept {
-                    tracing::error!(%error, "the queue does not answer");
-                }
+            if let Err(error) = queue.mend_due().await {
+                tracing::error!(%error, "the queue does not answer");
+            }
+            if let Err(error) = queue.shrink().await {
+                tracing::warn!(%error, "the queue's file keeps its size for now");
             }
             app.tick().await;
             tokio::select! {

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const MAX_WAIT: u64 = 200_000;
 /// How often the wait is measured, in microseconds.
 const INTERVAL: u64 = 10_000;
+/// For how long a measurement counts.
+const REST: u64 = 20 * INTERVAL;
 /// How often refused requests are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -28,10 +30,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Overload {
     started: Instant,
     probe: UnixStream,
-    /// When the byte was written, and whether it has not been read yet.
+    /// When the byte was written that has not been read yet; 0 if there is none.
     sent_at: AtomicU64,
-    is_sent: AtomicBool,
-    /// How long the last one waited.
+    /// When the last one was read, and how long it had waited.
+    read_at: AtomicU64,
     last_wait: AtomicU64,
     refusals: Mutex<Refusals>,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Overload {
 struct Refusals {
     count: u64,
     since: Option<Instant>,
-    /// The response, made anew after each report.
+    /// The response, made anew after each report: for so long its request id is that of all of them.
     response: Option<Response<Bytes>>,
 }
 
@@ -55,16 +57,18 @@ impl Overload {
             started: Instant::now(),
             probe,
             sent_at: AtomicU64::default(),
-            is_sent: AtomicBool::default(),
+            read_at: AtomicU64::default(),
             last_wait: AtomicU64::default(),
             refusals: Mutex::default(),
         });
         let measured = overload.clone();
         let task = async move {
             while end.read_u8().await.is_ok() {
-                let wait = measured.now().saturating_sub(measured.sent_at.load(Ordering::Acquire));
+                let now = measured.now();
+                let wait = now.saturating_sub(measured.sent_at.load(Ordering::Acquire));
                 measured.last_wait.store(wait, Ordering::Relaxed);
-                measured.is_sent.store(false, Ordering::Release);
+                measured.read_at.store(now, Ordering::Relaxed);
+                measured.sent_at.store(0, Ordering::Release);
             }
         };
         Ok((overload, task))
@@ -76,19 +80,22 @@ impl Overload {
 
     /// Whether requests wait too long, and the next measurement if it is time.
     fn is_late(&self) -> bool {
-        let now = self.now();
-        let age = now.saturating_sub(self.sent_at.load(Ordering::Acquire));
-        let is_sent = self.is_sent.load(Ordering::Acquire);
-        if !is_sent && age > INTERVAL && !self.is_sent.swap(true, Ordering::AcqRel) {
-            self.sent_at.store(now, Ordering::Release);
-            if (&self.probe).write(&[0]).is_err() {
-                self.is_sent.store(false, Ordering::Release);
+        let now = self.now().max(1);
+        let sent_at = self.sent_at.load(Ordering::Acquire);
+        let since_last = now.saturating_sub(self.read_at.load(Ordering::Relaxed));
+        if sent_at == 0 {
+            let claim = || {
+                self.sent_at
+                    .compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed)
+            };
+            if since_last > INTERVAL && claim().is_ok() && (&self.probe).write(&[0]).is_err() {
+                self.sent_at.store(0, Ordering::Release);
             }
+        } else if now.saturating_sub(sent_at) > MAX_WAIT {
+            return true;
         }
-        let last = self.last_wait.load(Ordering::Relaxed);
         // After a rest the last one tells nothing.
-        let is_recent = age < last.saturating_add(20 * INTERVAL);
-        (is_sent && age > MAX_WAIT) || (is_recent && last > MAX_WAIT)
+        since_last < REST && self.last_wait.load(Ordering::Relaxed) > MAX_WAIT
     }
 
     /// The response for a request that comes while others wait too long.
@@ -134,15 +141,20 @@ mod tests {
         assert!(!advance(MAX_WAIT).await);
         assert!(advance(1).await);
         // It has now, and its wait counts until it is measured anew.
+        let is_sent = || overload.sent_at.load(Ordering::Acquire) != 0;
         tokio::spawn(task);
-        while overload.is_sent.load(Ordering::Acquire) {
+        while is_sent() {
             tokio::task::yield_now().await;
         }
         assert_eq!(overload.last_wait.load(Ordering::Relaxed), MAX_WAIT + 1);
         assert!(overload.is_late());
-        while overload.is_sent.load(Ordering::Acquire) {
+        assert!(advance(2 * INTERVAL).await);
+        while is_sent() {
             tokio::task::yield_now().await;
         }
-        assert!(!advance(INTERVAL).await);
+        assert!(!overload.is_late());
+        // After a rest nobody is late, not even if the byte is still to be read.
+        assert!(!advance(100 * MAX_WAIT).await);
+        assert!(!overload.is_late());
     }
 }

@@ -145,7 +145,8 @@ impl Server {
             request.extensions_mut().insert(client);
             let (app, pending_work, flow) = (app.clone(), pending_work.clone(), flow.clone());
             // Whoever watches the server has to see that it lives.
-            let refused = overload.refuse(&app).filter(|_| request.uri().path() != "/healthz");
+            let is_refusable = request.uri().path() != "/healthz";
+            let refused = is_refusable.then(|| overload.refuse(&app)).flatten();
             async move {
                 match refused {
                     Some(response) => Ok(response.map(Full::new)),

@@ -34,7 +34,9 @@ const TIMEOUT_MS: u32 = 10_000;
 const SOONEST_MS: i64 = 15_000;
 /// The shortest delay of a delivery whose owner has too many requests in flight.
 const SOONEST_BUSY_MS: i64 = 1_000;
-/// The longest delay in both cases.
+/// The shortest delay of a delivery that waits for its URL to be verified; each is as long as it has waited already.
+const SOONEST_UNVERIFIED_MS: i64 = 1_000;
+/// The longest delay in all these cases.
 const LATEST_MS: i64 = 3_600_000;
 /// How long deliveries wait until the URL is verified, in milliseconds.
 const VERIFICATION_MS: i64 = 24 * 3_600_000;
@@ -122,8 +124,14 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         if age > VERIFICATION_MS {
             give_up(tx, &document, delivery, "the URL was not verified within a day");
         } else {
-            tx.send(step.next().message(tx, put_off(age, SOONEST_BUSY_MS, tx))?);
+            let wait = age.clamp(SOONEST_UNVERIFIED_MS, LATEST_MS);
+            tx.send(step.next().message(tx, spread(wait, tx))?);
         }
+        return Ok(());
+    }
+    if challenge.is_some() && delivery.round > 1 {
+        // Replays are not limited.
+        give_up(tx, &document, delivery, "the URL is not verified: send a new test");
         return Ok(());
     }
     if !step.admitted {

@@ -67,7 +67,9 @@ pub struct Leased {
 impl SqliteQueue {
     /// Opens or creates the file.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        make_shrinkable(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Err(error) = make_shrinkable(path) {
+            tracing::warn!(%error, "the queue's file keeps its size until a later start");
+        }
         Ok(Self {
             path: path.to_owned(),
             driver: SqliteDriver::open(path, MIGRATIONS)?,
@@ -151,7 +153,8 @@ impl SqliteQueue {
                 Outcome::Done => Statement::new("DELETE FROM messages WHERE id = ?1 AND lease = ?2", args),
                 Outcome::Retry(seconds) => {
                     args.push((now + i64::from(*seconds) * 1000).into());
-                    let give_back = "UPDATE messages SET lease = NULL, due = ?3 WHERE id = ?1 AND lease = ?2";
+                    let give_back = "UPDATE messages SET lease = NULL, due = ?3, turn = max(turn, ?3) \
+                                     WHERE id = ?1 AND lease = ?2";
                     Statement::new(give_back, args)
                 }
             }
@@ -165,14 +168,16 @@ impl SqliteQueue {
 
     /// Makes messages due that are further in the future than a delay or a lease can put them: the clock was wrong.
     pub async fn mend_due(&self) -> Result<(), QueueError> {
-        let statements = Lane::ALL.map(|lane| {
-            let mend = "UPDATE messages SET lease = NULL, due = min(due, ?2), turn = min(turn, ?2) \
-                        WHERE lane = ?1 AND (due > ?3 OR turn > ?4)";
-            let now = self.now();
-            let (due, turn) = (now + MAX_DELAY_SECONDS * 1000 + 1000, now + MAX_TURN_MS + 1000);
-            Statement::new(mend, vec![lane.name().into(), now.into(), due.into(), turn.into()])
+        let now = self.now();
+        let statements = Lane::ALL.iter().flat_map(|lane| {
+            let due = "UPDATE messages SET lease = NULL, due = ?2, turn = min(turn, ?2) WHERE lane = ?1 AND due > ?3";
+            let turn = "UPDATE messages SET turn = ?2 WHERE lane = ?1 AND turn > ?3";
+            [(due, MAX_DELAY_SECONDS * 1000), (turn, MAX_TURN_MS)].map(|(mend, most)| {
+                let latest = now + most + 1000;
+                Statement::new(mend, vec![lane.name().into(), now.into(), latest.into()])
+            })
         });
-        self.driver.write(statements.to_vec()).await.map_err(failed)
+        self.driver.write(statements.collect()).await.map_err(failed)
     }
 
     /// Gives space back to the system, unless there is something to do.
@@ -208,7 +213,8 @@ impl Queue for SqliteQueue {
             let insert = "INSERT INTO messages (lane, due, turn, message) VALUES (?1, ?2, ?3, ?4)";
             let statements = messages.iter().zip(texts).map(|(message, text)| {
                 let due = now.as_millisecond() + message.delay_seconds(now) * 1000;
-                let turn = shares.turn(message, now);
+                // Not before it is due, so that `receive` passes over few that are not.
+                let turn = shares.turn(message, now).max(due);
                 Statement::new(
                     insert,
                     vec![message.lane.name().into(), due.into(), turn.into(), text.into()],

@@ -12,7 +12,7 @@ use super::answer::Shared;
 use super::body::Payload;
 use super::headers::{self, FromCache, RequestContext};
 use super::viewer::carries_credential;
-use super::{CachePolicy, Problem, Router};
+use super::{Access, CachePolicy, Problem, Router};
 use crate::cache::{CacheStatus, key};
 use crate::platform::Platform;
 use crate::telemetry::Trace;
@@ -107,10 +107,12 @@ pub(crate) async fn handle(
         let cache = policy.map_or(CachePolicy::NoStore, |policy| policy.cache);
         let body = headers::collect(body).await;
         let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform);
+        let status = response.status();
         if parts.extensions.get::<Problem>().is_some_and(Problem::is_unavailable) {
             let seconds = platform.outages.note(is_read, began.as_millisecond());
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-        } else if response.status().is_success() {
+        } else if policy.is_some_and(|policy| !is_read || policy.access != Access::Open) && !status.is_server_error() {
+            // (Whoever checks that the process lives has not seen the store.)
             platform.outages.end(is_read);
         }
         let micros = micros();

@@ -305,9 +305,11 @@ async fn run(platform: &Arc<Platform>, job: &Job, messages: &[Message]) -> Resul
         let JobOutput { result, unfinished } = caught((job.run)(tx, todo.clone())).await?;
         let pending = take(&pending)?;
         let (mut changes, events, mut more) = (pending.changes, pending.events, pending.messages);
-        // Work that follows from work is of the same account.
-        for message in &mut more {
-            message.account = message.account.take().or_else(|| first.account.clone());
+        // Work that follows from work of one account is of that account.
+        if todo.iter().all(|message| message.account == first.account) {
+            for message in &mut more {
+                message.account = message.account.take().or_else(|| first.account.clone());
+            }
         }
         // A job without effects writes no inbox entry: running it again is cheaper than the write.
         if changes.is_empty() && events.is_empty() && more.is_empty() && !todo.iter().any(|message| message.tracked) {

@@ -3,7 +3,7 @@
 //! The first message about a thing is sent at once, the next one delayed; what comes while the delayed one cannot have been
 //! delivered yet needs no message, since that one will find its effect. So a job that follows a thing runs about once a
 //! second and instance, however often the thing changes. If the delayed message could not be sent, its record is still in the
-//! outbox.
+//! outbox, and what the sweeper finds there is not folded: a message that it sends may have been done before.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! The version of what is stored: a program refuses to write to a store that a newer version has written to, because it does
 //! not know what it would damage there.
 //!
-//! The document `format/market` has the version. Each process reads it before its first commit; the first tick of a process
-//! creates or raises it.
+//! The document `format/market` has the version. Each process reads it before its first commit, and each tick reads it again,
+//! creates or raises it. Notes of the job runner and counts of lanes, which every version reads alike, are written without.
 
 use std::sync::atomic::Ordering;
 
@@ -20,9 +20,32 @@ struct Format {
     version: u32,
 }
 
+/// Why a store cannot be used, as far as its version is concerned.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A newer version has written to it.
+    #[error(
+        "a newer version of Souk has written to this store (format {0}; this one knows {FORMAT}): deploy that version again, \
+         or restore a backup from before"
+    )]
+    Newer(u32),
+    /// It could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<FormatError> for StoreError {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Newer(_) => StoreError::Unavailable(error.to_string()),
+            FormatError::Store(error) => error,
+        }
+    }
+}
+
 impl Platform {
     /// Fails if the store is of a newer version than this program.
-    pub async fn check_format(&self) -> Result<(), StoreError> {
+    pub async fn check_format(&self) -> Result<(), FormatError> {
         if !self.knows_format.load(Ordering::Relaxed) {
             self.stored_format().await?;
             self.knows_format.store(true, Ordering::Relaxed);
@@ -31,7 +54,9 @@ impl Platform {
     }
 
     /// Notes in the store that this version writes to it.
-    pub(crate) async fn note_format(&self) -> Result<(), StoreError> {
+    pub(crate) async fn note_format(&self) -> Result<(), FormatError> {
+        // Another process may have raised it.
+        self.knows_format.store(false, Ordering::Relaxed);
         let stored = self.stored_format().await?;
         if let Some((_, FORMAT)) = stored {
             return Ok(());
@@ -49,20 +74,17 @@ impl Platform {
         match self.documents.commit(Commit::new(vec![put])).await {
             // Another process was faster; the next tick looks again.
             Err(StoreError::Conflict(_)) => Ok(()),
-            result => result,
+            result => Ok(result?),
         }
     }
 
-    async fn stored_format(&self) -> Result<Option<(Document, u32)>, StoreError> {
+    async fn stored_format(&self) -> Result<Option<(Document, u32)>, FormatError> {
         let Some(document) = get_one(&*self.documents, key()).await? else {
             return Ok(None);
         };
         let Format { version } = document.parse()?;
         if version > FORMAT {
-            return Err(StoreError::Unavailable(format!(
-                "a newer version of Souk has written to this store (format {version}; this one knows {FORMAT}): deploy that \
-                 version again, or restore a backup from before"
-            )));
+            return Err(FormatError::Newer(version));
         }
         Ok(Some((document, version)))
     }

@@ -21,6 +21,7 @@ use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
 pub(crate) use fold::EARLY_MS;
+pub use format::FormatError;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outage::Outages;

@@ -131,7 +131,7 @@ impl Platform {
             sent += pending.len();
             while !pending.is_empty() {
                 let rest = pending.split_off(pending.len().min(STEP));
-                self.hand_over(pending).await?;
+                self.hand_over(pending, true).await?;
                 pending = rest;
             }
         }
@@ -165,7 +165,8 @@ impl Platform {
                 }
                 if !old.is_empty() {
                     sent += old.len();
-                    self.hand_over(old).await?;
+                    // Some of them may have been sent before, and then no message follows.
+                    self.hand_over(old, false).await?;
                 }
                 // Records are sorted by time: those after a recent one are more recent still.
                 match page.next {
@@ -177,13 +178,14 @@ impl Platform {
         Ok(sent)
     }
 
-    /// Sends the messages of these records to the queue, then deletes the records.
-    async fn hand_over(&self, records: Vec<(Key, Record)>) -> Result<(), QueueError> {
+    /// Sends the messages of these records to the queue, then deletes the records. `folds` says whether events about one thing
+    /// may share a message.
+    async fn hand_over(&self, records: Vec<(Key, Record)>, folds: bool) -> Result<(), QueueError> {
         let mut messages = Vec::new();
         let mut changes = Vec::with_capacity(records.len());
         for (key, record) in records {
             for event in &record.events {
-                self.address(event, &mut messages);
+                self.address(event, folds, &mut messages);
             }
             messages.extend(record.messages);
             changes.push(Change::Delete {
@@ -201,15 +203,16 @@ impl Platform {
     }
 
     /// One message for each job that subscribes to the event, unless it is folded into another one.
-    fn address(&self, event: &Event, messages: &mut Vec<Message>) {
+    fn address(&self, event: &Event, folds: bool, messages: &mut Vec<Message>) {
         for subscription in self.registry.subscriptions.iter().filter(|s| s.matches(&event.name)) {
-            let thing = subscription.fold.and_then(|field| event.data.get(field)?.as_str());
+            let thing = subscription.fold.filter(|_| folds);
+            let thing = thing.and_then(|field| event.data.get(field)?.as_str());
             let fold = thing.map_or(Fold::Send, |thing| {
                 let mut folding = self.outbox.folding.lock().unwrap_or_else(PoisonError::into_inner);
-                folding.next(
-                    format!("{} {} {thing}", subscription.job, event.name),
-                    self.now().as_millisecond(),
-                )
+                // Nobody's work waits in the queue of another account.
+                let actor = event.actor.as_deref().unwrap_or_default();
+                let what = format!("{} {} {actor} {thing}", subscription.job, event.name);
+                folding.next(what, self.now().as_millisecond())
             });
             if fold == Fold::Drop {
                 continue;

@@ -2,7 +2,7 @@
 //!
 //! **Atomicity.** Signing up is one commit of the account, its password hash and the claims on its email address and
 //! username. Signing in is one commit of the session. A refresh replaces the secret of the session at the version that
-//! was read, so of two concurrent requests with the same refresh token only one succeeds.
+//! was read, so two concurrent requests with the same refresh token get the same next one.
 
 use garde::Validate as _;
 
@@ -187,7 +187,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     Ok(tokens)
 }
 
-/// Exchanges a refresh token for new tokens. Using the same refresh token again ends its session.
+/// Exchanges a refresh token for new tokens. Using the same refresh token again later than a moment ends its session.
 pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Tokens, IdentityError> {
     let refreshed = cx.commit(|tx| async move { session::refresh(&tx, refresh_token).await });
     match refreshed.await? {

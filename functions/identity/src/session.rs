@@ -4,7 +4,9 @@
 //! valid, and every request with an access token reads it. The refresh token is
 //! `{account}.{session}.{family}.{secret}`, opaque to clients; only digests of the last two parts are stored. The
 //! family is the same for the lifetime of the session, the secret changes at each refresh. A token with the correct
-//! family and a wrong secret has been used before, so it may have been stolen, and the session ends.
+//! family and a wrong secret has been used before, so it may have been stolen, and the session ends. Only the token that
+//! was used last still works for [`GRACE_SECONDS`], and leads to the same next one: two tabs may refresh at once, and a
+//! response may get lost.
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -21,6 +23,8 @@ use crate::IdentityError;
 
 /// How long a session is valid without a refresh.
 const IDLE_SECONDS: i64 = 30 * 24 * 3600;
+/// How long the token that was used last may be used again.
+const GRACE_SECONDS: i64 = 10;
 
 /// The credentials to sign in: an email address or a username, and the password.
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -71,7 +75,7 @@ pub struct Tokens {
     /// Seconds until the access token expires.
     #[schema(maximum = 600)]
     pub expires_in: i64,
-    /// Refresh token; it works once.
+    /// Refresh token; it works once, and again for ten seconds with the same result.
     pub refresh_token: String,
 }
 
@@ -81,6 +85,31 @@ struct Session {
     secret: String,
     created_at: Timestamp,
     refreshed_at: Timestamp,
+    /// The last refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<LastRefresh>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct LastRefresh {
+    /// The digest of the secret that was used.
+    used: String,
+    /// The current secret, encrypted.
+    next: String,
+}
+
+impl Session {
+    /// The current secret, if the token with the secret `used` was the last one to be used, a moment ago.
+    fn next_of(&self, platform: &Platform, used: &str) -> Option<String> {
+        let last = self.last.as_ref()?;
+        // A moment that has not come yet is one of a wrong clock.
+        let seconds = platform.now().as_second().saturating_sub(self.refreshed_at.as_second());
+        let is_recent = (-GRACE_SECONDS..GRACE_SECONDS).contains(&seconds);
+        if !is_recent || !same(&last.used, &digest(used)) {
+            return None;
+        }
+        String::from_utf8(platform.keys.open(&last.next)?).ok()
+    }
 }
 
 /// A secret for the client, and the digest to store. The secret is random, so the digest needs neither a salt nor a
@@ -129,6 +158,7 @@ pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tok
         secret: secret_digest,
         created_at: now,
         refreshed_at: now,
+        last: None,
     };
     tx.create(session_key(account, &id), session)
         .expires_at(clock::after(now, IDLE_SECONDS))
@@ -176,20 +206,28 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
     if !same(&session.family, &digest(family)) {
         return Err(invalid);
     }
-    if !same(&session.secret, &digest(used)) {
+    let secret = if same(&session.secret, &digest(used)) {
+        let (secret, secret_digest) = secret(tx);
+        let sealed = tx.keys.seal(secret.as_bytes(), &*tx.random);
+        let next = Session {
+            secret: secret_digest,
+            refreshed_at: tx.now(),
+            last: sealed.map(|next| LastRefresh {
+                used: session.secret.clone(),
+                next,
+            }),
+            ..session.value.clone()
+        };
+        tx.update(&session.document, next)
+            .expires_at(clock::after(tx.now(), IDLE_SECONDS))
+            .or_retry();
+        secret
+    } else if let Some(secret) = session.next_of(tx, used) {
+        secret
+    } else {
         tx.remove(key);
         return Ok(Refreshed::Reused);
-    }
-    let (secret, secret_digest) = secret(tx);
-    let next = Session {
-        secret: secret_digest,
-        refreshed_at: tx.now(),
-        ..session.value.clone()
     };
-    // If another request has used the token since, one of the two clients may have stolen it.
-    tx.update(&session.document, next)
-        .expires_at(clock::after(tx.now(), IDLE_SECONDS))
-        .or_fail(IdentityError::RefreshTokenReused);
     tx.seal_result();
     let tokens = tokens(tx, account, id, format!("{account}.{id}.{family}.{secret}"))?;
     Ok(Refreshed::Tokens(tokens))

@@ -234,7 +234,9 @@ async fn a_change_may_depend_on_what_was_seen() {
             ("\"v99-0123456789abcdef\"", 412),
             ("\"other\"", 412),
             ("other", 412),
-            (&format!("W/{new}"), 412),
+            (&format!("W/{old}"), 412),
+            // Weakened by a proxy that compresses responses.
+            (&format!("W/{new}"), 200),
             ("*", 200),
         ] {
             change(tag).await.expect(status);

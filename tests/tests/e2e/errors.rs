@@ -113,6 +113,11 @@ async fn a_body_must_be_json_and_say_so() {
         ] {
             send(kind, br#"{"title":"A"}"#).await.names(415, &["Content-Type"]);
         }
+        for encoding in ["gzip", "br", "x", "gzip, identity"] {
+            let call = send("application/json", br#"{"title":"A"}"#).header("content-encoding", encoding);
+            let reply = call.await;
+            reply.names(415, &["Content-Encoding"]);
+        }
         for body in [
             "{",
             "nul",

@@ -1,10 +1,13 @@
-//! A clock that jumps both ways, by up to a day, holds nothing up for longer than it was wrong.
+//! What the time does: a clock that jumps both ways, by up to a day, holds nothing up for longer than it was wrong; and a
+//! refresh token works again for some seconds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fastrand::Rng;
+use http::Method;
+use serde_json::{Value, json};
 use souk_core::queue::MAX_DELAY_SECONDS;
 use souk_core::{Lane, Message};
 use souk_kit::jobs::Schedule;
@@ -105,5 +108,35 @@ fn a_clock_that_jumps_holds_nothing_up() {
             (0, 0),
             "seed {seed}"
         );
+    }
+}
+
+#[test]
+fn a_refresh_token_works_again_for_ten_seconds() {
+    for (seconds, works) in [(0, true), (5, true), (9, true), (10, false), (-3_600, false)] {
+        let world = World::new(seed());
+        let process = world.start(Vec::new());
+        world.member(&process, "ada");
+        let post = |path: &str, body: Value| world.call(&process, "", Method::POST, path, Some(body));
+        let refresh = |token: &Value| post("/v1/sessions/refresh", json!({ "refresh_token": token }));
+        let who = json!({ "username": "ada", "password": "wind every clock" });
+        let (_, first) = post("/v1/sessions", who);
+        let (_, second) = refresh(&first["refresh_token"]);
+        world.clock.advance(seconds * SECOND);
+        let (status, again) = refresh(&first["refresh_token"]);
+        if works {
+            assert_eq!(
+                (status, &again["refresh_token"]),
+                (201, &second["refresh_token"]),
+                "{seconds}"
+            );
+            assert_eq!(refresh(&second["refresh_token"]).0, 201);
+            // Then it is an older one.
+            assert_eq!(refresh(&first["refresh_token"]).0, 401);
+        } else {
+            assert_eq!(status, 401, "{seconds}");
+            assert!(again["detail"].as_str().unwrap().contains("its session has ended"));
+        }
+        assert_eq!(refresh(&second["refresh_token"]).0, 401, "{seconds}");
     }
 }

@@ -185,8 +185,8 @@ fn headers(route: &Route) -> Vec<Value> {
         all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
     }
     if failures(route).contains(&StatusCode::PRECONDITION_FAILED) {
-        let about = "The `ETag` of the version that you read: 412 if it has changed since.";
-        all.push(header("If-Match", about, r#"^(\*|"[!#-~]*")$"#));
+        let about = "The `ETag` of the version that you read: 412 if it has changed since. Also if a proxy has weakened it (`W/`).";
+        all.push(header("If-Match", about, r#"^(\*|(W/)?"[!#-~]*")$"#));
     }
     all
 }

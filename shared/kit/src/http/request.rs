@@ -17,9 +17,15 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         if lines.is_empty() || lines.contains(&"*") {
             return Ok(Self::default());
         }
-        // Compare versions rather than bytes: a changed counter must not make an edit fail.
+        // Compare versions rather than bytes: a changed counter must not make an edit fail, nor a proxy that compresses
+        // responses and therefore weakens their tags.
         let versions = lines.iter().flat_map(|line| line.split(',')).filter_map(|tag| {
-            let tag = tag.trim().strip_prefix("\"v")?.strip_suffix('"')?;
+            let tag = tag.trim();
+            let tag = tag
+                .strip_prefix("W/")
+                .unwrap_or(tag)
+                .strip_prefix("\"v")?
+                .strip_suffix('"')?;
             tag.split('-').next()?.parse().ok()
         });
         Ok(Self::versions(versions.collect()))

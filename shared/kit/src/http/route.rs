@@ -355,6 +355,19 @@ async fn admit(
                 .field("Content-Type", detail),
         );
     }
+    if size > 0
+        && let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        let detail = format!("{encoding:?} is not supported: send the body uncompressed");
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_encoding",
+            &*detail,
+        )
+        .field("Content-Encoding", detail));
+    }
     if let Some(query) = parts.uri.query() {
         let params = QueryParams::parse(query, policy.params)?;
         parts.extensions.insert(params);

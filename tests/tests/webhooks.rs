@@ -374,3 +374,16 @@ async fn events_wait_a_day_for_a_url_to_be_verified() {
         assert!(world.shelf.0.lock().unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_test_is_for_the_url_that_it_was_sent_for() {
+    let world = World::of(|_| Ok(500), false).await;
+    assert_eq!(world.calls().len(), 1);
+    let path = format!("/v1/webhooks/{}", world.webhook);
+    let moved = json!({ "url": "https://others.souk.example/" });
+    world.call("PATCH", &path, Some(moved)).await;
+    world.app.run_pending_work().await;
+    world.run(HOUR, 1).await;
+    // The three attempts of the new URL's own test, and none of those that were left of the old one's.
+    assert_eq!(world.calls().len(), 1 + 3);
+}

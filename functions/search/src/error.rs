@@ -25,6 +25,7 @@ impl From<IndexError> for SearchError {
                 let detail = "is not one that this list gave: begin again without it";
                 SearchError::Failure(Failure::bad_parameter("cursor", detail))
             }
+            IndexError::Busy => SearchError::Failure(Failure::Busy),
             error => SearchError::Index(error),
         }
     }

@@ -406,7 +406,7 @@ async fn a_receiver_that_shows_its_requests_verifies_nothing() {
     let challenge = mirror.seen()[0].header("webhook-challenge").to_owned();
     let body = text(&failed["attempts"][0]["response"], "body");
     assert!(
-        body.contains("webhook-challenge") && !failed.to_string().contains(&challenge),
+        body.contains("once the URL is verified") && !failed.to_string().contains(&challenge),
         "{failed}"
     );
     let shown = owner.get(&of(&hook, "")).await.expect(200);

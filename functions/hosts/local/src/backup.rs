@@ -90,6 +90,9 @@ pub(crate) fn restore(from: &Path, dir: &Path) -> Result<String, String> {
 
 /// Checks the databases of a folder.
 pub(crate) fn check(dir: &Path) -> Result<String, String> {
+    if !dir.join(DOCUMENTS).exists() {
+        return Err(format!("{} has no market", dir.display()));
+    }
     let mut faults = Vec::new();
     for name in [DOCUMENTS, QUEUE, "search.db", "values.db"] {
         let path = dir.join(name);

@@ -101,6 +101,9 @@ pub(crate) fn explain(problem: &Problem) -> String {
 /// A vendor that belongs to another account gets products only with `adopt`.
 pub(crate) async fn import(cx: &Context, path: &Path, adopt: bool) -> Result<Report, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{}: is not a file; an import reads it twice", path.display()));
+    }
     let (mut count, mut attributes) = (0, Attributes::new());
     for line in Lines::open(path).map_err(failed)? {
         count += 1;

@@ -31,7 +31,7 @@ const TICK_INTERVAL: Duration = Duration::from_secs(60);
 /// for each other.
 fn concurrency(lane: Lane) -> usize {
     match lane {
-        Lane::Notifications => 64,
+        Lane::Notifications => 256,
         Lane::High | Lane::Default | Lane::Low => 1,
     }
 }

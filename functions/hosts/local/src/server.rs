@@ -50,8 +50,10 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     let market = data::open(dir)?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
-        // Print the greeting before logging starts, so that log lines do not hide it.
-        jobs::finish(&market, ProgressBar::hidden()).await?;
+        // Print the greeting before logging starts, so that log lines do not hide it. Later starts do not wait for their jobs.
+        if login.password.is_some() {
+            jobs::finish(&market, ProgressBar::hidden()).await?;
+        }
         Some(login)
     } else {
         None

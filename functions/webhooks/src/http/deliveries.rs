@@ -21,7 +21,8 @@ pub(super) fn routes() -> Vec<Route> {
             .summary(
                 "Send a test event",
                 "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 at once, \
-                 and then one a minute, those for new URLs included.",
+                 and then one a minute, those for new URLs included, for all webhooks of your account. A test to a \
+                 URL that is not verified has the header `webhook-challenge`, three attempts, and no replays.",
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),

@@ -34,9 +34,11 @@ const TIMEOUT_MS: u32 = 10_000;
 const SOONEST_MS: i64 = 15_000;
 /// The shortest delay of a delivery whose owner has too many requests in flight.
 const SOONEST_BUSY_MS: i64 = 1_000;
-/// The shortest delay of a delivery that waits for its URL to be verified; each is as long as it has waited already.
+/// The shortest and the longest delay of a delivery that waits for its URL to be verified; each is as long as it has waited
+/// already.
 const SOONEST_UNVERIFIED_MS: i64 = 1_000;
-/// The longest delay in all these cases.
+const LATEST_UNVERIFIED_MS: i64 = 300_000;
+/// The longest delay in the other cases.
 const LATEST_MS: i64 = 3_600_000;
 /// How long deliveries wait until the URL is verified, in milliseconds.
 const VERIFICATION_MS: i64 = 24 * 3_600_000;
@@ -56,6 +58,9 @@ pub(crate) struct Step {
     /// Whether it has reserved a slot of the webhook's rate limit.
     #[serde(default)]
     pub(crate) admitted: bool,
+    /// The URL that a test was sent for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
 }
 
 impl Payload for Step {
@@ -124,9 +129,13 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         if age > VERIFICATION_MS {
             give_up(tx, &document, delivery, "the URL was not verified within a day");
         } else {
-            let wait = age.clamp(SOONEST_UNVERIFIED_MS, LATEST_MS);
+            let wait = age.clamp(SOONEST_UNVERIFIED_MS, LATEST_UNVERIFIED_MS);
             tx.send(step.next().message(tx, spread(wait, tx))?);
         }
+        return Ok(());
+    }
+    if step.url.as_ref().is_some_and(|url| *url != webhook.url) {
+        give_up(tx, &document, delivery, "the webhook has another URL since");
         return Ok(());
     }
     if challenge.is_some() && delivery.round > 1 {
@@ -181,7 +190,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
         at,
         duration_ms: now.as_millisecond().saturating_sub(at.as_millisecond()),
         request: sent,
-        response: result.as_ref().ok().map(|reply| shown(reply, challenge.as_deref())),
+        response: result.as_ref().ok().map(|reply| shown(reply, challenge.is_some())),
         error: result.as_ref().err().map(describe),
     });
     let health: Option<Health> = health.map(|health| health.parse()).transpose()?;
@@ -251,19 +260,17 @@ fn repeats(reply: &Reply, challenge: &str) -> bool {
     body == challenge || serde_json::from_str::<Response>(body).is_ok_and(|response| response.challenge == challenge)
 }
 
-/// What the log shows of a response.
-fn shown(reply: &Reply, challenge: Option<&str>) -> Received {
-    let Some(challenge) = challenge else {
+/// What the log shows of a response: of one to a challenge only the status, because the receiver may show in it what it got,
+/// in whichever form.
+fn shown(reply: &Reply, is_challenged: bool) -> Received {
+    if !is_challenged {
         return Received::new(reply);
-    };
-    let hide = |text: &str| text.replace(challenge, "…");
-    let headers = reply.headers.iter();
-    Received::new(&Reply {
+    }
+    Received {
         status: reply.status,
-        headers: headers.map(|(name, value)| (name.clone(), hide(value))).collect(),
-        body: hide(&reply.body),
-        truncated: reply.truncated,
-    })
+        headers: BTreeMap::new(),
+        body: "(responses are shown once the URL is verified)".into(),
+    }
 }
 
 /// Adds up to 10% of jitter.

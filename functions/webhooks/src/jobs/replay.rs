@@ -86,7 +86,7 @@ async fn replay_page(cx: &Context, range: &Range, progress: &Progress, message: 
             let is_wanted = range.status.is_none_or(|status| status == delivery.status);
             // A pending delivery, or one whose round this job has already started, needs no new round.
             if delivery.status != Status::Pending && is_wanted && delivery.updated_at < message.created_at {
-                begin_round(&tx, &mut delivery, message.account.as_deref())?;
+                begin_round(&tx, &mut delivery, message.account.as_deref(), None)?;
                 tx.update(&item.document, delivery).or_retry();
                 progress.replayed += 1;
             }

@@ -9,6 +9,7 @@ use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
 use super::find_webhook;
 use crate::delivery::{Delivery, NewReplay, PREFIX, Status, partition};
 use crate::error::WebhookError;
+use crate::event::WEBHOOK_TEST;
 use crate::jobs::deliver::Step;
 use crate::jobs::replay::Range;
 use crate::webhook::Webhook;
@@ -33,7 +34,7 @@ pub async fn replay_delivery(cx: &Context, webhook: &str, id: &str) -> Result<St
     cx.commit(|tx| async move {
         let webhook = find_enabled(&tx, webhook).await?;
         let Stored { mut value, document } = read_delivery(&tx, &webhook, id).await?;
-        begin_round(&tx, &mut value, Some(&webhook.owner))?;
+        begin_round(&tx, &mut value, Some(&webhook.owner), None)?;
         Ok(tx.update(&document, value).or_retry())
     })
     .await
@@ -65,13 +66,20 @@ pub(crate) fn start_delivery<E>(
 ) -> Result<Stored<Delivery>, Failure> {
     let id = ids::new(PREFIX, &*tx.clock, &*tx.random);
     let mut delivery = Delivery::new(id, webhook, event, tx.now())?;
-    begin_round(tx, &mut delivery, Some(&webhook.owner))?;
+    let url = (event.name == WEBHOOK_TEST).then(|| webhook.url.clone());
+    begin_round(tx, &mut delivery, Some(&webhook.owner), url)?;
     let (key, expires_at) = (Delivery::key(&webhook.id, &delivery.id), delivery.expires_at());
     Ok(tx.create(key, delivery).expires_at(expires_at).or_retry())
 }
 
-/// Starts a new round of attempts, as work of this account. Messages of earlier rounds no longer have an effect.
-pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery, owner: Option<&str>) -> Result<(), Failure> {
+/// Starts a new round of attempts, as work of this account. Messages of earlier rounds no longer have an effect. The first
+/// round of a test is for one URL.
+pub(crate) fn begin_round<E>(
+    tx: &Transaction<E>,
+    delivery: &mut Delivery,
+    owner: Option<&str>,
+    url: Option<String>,
+) -> Result<(), Failure> {
     delivery.round = delivery.round.saturating_add(1);
     delivery.status = Status::Pending;
     delivery.error = None;
@@ -84,6 +92,7 @@ pub(crate) fn begin_round<E>(tx: &Transaction<E>, delivery: &mut Delivery, owner
         failed: 0,
         number: 0,
         admitted: false,
+        url,
     };
     let mut message = step.message(tx, 0)?;
     message.trace = delivery.trace.clone();

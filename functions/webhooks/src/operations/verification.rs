@@ -64,6 +64,9 @@ pub async fn verify_webhook(cx: &Context, id: &str, input: &Verification) -> Res
                 "is not the one that was sent to this URL",
             ));
         }
+        if old.verified {
+            return Ok(old);
+        }
         let new = verified(&old, tx.now());
         Ok(tx.update(&old.document, new).or_retry())
     })

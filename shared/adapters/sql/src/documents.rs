@@ -373,6 +373,7 @@ fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
 fn failed(error: SqlError) -> StoreError {
     match error {
         SqlError::Guard(step) => StoreError::Conflict(step),
+        SqlError::TooMany => StoreError::Unavailable("too many reads are waiting".into()),
         SqlError::Failed(why) => StoreError::Unavailable(why),
     }
 }

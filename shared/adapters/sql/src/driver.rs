@@ -93,6 +93,8 @@ impl Statement {
 pub enum SqlError {
     /// The guard failed at step `n`. Everything was rolled back.
     Guard(usize),
+    /// Too many long reads are waiting; this one was not begun.
+    TooMany,
     /// Anything else: busy, full or out of reach. Everything was rolled back.
     Failed(String),
 }

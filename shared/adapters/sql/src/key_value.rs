@@ -64,6 +64,7 @@ impl<D: SqlDriver> KeyValue for SqlKeyValue<D> {
 fn failed(error: SqlError) -> KeyValueError {
     KeyValueError::Unavailable(match error {
         SqlError::Guard(step) => format!("step {step} failed"),
+        SqlError::TooMany => "too many reads are waiting".into(),
         SqlError::Failed(why) => why,
     })
 }

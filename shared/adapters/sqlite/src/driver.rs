@@ -81,9 +81,10 @@ impl SqliteDriver {
     }
 
     async fn read_long(&self, statement: Statement) -> Result<Vec<Vec<Value>>, SqlError> {
-        let busy = || SqlError::Failed("too many long reads are waiting".into());
-        let place = self.long_reads.clone().try_acquire_owned().map_err(|_| busy())?;
-        let core = self.cores.clone().acquire_owned().await.map_err(|_| busy())?;
+        let place = self.long_reads.clone().try_acquire_owned();
+        let place = place.map_err(|_| SqlError::TooMany)?;
+        let core = self.cores.clone().acquire_owned().await;
+        let core = core.map_err(|_| SqlError::TooMany)?;
         let readers = self.readers.clone();
         let read = move || {
             // They are held until the read has ended, even if nobody waits for it any more.

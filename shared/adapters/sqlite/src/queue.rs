@@ -290,6 +290,7 @@ fn shrink(path: &Path) -> rusqlite::Result<()> {
 
 fn failed(error: SqlError) -> QueueError {
     match error {
+        SqlError::TooMany => QueueError::Unavailable("too many reads are waiting".into()),
         SqlError::Failed(why) => QueueError::Unavailable(why),
         SqlError::Guard(_) => QueueError::Unavailable("a constraint failed".into()),
     }

@@ -264,6 +264,9 @@ pub enum SearchError {
     /// The index is out of reach, throttled or missing.
     #[error("the search index is unavailable: {0}")]
     Unavailable(String),
+    /// Too many long reads are waiting.
+    #[error("too many long reads are waiting")]
+    Busy,
     /// `after` is not a cursor of this query.
     #[error("the place in the list is not one of this query's")]
     BadPlace,

@@ -200,7 +200,7 @@ impl PurgingSearch {
         let result = change.await;
         match &result {
             Ok(_) => unknown.committed(),
-            Err(SearchError::BadPlace | SearchError::Superseded) => unknown.failed(),
+            Err(SearchError::BadPlace | SearchError::Superseded | SearchError::Busy) => unknown.failed(),
             Err(SearchError::Unavailable(_)) => drop(unknown),
         }
         result

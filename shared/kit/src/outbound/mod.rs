@@ -38,7 +38,7 @@ pub const MAX_DEPENDENCIES: usize = 1_000;
 pub const CONCURRENCY_PER_OWNER: u32 = 8;
 /// How many requests of all owners may be in flight before an owner may have no second one: three quarters of what the local
 /// host works on at once.
-pub const SHARED_CONCURRENCY: u32 = 48;
+pub const SHARED_CONCURRENCY: u32 = 192;
 /// What one retry takes from the budget; each request adds 1.
 const RETRY_COST: u32 = 10;
 /// The limit of the budget: ten consecutive retries.

@@ -236,16 +236,16 @@ fn slow_receivers_of_some_accounts_leave_a_reserve() {
         (call, answer)
     };
     let mut waiting = Vec::new();
-    for owner in 0..8 {
+    for owner in 0..26 {
         for _ in 0..CONCURRENCY_PER_OWNER {
             waiting.push(call(&owner.to_string()));
         }
     }
     let sent = waiting.iter().filter(|(_, answer)| answer.is_none()).count();
-    // The last ones have one each.
+    // The last two have one each.
     assert_eq!(sent, usize::try_from(SHARED_CONCURRENCY).unwrap() + 2);
     assert_eq!(call("0").1, Some(Err(OutboundError::Busy)));
-    let others: Vec<_> = (0..14).map(|owner| call(&format!("other {owner}"))).collect();
+    let others: Vec<_> = (0..60).map(|owner| call(&format!("other {owner}"))).collect();
     assert!(others.iter().all(|(_, answer)| answer.is_none()));
     assert_eq!(call("other 0").1, Some(Err(OutboundError::Busy)));
 }

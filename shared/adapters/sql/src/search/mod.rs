@@ -134,10 +134,11 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
 }
 
 fn failed(error: SqlError) -> SearchError {
-    SearchError::Unavailable(match error {
-        SqlError::Failed(why) => why,
-        SqlError::Guard(step) => format!("step {step} failed"),
-    })
+    match error {
+        SqlError::TooMany => SearchError::Busy,
+        SqlError::Failed(why) => SearchError::Unavailable(why),
+        SqlError::Guard(step) => SearchError::Unavailable(format!("step {step} failed")),
+    }
 }
 
 fn integer(row: &mut impl Iterator<Item = Value>) -> Result<i64, SearchError> {

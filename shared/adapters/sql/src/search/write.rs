@@ -107,7 +107,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         self.vocabulary.forget();
         result.map_err(|error| match error {
             SqlError::Guard(_) => SearchError::Superseded,
-            SqlError::Failed(_) => failed(error),
+            error => failed(error),
         })
     }
 }

@@ -374,9 +374,16 @@ impl Call {
         let request = self.request.build().unwrap();
         let repeatable = request.headers().contains_key("idempotency-key") || request.method() == Method::GET;
         let mut tries = if self.patient { PATIENCE } else { 0 };
+        let mut overloads = PATIENCE;
         loop {
             let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
                 Err(_) if tries > 0 && repeatable => 1,
+                // The machine does other things as well. What was refused so was not begun.
+                Ok(reply) if overloads > 0 && reply.status == 503 && reply["code"] == "overloaded" => {
+                    overloads -= 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
                 Ok(reply) if tries > 0 && reply.status == 503 => reply.header("retry-after").parse().unwrap(),
                 result => {
                     return result

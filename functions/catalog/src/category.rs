@@ -19,7 +19,7 @@ pub struct NewCategory {
     /// Unique name for URLs; made from the name if absent.
     #[garde(inner(custom(check::slug)))]
     #[serde(default)]
-    #[schema(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 80)]
+    #[schema(pattern = "^[^\\x00-,./:-`{-\\x7f\\s]+$", max_length = 80)]
     pub slug: Option<String>,
     /// Description of what belongs in the category, plain text.
     #[garde(custom(check::text(0, 2000)))]

@@ -35,6 +35,7 @@ pub fn function() -> Function {
                 Documents("vendor-named/*"),
                 Documents("vendor-former/*"),
                 Index("vendors"),
+                Index("vendors/named"),
             ],
         },
         ..Function::default()

@@ -26,10 +26,15 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
     let owner = &cx.signed_in()?.account;
     let new = &new;
     cx.commit(|tx| async move {
-        let now = tx.now();
+        let (id, now) = (tx.new_id(VENDOR), tx.now());
+        let slug = match &new.slug {
+            Some(slug) => slug.clone(),
+            None if tx.is_retry() => check::unique_slug(&new.name, "vendor", &id),
+            None => check::slugify(&new.name, "vendor"),
+        };
         let vendor = Vendor {
-            id: tx.new_id(VENDOR),
-            slug: new.slug.clone().unwrap_or_else(|| check::slugify(&new.name, "vendor")),
+            id,
+            slug,
             name: new.name.trim().to_owned(),
             description: new.description.clone(),
             owner: owner.clone(),
@@ -37,8 +42,11 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
             updated_at: now,
             version: 1,
         };
-        tx.claim(VENDOR.name_key(&vendor.slug), &vendor.id)
-            .or_fail(VendorError::SlugTaken);
+        let claim = tx.claim(VENDOR.name_key(&vendor.slug), &vendor.id);
+        match new.slug {
+            Some(_) => claim.or_fail(VendorError::SlugTaken),
+            None => claim.or_retry(),
+        }
         tx.emit(VENDOR_CREATED, &vendor.event(1));
         let entries = vendor.entries();
         Ok(tx.create(VENDOR.key(&vendor.id), vendor).entries(entries).or_retry())

@@ -3,7 +3,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::{Entry, Timestamp, check};
-use souk_model::vendors::VendorEvent;
+use souk_model::vendors::{VENDORS_NAMED, VendorEvent};
 
 /// The index of all vendors, by slug.
 pub(crate) const INDEX: &str = "vendors";
@@ -56,7 +56,7 @@ pub struct NewVendor {
     pub name: String,
     /// Unique name for URLs; made from the name if absent.
     #[garde(inner(custom(check::slug)))]
-    #[schema(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 80)]
+    #[schema(pattern = "^[^\\x00-,./:-`{-\\x7f\\s]+$", max_length = 80)]
     #[serde(default)]
     pub slug: Option<String>,
     /// Description, plain text.
@@ -90,6 +90,9 @@ impl Vendor {
     /// The index entries.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        vec![Entry::new(INDEX, self.slug.clone())]
+        vec![
+            Entry::new(INDEX, self.slug.clone()),
+            Entry::new(VENDORS_NAMED, check::named(&self.name) + &self.id),
+        ]
     }
 }

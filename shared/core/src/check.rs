@@ -1,9 +1,11 @@
 //! Validation rules shared by the fields of many kinds, for `#[garde(custom(…))]`, and slugs made from titles.
 
 use crate::outbound;
-use crate::search::words;
+use crate::search::text::fold;
 use garde::Result;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 /// What is wrong with one field of the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -85,17 +87,14 @@ pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     }
 }
 
-/// Words of lower-case letters and digits, separated by single hyphens.
+/// Words of lower-case letters and digits, separated by single hyphens, as [`slugify`] writes them.
 pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
     let slug = slug.as_ref();
-    let words = slug
-        .split('-')
-        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
-    if words && slug.len() <= MAX_SLUG {
+    if !slug.is_empty() && slug.len() <= MAX_SLUG && slug_words(slug) == slug {
         Ok(())
     } else {
         Err(garde::Error::new(
-            "must be lower-case letters and digits with single hyphens, at most 80 in all",
+            "must be lower-case letters and digits with single hyphens, at most 80 bytes in all",
         ))
     }
 }
@@ -133,34 +132,65 @@ fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
         .map_err(garde::Error::new)
 }
 
-/// A slug made from the words of a title that can be written in ASCII, cut at a word. Where there are none it is `fallback`,
-/// with a digest of the words if there are others.
+/// A slug made from the words of a title, cut at a word; `fallback` if there are none. Latin letters lose their accents, Greek
+/// and Cyrillic ones are written in Latin, and letters of other scripts stay: nothing that is written there is lost, and
+/// browsers show it.
 #[must_use]
 pub fn slugify(title: &str, fallback: &str) -> String {
     // Room for the suffix that makes it unique.
     const ROOM: usize = MAX_SLUG - 10;
+    let slug = slug_words(title);
+    let cut = match slug.split_at_checked(slug.floor_char_boundary(ROOM)) {
+        Some((start, rest)) if !rest.is_empty() && !rest.starts_with('-') => {
+            start.rsplit_once('-').map_or(start, |(words, _)| words)
+        }
+        Some((start, _)) => start,
+        None => &slug,
+    };
+    if cut.is_empty() {
+        fallback.to_owned()
+    } else {
+        cut.to_owned()
+    }
+}
+
+/// A slug that nothing else has: it ends with the random part of the new id `id`.
+#[must_use]
+pub fn unique_slug(title: &str, fallback: &str, id: &str) -> String {
+    let end: String = id.chars().rev().take(8).collect();
+    format!("{}-{end}", slugify(title, fallback))
+}
+
+/// The words of a text, joined by hyphens.
+fn slug_words(text: &str) -> String {
     let mut slug = String::new();
-    let mut others = String::new();
-    for word in words(title).map(|word| word.plain) {
-        if !word.is_ascii() {
-            others.push_str(&word);
-        } else if slug.len() + word.len() < ROOM {
-            if !slug.is_empty() {
-                slug.push('-');
+    for sign in text.nfkc() {
+        if is_combining_mark(sign) {
+            // Those of India and its neighbours are letters; elsewhere a word is known without them.
+            if ('\u{900}'..='\u{17ff}').contains(&sign) && !slug.is_empty() && !slug.ends_with('-') {
+                slug.push(sign);
             }
-            slug.push_str(&word);
-        } else {
-            break;
+        } else if sign.is_alphanumeric() {
+            fold(sign, &mut slug);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
         }
     }
-    match (slug.is_empty(), others.is_empty()) {
-        (false, _) => slug,
-        (true, true) => fallback.to_owned(),
-        (true, false) => {
-            let digest = xxhash_rust::xxh3::xxh3_64(others.as_bytes()) >> 32;
-            format!("{fallback}-{digest:08x}").trim_start_matches('-').to_owned()
-        }
-    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    slug.nfc().collect()
+}
+
+/// What two names have in common that are the same to people: in lower case, with single spaces.
+#[must_use]
+pub fn name_key(name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    words.join(" ").to_lowercase().nfc().collect()
+}
+
+/// The start of the sort keys of everything that has this name, in an index by name. No name has a tab.
+#[must_use]
+pub fn named(name: &str) -> String {
+    name_key(name) + "\t"
 }
 
 #[cfg(test)]
@@ -172,8 +202,14 @@ mod tests {
         for (title, expected) in [
             ("Brass Lamp", "brass-lamp"),
             ("  Çay & Şeker!  ", "cay-seker"),
-            ("灯", "product-ff1a5b78"),
-            ("Лампа 灯 2", "lampa-2"),
+            ("灯", "灯"),
+            ("USB 充电器", "usb-充电器"),
+            ("Лампа 灯 2", "lampa-灯-2"),
+            ("กระเป๋าสะพาย", "กระเป๋าสะพาย"),
+            ("हिन्दी किताब", "हिन्दी-किताब"),
+            ("כִּתּוּב", "כתוב"),
+            ("①Ｔｅｅ ﬁne", "1tee-fine"),
+            ("☕", "product"),
             ("***", "product"),
             ("", "product"),
         ] {
@@ -181,12 +217,56 @@ mod tests {
         }
         let long = slugify(&"word ".repeat(100), "product");
         assert!(long.len() <= 70 && slug(&long, &()).is_ok());
-        assert_eq!(slugify(&"x".repeat(500), "product"), "x".repeat(40));
+        assert_eq!(slugify(&"x".repeat(500), "product"), "x".repeat(70));
+        for title in [
+            "Çay",
+            "USB 充电器",
+            "กระเป๋าสะพายข้าง กระเป๋าสะพายข้าง กระเป๋าสะพายข้าง",
+            "हिन्दी",
+            "İstanbul",
+            "ﬁ",
+        ] {
+            let made = slugify(title, "product");
+            assert!(slug(&made, &()).is_ok() && made.len() <= 70, "{title}: {made}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_to_people_or_not() {
+        for (a, b) in [
+            ("USB  充电器 ", "usb 充电器"),
+            ("e\u{301}t\u{e9}", "ÉTÉ"),
+            ("a\u{a0}b", "A b"),
+        ] {
+            assert_eq!(name_key(a), name_key(b));
+        }
+        for (a, b) in [
+            ("USB 充电器", "USB 数据线"),
+            ("C++", "C#"),
+            ("☕", "🍵"),
+            ("Été", "Ete"),
+        ] {
+            assert_ne!(name_key(a), name_key(b));
+        }
     }
 
     #[test]
     fn rules_refuse_what_they_should() {
-        for bad in ["", "-", "a-", "-a", "a--b", "A", "a_b", "ä", &"a".repeat(81)] {
+        for bad in [
+            "",
+            "-",
+            "a-",
+            "-a",
+            "a--b",
+            "A",
+            "a_b",
+            "ä",
+            "раypal",
+            "灯 具",
+            "a\u{200b}b",
+            "ｔ",
+            &"a".repeat(81),
+        ] {
             assert!(slug(&bad.to_owned(), &()).is_err(), "{bad}");
         }
         for bad in [

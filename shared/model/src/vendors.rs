@@ -12,6 +12,9 @@ pub const VENDOR: Kind = Kind {
     ..Kind::new("vendor", "vnd")
 };
 
+/// The index of all vendors by [name](souk_core::check::named).
+pub const VENDORS_NAMED: &str = "vendors/named";
+
 /// The fields of a vendor that other functions read.
 #[derive(Debug, Deserialize)]
 pub struct VendorView {

@@ -159,16 +159,23 @@ impl Api {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let response = request.send().await.ok()?;
-        let status = response.status().as_u16();
-        let replayed = response.headers().contains_key("idempotency-replayed");
-        let json = serde_json::from_slice(&response.bytes().await.ok()?).unwrap_or_default();
-        Some(Reply {
-            status,
-            replayed,
-            json,
-            what,
-        })
+        loop {
+            let response = request.try_clone()?.send().await.ok()?;
+            let status = response.status().as_u16();
+            let replayed = response.headers().contains_key("idempotency-replayed");
+            let json: Value = serde_json::from_slice(&response.bytes().await.ok()?).unwrap_or_default();
+            // The machine does other things as well. What was refused so was not begun.
+            if status == 503 && json["code"] == "overloaded" {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                continue;
+            }
+            return Some(Reply {
+                status,
+                replayed,
+                json,
+                what,
+            });
+        }
     }
 
     /// What is there, if anything.

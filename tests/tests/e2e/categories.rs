@@ -90,14 +90,24 @@ async fn a_category_slug_is_taken_once() {
         admin.post("/v1/categories", new).await.names(409, &["slug"])["code"],
         "slug_taken"
     );
-    // A slug made from the name is taken the same way.
-    admin
-        .post(
-            "/v1/categories",
-            json!({ "name": slug.replace('-', " ").to_uppercase() }),
-        )
-        .await
-        .names(409, &["slug"]);
+    // One that is made from the name is another one.
+    let name = slug.replace('-', " ").to_uppercase();
+    let second = admin.add("/v1/categories", json!({ "name": name })).await;
+    let made = text(&second, "slug");
+    assert!(made.starts_with(&format!("{slug}-")), "{made}");
+    assert_eq!(
+        admin.get(&format!("/v1/categories/{made}")).await.expect(200)["id"],
+        second["id"]
+    );
+    // Also if the name has no letters, or others than Latin ones.
+    for name in ["☕", "🍵", "充电器", "充电器"] {
+        let made = admin.add("/v1/categories", json!({ "name": name })).await;
+        let found = admin
+            .get(&format!("/v1/categories/{}", text(&made, "slug")))
+            .await
+            .expect(200);
+        assert_eq!((&found["id"], &found["name"]), (&made["id"], &json!(name)));
+    }
     let other = admin.add("/v1/categories", json!({ "name": unique("Other") })).await;
     let other = format!("/v1/categories/{}", text(&other, "id"));
     admin.patch(&other, json!({ "slug": slug })).await.names(409, &["slug"]);

@@ -4,6 +4,7 @@ use proptest::prelude::{Just, Strategy, any, prop};
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use souk_core::check;
 use souk_tests::client::{market, product, unique};
 
 use crate::{path_of, text};
@@ -122,10 +123,7 @@ async fn text_is_kept_as_it_came_and_is_nothing_but_text() {
         assert_eq!(kept["attributes"]["note"], *line);
         assert_eq!(kept["tags"], json!([tag.trim().to_lowercase()]));
         let slug = kept.text("slug");
-        let words = slug
-            .split('-')
-            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
-        assert!(words && slug.len() <= 80, "{line:?} became {slug:?}");
+        assert!(check::slug(&slug.to_owned(), &()).is_ok(), "{line:?} became {slug:?}");
         assert_eq!(
             market
                 .anonymous()

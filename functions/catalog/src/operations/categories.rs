@@ -64,10 +64,14 @@ pub async fn create_category(cx: &Context, new: NewCategory) -> Result<Stored<Ca
             Some(parent) => Some(find_parent(&tx, &id, parent).await?),
             None => None,
         };
-        let slug = new.slug.clone();
+        let slug = match &new.slug {
+            Some(slug) => slug.clone(),
+            None if tx.is_retry() => check::unique_slug(&new.name, "category", &id),
+            None => check::slugify(&new.name, "category"),
+        };
         let category = Category {
             id,
-            slug: slug.unwrap_or_else(|| check::slugify(&new.name, "category")),
+            slug,
             name: new.name.trim().to_owned(),
             description: new.description.clone(),
             icon: new.icon.clone(),
@@ -79,8 +83,11 @@ pub async fn create_category(cx: &Context, new: NewCategory) -> Result<Stored<Ca
             closing: false,
             version: 1,
         };
-        tx.claim(CATEGORY.name_key(&category.slug), &category.id)
-            .or_fail(CatalogError::SlugTaken);
+        let claim = tx.claim(CATEGORY.name_key(&category.slug), &category.id);
+        match new.slug {
+            Some(_) => claim.or_fail(CatalogError::SlugTaken),
+            None => claim.or_retry(),
+        }
         tx.emit(CATEGORY_CREATED, &category.event(1));
         let entries = category.entries();
         Ok(tx

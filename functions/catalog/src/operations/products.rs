@@ -5,7 +5,7 @@
 //! to a deleted category, always satisfies the attribute rules that its category had at that time, and never shares a
 //! slug. A crash leaves all of it or nothing.
 
-use souk_core::{Document, FieldError, check, id};
+use souk_core::{Document, FieldError, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED};
@@ -120,11 +120,9 @@ pub(super) fn add(tx: &Transaction<CatalogError>, product: Product) -> Stored<Pr
         .or_retry()
 }
 
-/// A unique slug: it ends with the random part of a new id.
+/// A slug that no other product has.
 pub(super) fn unique_slug(cx: &Context, title: &str) -> String {
-    let id = id::new("x", &*cx.clock, &*cx.random);
-    let end: String = id.chars().rev().take(8).collect();
-    format!("{}-{end}", check::slugify(title, "product"))
+    check::unique_slug(title, "product", &cx.new_id(PRODUCT))
 }
 
 /// Changes the fields of a product; its author and moderators may.

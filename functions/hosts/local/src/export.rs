@@ -10,12 +10,14 @@ use souk_core::documents::MAX_LIMIT;
 use souk_core::{Kind, Query, check};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
+use souk_model::catalog::category::NAMED;
 use souk_model::catalog::lists::{List, Sort};
 use souk_model::catalog::product::Product;
 use souk_model::catalog::status::Status;
-use souk_model::vendors::VENDOR;
+use souk_model::vendors::{VENDOR, VENDORS_NAMED};
 
 use crate::data;
+use crate::import::ids_named;
 use crate::line::Line;
 
 /// Writes every product to `path` or the standard output; returns their number.
@@ -56,9 +58,9 @@ pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, Str
 }
 
 async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String>) -> Result<Line, Failure> {
-    let category = name(cx, CATEGORY, &product.category, names).await?;
+    let category = name(cx, CATEGORY, NAMED, &product.category, names).await?;
     let vendor = match &product.vendor {
-        Some(id) => Some(name(cx, VENDOR, id, names).await?),
+        Some(id) => Some(name(cx, VENDOR, VENDORS_NAMED, id, names).await?),
         None => None,
     };
     Ok(Line {
@@ -81,7 +83,13 @@ async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String
     })
 }
 
-async fn name(cx: &Context, kind: Kind, id: &str, names: &mut HashMap<String, String>) -> Result<String, Failure> {
+async fn name(
+    cx: &Context,
+    kind: Kind,
+    index: &str,
+    id: &str,
+    names: &mut HashMap<String, String>,
+) -> Result<String, Failure> {
     #[derive(Deserialize)]
     struct Named {
         slug: String,
@@ -92,10 +100,15 @@ async fn name(cx: &Context, kind: Kind, id: &str, names: &mut HashMap<String, St
     }
     let named = cx.read::<Named>(kind.key(id)).await?;
     let name = match named.map(|named| named.value) {
-        // An import derives the same slug from this name.
-        Some(named) if check::slugify(&named.name, "") == named.slug => named.name,
-        // The name was changed; the slug alone gives the same slug on import.
-        Some(named) => named.slug,
+        Some(named) => {
+            let is_its_own = match ids_named(cx, index, &named.name).await?.len() {
+                1 => true,
+                // It is from before there was an index by name.
+                0 => check::slugify(&named.name, "") == named.slug,
+                _ => false,
+            };
+            if is_its_own { named.name } else { named.slug }
+        }
         None => id.to_owned(),
     };
     names.insert(id.to_owned(), name.clone());

@@ -14,17 +14,18 @@ use std::path::Path;
 
 use futures_util::{StreamExt as _, stream};
 use garde::Validate as _;
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use souk_catalog::operations::{Imported, ProductImport, create_category, import_product};
 use souk_catalog::{NewCategory, NewProduct};
-use souk_core::{FieldError, Key, Kind, Money, Principal, Role, check};
+use souk_core::{FieldError, Key, Kind, Money, Principal, Query, Role, check};
 use souk_identity::operations::ensure_passive_account;
 use souk_kit::http::Problem;
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
-use souk_model::catalog::category::{Attribute, AttributeType};
-use souk_model::vendors::{VENDOR, VendorView};
+use souk_model::catalog::category::{Attribute, AttributeType, NAMED};
+use souk_model::vendors::{VENDOR, VENDORS_NAMED, VendorView};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
 
@@ -220,11 +221,11 @@ fn digest(key: &Key) -> [u8; 32] {
     Sha256::digest([key.pk.as_bytes(), b"\n", key.sk.as_bytes()].concat()).into()
 }
 
-/// The attributes that the lines of each category have, by the category's slug.
+/// The attributes that the lines of each category have, by the category's [name](check::name_key).
 type Attributes = HashMap<String, BTreeMap<String, AttributeType>>;
 
 fn note(line: &Line, attributes: &mut Attributes) {
-    let known = attributes.entry(check::slugify(&line.category, "")).or_default();
+    let known = attributes.entry(check::name_key(&line.category)).or_default();
     for (name, value) in &line.attributes {
         let r#type = match value {
             Value::Bool(_) => AttributeType::Boolean,
@@ -235,14 +236,26 @@ fn note(line: &Line, attributes: &mut Attributes) {
     }
 }
 
+/// The ids of the categories or vendors with this name; of many only two.
+pub(crate) async fn ids_named(cx: &Context, index: &str, name: &str) -> Result<Vec<String>, Failure> {
+    let prefix = check::named(name);
+    let query = Query {
+        prefix: prefix.clone(),
+        ..Query::index(index, 2)
+    };
+    let page = cx.query(&query).await?;
+    let ids = page.items.iter().filter_map(|item| item.sort.strip_prefix(&prefix));
+    Ok(ids.map(str::to_owned).collect())
+}
+
 struct Importer {
     /// The context of the importing account.
     cx: Context,
     owner: String,
     adopt: bool,
-    /// The ids of the categories and vendors so far, by kind and slug.
+    /// The ids of the categories and vendors so far, by kind and [name](check::name_key).
     ids: HashMap<(&'static str, String), String>,
-    /// The attributes of categories to create, by slug.
+    /// The attributes of categories to create.
     attributes: Attributes,
 }
 
@@ -252,8 +265,8 @@ impl Importer {
         let mut product = NewProduct {
             title: line.title,
             description: line.description,
-            category: check::slugify(&line.category, ""),
-            vendor: line.vendor.as_deref().map(|vendor| check::slugify(vendor, "")),
+            category: line.category,
+            vendor: line.vendor,
             sku: line.sku,
             price: Some(Money {
                 amount: line.price_minor,
@@ -279,9 +292,9 @@ impl Importer {
             });
             Failure::Invalid(faults.collect())
         })?;
-        product.category = self.id_of(CATEGORY, &product.category, &line.category).await?;
-        if let (Some(slug), Some(name)) = (&product.vendor, &line.vendor) {
-            product.vendor = Some(self.id_of(VENDOR, &slug.clone(), name).await?);
+        product.category = self.id_of(CATEGORY, NAMED, &product.category).await?;
+        if let Some(name) = &product.vendor {
+            product.vendor = Some(self.id_of(VENDOR, VENDORS_NAMED, name).await?);
         }
         let slug = line.slug;
         if slug.as_ref().is_some_and(|slug| check::slug(slug, &()).is_err()) {
@@ -296,24 +309,50 @@ impl Importer {
         })
     }
 
-    /// The id of the category or vendor with this slug, which is created if it does not exist.
-    async fn id_of(&mut self, kind: Kind, slug: &str, name: &str) -> Result<String, Problem> {
-        let place = (kind.name, slug.to_owned());
+    /// The id of the category or vendor with this name, or else this slug; it is created if it does not exist.
+    async fn id_of(&mut self, kind: Kind, index: &str, name: &str) -> Result<String, Problem> {
+        let place = (kind.name, check::name_key(name));
         if let Some(id) = self.ids.get(&place) {
             return Ok(id.clone());
         }
-        let found = self.cx.resolve(&[(kind, slug)]).await?.into_iter().next().flatten();
-        let id = match found {
+        let id = match self.find(kind, index, name).await? {
             Some(id) => {
                 if kind == VENDOR && !self.adopt {
                     self.check_owner(&id).await?;
                 }
                 id
             }
-            None => self.add(kind, slug, name).await?,
+            None => self.add(kind, name).await?,
         };
         self.ids.insert(place, id.clone());
         Ok(id)
+    }
+
+    async fn find(&self, kind: Kind, index: &str, name: &str) -> Result<Option<String>, Problem> {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        match ids_named(&self.cx, index, name).await?.as_slice() {
+            [] => {}
+            [id] => return Ok(Some(id.clone())),
+            _ => {
+                let detail = "is the name of several: give the slug of the one that you mean";
+                return Err(Problem::invalid().field(kind.name, detail));
+            }
+        }
+        if check::slug(&name, &()).is_ok() {
+            let found = self.cx.resolve(&[(kind, name)]).await?;
+            return Ok(found.into_iter().next().flatten());
+        }
+        // One from before there was an index by name has the slug of its name.
+        let slug = check::slugify(name, "");
+        let found = self.cx.find(kind, &slug).await?;
+        let named: Option<Named> = found.as_ref().map(|document| document.parse()).transpose()?;
+        let is_it = named.is_some_and(|named| check::name_key(&named.name) == check::name_key(name));
+        Ok(found
+            .filter(|_| is_it)
+            .and_then(|document| Some(kind.id_of(&document.key)?.to_owned())))
     }
 
     /// Fails if the vendor belongs to another account.
@@ -326,20 +365,19 @@ impl Importer {
         Ok(())
     }
 
-    async fn add(&self, kind: Kind, slug: &str, name: &str) -> Result<String, Problem> {
+    async fn add(&self, kind: Kind, name: &str) -> Result<String, Problem> {
         let is_line = check::line::<()>(1, 80)(&name.to_owned(), &());
         is_line.map_err(|e| Problem::invalid().field(kind.name, e.message()))?;
-        let (slug, name) = (Some(slug.to_owned()), name.to_owned());
+        let attributes = self.attributes.get(&check::name_key(name));
+        let name = name.to_owned();
         if kind == VENDOR {
-            let description = String::new();
             let new = NewVendor {
                 name,
-                slug,
-                description,
+                slug: None,
+                description: String::new(),
             };
             return Ok(open_vendor(&self.cx, new).await?.value.id);
         }
-        let attributes = slug.as_ref().and_then(|slug| self.attributes.get(slug));
         let attribute = |(name, r#type): (&String, &AttributeType)| Attribute {
             name: name.clone(),
             label: None,
@@ -350,7 +388,7 @@ impl Importer {
         };
         let new = NewCategory {
             name,
-            slug,
+            slug: None,
             description: String::new(),
             icon: None,
             colour: None,
@@ -367,3 +405,6 @@ impl Importer {
         Ok(create_category(&self.cx, new).await?.value.id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@
 //!
 //! `tests/src/search` checks all of this for every adapter.
 
-mod text;
+pub(crate) mod text;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -66,7 +66,8 @@ fn is_accent(sign: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&sign)
 }
 
-fn fold(sign: char, out: &mut String) {
+/// Writes a letter or digit in lower case, without accents, and in Latin if it is Greek or Cyrillic.
+pub(crate) fn fold(sign: char, out: &mut String) {
     if sign.is_ascii() {
         out.push(sign.to_ascii_lowercase());
         return;

@@ -9,6 +9,8 @@ use super::events::CategoryEvent;
 
 /// The index of all categories, by slug.
 pub const INDEX: &str = "categories";
+/// The index of all categories by [name](check::named).
+pub const NAMED: &str = "categories/named";
 /// The fields that `fields=` may name.
 pub const FIELDS: &[&str] = &[
     "id",
@@ -138,16 +140,18 @@ impl Category {
         }
     }
 
-    /// The index entries: among all categories, and among the children of the parent.
+    /// The index entries: among all categories, among those of the same name, and among the children of the parent.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let below = self
             .parent
             .as_ref()
             .map(|parent| Entry::new(children(parent), self.slug.clone()));
-        std::iter::once(Entry::new(INDEX, self.slug.clone()))
-            .chain(below)
-            .collect()
+        let all = [
+            Entry::new(INDEX, self.slug.clone()),
+            Entry::new(NAMED, check::named(&self.name) + &self.id),
+        ];
+        all.into_iter().chain(below).collect()
     }
 
     /// The invalid attributes of a product: unknown, missing or of the wrong type.

@@ -1,0 +1,230 @@
+//! Names are identities: what is named otherwise is something else, in every script, and what has the same name is the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use souk_kit::{IfMatch, MergePatch};
+
+use super::*;
+use crate::data::Market;
+use crate::export::export;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    fn market(&self, name: &str) -> Market {
+        data::open(&self.folder.path().join(name)).unwrap()
+    }
+
+    /// Imports these lines; returns how many were added, changed, unchanged and left out.
+    async fn import(&self, market: &Market, lines: &[Value]) -> [u64; 4] {
+        let text: Vec<String> = lines.iter().map(Value::to_string).collect();
+        self.import_text(market, &text.join("\n")).await
+    }
+
+    async fn import_text(&self, market: &Market, text: &str) -> [u64; 4] {
+        let file = self.folder.path().join("lines");
+        std::fs::write(&file, text).unwrap();
+        let report = import(&market.context(), &file, true).await.unwrap();
+        let left_out = u64::try_from(report.left_out).unwrap();
+        [report.added, report.changed, report.same, left_out]
+    }
+
+    async fn export(&self, market: &Market) -> String {
+        let file = self.folder.path().join("exported");
+        export(&market.context(), Some(&file)).await.unwrap();
+        std::fs::read_to_string(&file).unwrap()
+    }
+}
+
+fn line(sku: usize, category: &str, vendor: &str) -> Value {
+    json!({ "sku": sku.to_string(), "title": format!("{category} {sku}"), "category": category, "vendor": vendor,
+            "price_minor": 1, "currency": "CNY" })
+}
+
+/// The names of all categories or vendors by their slugs.
+async fn names(market: &Market, index: &str) -> BTreeMap<String, String> {
+    let page = market.context().query(&Query::index(index, 100)).await.unwrap();
+    let items = page.items.iter().map(|item| {
+        let body: Value = item.document.parse().unwrap();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        (text("slug"), text("name"))
+    });
+    items.collect()
+}
+
+/// The category and the vendor of each product, by its SKU.
+fn placed(exported: &str) -> BTreeMap<String, (String, String)> {
+    let lines = exported
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    lines
+        .map(|line| (text(&line, "sku"), (text(&line, "category"), text(&line, "vendor"))))
+        .collect()
+}
+
+#[tokio::test]
+async fn other_names_are_other_things() {
+    let world = World::new();
+    let market = world.market("market");
+    let long = "long ".repeat(15);
+    let pairs = [
+        ("USB 充电器", "ABC 商店"),
+        ("USB 数据线", "ABC 書店"),
+        ("C++", "C++"),
+        ("C#", "C#"),
+        ("☕", "☕"),
+        ("🍵", "🍵"),
+        (&*format!("{long}one"), &*format!("{long}one")),
+        (&*format!("{long}two"), &*format!("{long}two")),
+        ("Été", "Été"),
+        ("Ete", "Ete"),
+    ];
+    let lines: Vec<Value> = (0..)
+        .zip(pairs)
+        .map(|(n, (category, vendor))| line(n, category, vendor))
+        .collect();
+    assert_eq!(world.import(&market, &lines).await, [10, 0, 0, 0]);
+    let expected: BTreeMap<String, (String, String)> = (0..)
+        .zip(pairs)
+        .map(|(n, (c, v))| (n.to_string(), (c.trim().to_owned(), v.trim().to_owned())))
+        .collect();
+    assert_eq!(placed(&world.export(&market).await), expected);
+    for (index, all) in [
+        ("categories", pairs.map(|pair| pair.0)),
+        ("vendors", pairs.map(|pair| pair.1)),
+    ] {
+        let found = names(&market, index).await;
+        let all: BTreeSet<String> = all.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found.values().cloned().collect::<BTreeSet<_>>(), all);
+        assert!(found.keys().all(|slug| check::slug(slug, &()).is_ok()), "{found:?}");
+    }
+    assert_eq!(
+        names(&market, "categories").await.get("usb-充电器").map(String::as_str),
+        Some("USB 充电器")
+    );
+    // Again it changes nothing; nor if the names are written otherwise.
+    assert_eq!(world.import(&market, &lines).await, [0, 0, 10, 0]);
+    let mut first = line(0, "usb  充电器", " abc 商店 ");
+    first["title"] = json!("USB 充电器 0");
+    assert_eq!(world.import(&market, &[first]).await, [0, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn what_was_made_by_others_is_found_by_its_name() {
+    let world = World::new();
+    let market = world.market("market");
+    let cx = market.context().acting_as(Principal {
+        account: ensure_passive_account(&market.context(), "keeper", "Keeper")
+            .await
+            .unwrap(),
+        session: String::new(),
+        role: Role::Admin,
+    });
+    let category: NewCategory = serde_json::from_value(json!({ "name": "充电器", "slug": "chargers" })).unwrap();
+    create_category(&cx, category).await.unwrap();
+    let vendor: NewVendor = serde_json::from_value(json!({ "name": "灯光商店" })).unwrap();
+    open_vendor(&cx, vendor).await.unwrap();
+    assert_eq!(
+        world.import(&market, &[line(1, "充电器", "灯光商店")]).await,
+        [1, 0, 0, 0]
+    );
+    assert_eq!(
+        (
+            names(&market, "categories").await.len(),
+            names(&market, "vendors").await.len()
+        ),
+        (1, 1)
+    );
+    // By its slug too.
+    assert_eq!(
+        world.import(&market, &[line(2, "chargers", "灯光商店")]).await,
+        [1, 0, 0, 0]
+    );
+
+    // Renamed, exported and imported into the same market nothing changes.
+    let before = world.export(&market).await;
+    let patch = MergePatch::new(json!({ "name": "Ladegeräte" }).as_object().unwrap().clone());
+    souk_catalog::operations::edit_category(&cx, "chargers", &IfMatch::default(), &patch)
+        .await
+        .unwrap();
+    let after = world.export(&market).await;
+    assert_eq!(after, before.replace("充电器\",\"vendor", "Ladegeräte\",\"vendor"));
+    assert_eq!(world.import_text(&market, &after).await, [0, 0, 2, 0]);
+
+    // Two of one name cannot be told apart by it, but by their slugs.
+    let twin: NewCategory = serde_json::from_value(json!({ "name": "ladegeräte" })).unwrap();
+    create_category(&cx, twin).await.unwrap();
+    assert_eq!(names(&market, "categories").await.len(), 2);
+    assert_eq!(
+        world.import(&market, &[line(3, "Ladegeräte", "灯光商店")]).await,
+        [0, 0, 0, 1]
+    );
+    let after = world.export(&market).await;
+    assert!(after.contains("\"chargers\""), "{after}");
+    assert_eq!(world.import_text(&market, &after).await, [0, 0, 2, 0]);
+}
+
+/// Names of words in ten scripts, many of them alike: the market is the same in another one, and unchanged in its own.
+#[tokio::test]
+async fn a_market_survives_export_and_import() {
+    const WORDS: [&str; 24] = [
+        "Lamp",
+        "lamp",
+        "LÁMP",
+        "Été",
+        "été",
+        "Straße",
+        "Лампа",
+        "лампы",
+        "Λάμπα",
+        "מנורה",
+        "كِتَاب",
+        "کتاب",
+        "किताब",
+        "বই",
+        "กระเป๋า",
+        "หนังสือ",
+        "充电器",
+        "充电",
+        "電燈",
+        "ランプ",
+        "램프",
+        "ծառ",
+        "☕",
+        "+",
+    ];
+    let world = World::new();
+    let (one, other) = (world.market("one"), world.market("other"));
+    let word = |n: usize| WORDS.get(n % WORDS.len()).copied().unwrap();
+    let lines: Vec<Value> = (0..300)
+        .map(|n| {
+            let category = format!("{} {}", word(n), word(n * 7 / 5));
+            let vendor = format!("{}{}", word(n * 3 + 1), word(n * 11 / 7));
+            line(n, &category, &vendor)
+        })
+        .collect();
+    assert_eq!(world.import(&one, &lines).await, [300, 0, 0, 0]);
+    let exported = world.export(&one).await;
+    assert_eq!(world.import_text(&one, &exported).await, [0, 0, 300, 0]);
+    assert_eq!(world.import_text(&other, &exported).await, [300, 0, 0, 0]);
+    let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(sorted(&world.export(&other).await), sorted(&exported));
+    for index in ["categories", "vendors"] {
+        let keys = |names: BTreeMap<String, String>| {
+            names
+                .into_values()
+                .map(|name| check::name_key(&name))
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(keys(names(&one, index).await), keys(names(&other, index).await));
+    }
+}

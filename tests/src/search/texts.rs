@@ -83,6 +83,8 @@ pub async fn what_matches(bench: &Bench) {
         ("vin lamp", &[]),
         // What one letter begins may be anything.
         ("brass x", &["oil", "shade", "lamp"]),
+        ("brass ש", &["oil", "shade", "lamp"]),
+        ("brass 灯", &["oil", "shade", "lamp"]),
         // Phrases.
         ("\"oil lamp\"", &["lamp"]),
         ("\"lamp oil\"", &["oil"]),
@@ -114,6 +116,8 @@ pub async fn misspelt(bench: &Bench) {
         "1234567",
         "marble",
         "maples",
+        "rtx4070",
+        "80gsm",
     ];
     let listings: Vec<_> = titles.iter().map(|title| bench.listing(title, 1, title)).collect();
     bench.put(&listings).await;
@@ -134,6 +138,12 @@ pub async fn misspelt(bench: &Bench) {
         ("hrapsichrod", &["harpsichord"]),
         ("שולם", &["שלום"]),
         ("مرحبا بلعالم", &["مرحبا بالعالم"]),
+        // A code is not another code.
+        ("rtz4070", &["rtx4070"]),
+        ("rtx4080", &[]),
+        ("rtx40700", &[]),
+        ("90gsm", &[]),
+        ("80gsn", &["80gsm"]),
         // Three letters are too few, and a number is another one.
         ("tae", &[]),
         ("1234568", &[]),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 use souk_core::search::SearchError;
-use souk_sql::meaning::{MAX_TYPED, TOLD, TYPO, corrected, cut, distance_to_beginning, key, whole};
+use souk_sql::meaning::{MAX_TYPED, TOLD, TYPO, begins_almost, corrected, cut, key, whole};
 
 use super::uses::{Completed, Completions, owners};
 use super::{OpenSearch, set};
@@ -45,7 +45,7 @@ impl OpenSearch {
         if add(self.beginning(&key, MOST).await?) && key.chars().count() >= TYPO {
             let first: String = key.chars().take(3).collect();
             let mut near = self.beginning(&first, ALIKE).await?;
-            near.retain(|(other, _)| distance_to_beginning(&key, other) <= 1);
+            near.retain(|(other, _)| begins_almost(&key, other));
             add(near);
             for meant in self.meant(&key).await? {
                 add(self.beginning(&meant, MOST).await?);

@@ -42,7 +42,7 @@ pub mod meaning {
     pub use super::suggest::{MAX_TYPED, TOLD, TYPO, corrected, whole};
     pub use super::text::{Part, cut, parts};
     pub use super::token::{EVERY, Indexed, completion, facet, key};
-    pub use super::typo::{distance, distance_to_beginning};
+    pub use super::typo::{begins_almost, distance};
     pub use super::vocabulary::{Asked, Candidate, MAX_BEGUN, Meaning, may_begin, nearest, stems};
 }
 

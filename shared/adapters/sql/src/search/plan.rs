@@ -173,7 +173,7 @@ fn choices(parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool, tuning: &Tu
                 Choice {
                     typed: rows(typed),
                     all: rows(all),
-                    begun_only: *last && plain.len() == 1,
+                    begun_only: *last && plain.chars().nth(1).is_none(),
                 }
             }
         })

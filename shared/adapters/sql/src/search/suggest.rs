@@ -63,7 +63,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         found.add(self.beginning(&key, limit).await?);
         if found.texts.len() < limit && key.chars().count() >= TYPO {
             let mut near = self.alike(&key).await?;
-            near.retain(|(other, _)| typo::distance_to_beginning(&key, other) <= 1);
+            near.retain(|(other, _)| typo::begins_almost(&key, other));
             found.add(near);
             for meant in self.meant(&key).await? {
                 found.add(self.beginning(&meant, limit).await?);

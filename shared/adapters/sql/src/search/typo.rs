@@ -21,6 +21,15 @@ pub(super) fn tolerance(word: &str) -> usize {
     }
 }
 
+/// Whether two words have the same digits in the same order: otherwise they are the codes or sizes of different things.
+pub(super) fn have_same_digits(a: &str, b: &str) -> bool {
+    digits(a) == digits(b)
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(|c| c.is_numeric()).collect()
+}
+
 /// The variants of a word of the products.
 pub(super) fn left_of_word(word: &str) -> BTreeSet<String> {
     left(word, tolerance(word))
@@ -62,10 +71,11 @@ pub fn distance(a: &str, b: &str) -> usize {
     row_by_row(a, b).last().copied().unwrap_or(usize::MAX)
 }
 
-/// The edit distance of what was typed to the nearest prefix of the text.
-pub fn distance_to_beginning(typed: &str, text: &str) -> usize {
+/// Whether a prefix of the text is at most one edit away from what was typed, with the same digits.
+pub fn begins_almost(typed: &str, text: &str) -> bool {
     let beginning: String = text.chars().take(typed.chars().count() + 2).collect();
-    row_by_row(typed, &beginning).into_iter().min().unwrap_or(usize::MAX)
+    let distance = row_by_row(typed, &beginning).into_iter().min().unwrap_or(usize::MAX);
+    distance <= 1 && digits(text).starts_with(&digits(typed))
 }
 
 /// The last row of the distance table: the distances of `a` to each prefix of `b`.
@@ -110,8 +120,9 @@ mod tests {
             assert_eq!(distance(a, b), edits, "{a} {b}");
             assert_eq!(distance(b, a), edits, "{b} {a}");
         }
-        assert_eq!(distance_to_beginning("lmap", "lampshades"), 1);
-        assert_eq!(distance_to_beginning("lampsh", "lampshades"), 0);
+        assert!(begins_almost("lmap", "lampshades") && begins_almost("lampsh", "lampshades"));
+        assert!(!begins_almost("lmpa sh", "lampshades") && !begins_almost("rtx4080", "rtx4070 super"));
+        assert!(begins_almost("rtz40", "rtx4070 super"));
     }
 
     #[test]

@@ -221,6 +221,7 @@ pub fn nearest(typed: &str, candidates: Vec<Candidate>) -> Vec<String> {
         .into_iter()
         .map(|candidate| (typo::distance(typed, &candidate.plain), candidate))
         .filter(|(distance, candidate)| (1..=typo::tolerance(&candidate.plain)).contains(distance))
+        .filter(|(_, candidate)| typo::have_same_digits(typed, &candidate.plain))
         .collect();
     measured.sort_by(|(one, a), (other, b)| (one, b.count, &a.plain).cmp(&(other, a.count, &b.plain)));
     let least = measured.first().map_or(0, |(distance, _)| *distance);

@@ -151,9 +151,9 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     let credentials = &credentials;
     let tokens = cx.commit(|tx| async move {
         let account = match (&credentials.email, &credentials.username) {
-            (Some(email), _) => find_by_email(&tx, email).await?,
+            (Some(email), _) => find_by_email(&tx, email.trim()).await?,
             (_, Some(name)) => {
-                let document = tx.find(ACCOUNT, name).await?;
+                let document = tx.find(ACCOUNT, &name.trim().to_lowercase()).await?;
                 document
                     .map(Stored::<Account>::read)
                     .transpose()

@@ -1,11 +1,12 @@
 //! Passwords: argon2id, with the cost that the host sets. A hash includes its cost, so existing hashes stay valid when
-//! the cost changes.
+//! the cost changes. Passwords are hashed in NFC, because keyboards type the same letters in different forms.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 use souk_core::{Key, random};
 use souk_kit::{Context, Failure};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The key of the password hash of an account: a separate document, so that reading accounts does not read hashes.
 pub(crate) fn key(account: &str) -> Key {
@@ -31,7 +32,7 @@ fn failed(error: argon2::password_hash::Error) -> Failure {
 /// The salted, slow hash of a password, in PHC form.
 pub(crate) async fn hash(cx: &Context, password: &str) -> Result<String, Failure> {
     let salt = SaltString::encode_b64(&random::bytes::<16>(&*cx.random)).map_err(failed)?;
-    let (argon2, password) = (argon2(cx)?, password.to_owned());
+    let (argon2, password) = (argon2(cx)?, password.nfc().collect::<String>());
     let hash = move || {
         let hash = argon2.hash_password(password.as_bytes(), &salt);
         hash.map(|hash| hash.to_string())
@@ -49,7 +50,10 @@ pub(crate) async fn verify(cx: &Context, password: &str, stored: Option<String>)
     let (argon2, password) = (argon2(cx)?, password.to_owned());
     let verify = move || {
         let parsed = PasswordHash::new(&stored)?;
-        Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok())
+        let is_right = |password: &str| argon2.verify_password(password.as_bytes(), &parsed).is_ok();
+        let composed: String = password.nfc().collect();
+        // An old hash is of the password as it was typed.
+        Ok(is_right(&composed) || (composed != password && is_right(&password)))
     };
     cx.compute(verify).await?.map_err(failed)
 }

@@ -25,7 +25,9 @@ async fn members_sign_in_by_email_or_username() {
     for who in [
         json!({ "email": email }),
         json!({ "email": email.to_uppercase() }),
+        json!({ "email": format!(" {} ", email.to_uppercase()) }),
         json!({ "username": username }),
+        json!({ "username": format!("{} ", username.to_uppercase()) }),
     ] {
         let mut credentials = who;
         credentials["password"] = json!(member.password);
@@ -36,6 +38,23 @@ async fn members_sign_in_by_email_or_username() {
         assert!((1..=600).contains(&tokens["expires_in"].as_i64().unwrap()));
         let session = market.with_token(tokens.text("access_token"));
         assert_eq!(session.get("/v1/me").await.expect(200).json, member.me);
+    }
+}
+
+/// Keyboards write the same letters in different ways.
+#[tokio::test]
+async fn a_password_is_the_same_however_it_is_typed() {
+    let Some(market) = market() else { return };
+    let anyone = market.anonymous();
+    let name = unique("u");
+    let email = format!("{name}@example.com");
+    let composed = "caf\u{e9} \u{d55c} \u{fb01}";
+    let decomposed = "cafe\u{301} \u{1112}\u{1161}\u{11ab} \u{fb01}";
+    let new = json!({ "email": email, "username": name, "password": decomposed });
+    anyone.post("/v1/accounts", new).await.expect(201);
+    for (password, status) in [(composed, 201), (decomposed, 201), ("cafe \u{d55c} fi", 401)] {
+        let credentials = json!({ "email": email, "password": password });
+        anyone.post("/v1/sessions", credentials).await.expect(status);
     }
 }
 

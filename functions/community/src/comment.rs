@@ -74,7 +74,7 @@ pub struct Comment {
 #[serde(deny_unknown_fields)]
 pub struct NewComment {
     /// Text of the comment, plain text.
-    #[garde(custom(check::text(1, MAX_TEXT)), custom(not_blank))]
+    #[garde(custom(check::text(1, MAX_TEXT)))]
     #[serde(default)]
     #[schema(
         required = true,
@@ -94,19 +94,10 @@ pub struct NewComment {
 #[serde(deny_unknown_fields)]
 pub struct CommentText {
     /// Text of the comment, plain text.
-    #[garde(custom(check::text(1, MAX_TEXT)), custom(not_blank))]
+    #[garde(custom(check::text(1, MAX_TEXT)))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 4000)]
     pub body: String,
-}
-
-fn not_blank(text: &str, _: &()) -> garde::Result {
-    // The length rule refuses an empty text.
-    if !text.is_empty() && text.trim().is_empty() {
-        Err(garde::Error::new("must not be blank"))
-    } else {
-        Ok(())
-    }
 }
 
 /// The index of a product's comments.

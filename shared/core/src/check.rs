@@ -53,11 +53,17 @@ pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
                 "must not have invisible characters or marks of direction",
             ));
         }
-        if min > 0 && text.chars().all(|c| c.is_whitespace() || is_joiner(c)) {
+        if min > 0 && shows_nothing(text) {
             return Err(garde::Error::new("is required"));
         }
         Ok(())
     }
+}
+
+/// Whether there is nothing to see: only blanks, marks without a letter, and invisible characters.
+fn shows_nothing(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_whitespace() || is_joiner(c) || is_combining_mark(c) || is_unseen(c))
 }
 
 /// Whether a character is invisible or changes the direction of other text, so that two different texts look the same.
@@ -82,6 +88,9 @@ pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
         length(text, min, max)?;
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return Err(garde::Error::new("must not have control characters"));
+        }
+        if min > 0 && shows_nothing(text) {
+            return Err(garde::Error::new("is required"));
         }
         Ok(())
     }
@@ -301,6 +310,7 @@ mod tests {
             "\u{3164}",
             "\u{200d}",
             " \u{fe0f} ",
+            "\u{301}\u{5b4} ",
             "a\u{ad}b",
         ] {
             assert!(line::<()>(1, 9)(&bad.to_owned(), &()).is_err(), "{bad:?}");
@@ -319,6 +329,11 @@ mod tests {
         assert!(line::<()>(1, 5)(&" \t ".to_owned(), &()).is_err());
         assert!(line::<()>(1, 5)(&"a\nb".to_owned(), &()).is_err());
         assert!(text::<()>(0, 5)(&"a\nb".to_owned(), &()).is_ok());
+        for blank in [" \n", "\u{200b}\u{feff}", "\u{301}"] {
+            assert!(
+                text::<()>(1, 5)(&blank.to_owned(), &()).is_err() && text::<()>(0, 5)(&blank.to_owned(), &()).is_ok()
+            );
+        }
         assert!(text::<()>(0, 5)(&"a\u{0}b".to_owned(), &()).is_err());
     }
 }

@@ -28,7 +28,10 @@ fn all_fields(bench: &Bench) -> Vec<Listing> {
             &[
                 (Field::Title, "Lampshade"),
                 (Field::Attributes, "crème brûlée"),
-                (Field::Description, "Linen, for a brass lamp of yours"),
+                (
+                    Field::Description,
+                    "Linen, for a brass lamp of yours. كِتَاب Bag کیف Wasch\u{ad}maschine m²",
+                ),
             ],
         ),
         product(
@@ -45,7 +48,7 @@ fn all_fields(bench: &Bench) -> Vec<Listing> {
             "dock",
             4,
             &[
-                (Field::Title, "上海 dock C++ x86 Москва שלום"),
+                (Field::Title, "上海 dock C++ x86 Москва שלום กระเป๋าสะพายข้าง"),
                 (Field::Tags, "a b c d"),
             ],
         ),
@@ -69,12 +72,21 @@ pub async fn what_matches(bench: &Bench) {
         ("muller", &["lamp"]),
         ("MÜLLER sohne", &["lamp"]),
         ("creme brulee", &["shade"]),
+        ("كتاب", &["shade"]),
+        ("كيف", &["shade"]),
+        ("waschmaschine", &["shade"]),
+        ("m2", &["shade"]),
         ("cre\u{300}me", &["shade"]),
         ("上海", &["dock"]),
         ("moskva", &["dock"]),
         ("МОСК", &["dock"]),
         ("שלו", &["dock"]),
         ("海", &["dock"]),
+        ("กระเป๋า", &["dock"]),
+        ("กระเป๋าสะพายข้าง", &["dock"]),
+        ("שָׁלוֹם", &["dock"]),
+        ("do\u{ad}ck", &["dock"]),
+        ("ｄｏｃｋ", &["dock"]),
         // The last word may be the beginning of one; others may not.
         ("lampsh", &["shade"]),
         ("brass la", &["lamp", "oil", "shade"]),

@@ -1,12 +1,12 @@
 //! Splits text into words, in the same way for indexing, queries and highlighting, on every host.
 //!
 //! A word is a run of letters and digits, in lower case, without accents and English plural endings. Greek and Cyrillic
-//! letters are transliterated to Latin; letters of other scripts stay. Each character of a script without spaces is a
+//! letters are transliterated to Latin; letters of other scripts stay, in one of their forms. Each character of a script without spaces is a
 //! word of its own. (Tables that transliterate all of Unicode would be a sixth of the Worker.)
 
 use std::ops::Range;
 
-use unicode_normalization::char::decompose_canonical;
+use unicode_normalization::char::{decompose_canonical, decompose_compatible, is_combining_mark};
 
 /// The longest word, in bytes. The rest is cut off.
 pub const MAX_WORD: usize = 40;
@@ -51,22 +51,30 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
     })
 }
 
-/// Whether a character continues the word before it: combining marks do, apostrophes do not.
+/// Whether a character continues the word before it: marks and invisible characters do, apostrophes do not.
 fn belongs(sign: char) -> bool {
-    (sign.is_alphanumeric() && !stands_alone(sign)) || is_accent(sign)
+    (sign.is_alphanumeric() && !stands_alone(sign)) || is_combining_mark(sign) || is_invisible(sign)
 }
 
 /// Whether a character is Chinese or Japanese, and so a word of its own.
 fn stands_alone(sign: char) -> bool {
     matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{2ffff}')
+        | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{2ffff}')
 }
 
-fn is_accent(sign: char) -> bool {
-    ('\u{300}'..='\u{36f}').contains(&sign)
+/// Soft hyphens, joiners, marks of direction and the like, which may be in a word.
+fn is_invisible(sign: char) -> bool {
+    matches!(sign, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
-/// Writes a letter or digit in lower case, without accents, and in Latin if it is Greek or Cyrillic.
+/// Whether a mark is a letter of its script, as in India and its neighbours. Elsewhere people leave marks out: accents, the
+/// vowels of Arabic and Hebrew.
+fn is_letter_mark(sign: char) -> bool {
+    ('\u{900}'..='\u{17ff}').contains(&sign)
+}
+
+/// Writes a letter or digit in lower case, without accents, and in Latin if it is Greek or Cyrillic. Forms of the same letter
+/// become one.
 pub(crate) fn fold(sign: char, out: &mut String) {
     if sign.is_ascii() {
         out.push(sign.to_ascii_lowercase());
@@ -74,16 +82,35 @@ pub(crate) fn fold(sign: char, out: &mut String) {
     }
     for lower in sign.to_lowercase() {
         match lower {
+            // Superscripts, letters in circles, ligatures, Arabic letters by their places, full and half widths.
+            '\u{b2}'
+            | '\u{b3}'
+            | '\u{b9}'
+            | '\u{2070}'..'\u{20a0}'
+            | '\u{2460}'..'\u{2500}'
+            | '\u{fb00}'..'\u{fe00}'
+            | '\u{fe70}'..'\u{fff0}' => decompose_compatible(lower, |part| fold_part(part, out)),
             // Decomposes letters with accents.
-            '\u{80}'..'\u{2000}' => decompose_canonical(lower, |part| match latin(part) {
-                Some(text) => out.push_str(text),
-                None if is_accent(part) => {}
-                None => out.push(part),
-            }),
-            // Fullwidth forms of ASCII.
-            '\u{ff10}'..='\u{ff5a}' => out.extend(char::from_u32(u32::from(lower) - 0xfee0)),
-            _ => out.push(lower),
+            '\u{80}'..'\u{2000}' => decompose_canonical(lower, |part| fold_part(part, out)),
+            _ => fold_part(lower, out),
         }
+    }
+}
+
+fn fold_part(part: char, out: &mut String) {
+    match part {
+        _ if part.is_ascii() => out.push(part.to_ascii_lowercase()),
+        _ if is_invisible(part) || (is_combining_mark(part) && !is_letter_mark(part)) => {}
+        // What only lengthens a word.
+        '\u{640}' => {}
+        // The Persian forms of kaf and yeh, and yeh without dots.
+        '\u{6a9}' => out.push('\u{643}'),
+        '\u{6cc}' | '\u{649}' => out.push('\u{64a}'),
+        '\u{671}' => out.push('\u{627}'),
+        _ => match latin(part) {
+            Some(text) => out.push_str(text),
+            None => out.push(part),
+        },
     }
 }
 
@@ -246,6 +273,14 @@ mod tests {
             ("Αθήνα", &["athina"]),
             ("ＡＢＣ１２", &["abc12"]),
             ("上海 lamp灯 서울", &["上", "海", "lamp", "灯", "서울"]),
+            ("Wasch\u{ad}maschine a\u{200b}b", &["waschmaschine", "ab"]),
+            ("كِتَاب كـتاب أحمد", &["كتاب", "كتاب", "احمد"]),
+            ("کیف ﻛﻴﻒ", &["كيف", "كيف"]),
+            ("שָׁלוֹם", &["שלום"]),
+            ("می\u{200c}خواهم", &["ميخواهم"]),
+            ("m² ① ﬁne", &["m2", "1", "fine"]),
+            ("ｶﾞｽ", &["カ", "ス"]),
+            ("กระเป๋า हिन्दी", &["กระเป๋า", "हिन्दी"]),
             (
                 "berries cities bus glass gateway’s ties pies",
                 &["berry", "city", "bus", "glass", "gateway", "s", "tie", "pie"],

@@ -107,7 +107,12 @@ async fn name(
                 0 => check::slugify(&named.name, "") == named.slug,
                 _ => false,
             };
-            if is_its_own { named.name } else { named.slug }
+            match is_its_own {
+                true => named.name,
+                false if ids_named(cx, index, &named.slug).await?.is_empty() => named.slug,
+                // Something else has this slug as its name.
+                false => id.to_owned(),
+            }
         }
         None => id.to_owned(),
     };

@@ -309,7 +309,7 @@ impl Importer {
         })
     }
 
-    /// The id of the category or vendor with this name, or else this slug; it is created if it does not exist.
+    /// The id of the category or vendor with this name, or with this slug or id if several have its name; it is created if there is none.
     async fn id_of(&mut self, kind: Kind, index: &str, name: &str) -> Result<String, Problem> {
         let place = (kind.name, check::name_key(name));
         if let Some(id) = self.ids.get(&place) {
@@ -341,18 +341,27 @@ impl Importer {
                 return Err(Problem::invalid().field(kind.name, detail));
             }
         }
-        if check::slug(&name, &()).is_ok() {
-            let found = self.cx.resolve(&[(kind, name)]).await?;
-            return Ok(found.into_iter().next().flatten());
+        if kind.is_id(name) {
+            let found = self.cx.get(kind.key(name)).await?;
+            return Ok(found.map(|_| name.to_owned()));
         }
-        // One from before there was an index by name has the slug of its name.
+        // A slug is meant where the name would not say which, as exports write it; else a name that happens to be the slug of
+        // something else would be taken for it.
         let slug = check::slugify(name, "");
-        let found = self.cx.find(kind, &slug).await?;
-        let named: Option<Named> = found.as_ref().map(|document| document.parse()).transpose()?;
-        let is_it = named.is_some_and(|named| check::name_key(&named.name) == check::name_key(name));
-        Ok(found
-            .filter(|_| is_it)
-            .and_then(|document| Some(kind.id_of(&document.key)?.to_owned())))
+        let Some(document) = self.cx.find(kind, &slug).await? else {
+            return Ok(None);
+        };
+        let found: Named = document.parse()?;
+        let is_it = match ids_named(&self.cx, index, &found.name).await?.len() {
+            // It is from before there was an index by name.
+            0 => {
+                check::name_key(&found.name) == check::name_key(name)
+                    || (slug == name && check::slugify(&found.name, "") != slug)
+            }
+            1 => false,
+            _ => slug == name,
+        };
+        Ok(kind.id_of(&document.key).filter(|_| is_it).map(str::to_owned))
     }
 
     /// Fails if the vendor belongs to another account.

@@ -218,15 +218,15 @@ mod tests {
             ("हिन्दी किताब", "हिन्दी-किताब"),
             ("כִּתּוּב", "כתוב"),
             ("①Ｔｅｅ ﬁne", "1tee-fine"),
-            ("☕", "product"),
-            ("***", "product"),
-            ("", "product"),
+            ("☕", "item"),
+            ("***", "item"),
+            ("", "item"),
         ] {
-            assert_eq!(slugify(title, "product"), expected, "{title}");
+            assert_eq!(slugify(title, "item"), expected, "{title}");
         }
-        let long = slugify(&"word ".repeat(100), "product");
+        let long = slugify(&"word ".repeat(100), "item");
         assert!(long.len() <= 70 && slug(&long, &()).is_ok());
-        assert_eq!(slugify(&"x".repeat(500), "product"), "x".repeat(70));
+        assert_eq!(slugify(&"x".repeat(500), "item"), "x".repeat(70));
         for title in [
             "Çay",
             "USB 充电器",
@@ -235,7 +235,7 @@ mod tests {
             "İstanbul",
             "ﬁ",
         ] {
-            let made = slugify(title, "product");
+            let made = slugify(title, "item");
             assert!(slug(&made, &()).is_ok() && made.len() <= 70, "{title}: {made}");
         }
     }

@@ -42,7 +42,8 @@ pub(crate) struct Overload {
 struct Refusals {
     count: u64,
     since: Option<Instant>,
-    /// The response, made anew after each report: for so long its request id is that of all of them.
+    /// The response to refused requests. All requests that are refused between two log lines get the same one, with the same
+    /// request id.
     response: Option<Response<Bytes>>,
 }
 
@@ -140,7 +141,7 @@ mod tests {
         assert!(!advance(2 * INTERVAL).await);
         assert!(!advance(MAX_WAIT).await);
         assert!(advance(1).await);
-        // It has now, and its wait counts until it is measured anew.
+        // Now the task has read it. The wait counts until the next measurement.
         let is_sent = || overload.sent_at.load(Ordering::Acquire) != 0;
         tokio::spawn(task);
         while is_sent() {

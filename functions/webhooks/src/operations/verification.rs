@@ -1,7 +1,7 @@
 //! Verification of URLs: nobody can have Souk send events to a receiver that does not want them.
 //!
 //! Until a URL is verified, only `webhook.test` is sent to it, with the header `webhook-challenge`. The receiver verifies it
-//! by responding with that value; or whoever sees the requests there passes the value to [`verify_webhook`]. Tests are
+//! by responding with that value; or the owner reads it from the request and passes it to [`verify_webhook`]. Tests are
 //! limited per account, whichever webhooks they are for.
 
 use souk_core::{Event, clock};

@@ -256,7 +256,7 @@ impl Queue for SqliteQueue {
     }
 }
 
-/// Has the file keep a list of its free pages that can be given back. A file that was made without is written anew, once.
+/// Sets SQLite's incremental vacuum, so that [`SqliteQueue::shrink`] works. A file from an earlier version is rewritten once.
 fn make_shrinkable(path: &Path) -> rusqlite::Result<()> {
     const INCREMENTAL: u32 = 2;
     let connection = Connection::open(path)?;

@@ -224,7 +224,7 @@ fn nobody_has_more_than_a_share_of_the_calls_at_once() {
     assert!(world.breaker.memory().under_way.is_empty());
 }
 
-/// Accounts with slow receivers, each with all that it may have, leave a call for whoever has none.
+/// When accounts with slow receivers have used their shares, an account without a call in flight can still make one.
 #[test]
 fn slow_receivers_of_some_accounts_leave_a_reserve() {
     let world = world(None);

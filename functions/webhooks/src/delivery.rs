@@ -9,7 +9,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use souk_core::outbound::{OutboundError, Reply};
-use souk_core::{Event, Key, Timestamp, clock};
+use souk_core::{Event, Key, Random, Timestamp, clock, id};
 
 use crate::webhook::Webhook;
 
@@ -184,8 +184,13 @@ impl Received {
 }
 
 impl Delivery {
-    /// The delivery `id` of an event to a webhook, before its first round.
-    pub(crate) fn new(id: String, webhook: &Webhook, event: &Event, now: Timestamp) -> serde_json::Result<Self> {
+    /// A delivery of an event to a webhook, before its first round.
+    pub(crate) fn new(
+        webhook: &Webhook,
+        event: &Event,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> serde_json::Result<Self> {
         let payload = Payload {
             r#type: &event.name,
             timestamp: event.time,
@@ -195,7 +200,8 @@ impl Delivery {
             data: &event.data,
         };
         Ok(Self {
-            id,
+            // From the same reading of the clock as `created_at`: a replay finds by the id what its range has.
+            id: id::at(PREFIX, now, random),
             webhook: webhook.id.clone(),
             event: event.id.clone(),
             name: event.name.clone(),
@@ -259,22 +265,16 @@ mod tests {
 
     #[test]
     fn marks_divide_the_log_by_time() {
-        struct At(i64);
-        impl souk_core::Clock for At {
-            fn now(&self) -> Timestamp {
-                Timestamp::from_millisecond(self.0).unwrap()
-            }
-        }
         struct Fill(u8);
         impl souk_core::Random for Fill {
             fn fill(&self, bytes: &mut [u8]) {
                 bytes.fill(self.0);
             }
         }
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
         let now = 1_800_000_000_000;
-        let mark = mark(Timestamp::from_millisecond(now).unwrap());
-        assert!(souk_core::id::new(PREFIX, &At(now), &Fill(0)) > mark);
-        assert!(souk_core::id::new(PREFIX, &At(now - 1), &Fill(255)) < mark);
+        assert!(id::at(PREFIX, at(now), &Fill(0)) > mark(at(now)));
+        assert!(id::at(PREFIX, at(now - 1), &Fill(255)) < mark(at(now)));
     }
 
     /// A body written by an earlier version stays readable, and the payload keeps its bytes.

@@ -3,14 +3,19 @@
 //! Ids sort by creation time, and a log shows what they identify. A slug never contains a `_`, so a path segment is
 //! either an id or a slug, never both.
 
-use crate::{Clock, Random, random};
+use crate::{Clock, Random, Timestamp, random};
 
 /// The length of the part after the `_`.
 const HEX: usize = 32;
 
 /// A new id with this prefix, from the clock and 10 random bytes.
 pub fn new(prefix: &str, clock: &dyn Clock, source: &dyn Random) -> String {
-    let millis = u64::try_from(clock.now().as_millisecond()).unwrap_or(0);
+    at(prefix, clock.now(), source)
+}
+
+/// A new id of something created at `time`.
+pub fn at(prefix: &str, time: Timestamp, source: &dyn Random) -> String {
+    let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
     let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random::bytes(source)).into_uuid();
     let mut id = String::with_capacity(prefix.len() + 1 + HEX);
     id.push_str(prefix);
@@ -31,7 +36,6 @@ pub fn is(prefix: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timestamp;
 
     struct At(i64);
     impl Clock for At {

@@ -64,8 +64,7 @@ pub(crate) fn start_delivery<E>(
     webhook: &Webhook,
     event: &Event,
 ) -> Result<Stored<Delivery>, Failure> {
-    let id = ids::new(PREFIX, &*tx.clock, &*tx.random);
-    let mut delivery = Delivery::new(id, webhook, event, tx.now())?;
+    let mut delivery = Delivery::new(webhook, event, tx.now(), &*tx.random)?;
     let url = (event.name == WEBHOOK_TEST).then(|| webhook.url.clone());
     begin_round(tx, &mut delivery, Some(&webhook.owner), url)?;
     let (key, expires_at) = (Delivery::key(&webhook.id, &delivery.id), delivery.expires_at());

@@ -3,6 +3,7 @@
 // The SOUK_* variables below override those of `wrangler.toml` and `.dev.vars`. The queues are in memory, so waiting
 // messages are lost when the server stops. The cron runs at the start and every SOUK_TICK_SECONDS (60). With SOUK_FUNCTIONS the
 // Worker in build/worker-part serves these functions, and forwards everything else to the one in build/worker.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -15,7 +16,8 @@ const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 const settings = [
-    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_SIGNING_KEY",
+    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_FIRST_ADMIN", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY",
+    "SOUK_TEST_SILENT",
 ].filter((name) => name in process.env);
 // Outbound calls may connect to public addresses and to those in SOUK_OUTBOUND_ALLOW.
 const networks = (process.env.SOUK_OUTBOUND_ALLOW ?? "").split(",").filter(Boolean).map((entry) => {
@@ -29,6 +31,11 @@ const bindings = {
     ...Object.fromEntries(settings.map((name) => [name, process.env[name]])),
 };
 const outboundService = { network: { allow: ["public", ...networks], tlsOptions: { trustBrowserCas: true } } };
+const silent = (directory) => ({
+    type: "ESModule",
+    path: join(resolve(directory), "silent.js"),
+    contents: readFileSync(new URL("silent.mjs", import.meta.url), "utf8"),
+});
 const worker = (name, directory, options) => ({
     ...workerOptions,
     ...options,
@@ -37,6 +44,7 @@ const worker = (name, directory, options) => ({
     outboundService,
     modulesRoot: resolve(directory),
     modules: [
+        ...(process.env.SOUK_TEST_SILENT ? [silent(directory)] : []),
         { type: "ESModule", path: join(resolve(directory), "index.js") },
         { type: "CompiledWasm", path: join(resolve(directory), "index_bg.wasm") },
     ],

@@ -8,6 +8,7 @@ pub mod purge;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
+use souk_core::documents::OUTDATED;
 use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
 use souk_kit::platform::FormatError;
@@ -109,31 +110,43 @@ pub fn function() -> Function {
     }
 }
 
+/// What the operator can know of an error without the log.
+fn fault(cause: &str) -> &'static str {
+    if cause.contains(OUTDATED) {
+        "lacks a migration: run infra/deploy again"
+    } else {
+        "does not answer"
+    }
+}
+
 async fn healthz() -> Result<Answer, Problem> {
     Answer::json(&Health { status: "ok" })
 }
 
 async fn readyz(cx: Context) -> Result<Answer, Problem> {
-    let detail = "a part that is needed does not answer";
+    let detail = "a part that is needed cannot be used";
     let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
     problem.retry_after = Some(5);
     let mut causes = Vec::new();
-    if let Err(error) = cx.documents().ping().await {
-        problem = problem.field("documents", "the document store does not answer");
-        causes.push(error.to_string());
-    } else if let Err(error) = cx.platform().check_format().await {
+    let documents = match cx.documents().ping().await {
+        Ok(()) => cx.platform().check_format().await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = documents {
+        let cause = error.to_string();
         let detail = match error {
             FormatError::Newer(_) => "the document store is of a newer version than this program",
-            FormatError::Store(_) => "the document store does not answer",
+            FormatError::Store(_) => fault(&cause),
         };
         problem = problem.field("documents", detail);
-        causes.push(error.to_string());
+        causes.push(cause);
     }
     if cx.index.is_needed()
         && let Err(error) = cx.index.state().await
     {
-        problem = problem.field("search", "the search index does not answer");
-        causes.push(error.to_string());
+        let cause = error.to_string();
+        problem = problem.field("search", fault(&cause));
+        causes.push(cause);
     }
     if causes.is_empty() {
         return Answer::json(&Health { status: "ok" });

@@ -522,6 +522,9 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// Begins the text of an `Unavailable` error of a database whose tables are of an older version than the program.
+pub const OUTDATED: &str = "the database lacks a migration";
+
 /// The documents port. `Send` on every host; the Workers adapter wraps futures that are not.
 #[async_trait]
 pub trait Documents: Send + Sync {

@@ -42,31 +42,23 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 /// For how long no client waits for SQS after it was slow, in milliseconds.
 const PAUSE_AFTER_TIMEOUT: i64 = 10_000;
 
-/// Answers API Gateway's events with the functions that `SOUK_FUNCTIONS` names.
+/// Answers API Gateway's events with the functions that `SOUK_FUNCTIONS` names, or with what the settings lack.
 pub async fn serve() -> Result<(), Error> {
     init_logging();
-    // `SOUK_PROXIES`: how many trusted proxies, such as CloudFront, are between the client and the API.
-    let proxies = match env::var("SOUK_PROXIES") {
-        Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
-        Err(_) => 0,
+    let api = match Api::new() {
+        Ok(api) => api,
+        Err(why) => {
+            tracing::error!(why, "the function is not configured");
+            let problem = &Problem::not_configured(why);
+            let answer = async |_: LambdaEvent<Value>| Ok::<_, Error>(event::response(problem.bare_response()).await?);
+            return lambda_runtime::run(service_fn(answer)).await;
+        }
     };
-    // `SOUK_ORIGIN_SECRET`: requests without it did not come through CloudFront.
-    let secret = env::var("SOUK_ORIGIN_SECRET").ok().filter(|secret| !secret.is_empty());
-    let functions = souk_market::named(&env::var("SOUK_FUNCTIONS").unwrap_or_default());
-    let functions = functions.map_err(|why| format!("SOUK_FUNCTIONS: {why}"))?;
-    let aws = souk_aws::Settings::from_env()?;
-    let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
-        search_index(&aws)?
-    } else {
-        Arc::new(NoSearch(None))
-    };
-    let kinds = souk_market::registry().kinds;
-    let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
-    let host = &Host::new(&aws, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
+    let Api { host, proxies, secret } = &api;
     let flush = &OutboxFlush::default();
     let answer = async |event: LambdaEvent<Value>| {
-        let mut request = event::request(event.payload, proxies)?;
-        if let Some(secret) = &secret
+        let mut request = event::request(event.payload, *proxies)?;
+        if let Some(secret) = secret
             && !event::has_secret(&mut request, secret)
         {
             let problem = Problem::forbidden("this address is not for clients; use the public URL of the market");
@@ -78,6 +70,37 @@ pub async fn serve() -> Result<(), Error> {
         Ok::<_, Error>(event::response(response).await?)
     };
     lambda_runtime::run(service_fn(answer)).await
+}
+
+/// What `api` answers with, as the environment describes it.
+struct Api {
+    host: Host,
+    proxies: usize,
+    secret: Option<String>,
+}
+
+impl Api {
+    fn new() -> Result<Self, String> {
+        // `SOUK_PROXIES`: how many trusted proxies, such as CloudFront, are between the client and the API.
+        let proxies = match env::var("SOUK_PROXIES") {
+            Ok(text) => text.parse().map_err(|_| "SOUK_PROXIES: must be a whole number")?,
+            Err(_) => 0,
+        };
+        // `SOUK_ORIGIN_SECRET`: requests without it did not come through CloudFront.
+        let secret = env::var("SOUK_ORIGIN_SECRET").ok().filter(|secret| !secret.is_empty());
+        let functions = souk_market::named(&env::var("SOUK_FUNCTIONS").unwrap_or_default());
+        let functions = functions.map_err(|why| format!("SOUK_FUNCTIONS: {why}"))?;
+        let aws = souk_aws::Settings::from_env()?;
+        let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
+            search_index(&aws)?
+        } else {
+            Arc::new(NoSearch(None))
+        };
+        let kinds = souk_market::registry().kinds;
+        let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
+        let host = Host::new(&aws, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
+        Ok(Self { host, proxies, secret })
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "only Lambda runs this, and its host is tokio")]

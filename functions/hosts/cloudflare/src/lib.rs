@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use convert::Rejected;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use souk_cloudflare::{
     CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
 };
+use souk_kit::http::Problem;
 use souk_kit::platform::is_loopback;
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -45,12 +45,13 @@ const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
     collapse: false,
 };
 
-static APP: OnceLock<Option<App>> = OnceLock::new();
+static APP: OnceLock<Result<App, String>> = OnceLock::new();
 /// Whether the public URL is one of the machine itself.
 static IS_LOOPBACK: OnceLock<bool> = OnceLock::new();
 
-fn app(env: &Env) -> Option<&'static App> {
-    APP.get_or_init(|| start(env)).as_ref()
+/// The app, or what the settings lack.
+fn app(env: &Env) -> Result<&'static App, &'static str> {
+    APP.get_or_init(|| start(env)).as_ref().map_err(String::as_str)
 }
 
 /// The `fetch` handler. It does not use `#[event(fetch)]`, which converts the request by many calls to JavaScript.
@@ -61,9 +62,9 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     if let Some(response) = testing::serve(&request, &env).await {
         return response;
     }
-    let Some(app) = app else {
-        let detail = "this Worker is not configured; its log says what is missing";
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", detail);
+    let app = match app {
+        Ok(app) => app,
+        Err(why) => return convert::response(&Problem::not_configured(why).bare_response()),
     };
     #[cfg(not(feature = "all"))]
     if let Some(response) = origin::forward(app, &request, &env).await {
@@ -71,22 +72,19 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
     }
     // Links and tokens with the address of a laptop would be of no use to anybody, and a deployment must not go on with them.
     if *IS_LOOPBACK.get().unwrap_or(&false) && !is_local(&request) {
-        tracing::error!(
-            "SOUK_PUBLIC_URL in wrangler.toml must be the URL that clients use, such as https://souk.example"
-        );
-        let detail = "this Worker is not configured; its log says what is missing";
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", detail);
+        let why = "SOUK_PUBLIC_URL in wrangler.toml must be the URL that clients use, such as https://souk.example";
+        return convert::response(&app.refuse(Problem::not_configured(why).caused_by(why)));
     }
     let request = match convert::request(&request).await {
         Ok(request) => request,
         Err(Rejected::Malformed(error)) => {
             tracing::warn!(%error, "the request is not well-formed");
-            return problem(StatusCode::BAD_REQUEST, "bad_request", "the request is not well-formed");
+            return convert::response(&app.refuse(Problem::bad_request("the request is not well-formed")));
         }
         Err(Rejected::Late) => {
-            tracing::warn!("the body did not arrive in time");
             let detail = "the body did not arrive in time";
-            return problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+            return convert::response(&app.refuse(problem));
         }
     };
     let response = handle(app, request).await;
@@ -116,42 +114,27 @@ async fn handle(app: &App, request: http::Request<Option<Bytes>>) -> http::Respo
     .await
 }
 
-/// A problem document (RFC 9457) for a request that does not reach the app.
-fn problem(status: StatusCode, code: &str, detail: &str) -> web_sys::Response {
-    let (title, number) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
-    let body = format!(
-        r#"{{"type":"urn:souk:problem:{code}","title":"{title}","status":{number},"code":"{code}","detail":"{detail}"}}"#
-    );
-    let mut response = http::Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let headers = [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")];
-    response
-        .headers_mut()
-        .extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    convert::response(&response)
-}
-
 /// The `queue` handler. It does not use `#[event(queue)]`, whose messages lack `attempts`.
 #[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys)]
 pub async fn queue(batch: MessageBatch, env: Env, _context: RawContext) {
-    consumer::consume(app(&env), &batch).await;
+    consumer::consume(app(&env).ok(), &batch).await;
 }
 
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    if let Some(app) = app(&env) {
+    if let Ok(app) = app(&env) {
         app.tick().await;
     }
 }
 
 /// Builds the app, or logs why it cannot.
-fn start(env: &Env) -> Option<App> {
+fn start(env: &Env) -> Result<App, String> {
     console::init(env);
     match platform(env) {
-        Ok(platform) => Some(App::new(Arc::new(platform), functions())),
+        Ok(platform) => Ok(App::new(Arc::new(platform), functions())),
         Err(why) => {
             tracing::error!(why, "the Worker is not configured");
-            None
+            Err(why)
         }
     }
 }

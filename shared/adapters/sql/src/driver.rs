@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use souk_core::Consistency;
+use souk_core::documents::OUTDATED;
 
 /// A value that is bound or read; it serializes as the corresponding JSON value. D1 has no 64-bit integers, so no
 /// integer here exceeds 2^53.
@@ -101,7 +102,7 @@ pub enum SqlError {
 
 impl SqlError {
     /// The guard's step, if the error is the guard's: SQLite's message is `CHECK constraint failed: step_7`, with
-    /// whatever the database puts around it.
+    /// whatever the database puts around it. Says so if a migration is missing.
     #[must_use]
     pub fn from_message(message: String) -> Self {
         let step = message
@@ -110,7 +111,16 @@ impl SqlError {
                 let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
                 digits.parse().ok()
             });
-        step.map_or(SqlError::Failed(message), SqlError::Guard)
+        let is_outdated = ["no such table", "no such column", "has no column"]
+            .iter()
+            .any(|sign| message.contains(sign));
+        step.map(SqlError::Guard).unwrap_or_else(|| {
+            SqlError::Failed(if is_outdated {
+                format!("{OUTDATED}: {message}")
+            } else {
+                message
+            })
+        })
     }
 }
 

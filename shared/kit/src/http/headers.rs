@@ -24,7 +24,7 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// For HTML pages of this API: only resources of the same origin.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(

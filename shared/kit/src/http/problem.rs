@@ -5,10 +5,12 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use souk_core::{FieldError, StoreError};
 
+use super::headers::{NO_STORE, common_headers};
 use crate::operation::Failure;
 
 /// The error that caused a problem, for the log.
@@ -110,6 +112,25 @@ impl Problem {
             "validation_failed",
             "some fields are not valid",
         )
+    }
+
+    /// 500: this function lacks a setting, or has one that it cannot use. `why` names it, and never its value.
+    pub fn not_configured(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", why)
+    }
+
+    /// The response of a host that could not start, without a request id.
+    #[must_use]
+    pub fn bare_response(&self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::from(self.document("")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        common_headers(headers, NO_STORE, false);
+        response
     }
 
     /// 503: temporarily unavailable. `Retry-After` grows while it lasts.

@@ -90,6 +90,10 @@ impl Api {
         let secret = env::var("SOUK_ORIGIN_SECRET").ok().filter(|secret| !secret.is_empty());
         let functions = souk_market::named(&env::var("SOUK_FUNCTIONS").unwrap_or_default());
         let functions = functions.map_err(|why| format!("SOUK_FUNCTIONS: {why}"))?;
+        let keys = signing_keys()?;
+        if !keys.can_sign() && functions.iter().any(|function| function.name == "identity") {
+            return Err("SOUK_SIGNING_KEY: identity signs tokens, which a derived key cannot".into());
+        }
         let aws = souk_aws::Settings::from_env()?;
         let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
             search_index(&aws)?
@@ -98,7 +102,7 @@ impl Api {
         };
         let kinds = souk_market::registry().kinds;
         let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
-        let host = Host::new(&aws, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
+        let host = Host::new(&aws, keys, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
         Ok(Self { host, proxies, secret })
     }
 }
@@ -130,7 +134,7 @@ pub async fn work() -> Result<(), Error> {
     #[cfg(feature = "testing")]
     all.push(souk_kit::testing::poison(|| std::process::abort()));
     let roles = vec![Role::of_worker(&all)];
-    let host = &Host::new(&aws, all, roles, search, outbound, edge)?;
+    let host = &Host::new(&aws, signing_keys()?, all, roles, search, outbound, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -141,6 +145,10 @@ fn init_logging() {
         .event_format(JsonLines(Some(Arc::new(SystemClock))))
         .with_max_level(log_level(env::var("SOUK_LOG").ok().as_deref()))
         .init();
+}
+
+fn signing_keys() -> Result<Keys, String> {
+    Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))
 }
 
 fn required(name: &str) -> Result<String, String> {
@@ -190,6 +198,7 @@ struct Host {
 impl Host {
     fn new(
         aws: &souk_aws::Settings,
+        keys: Keys,
         functions: Vec<Function>,
         roles: Vec<Role>,
         search: Arc<dyn Search>,
@@ -224,7 +233,6 @@ impl Host {
             clock,
             random,
         };
-        let keys = Keys::parse(&required("SOUK_SIGNING_KEY")?).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
         let platform = Platform::new(ports, keys, settings, registry).with_assets(souk_market::assets());
         let mut platform = platform.with_document_cache(cache).with_cache_tags();
         platform.edge = edge;

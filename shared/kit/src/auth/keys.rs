@@ -1,8 +1,10 @@
 //! The keys that sign access tokens, and the keys derived from them.
 //!
-//! Each key is an Ed25519 seed of 32 bytes, written with a prefix and a checksum, so that nothing else is taken for one. The first key signs, all keys verify. To rotate keys, add a new one in
-//! front and remove the old one when its last token has expired. Secrets at rest (stored idempotent results that hold
-//! tokens) are encrypted with a key derived from the same seeds.
+//! Each key is an Ed25519 seed of 32 bytes, written with a prefix and a checksum, so that nothing else is taken for one. The
+//! first key signs, all keys verify. To rotate keys, add a new one in front and remove the old one when its last token has
+//! expired. Secrets at rest (stored idempotent results that hold tokens) are encrypted with a key derived from the same seeds.
+//!
+//! A function that signs no tokens can do with a *derived* key: the public key and the one that encrypts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,14 +24,17 @@ pub const ACCESS_TOKEN_SECONDS: i64 = 600;
 const AUDIENCE: &str = "souk";
 /// What a written seed begins with. Ids of keys, which are public, have no prefix.
 const PREFIX: &str = "souksecret_";
-/// The length of the checksum behind a seed, in bytes.
+/// What a written derived key begins with.
+const DERIVED: &str = "soukderived_";
+/// The length of the checksum behind a key, in bytes.
 const CHECKSUM: usize = 4;
 /// The allowed clock skew between two machines.
 const SKEW_SECONDS: i64 = 5;
 
 struct Pair {
     id: String,
-    signing: SigningKey,
+    /// `None` in a derived key.
+    signing: Option<SigningKey>,
     verifying: VerifyingKey,
     sealing: [u8; 32],
 }
@@ -59,43 +64,61 @@ struct AccessClaims {
     aud: String,
 }
 
-/// The seed, if the text is a written one.
-fn read(text: &str) -> Option<[u8; 32]> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
-    let (seed, sum) = bytes.split_first_chunk::<32>()?;
-    (checksum(seed) == sum).then_some(*seed)
+/// The `N` bytes of a key that is written with this prefix.
+fn read<const N: usize>(prefix: &str, text: &str) -> Option<[u8; N]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(prefix)?).ok()?;
+    let (key, sum) = bytes.split_first_chunk::<N>()?;
+    (checksum(key) == sum).then_some(*key)
 }
 
-fn checksum(seed: &[u8]) -> Vec<u8> {
-    Sha256::digest(seed).into_iter().take(CHECKSUM).collect()
+fn write(prefix: &str, key: &[u8]) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode([key, &checksum(key)].concat()))
+}
+
+fn checksum(key: &[u8]) -> Vec<u8> {
+    Sha256::digest(key).into_iter().take(CHECKSUM).collect()
+}
+
+impl Pair {
+    fn read(text: &str) -> Option<Self> {
+        if let Some(seed) = read::<32>(PREFIX, text) {
+            let signing = SigningKey::from_bytes(&seed);
+            let sealing = mac(&seed, b"souk sealing key");
+            return Some(Self::new(signing.verifying_key(), Some(signing), sealing));
+        }
+        let derived = read::<64>(DERIVED, text)?;
+        let (verifying, rest) = derived.split_first_chunk::<32>()?;
+        let sealing = rest.first_chunk::<32>()?;
+        Some(Self::new(VerifyingKey::from_bytes(verifying).ok()?, None, *sealing))
+    }
+
+    fn new(verifying: VerifyingKey, signing: Option<SigningKey>, sealing: [u8; 32]) -> Self {
+        // The JWK thumbprint (RFC 7638).
+        let jwk = format!(
+            r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
+            URL_SAFE_NO_PAD.encode(verifying.as_bytes())
+        );
+        Self {
+            id: URL_SAFE_NO_PAD.encode(Sha256::digest(jwk)),
+            signing,
+            verifying,
+            sealing,
+        }
+    }
 }
 
 impl Keys {
-    /// Parses comma-separated seeds, the signing one first.
+    /// Parses comma-separated keys, the signing one first.
     pub fn parse(text: &str) -> Result<Self, String> {
         let pairs = text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .map(|part| {
-                let seed = read(part).ok_or_else(|| {
+                Pair::read(part).ok_or_else(|| {
                     format!(
                         "a signing key begins with {PREFIX} and is made by `souk keys --generate`; an id is not a key"
                     )
-                })?;
-                let signing = SigningKey::from_bytes(&seed);
-                let verifying = signing.verifying_key();
-                // The JWK thumbprint (RFC 7638).
-                let jwk = format!(
-                    r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-                    URL_SAFE_NO_PAD.encode(verifying.as_bytes())
-                );
-                let id = URL_SAFE_NO_PAD.encode(Sha256::digest(jwk));
-                Ok(Pair {
-                    id,
-                    signing,
-                    verifying,
-                    sealing: mac(&seed, b"souk sealing key"),
                 })
             });
         let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
@@ -108,9 +131,13 @@ impl Keys {
 
     /// A new seed in the format of [`Keys::parse`].
     pub fn generate(source: &dyn Random) -> String {
-        let seed = random::bytes::<32>(source);
-        let written = [&seed[..], checksum(&seed).as_slice()].concat();
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(written))
+        write(PREFIX, &random::bytes::<32>(source))
+    }
+
+    /// Whether the first key can sign.
+    #[must_use]
+    pub fn can_sign(&self) -> bool {
+        self.0.first().is_some_and(|pair| pair.signing.is_some())
     }
 
     /// The ids of the keys, the signing one first.
@@ -131,6 +158,7 @@ impl Keys {
     /// An access token for a session of an account, valid for [`ACCESS_TOKEN_SECONDS`].
     pub fn issue(&self, account: &str, session: &str, issuer: &str, now: Timestamp) -> Result<String, String> {
         let pair = self.0.first().ok_or("there is no signing key")?;
+        let signing = pair.signing.as_ref().ok_or("a derived key signs nothing")?;
         let custom = AccessClaims {
             sub: account.into(),
             sid: session.into(),
@@ -141,9 +169,7 @@ impl Keys {
         claims.issued_at = chrono::DateTime::from_timestamp(now.as_second(), 0);
         claims.expiration = chrono::DateTime::from_timestamp(now.as_second().saturating_add(ACCESS_TOKEN_SECONDS), 0);
         let header = Header::empty().with_key_id(pair.id.clone()).with_token_type("at+jwt");
-        Ed25519
-            .token(&header, &claims, &pair.signing)
-            .map_err(|e| e.to_string())
+        Ed25519.token(&header, &claims, signing).map_err(|e| e.to_string())
     }
 
     /// The claims of a valid token. `validate` of `jwt-compact` checks only the signature, so the other claims are
@@ -210,4 +236,34 @@ fn mac(key: &[u8; 32], input: &[u8]) -> [u8; 32] {
     <Hmac<Sha256> as Mac>::new_from_slice(key)
         .map(|mac| mac.chain_update(input).finalize().into_bytes().into())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The derived key is what `infra/new-key --derive` prints for the other one.
+    #[test]
+    fn a_derived_key_does_all_but_sign() {
+        let keys = Keys::parse("souksecret_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9jDc0p").unwrap();
+        let derived = Keys::parse(
+            "soukderived_A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbh2nhp8XW-5TkVoazBEFkVWS0_wUHFjn6v5FHGqkhwiT0QCq0s",
+        )
+        .unwrap();
+        assert!(keys.can_sign() && !derived.can_sign());
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(derived.issue("acc_1", "ses_1", "https://souk.example", now).is_err());
+        let token = keys.issue("acc_1", "ses_1", "https://souk.example", now).unwrap();
+        assert!(derived.verify(&token, "https://souk.example", now).is_some());
+        assert_eq!(derived.jwks(), keys.jwks());
+        assert_eq!(derived.digest(b"x"), keys.digest(b"x"));
+        struct Fill;
+        impl Random for Fill {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(1);
+            }
+        }
+        let sealed = derived.seal(b"secret", &Fill).unwrap();
+        assert_eq!(keys.open(&sealed).unwrap(), b"secret");
+    }
 }

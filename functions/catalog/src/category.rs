@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 use souk_core::check;
 use souk_model::catalog::category::{Attribute, Category};
 
+/// The slug that no category has, because `/v1/categories/tree` is the tree.
+pub(crate) const TREE: &str = "tree";
+
+fn is_free<T: AsRef<str>, C>(slug: &T, _: &C) -> garde::Result {
+    if slug.as_ref() == TREE {
+        Err(garde::Error::new("is the address of the tree"))
+    } else {
+        Ok(())
+    }
+}
+
 /// The fields of a category that an admin may set.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +28,7 @@ pub struct NewCategory {
     #[schema(required = true, min_length = 1, max_length = 80, example = "Lamps")]
     pub name: String,
     /// Unique name for URLs; made from the name if absent.
-    #[garde(inner(custom(check::slug)))]
+    #[garde(inner(custom(check::slug), custom(is_free)))]
     #[serde(default)]
     #[schema(pattern = "^[^\\x00-,./:-`{-\\x7f\\s]+$", max_length = 80)]
     pub slug: Option<String>,

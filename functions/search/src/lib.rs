@@ -67,6 +67,7 @@ pub fn function() -> Function {
                 Documents("product/*"),
                 Documents("rank/*"),
                 Documents("search-usage/*"),
+                Index("categories/*"),
                 Index("products/*"),
             ],
             writes: &[Documents("search-usage/*")],

@@ -10,7 +10,7 @@ use souk_core::{Document, Key, Query};
 use souk_kit::http::render;
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
-use souk_model::catalog::category::Category;
+use souk_model::catalog::category::{Category, MAX_DEPTH};
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{ItemCondition, Product};
 use souk_model::catalog::status::Status;
@@ -65,18 +65,31 @@ impl Names {
             keys.insert(CATEGORY.key(&product.category));
             keys.extend(product.vendor.as_deref().map(|vendor| VENDOR.key(vendor)));
         }
-        let keys: Vec<Key> = keys.into_iter().collect();
         let mut names = Self::default();
-        for keys in keys.chunks(MAX_KEYS) {
-            for document in cx.get_all(keys).await?.into_iter().flatten() {
-                if let Some(id) = CATEGORY.id_of(&document.key) {
-                    names.categories.insert(id.to_owned(), document.parse()?);
-                } else if let Some(id) = VENDOR.id_of(&document.key) {
-                    names.vendors.insert(id.to_owned(), document.parse()?);
+        // A round for each level of the tree of categories.
+        while !keys.is_empty() {
+            let round: Vec<Key> = std::mem::take(&mut keys).into_iter().collect();
+            for round in round.chunks(MAX_KEYS) {
+                for document in cx.get_all(round).await?.into_iter().flatten() {
+                    if let Some(id) = CATEGORY.id_of(&document.key) {
+                        let category: Category = document.parse()?;
+                        keys.extend(category.parent.as_deref().map(|parent| CATEGORY.key(parent)));
+                        names.categories.insert(id.to_owned(), category);
+                    } else if let Some(id) = VENDOR.id_of(&document.key) {
+                        names.vendors.insert(id.to_owned(), document.parse()?);
+                    }
                 }
             }
+            keys.retain(|key| CATEGORY.id_of(key).is_none_or(|id| !names.categories.contains_key(id)));
         }
         Ok(names)
+    }
+
+    /// The category with this id, and those above it.
+    fn path(&self, id: &str) -> impl Iterator<Item = &Category> {
+        let parent = |category: &&Category| self.categories.get(category.parent.as_ref()?);
+        // Two moves at once might have made a circle.
+        std::iter::successors(self.categories.get(id), parent).take(MAX_DEPTH)
     }
 
     fn listing(&self, document: &Document, product: &Product) -> Listing {
@@ -91,9 +104,13 @@ impl Names {
         ];
         let mut facets = Vec::new();
         let category = self.categories.get(&product.category);
-        let label = category.map_or(product.category.as_str(), |category| &category.name);
-        facets.push(facet("category", &product.category, label));
-        texts.extend(category.map(|category| (Field::Group, category.name.clone())));
+        if category.is_none() {
+            facets.push(facet("category", &product.category, &product.category));
+        }
+        for category in self.path(&product.category) {
+            facets.push(facet("category", &category.id, &category.name));
+            texts.push((Field::Group, category.name.clone()));
+        }
         if let Some(id) = &product.vendor {
             let vendor = self.vendors.get(id);
             facets.push(facet("vendor", id, vendor.map_or(id.as_str(), |vendor| &vendor.name)));

@@ -30,6 +30,7 @@ mod search;
 mod search_rules;
 mod sessions;
 mod tokens;
+mod tree;
 mod upvotes;
 mod vendors;
 mod views;

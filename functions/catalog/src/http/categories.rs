@@ -8,7 +8,14 @@ use souk_model::catalog::category::{Category, FIELDS};
 
 use super::MAX_BODY;
 use crate::category::NewCategory;
-use crate::operations;
+use crate::operations::{self, CategoryTree};
+
+const LIST: &[Param] = &[
+    Param::LIMIT,
+    Param::CURSOR,
+    Param::text("parent", "Only the children of this category (id or slug)."),
+    Param::FIELDS,
+];
 
 pub(super) fn routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
@@ -16,13 +23,18 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/categories", Access::Public, list_categories)
             .summary("List categories", "By slug.")
-            .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS])
+            .params(LIST)
             .cached(60, 600)
             .response(
                 StatusCode::OK,
                 "A page of categories",
                 Some(Schema::list_of::<Category>()),
-            ),
+            )
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+        Route::new(Method::GET, "/v1/categories/tree", Access::Public, show_tree)
+            .summary("Show all categories as a tree", "Each level is sorted by slug.")
+            .cached(60, 600)
+            .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
         Route::new(Method::POST, "/v1/categories", admin, create)
             .summary("Add a category", "")
             .body(Schema::of::<NewCategory>(), MAX_BODY)
@@ -52,8 +64,16 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list_categories(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
-    let page = operations::list_categories(&cx, &PageRequest::read(&params)?).await?;
+    let page = PageRequest::read(&params)?;
+    let page = match params.get("parent") {
+        Some(parent) => operations::list_children(&cx, parent, &page).await?,
+        None => operations::list_categories(&cx, &page).await?,
+    };
     Ok(viewer.answer(list(&selection.render_all(&page.items)?, page.next_cursor.as_deref())))
+}
+
+async fn show_tree(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {
+    Ok(viewer.answer(Answer::json(&operations::category_tree(&cx).await?)?))
 }
 
 async fn create(cx: Context, Json(new): Json<NewCategory>) -> Result<Answer, Problem> {

@@ -8,15 +8,13 @@
 use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 use souk_model::catalog::CATEGORY;
-use souk_model::catalog::category::{Category, INDEX, children};
+use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
 use souk_model::catalog::events::{CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED};
 use souk_model::catalog::lists::every_list_of_category;
 
+use super::tree::below;
 use crate::CatalogError;
-use crate::category::NewCategory;
-
-/// The maximum depth of the tree.
-const MAX_DEPTH: usize = 8;
+use crate::category::{NewCategory, TREE};
 
 /// A page of all categories, by slug.
 pub async fn list_categories(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
@@ -29,13 +27,18 @@ pub async fn find_category(cx: &Context, id: &str) -> Result<Stored<Category>, F
     Ok(Stored::read(document)?)
 }
 
-/// The id of the category `parent`. Adds the condition that this category and all its ancestors are unchanged, so that
-/// two concurrent moves cannot create a cycle.
-async fn find_parent(tx: &Transaction<CatalogError>, own: &str, parent: &str) -> Result<String, CatalogError> {
+/// The id of the category `parent` of the category `own`, which has `height` levels below it. Adds the condition that the
+/// parent and all its ancestors are unchanged, so that two concurrent moves cannot create a cycle.
+async fn find_parent(
+    tx: &Transaction<CatalogError>,
+    own: &str,
+    height: usize,
+    parent: &str,
+) -> Result<String, CatalogError> {
     let fault = |detail: &str| CatalogError::from(Failure::invalid("parent", detail));
     let first = tx.find(CATEGORY, parent).await?;
     let first = first.ok_or_else(|| fault("there is no such category"))?;
-    let (mut next, mut id, mut depth) = (Some(first), None, 1);
+    let (mut next, mut id, mut depth) = (Some(first), None, 1 + height);
     while let Some(document) = next {
         let category: Category = document.parse().map_err(Failure::from)?;
         if category.id == own {
@@ -61,13 +64,15 @@ pub async fn create_category(cx: &Context, new: NewCategory) -> Result<Stored<Ca
     cx.commit(|tx| async move {
         let (id, now) = (tx.new_id(CATEGORY), tx.now());
         let parent = match &new.parent {
-            Some(parent) => Some(find_parent(&tx, &id, parent).await?),
+            Some(parent) => Some(find_parent(&tx, &id, 0, parent).await?),
             None => None,
         };
         let slug = match &new.slug {
             Some(slug) => slug.clone(),
-            None if tx.is_retry() => check::unique_slug(&new.name, "category", &id),
-            None => check::slugify(&new.name, "category"),
+            None => match check::slugify(&new.name, "category") {
+                slug if slug != TREE && !tx.is_retry() => slug,
+                _ => check::unique_slug(&new.name, "category", &id),
+            },
         };
         let category = Category {
             id,
@@ -111,7 +116,10 @@ pub async fn edit_category(
         let input: NewCategory = patch.apply(&NewCategory::of(&old))?;
         let parent = match &input.parent {
             Some(parent) if old.parent.as_ref() == Some(parent) => old.parent.clone(),
-            Some(parent) => Some(find_parent(&tx, &old.id, parent).await?),
+            Some(parent) => {
+                let height = below(&tx, &old.id).await?.len();
+                Some(find_parent(&tx, &old.id, height, parent).await?)
+            }
             None => None,
         };
         let new = Category {

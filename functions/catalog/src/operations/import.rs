@@ -64,7 +64,7 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         let ProductImport { product, status, .. } = import;
         let category = tx.read::<Category>(CATEGORY.key(&product.category)).await?;
         let category = category.ok_or(Failure::NotFound("category"))?;
-        check_attributes(&category, product)?;
+        check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
         match existing(&tx, &import.identity()).await? {
             Some(old) => Ok(update(&tx, &old, product, *status)),

@@ -3,13 +3,17 @@
 //! The most selective filter determines the index, so a list with one filter is one query. Other filters are applied to
 //! the documents of the index, a bounded number per request: such a page may be short and still have a `next_cursor`.
 //!
+//! A category includes what is below it. The lists of up to [`MERGED`] categories are read at once and merged; a larger
+//! subtree is a filter of the list of all products.
+//!
 //! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products of these ranks
 //! with one batched get. A rank is updated shortly after its product, so every filter is applied to the product again.
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use souk_core::documents::MAX_LIMIT;
-use souk_core::{Document, Item, Kind, Query, Role};
+use souk_core::documents::{MAX_LIMIT, Source};
+use souk_core::{Document, Item, Kind, Page, Query, Role};
 use souk_kit::{Context, Failure, PageRequest, SortedPage};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::lists::{List, Sort};
@@ -19,10 +23,14 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
+use super::tree::below;
 use crate::product::normal_tag;
 
 /// How many pages of an index a filtered list reads at most.
 const ROUNDS: usize = 4;
+
+/// How many lists of categories are merged at most.
+const MERGED: usize = 25;
 
 /// The list that a client requests.
 #[derive(Clone, Debug)]
@@ -63,7 +71,8 @@ struct Head {
 /// The filter with resolved ids and typed values.
 #[derive(Debug, Default)]
 struct Filter {
-    category: Option<String>,
+    /// With the categories below it.
+    category: Option<Vec<String>>,
     author: Option<String>,
     vendor: Option<String>,
     tag: Option<String>,
@@ -90,23 +99,36 @@ impl Filter {
         for ((name, _, _), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
             let id = id.ok_or_else(|| Failure::invalid(name, format!("there is no such {name}")))?;
             match name {
-                "category" => resolved.category = Some(id),
+                "category" => {
+                    let below = below(cx, &id).await?;
+                    resolved.category = Some(std::iter::once(id).chain(below.into_iter().flatten()).collect());
+                }
                 "author" => resolved.author = Some(id),
                 _ => resolved.vendor = Some(id),
             }
         }
         if !filter.attributes.is_empty() {
-            resolved.attributes = typed(cx, &filter.attributes, resolved.category.as_deref()).await?;
+            resolved.attributes = typed(cx, &filter.attributes, resolved.category()).await?;
         }
         Ok(resolved)
     }
 
-    /// The index to read, and whether filters remain that the index does not apply.
-    fn index(&self, status: Status, sort: Sort) -> (String, bool) {
-        let given = [&self.category, &self.author, &self.vendor, &self.tag]
-            .into_iter()
-            .flatten()
-            .count();
+    /// The category itself.
+    fn category(&self) -> Option<&str> {
+        Some(self.category.as_ref()?.first()?.as_str())
+    }
+
+    /// The indexes to read, and whether filters remain that they do not apply.
+    fn indexes(&self, status: Status, sort: Sort) -> (Vec<String>, bool) {
+        let named = [&self.author, &self.vendor, &self.tag];
+        let given = named.into_iter().flatten().count() + usize::from(self.category.is_some());
+        let index = |list: List<'_>| {
+            if sort.is_ranked() {
+                list.ranked(status)
+            } else {
+                list.index(status)
+            }
+        };
         let list = match self {
             // Products that are not public are only in the list of their author: a cursor of another list would reveal
             // them.
@@ -122,24 +144,22 @@ impl Filter {
             // Only public products are listed by tag.
             Filter { tag: Some(tag), .. } if status.is_public() && !sort.is_ranked() => List::Tag(tag),
             Filter {
-                category: Some(category),
-                ..
-            } => List::Category(category),
+                category: Some(ids), ..
+            } if ids.len() <= MERGED => {
+                let indexes = ids.iter().map(|id| index(List::Category(id))).collect();
+                return (indexes, given > 1 || !self.attributes.is_empty());
+            }
             _ => List::All,
         };
         let used = usize::from(!matches!(list, List::All));
-        let index = if sort.is_ranked() {
-            list.ranked(status)
-        } else {
-            list.index(status)
-        };
-        (index, given > used || !self.attributes.is_empty())
+        (vec![index(list)], given > used || !self.attributes.is_empty())
     }
 
     fn admits(&self, document: &Document) -> Result<bool, Failure> {
         let head: Head = document.parse()?;
         let is = |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
-        Ok(is(&self.category, Some(&head.category))
+        let is_below = |ids: &Vec<String>| ids.contains(&head.category);
+        Ok(self.category.as_ref().is_none_or(is_below)
             && is(&self.author, Some(&head.author))
             && is(&self.vendor, head.vendor.as_ref())
             && self.tag.as_ref().is_none_or(|tag| head.tags.contains(tag))
@@ -212,20 +232,23 @@ pub async fn list_products(
     let ProductQuery { status, sort, .. } = *query;
     let mut filter = Filter::read(cx, &query.filter).await?;
     restrict(cx, status, &mut filter)?;
-    let (index, more_filters) = filter.index(status, sort);
-    let paging = page.of_list(&format!("{index} {} {filter:?}", sort.name()))?;
+    let (indexes, more_filters) = filter.indexes(status, sort);
+    // A cursor stays valid when a category is added below.
+    let scope = (status, sort, filter.category(), &filter.author, &query.filter);
+    let scope = format!("{scope:?}");
+    let paging = page.of_list(&scope)?;
 
     let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
     let mut query = Query {
         prefix: sort.prefix().to_owned(),
         descending: sort.descending(),
         after: paging.after.clone(),
-        ..Query::index(index, if more_filters { MAX_LIMIT } else { paging.limit })
+        ..Query::index(String::new(), if more_filters { MAX_LIMIT } else { paging.limit })
     };
     let filtered = more_filters || sort.is_ranked();
     let mut next = None;
     for _ in 0..ROUNDS {
-        let page = cx.query(&query).await?;
+        let page = merged(cx, &query, &indexes).await?;
         next = page.next;
         let count = page.items.len();
         for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
@@ -250,6 +273,33 @@ pub async fn list_products(
         items: documents,
         next_cursor: next.map(|sort| paging.cursor(&sort)),
     })
+}
+
+/// A page of these indexes as if they were one. An item is in one of them only.
+async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page, Failure> {
+    let queries = indexes.iter().map(|index| Query {
+        source: Source::Index(index.clone()),
+        ..query.clone()
+    });
+    let queries: Vec<Query> = queries.collect();
+    if let [query] = &*queries {
+        return cx.query(query).await;
+    }
+    let pages = try_join_all(queries.iter().map(|query| cx.query(query))).await?;
+    let first = |a: &String, b: &String| if query.descending { b.cmp(a) } else { a.cmp(b) };
+    // What comes after the end of a page that has more may come after items that were not read.
+    let end = pages.iter().filter_map(|page| page.next.clone()).min_by(first);
+    let mut items: Vec<Item> = pages.into_iter().flat_map(|page| page.items).collect();
+    items.sort_by(|a, b| first(&a.sort, &b.sort));
+    if let Some(end) = &end {
+        items.retain(|item| first(&item.sort, end).is_le());
+    }
+    let mut next = end;
+    if items.len() > query.limit {
+        items.truncate(query.limit);
+        next = items.last().map(|item| item.sort.clone());
+    }
+    Ok(Page { items, next })
 }
 
 /// The products of a page of an index, each with its sort key; `None` for a deleted product.

@@ -46,12 +46,17 @@ pub(super) struct References {
 }
 
 /// Looks up the category and the vendor of `new`, validates the attributes against the category, and adds the condition
-/// that both are unchanged.
-async fn references(tx: &Transaction<CatalogError>, new: &NewProduct) -> Result<References, CatalogError> {
+/// that both are unchanged. Attributes that are as in `old`, a product of the same category, are not validated again: the
+/// category may have changed since.
+async fn references(
+    tx: &Transaction<CatalogError>,
+    new: &NewProduct,
+    old: Option<&Product>,
+) -> Result<References, CatalogError> {
     let unknown = |field: &str| Failure::invalid(field, format!("there is no such {field}"));
     let document = tx.find(CATEGORY, &new.category).await?;
     let category = Stored::<Category>::read(document.ok_or_else(|| unknown("category"))?).map_err(Failure::from)?;
-    check_attributes(&category, new)?;
+    check_attributes(&category, new, old)?;
     tx.require(&category.document).or_retry();
     let mut references = References {
         category: category.value.id,
@@ -70,12 +75,22 @@ async fn references(tx: &Transaction<CatalogError>, new: &NewProduct) -> Result<
     Ok(references)
 }
 
-/// Fails unless the category accepts a product with these attributes.
-pub(super) fn check_attributes(category: &Category, new: &NewProduct) -> Result<(), CatalogError> {
+/// Fails unless the category accepts a product with these attributes, in place of `old`.
+pub(super) fn check_attributes(
+    category: &Category,
+    new: &NewProduct,
+    old: Option<&Product>,
+) -> Result<(), CatalogError> {
     if category.closing {
         return Err(CatalogError::CategoryClosing);
     }
-    let faults: Vec<FieldError> = category.faults(&new.attributes);
+    let mut faults: Vec<FieldError> = category.faults(&new.attributes);
+    if let Some(old) = old.filter(|old| old.category == category.id) {
+        faults.retain(|fault| {
+            let name = fault.field.trim_start_matches("attributes.");
+            old.attributes.get(name) != new.attributes.get(name)
+        });
+    }
     if faults.is_empty() {
         Ok(())
     } else {
@@ -88,7 +103,7 @@ pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Prod
     let author = &cx.signed_in()?.account;
     let new = &new;
     cx.commit(|tx| async move {
-        let References { category, vendor } = references(&tx, new).await?;
+        let References { category, vendor } = references(&tx, new, None).await?;
         let slug = if tx.is_retry() {
             unique_slug(&tx, &new.title)
         } else {
@@ -136,7 +151,7 @@ pub async fn edit_product(
         let old = find_own(&tx, id).await?;
         if_match.check(old.version())?;
         let input: NewProduct = patch.apply(&NewProduct::of(&old))?;
-        let References { category, vendor } = references(&tx, &input).await?;
+        let References { category, vendor } = references(&tx, &input, Some(&old)).await?;
         let new = input.rewrite(&old, category, vendor, tx.now());
         tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
         Ok(replace(&tx, &old, new, if_match))

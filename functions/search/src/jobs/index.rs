@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use souk_core::documents::MAX_LIMIT;
 use souk_core::queue::Payload;
 use souk_core::search::IndexChange;
-use souk_core::{Event, Key, Message};
+use souk_core::{Event, Key, Message, Query};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction, tracked};
-use souk_model::catalog::PRODUCT;
+use souk_model::catalog::category::children;
 use souk_model::catalog::events::{CategoryEvent, PRODUCT_DELETED, ProductEvent};
 use souk_model::catalog::lists::List;
 use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::search::ReindexProduct;
 use souk_model::vendors::VendorEvent;
 
@@ -42,11 +44,13 @@ pub(crate) enum Relabel {
     Event(Event),
 }
 
-/// The part of a list after the position `after`.
+/// The part of a list after the position `after`, and the categories whose products come next.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Rest {
     list: String,
     after: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<String>,
 }
 
 impl Payload for Relabel {
@@ -88,19 +92,28 @@ pub(crate) async fn index(tx: JobTransaction, payloads: Vec<IndexProduct>) -> Re
     Ok(JobOutput::default())
 }
 
-/// Indexes the products of a category or vendor again, some pages at a time.
+/// Indexes the products of a vendor, or of a category and all below it, again, some pages at a time.
 pub(crate) async fn relabel(tx: JobTransaction, payload: Relabel, message: Message) -> Result<JobOutput, JobError> {
-    let Rest { list, mut after } = match payload {
+    let Rest {
+        mut list,
+        mut after,
+        mut categories,
+    } = match payload {
         Relabel::Rest(rest) => rest,
         Relabel::Event(event) => {
-            let list = if let Some(data) = event.read::<CategoryEvent>()? {
-                List::Category(&data.category).index(Status::Published)
+            let (list, categories) = if let Some(data) = event.read::<CategoryEvent>()? {
+                let list = List::Category(&data.category).index(Status::Published);
+                (list, children_of(&tx, &data.category).await?)
             } else if let Some(data) = event.read::<VendorEvent>()? {
-                List::Vendor(&data.vendor).index(Status::Published)
+                (List::Vendor(&data.vendor).index(Status::Published), Vec::new())
             } else {
                 return Ok(JobOutput::default());
             };
-            Rest { list, after: None }
+            Rest {
+                list,
+                after: None,
+                categories,
+            }
         }
     };
     for _ in 0..PAGES {
@@ -109,11 +122,38 @@ pub(crate) async fn relabel(tx: JobTransaction, payload: Relabel, message: Messa
         apply(&tx, &changes_of(&tx, documents).await?).await?;
         after = page.next;
         if after.is_none() {
-            return Ok(JobOutput::default());
+            let Some(category) = categories.pop() else {
+                return Ok(JobOutput::default());
+            };
+            list = List::Category(&category).index(Status::Published);
+            categories.extend(children_of(&tx, &category).await?);
         }
     }
-    tracked::next(&tx, &message, &Relabel::Rest(Rest { list, after }))?;
+    let rest = Rest {
+        list,
+        after,
+        categories,
+    };
+    tracked::next(&tx, &message, &Relabel::Rest(rest))?;
     Ok(JobOutput::default())
+}
+
+/// The ids of the child categories.
+async fn children_of(tx: &JobTransaction, category: &str) -> Result<Vec<String>, JobError> {
+    let mut query = Query::index(children(category), MAX_LIMIT);
+    let mut ids = Vec::new();
+    loop {
+        let page = tx.query(&query).await?;
+        ids.extend(
+            page.items
+                .iter()
+                .filter_map(|item| CATEGORY.id_of(&item.document.key).map(str::to_owned)),
+        );
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(ids);
+        }
+    }
 }
 
 async fn apply(tx: &JobTransaction, changes: &[IndexChange]) -> Result<(), SearchError> {

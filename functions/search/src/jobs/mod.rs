@@ -41,7 +41,10 @@ const fn on(event: &'static str, job: &'static str) -> Subscription {
 pub(crate) fn jobs() -> Vec<Job> {
     vec![
         Job::batch("Updates products in the search index.", BATCH, index::index),
-        Job::single("Indexes the products of a category or vendor again.", index::relabel),
+        Job::single(
+            "Indexes the products of a vendor, or of a category and all below it, again.",
+            index::relabel,
+        ),
         Job::single("Rebuilds the search index in parts.", rebuild::run),
         Job::batch(
             "Adds up reports of search usage, many in one commit.",

@@ -11,6 +11,8 @@ use super::events::CategoryEvent;
 pub const INDEX: &str = "categories";
 /// The index of all categories by [name](check::named).
 pub const NAMED: &str = "categories/named";
+/// The maximum depth of the tree.
+pub const MAX_DEPTH: usize = 8;
 /// The fields that `fields=` may name.
 pub const FIELDS: &[&str] = &[
     "id",

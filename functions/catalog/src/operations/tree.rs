@@ -1,0 +1,110 @@
+//! The tree of categories.
+
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use souk_core::documents::MAX_LIMIT;
+use souk_core::{Document, Query};
+use souk_kit::{Context, Failure, PageRequest, SortedPage};
+use souk_model::catalog::CATEGORY;
+use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
+
+/// How many lists are read at once.
+const AT_ONCE: usize = 20;
+
+/// A category with those below it.
+#[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(no_recursion)]
+pub struct CategoryNode {
+    /// The id.
+    id: String,
+    /// Unique name for URLs.
+    slug: String,
+    /// Display name.
+    name: String,
+    /// Icon: an emoji or the name of an icon.
+    icon: Option<String>,
+    /// Colour, as `#rrggbb`.
+    colour: Option<String>,
+    /// The child categories, by slug.
+    children: Vec<CategoryNode>,
+}
+
+/// All categories, as a tree; each level is sorted by slug.
+#[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct CategoryTree {
+    /// The categories without a parent.
+    items: Vec<CategoryNode>,
+}
+
+/// The tree of all categories.
+pub async fn category_tree(cx: &Context) -> Result<CategoryTree, Failure> {
+    let mut by_parent: HashMap<Option<String>, Vec<Category>> = HashMap::new();
+    for document in every(cx, INDEX.to_owned()).await? {
+        let category: Category = document.parse()?;
+        by_parent.entry(category.parent.clone()).or_default().push(category);
+    }
+    Ok(CategoryTree {
+        items: nodes(&mut by_parent, None),
+    })
+}
+
+/// The nodes below `parent`. A circle, which two moves at once might have made, is below nothing.
+fn nodes(by_parent: &mut HashMap<Option<String>, Vec<Category>>, parent: Option<String>) -> Vec<CategoryNode> {
+    let categories = by_parent.remove(&parent).unwrap_or_default();
+    let node = |category: Category| CategoryNode {
+        children: nodes(by_parent, Some(category.id.clone())),
+        id: category.id,
+        slug: category.slug,
+        name: category.name,
+        icon: category.icon,
+        colour: category.colour,
+    };
+    categories.into_iter().map(node).collect()
+}
+
+/// A page of the children of a category, by slug.
+pub async fn list_children(cx: &Context, parent: &str, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    let unknown = || Failure::invalid("parent", "there is no such category");
+    let found = cx.resolve(&[(CATEGORY, parent)]).await?.pop().flatten();
+    let index = children(&found.ok_or_else(unknown)?);
+    cx.list(Query::index(index.clone(), page.limit), page, &index).await
+}
+
+/// The ids of the categories below this one, level by level.
+pub(super) async fn below(cx: &Context, id: &str) -> Result<Vec<Vec<String>>, Failure> {
+    let mut levels = Vec::new();
+    let mut level = vec![id.to_owned()];
+    while levels.len() < MAX_DEPTH {
+        let mut next = Vec::new();
+        for ids in level.chunks(AT_ONCE) {
+            let documents = try_join_all(ids.iter().map(|id| every(cx, children(id)))).await?;
+            let ids = documents
+                .iter()
+                .flatten()
+                .filter_map(|child| CATEGORY.id_of(&child.key));
+            next.extend(ids.map(str::to_owned));
+        }
+        if next.is_empty() {
+            break;
+        }
+        level.clone_from(&next);
+        levels.push(next);
+    }
+    Ok(levels)
+}
+
+/// All documents of an index.
+async fn every(cx: &Context, index: String) -> Result<Vec<Document>, Failure> {
+    let mut query = Query::index(index, MAX_LIMIT);
+    let mut documents = Vec::new();
+    loop {
+        let page = cx.query(&query).await?;
+        documents.extend(page.items.into_iter().map(|item| item.document));
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(documents);
+        }
+    }
+}

@@ -24,7 +24,7 @@ fn is_free<T: AsRef<str>, C>(slug: &T, _: &C) -> garde::Result {
 pub struct NewCategory {
     /// Display name.
     #[garde(custom(check::line(1, 80)))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 80, example = "Lamps")]
     pub name: String,
     /// Unique name for URLs; made from the name if absent.

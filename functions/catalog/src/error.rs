@@ -14,8 +14,8 @@ pub enum CatalogError {
     #[error("there is a category of this slug")]
     SlugTaken,
     /// Another product of the vendor has this SKU.
-    #[error("this vendor has a product of this SKU")]
-    SkuTaken,
+    #[error("this vendor has a product of the SKU {0:?}")]
+    SkuTaken(String),
     /// The category is being deleted.
     #[error("this category is being removed; try again in a moment")]
     CategoryClosing,
@@ -38,7 +38,9 @@ impl From<CatalogError> for Problem {
         match error {
             CatalogError::Failure(failure) => failure.into(),
             CatalogError::SlugTaken => Problem::conflict("slug_taken", detail).field("slug", "is taken"),
-            CatalogError::SkuTaken => Problem::conflict("sku_taken", detail).field("sku", "is taken"),
+            CatalogError::SkuTaken(sku) => {
+                Problem::conflict("sku_taken", detail).field("sku", format!("{sku:?} is taken"))
+            }
             CatalogError::CategoryClosing => {
                 Problem::conflict("category_closing", detail.clone()).field("category", detail)
             }

@@ -8,6 +8,7 @@ mod error;
 mod http;
 pub mod operations;
 mod product;
+mod variant;
 
 use souk_core::EventType;
 use souk_kit::Partitions::{Documents, Index};
@@ -18,6 +19,7 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 pub use category::NewCategory;
 pub use error::CatalogError;
 pub use product::NewProduct;
+pub use variant::{NewOption, NewVariant};
 
 /// The function.
 #[must_use]

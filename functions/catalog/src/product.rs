@@ -1,11 +1,18 @@
 //! The product: the fields that its author sets, and their conversion from and to a stored product.
 
+use std::collections::BTreeSet;
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use souk_core::{Key, Money, Timestamp, check};
 use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
+use souk_model::catalog::variant::{Variant, lowest, past_prices};
+
+use crate::variant::{
+    self, MAX_OPTIONS, MAX_VARIANTS, MAX_WEIGHT, NewOption, NewVariant, compares_to, distinct_options, fit, is_gtin,
+};
 
 const MAX_TAGS: usize = 10;
 /// The maximum length of a tag in characters.
@@ -13,12 +20,12 @@ pub(crate) const MAX_TAG: usize = 40;
 const MAX_GALLERY: usize = 20;
 
 /// The fields of a product that its author may set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {
     /// Title.
     #[garde(custom(check::line(1, 200)))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 200, example = "Brass oil lamp")]
     pub title: String,
     /// Description, plain text.
@@ -28,24 +35,48 @@ pub struct NewProduct {
     pub description: String,
     /// The id or slug of the category.
     #[garde(custom(check::line(1, 80)))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 80, example = "lamps")]
     pub category: String,
     /// The id or slug of the vendor that sells the product; only the owner of the vendor may set it.
     #[garde(inner(custom(check::line(1, 80))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub vendor: Option<String>,
     /// Stock keeping unit (SKU): the vendor's identifier of the product, unique per vendor.
-    #[garde(inner(custom(check::line(1, 100))), custom(with_vendor(&self.vendor)))]
-    #[serde(default)]
+    #[garde(inner(custom(check::line(1, 100))), custom(with_vendor(&self.vendor)), custom(alone(&self.variants)))]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 100)]
     pub sku: Option<String>,
-    /// Price.
-    #[garde(required, dive)]
+    /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC.
+    #[garde(inner(custom(is_gtin)), custom(alone(&self.variants)))]
     #[serde(default)]
-    #[schema(required = true, value_type = Money)]
+    #[schema(pattern = "^([0-9]{8}|[0-9]{12,14})$")]
+    pub gtin: Option<String>,
+    /// Price. With variants it is the price of those that have none, or else the lowest of theirs; then it may be absent.
+    #[garde(custom(is_lowest(&self.variants)), dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Money>)]
     pub price: Option<Money>,
+    /// The price before a reduction.
+    #[garde(custom(compares_to(self.price.as_ref())), custom(alone(&self.variants)), dive)]
+    #[serde(default)]
+    pub compare_at_price: Option<Money>,
+    /// Weight in grams.
+    #[garde(range(max = MAX_WEIGHT), custom(alone(&self.variants)))]
+    #[serde(default)]
+    #[schema(maximum = 1_000_000_000)]
+    pub weight: Option<u32>,
+    /// The options that variants differ in, such as size and colour.
+    #[garde(length(max = MAX_OPTIONS), custom(distinct_options), dive)]
+    #[serde(default)]
+    #[schema(max_items = 3)]
+    pub options: Vec<NewOption>,
+    /// The variants, in the order in which they are shown. A product without options has none.
+    #[garde(length(max = MAX_VARIANTS), custom(fit(&self.options, self.price.as_ref())), dive)]
+    #[serde(default)]
+    #[schema(max_items = 250)]
+    pub variants: Vec<NewVariant>,
     /// Physical condition of the item.
     #[garde(skip)]
     #[serde(default)]
@@ -62,12 +93,12 @@ pub struct NewProduct {
     pub gallery: Vec<String>,
     /// Tags; stored in lower case, without duplicates.
     #[garde(length(max = MAX_TAGS), inner(custom(check::line(1, MAX_TAG))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::lines")]
     #[schema(max_items = 10)]
     pub tags: Vec<String>,
     /// Values of the attributes that the category defines.
     #[garde(skip)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::values")]
     #[schema(value_type = Object)]
     pub attributes: Map<String, Value>,
     /// Geographic location of the item.
@@ -88,6 +119,31 @@ fn with_vendor<C>(vendor: &Option<String>) -> impl Fn(&Option<String>, &C) -> ga
     }
 }
 
+/// What each variant has for itself.
+fn alone<T, C>(variants: &[NewVariant]) -> impl Fn(&Option<T>, &C) -> garde::Result + '_ {
+    move |value, _| match value {
+        Some(_) if !variants.is_empty() => Err(garde::Error::new("belongs to the variants")),
+        _ => Ok(()),
+    }
+}
+
+fn is_lowest<C>(variants: &[NewVariant]) -> impl Fn(&Option<Money>, &C) -> garde::Result + '_ {
+    move |price, _| {
+        let own = variants.iter().filter_map(|variant| variant.price.as_ref());
+        match (price, own.map(|price| price.amount).min()) {
+            (None, None) => Err(garde::Error::new("is required")),
+            (Some(price), Some(lowest))
+                if price.amount != lowest && variants.iter().all(|variant| variant.price.is_some()) =>
+            {
+                Err(garde::Error::new(
+                    "is the lowest price of the variants: change theirs, or leave it out",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The fields of a new product that its author does not set.
 pub(crate) struct Origin {
     /// The id.
@@ -102,7 +158,13 @@ pub(crate) struct Origin {
 
 impl NewProduct {
     /// A draft with these fields and the resolved ids of its category and vendor.
-    pub(crate) fn draft(&self, category: String, vendor: Option<String>, origin: Origin) -> Product {
+    pub(crate) fn draft(
+        &self,
+        category: String,
+        vendor: Option<String>,
+        origin: Origin,
+        new_id: impl Fn() -> String,
+    ) -> Product {
         let Origin { id, slug, author, now } = origin;
         let blank = Product {
             id,
@@ -113,10 +175,18 @@ impl NewProduct {
             author,
             vendor: None,
             sku: None,
+            gtin: None,
             price: Money {
                 amount: 0,
                 currency: String::new(),
             },
+            highest_price: None,
+            compare_at_price: None,
+            lowest_prior_price: None,
+            past_prices: Vec::new(),
+            weight: None,
+            options: Vec::new(),
+            variants: Vec::new(),
             condition: ItemCondition::New,
             cover: None,
             gallery: Vec::new(),
@@ -133,24 +203,67 @@ impl NewProduct {
             view_count: 0,
             version: 1,
         };
-        self.rewrite(&blank, category, vendor, now)
+        self.rewrite(&blank, category, vendor, now, new_id)
     }
 
     /// `old` with these fields and the resolved ids of its category and vendor.
-    pub(crate) fn rewrite(&self, old: &Product, category: String, vendor: Option<String>, now: Timestamp) -> Product {
+    /// New variants get ids from `new_id`.
+    pub(crate) fn rewrite(
+        &self,
+        old: &Product,
+        category: String,
+        vendor: Option<String>,
+        now: Timestamp,
+        new_id: impl Fn() -> String,
+    ) -> Product {
         let mut tags: Vec<String> = Vec::new();
         for tag in self.tags.iter().map(|tag| normal_tag(tag)) {
             if !tags.contains(&tag) {
                 tags.push(tag);
             }
         }
+        let was_shown = old.published_at.is_some();
+        let variants = variant::variants(
+            &self.variants,
+            &self.options,
+            self.price.as_ref(),
+            &old.variants,
+            was_shown,
+            now,
+            new_id,
+        );
+        let by_price = |variant: &&Variant| variant.price.amount;
+        let price = match variants.iter().min_by_key(by_price) {
+            Some(cheapest) => cheapest.price.clone(),
+            None => self.price.clone().unwrap_or_else(|| old.price.clone()),
+        };
+        let highest = variants
+            .iter()
+            .max_by_key(by_price)
+            .map(|variant| variant.price.clone());
+        let past = if variants.is_empty() && old.variants.is_empty() {
+            past_prices(&old.price, &old.past_prices, was_shown, &price, now)
+        } else {
+            Vec::new()
+        };
         Product {
-            title: self.title.trim().to_owned(),
+            title: self.title.clone(),
             description: self.description.clone(),
             category,
             vendor,
             sku: self.sku.clone(),
-            price: self.price.clone().unwrap_or_else(|| old.price.clone()),
+            gtin: self.gtin.clone(),
+            highest_price: highest.filter(|highest| *highest != price),
+            compare_at_price: self.compare_at_price.clone(),
+            lowest_prior_price: self
+                .compare_at_price
+                .as_ref()
+                .and_then(|_| lowest(&past, &price.currency)),
+            past_prices: past,
+            price,
+            weight: self.weight,
+            options: variant::options(&self.options, &self.variants),
+            variants,
             condition: self.condition,
             cover: self.cover.clone(),
             gallery: self.gallery.clone(),
@@ -171,7 +284,12 @@ impl NewProduct {
             category: product.category.clone(),
             vendor: product.vendor.clone(),
             sku: product.sku.clone(),
+            gtin: product.gtin.clone(),
             price: Some(product.price.clone()),
+            compare_at_price: product.compare_at_price.clone(),
+            weight: product.weight,
+            options: product.options.iter().map(NewOption::from).collect(),
+            variants: product.variants.iter().map(NewVariant::from).collect(),
             condition: product.condition,
             cover: product.cover.clone(),
             gallery: product.gallery.clone(),
@@ -196,7 +314,7 @@ pub(crate) fn advanced(product: &Product, status: Status, now: Timestamp) -> Pro
 
 /// The stored form of a tag: tags are compared in lower case.
 pub(crate) fn normal_tag(tag: &str) -> String {
-    tag.trim().to_lowercase()
+    check::normal_line(tag).to_lowercase()
 }
 
 /// The key of the claim on a SKU of a vendor.
@@ -204,8 +322,12 @@ pub(crate) fn sku_key(vendor: &str, sku: &str) -> Key {
     Key::new(format!("sku/{vendor}"), sku)
 }
 
-/// The key of the claim on the SKU of a product, if it has one.
-pub(crate) fn sku_claim(product: &Product) -> Option<Key> {
-    let (vendor, sku) = product.vendor.as_ref().zip(product.sku.as_ref())?;
-    Some(sku_key(vendor, sku))
+/// The keys of the claims on the SKUs of a product and its variants.
+pub(crate) fn sku_keys(product: &Product) -> BTreeSet<Key> {
+    let Some(vendor) = &product.vendor else {
+        return BTreeSet::new();
+    };
+    let variants = product.variants.iter().filter_map(|variant| variant.sku.as_ref());
+    let skus = product.sku.iter().chain(variants);
+    skus.map(|sku| sku_key(vendor, sku)).collect()
 }

@@ -7,13 +7,13 @@ use serde_json::Value;
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT};
 use souk_core::search::{Facet, Field, IndexChange, Listing};
 use souk_core::{Document, Key, Query};
-use souk_kit::http::render;
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, MAX_DEPTH};
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{ItemCondition, Product};
 use souk_model::catalog::status::Status;
+use souk_model::catalog::variant;
 use souk_model::vendors::{VENDOR, VendorView};
 
 /// The half-life of upvotes: two days, in seconds, as in `trending`.
@@ -137,12 +137,24 @@ impl Names {
                 texts.push((Field::Attributes, text));
             }
         }
+        let known: BTreeSet<(String, String)> = variant::facets::of(&product.variants);
+        facets.extend(known.iter().map(|(field, value)| facet(field, value, value)));
+        let options: BTreeSet<&String> = product.options.iter().flat_map(|option| &option.values).collect();
+        texts.extend(options.into_iter().map(|value| (Field::Attributes, value.clone())));
+        for code in codes(product) {
+            let joined: String = code.chars().filter(|c| c.is_alphanumeric()).collect();
+            if joined != *code {
+                texts.push((Field::Attributes, joined));
+            }
+            texts.push((Field::Attributes, code.clone()));
+        }
         let published_at = product.published_at.unwrap_or(product.created_at).as_millisecond();
         let votes = votes(document);
         Listing {
             id: product.id.clone(),
             version: document.version,
-            body: String::from_utf8(render(document)).unwrap_or_default(),
+            // A hit shows the product as it is in the store.
+            body: "{}".to_owned(),
             rank: published_at.div_euclid(1000) + boost(votes),
             texts,
             facets,
@@ -152,6 +164,15 @@ impl Names {
             place: product.location.as_ref().map(|place| (place.latitude, place.longitude)),
         }
     }
+}
+
+/// The SKUs and GTINs of a product and its variants.
+fn codes(product: &Product) -> impl Iterator<Item = &String> {
+    let variants = product
+        .variants
+        .iter()
+        .flat_map(|variant| [&variant.sku, &variant.gtin]);
+    [&product.sku, &product.gtin].into_iter().chain(variants).flatten()
 }
 
 /// The form of a number in the index: 5 and 5.0 are equal.

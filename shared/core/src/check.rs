@@ -1,9 +1,12 @@
 //! Validation rules shared by the fields of many kinds, for `#[garde(custom(…))]`, and slugs made from titles.
 
+use std::collections::BTreeMap;
+
 use crate::outbound;
 use crate::search::text::fold;
 use garde::Result;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -58,6 +61,58 @@ pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
         }
         Ok(())
     }
+}
+
+/// The form in which lines are kept: composed (NFC), without blanks at the ends, and with single blanks in between. So what is
+/// checked is what is kept, and two lines that look the same are the same.
+#[must_use]
+pub fn normal_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    let is_blank = |c: char| c.is_whitespace() && !c.is_control() && !is_unseen(c);
+    for c in text.trim_matches(is_blank).nfc() {
+        if !is_blank(c) {
+            line.push(c);
+        } else if !line.ends_with(' ') {
+            line.push(' ');
+        }
+    }
+    line
+}
+
+/// Reads a line in its [normal form](normal_line); for `#[serde(deserialize_with = …)]`, as are the next four.
+pub fn one_line<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<String, D::Error> {
+    Ok(normal_line(&String::deserialize(from)?))
+}
+
+/// Reads an optional line.
+pub fn optional_line<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.as_deref().map(normal_line))
+}
+
+/// Reads lines.
+pub fn lines<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    Ok(texts.iter().map(|text| normal_line(text)).collect())
+}
+
+/// Reads lines by name.
+pub fn named_lines<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    let mut lines = BTreeMap::<String, String>::deserialize(from)?;
+    for line in lines.values_mut() {
+        *line = normal_line(line);
+    }
+    Ok(lines)
+}
+
+/// Reads values by name, whose texts are lines.
+pub fn values<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Map<String, Value>, D::Error> {
+    let mut values = Map::deserialize(from)?;
+    for value in values.values_mut() {
+        if let Value::String(text) = value {
+            *text = normal_line(text);
+        }
+    }
+    Ok(values)
 }
 
 /// Whether there is nothing to see: only blanks, marks without a letter, and invisible characters.

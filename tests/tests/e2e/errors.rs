@@ -170,7 +170,7 @@ async fn what_is_too_large_is_refused_before_any_work() {
     let Some(market) = market() else { return };
     let (anyone, member) = (market.anonymous(), market.member().await);
     let padded = |size: usize| format!("{{\"description\":\"{}\"}}", "x".repeat(size));
-    for size in [64 * 1024, 256 * 1024, 300 * 1024, 1024 * 1024] {
+    for size in [128 * 1024, 256 * 1024, 300 * 1024, 1024 * 1024] {
         for client in [&anyone, &member] {
             let reply = client
                 .call(Method::POST, "/v1/products")
@@ -183,7 +183,7 @@ async fn what_is_too_large_is_refused_before_any_work() {
     // Within the limit it is read, and then refused for what it says.
     member
         .call(Method::POST, "/v1/products")
-        .body("application/json", padded(64 * 1024 - 100))
+        .body("application/json", padded(128 * 1024 - 100))
         .await
         .names(422, &["title", "description", "category", "price"]);
     anyone

@@ -32,6 +32,7 @@ mod sessions;
 mod tokens;
 mod tree;
 mod upvotes;
+mod variants;
 mod vendors;
 mod views;
 mod visibility;

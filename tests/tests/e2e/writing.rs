@@ -118,10 +118,10 @@ async fn text_is_kept_as_it_came_and_is_nothing_but_text() {
         let created = seller.published(&category, sent).await;
         let kept = market.anonymous().get(&path_of(&created)).await.expect(200);
         assert!(kept.header("content-type").starts_with("application/json"));
-        assert_eq!(kept["title"], line.trim(), "{line}");
+        assert_eq!(kept["title"], check::normal_line(line), "{line}");
         assert_eq!(kept["description"], format!("{line}\n{line}"));
-        assert_eq!(kept["attributes"]["note"], *line);
-        assert_eq!(kept["tags"], json!([tag.trim().to_lowercase()]));
+        assert_eq!(kept["attributes"]["note"], check::normal_line(line));
+        assert_eq!(kept["tags"], json!([check::normal_line(&tag).to_lowercase()]));
         let slug = kept.text("slug");
         assert!(check::slug(&slug.to_owned(), &()).is_ok(), "{line:?} became {slug:?}");
         assert_eq!(

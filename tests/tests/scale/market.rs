@@ -107,6 +107,14 @@ fn product(n: u32) -> Product {
         author: author(n / 7 % AUTHORS),
         vendor: None,
         sku: None,
+        gtin: None,
+        highest_price: None,
+        compare_at_price: None,
+        lowest_prior_price: None,
+        past_prices: Vec::new(),
+        weight: None,
+        options: Vec::new(),
+        variants: Vec::new(),
         // In no order.
         price: Money {
             amount: i64::from(n.wrapping_mul(2_654_435_761) % 100_000),

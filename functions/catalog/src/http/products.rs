@@ -2,12 +2,13 @@
 
 use http::{Method, StatusCode};
 use souk_core::Role;
+use souk_core::check::normal_line;
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_documents,
 };
-use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::lists::Sort;
-use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 use souk_model::catalog::status::Status;
 
 use super::MAX_BODY;
@@ -46,6 +47,14 @@ const LIST: &[Param] = &[
         "attr.*",
         "Only products with this value of a filterable attribute of `category`, which must be given.",
     ),
+    Param::text(
+        "option.*",
+        "Only products with a variant that has this value of an option, by its key. Several options must be of one variant.",
+    ),
+    Param::text(
+        "sku",
+        "Only the product of `vendor`, which must be given, that has this SKU, itself or in a variant.",
+    ),
     Param::FIELDS,
     INCLUDE,
 ];
@@ -57,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/products", Access::Public, list_products)
             .summary(
                 "List products",
-                "Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, \
+                "Without `variants`, unless `fields` names them. Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, \
                  before its end: continue as long as there is a `next_cursor`.",
             )
             .params(LIST)
@@ -121,7 +130,11 @@ pub(super) fn life_cycle() -> Vec<Route> {
 
 async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
-    let page = operations::list_products(&cx, &query(&params)?, &PageRequest::read(&params)?).await?;
+    let mut page = operations::list_products(&cx, &query(&params)?, &PageRequest::read(&params)?).await?;
+    if !params.get("fields").is_some_and(|fields| fields.contains("variants")) {
+        let items = page.items.into_iter().map(without_variants);
+        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+    }
     if selection.is_plain() {
         return Ok(viewer.answer(list_documents(&page)));
     }
@@ -158,6 +171,11 @@ fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {
         attributes: attributes
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
+        options: params
+            .with_prefix("option.")
+            .map(|(key, value)| (key.to_owned(), normal_line(value)))
+            .collect(),
+        sku: params.get("sku").map(normal_line),
     };
     Ok(ProductQuery { status, sort, filter })
 }

@@ -11,7 +11,7 @@ use souk_model::catalog::product::Product;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
-use super::products::{add, check_attributes, replace, unique_slug};
+use super::products::{add, check_attributes, new_variant, replace, unique_slug};
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_key};
 
@@ -60,6 +60,7 @@ impl ProductImport {
 
 /// Creates the product, or updates the product with the same identity. A second run changes nothing.
 pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Imported, CatalogError> {
+    let id = &cx.new_id(PRODUCT);
     cx.commit(|tx| async move {
         let ProductImport { product, status, .. } = import;
         let category = tx.read::<Category>(CATEGORY.key(&product.category)).await?;
@@ -67,8 +68,8 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
         match existing(&tx, &import.identity()).await? {
-            Some(old) => Ok(update(&tx, &old, product, *status)),
-            None => Ok(create(&tx, import)),
+            Some(old) => update(&tx, &old, product, *status).await,
+            None => create(&tx, import, id).await,
         }
     })
     .await
@@ -81,22 +82,28 @@ async fn existing(tx: &Transaction<CatalogError>, identity: &Key) -> Result<Opti
     }
 }
 
-fn update(tx: &Transaction<CatalogError>, old: &Stored<Product>, product: &NewProduct, status: Status) -> Imported {
+async fn update(
+    tx: &Transaction<CatalogError>,
+    old: &Stored<Product>,
+    product: &NewProduct,
+    status: Status,
+) -> Result<Imported, CatalogError> {
     let (category, vendor) = (product.category.clone(), product.vendor.clone());
-    let mut new = product.rewrite(old, category, vendor, old.updated_at);
+    let mut new = product.rewrite(old, category, vendor, tx.now(), || new_variant(tx));
+    new.updated_at = old.updated_at;
     if old.status != status {
         new = advanced(&new, status, tx.now());
     }
     if new == old.value {
-        return Imported::Unchanged;
+        return Ok(Imported::Unchanged);
     }
     new.updated_at = tx.now();
     emit(tx, &new, old.version() + 1, Some(old.status));
-    replace(tx, old, new, &IfMatch::default());
-    Imported::Changed
+    replace(tx, old, new, &IfMatch::default()).await?;
+    Ok(Imported::Changed)
 }
 
-fn create(tx: &Transaction<CatalogError>, import: &ProductImport) -> Imported {
+async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str) -> Result<Imported, CatalogError> {
     let ProductImport {
         product,
         slug,
@@ -109,12 +116,14 @@ fn create(tx: &Transaction<CatalogError>, import: &ProductImport) -> Imported {
         _ => unique_slug(tx, &product.title),
     };
     let origin = Origin {
-        id: tx.new_id(PRODUCT),
+        id: id.to_owned(),
         slug,
         author: author.clone(),
         now: tx.now(),
     };
-    let mut new = product.draft(product.category.clone(), product.vendor.clone(), origin);
+    let mut new = product.draft(product.category.clone(), product.vendor.clone(), origin, || {
+        new_variant(tx)
+    });
     if *status != Status::Draft {
         new = advanced(&new, *status, tx.now());
     }
@@ -124,8 +133,8 @@ fn create(tx: &Transaction<CatalogError>, import: &ProductImport) -> Imported {
         // The claim may refer to a product that has been deleted.
         tx.put(identity, json!({ "id": new.id })).always();
     }
-    add(tx, new);
-    Imported::Added
+    add(tx, new).await?;
+    Ok(Imported::Added)
 }
 
 /// Emits the events of a product that had the status `before` and is now at `version`.

@@ -9,6 +9,8 @@
 //! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products of these ranks
 //! with one batched get. A rank is updated shortly after its product, so every filter is applied to the product again.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -23,6 +25,7 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
+use super::skus::find_by_sku;
 use super::tree::below;
 use crate::product::normal_tag;
 
@@ -56,6 +59,10 @@ pub struct ProductFilter {
     pub tag: Option<String>,
     /// Values of filterable attributes of the category, as text.
     pub attributes: Vec<(String, String)>,
+    /// Values of options that one variant has, by their keys.
+    pub options: Vec<(String, String)>,
+    /// SKU of the product or of a variant; the vendor must be given.
+    pub sku: Option<String>,
 }
 
 /// The fields of a product that filters use; the others are not deserialized.
@@ -66,6 +73,13 @@ struct Head {
     vendor: Option<String>,
     tags: Vec<String>,
     attributes: Map<String, Value>,
+    #[serde(default)]
+    variants: Vec<HeadOfVariant>,
+}
+
+#[derive(Deserialize)]
+struct HeadOfVariant {
+    options: BTreeMap<String, String>,
 }
 
 /// The filter with resolved ids and typed values.
@@ -77,6 +91,7 @@ struct Filter {
     vendor: Option<String>,
     tag: Option<String>,
     attributes: Vec<(String, Value)>,
+    options: Vec<(String, String)>,
 }
 
 impl Filter {
@@ -94,6 +109,7 @@ impl Filter {
         let wanted: Vec<(Kind, &str)> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
         let mut resolved = Filter {
             tag: filter.tag.as_deref().map(normal_tag),
+            options: filter.options.clone(),
             ..Filter::default()
         };
         for ((name, _, _), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
@@ -116,6 +132,11 @@ impl Filter {
     /// The category itself.
     fn category(&self) -> Option<&str> {
         Some(self.category.as_ref()?.first()?.as_str())
+    }
+
+    /// Whether it is by what no index has.
+    fn has_values(&self) -> bool {
+        !self.attributes.is_empty() || !self.options.is_empty()
     }
 
     /// The indexes to read, and whether filters remain that they do not apply.
@@ -147,12 +168,12 @@ impl Filter {
                 category: Some(ids), ..
             } if ids.len() <= MERGED => {
                 let indexes = ids.iter().map(|id| index(List::Category(id))).collect();
-                return (indexes, given > 1 || !self.attributes.is_empty());
+                return (indexes, given > 1 || self.has_values());
             }
             _ => List::All,
         };
         let used = usize::from(!matches!(list, List::All));
-        (vec![index(list)], given > used || !self.attributes.is_empty())
+        (vec![index(list)], given > used || self.has_values())
     }
 
     fn admits(&self, document: &Document) -> Result<bool, Failure> {
@@ -166,7 +187,12 @@ impl Filter {
             && self
                 .attributes
                 .iter()
-                .all(|(name, value)| head.attributes.get(name).is_some_and(|own| same(own, value))))
+                .all(|(name, value)| head.attributes.get(name).is_some_and(|own| same(own, value)))
+            && (self.options.is_empty()
+                || head.variants.iter().any(|variant| {
+                    let mut wanted = self.options.iter();
+                    wanted.all(|(key, value)| variant.options.get(key) == Some(value))
+                })))
     }
 }
 
@@ -237,6 +263,24 @@ pub async fn list_products(
     let scope = (status, sort, filter.category(), &filter.author, &query.filter);
     let scope = format!("{scope:?}");
     let paging = page.of_list(&scope)?;
+
+    if let Some(sku) = &query.filter.sku {
+        let found = match &filter.vendor {
+            Some(vendor) => find_by_sku(cx, vendor, sku).await?,
+            None => return Err(Failure::bad_parameter("vendor", "is needed to find a SKU")),
+        };
+        let mut items = Vec::new();
+        if let Some(document) = found
+            && document.field::<Status>("status")? == status
+            && filter.admits(&document)?
+        {
+            items.push(document);
+        }
+        return Ok(SortedPage {
+            items,
+            next_cursor: None,
+        });
+    }
 
     let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
     let mut query = Query {

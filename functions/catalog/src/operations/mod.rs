@@ -4,6 +4,7 @@ mod categories;
 mod import;
 mod list;
 mod products;
+mod skus;
 mod tree;
 
 pub use categories::{create_category, delete_category, edit_category, find_category, list_categories};

@@ -1,11 +1,14 @@
 //! Operations on one product.
 //!
 //! **Atomicity.** Creating a product is one commit of the product, its index entries, the claim on its slug (and on its
-//! SKU), and the condition that its category has not changed since the product was validated. So a product never refers
+//! [SKUs](super::skus)), and the condition that its category has not changed since the product was validated. So a product never refers
 //! to a deleted category, always satisfies the attribute rules that its category had at that time, and never shares a
 //! slug. A crash leaves all of it or nothing.
 
-use souk_core::{Document, FieldError, check};
+use std::collections::BTreeSet;
+
+use souk_core::documents::MAX_BODY;
+use souk_core::{Document, FieldError, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED};
@@ -14,8 +17,9 @@ use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::vendors::{VENDOR, VendorView};
 
+use super::skus::{change_skus, release};
 use crate::CatalogError;
-use crate::product::{NewProduct, Origin, advanced, sku_claim};
+use crate::product::{NewProduct, Origin, advanced, sku_keys};
 
 const NOT_FOUND: Failure = Failure::NotFound("product");
 
@@ -101,7 +105,8 @@ pub(super) fn check_attributes(
 /// Creates a product of the principal, as a draft.
 pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Product>, CatalogError> {
     let author = &cx.signed_in()?.account;
-    let new = &new;
+    // SKUs that an attempt has reserved are those of the next one too.
+    let (new, id) = (&new, &cx.new_id(PRODUCT));
     cx.commit(|tx| async move {
         let References { category, vendor } = references(&tx, new, None).await?;
         let slug = if tx.is_retry() {
@@ -110,29 +115,40 @@ pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Prod
             check::slugify(&new.title, "product")
         };
         let origin = Origin {
-            id: tx.new_id(PRODUCT),
+            id: id.clone(),
             slug,
             author: author.clone(),
             now: tx.now(),
         };
-        let product = new.draft(category, vendor, origin);
+        let product = new.draft(category, vendor, origin, || new_variant(&tx));
         tx.emit(PRODUCT_CREATED, &product.event(1));
-        Ok(add(&tx, product))
+        add(&tx, product).await
     })
     .await
 }
 
 /// Creates a product with its claims. If the slug is taken, the next attempt uses a [unique one](unique_slug).
-pub(super) fn add(tx: &Transaction<CatalogError>, product: Product) -> Stored<Product> {
+pub(super) async fn add(tx: &Transaction<CatalogError>, product: Product) -> Result<Stored<Product>, CatalogError> {
+    check_size(&product)?;
     tx.claim(PRODUCT.name_key(&product.slug), &product.id).or_retry();
-    if let Some(sku) = sku_claim(&product) {
-        tx.claim(sku, &product.id).or_fail(CatalogError::SkuTaken);
-    }
+    change_skus(tx, &product.id, BTreeSet::new(), sku_keys(&product)).await?;
     let entries = product.entries();
-    tx.create(PRODUCT.key(&product.id), product)
-        .counters(&COUNTERS)
-        .entries(entries)
-        .or_retry()
+    let put = tx.create(PRODUCT.key(&product.id), product);
+    Ok(put.counters(&COUNTERS).entries(entries).or_retry())
+}
+
+/// Fails if a product is larger than a document may be.
+fn check_size(product: &Product) -> Result<(), Failure> {
+    if serde_json::to_vec(product)?.len() > MAX_BODY {
+        let detail = format!("is larger than {} KB in all", MAX_BODY / 1024);
+        return Err(Failure::invalid("", detail));
+    }
+    Ok(())
+}
+
+/// The id of a new variant.
+pub(super) fn new_variant(cx: &Context) -> String {
+    id::new("var", &*cx.clock, &*cx.random)
 }
 
 /// A slug that no other product has.
@@ -152,33 +168,27 @@ pub async fn edit_product(
         if_match.check(old.version())?;
         let input: NewProduct = patch.apply(&NewProduct::of(&old))?;
         let References { category, vendor } = references(&tx, &input, Some(&old)).await?;
-        let new = input.rewrite(&old, category, vendor, tx.now());
+        let new = input.rewrite(&old, category, vendor, tx.now(), || new_variant(&tx));
         tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
-        Ok(replace(&tx, &old, new, if_match))
+        replace(&tx, &old, new, if_match).await
     })
     .await
 }
 
-/// Writes the new state of a product, with the claim on its SKU and its index entries.
-pub(super) fn replace(
+/// Writes the new state of a product, with the claims on its SKUs and its index entries.
+pub(super) async fn replace(
     tx: &Transaction<CatalogError>,
     old: &Stored<Product>,
     new: Product,
     if_match: &IfMatch,
-) -> Stored<Product> {
-    let (before, after) = (sku_claim(old), sku_claim(&new));
-    if before != after {
-        if let Some(sku) = after {
-            tx.claim(sku, &new.id).or_fail(CatalogError::SkuTaken);
-        }
-        if let Some(sku) = before {
-            tx.release(sku).or_retry();
-        }
-    }
+) -> Result<Stored<Product>, CatalogError> {
+    check_size(&new)?;
+    change_skus(tx, &new.id, sku_keys(old), sku_keys(&new)).await?;
     let entries = new.entries();
-    tx.update(&old.document, new)
+    Ok(tx
+        .update(&old.document, new)
         .moved(&old.entries(), entries)
-        .or_precondition(if_match)
+        .or_precondition(if_match))
 }
 
 /// Deletes a product; its author and moderators may.
@@ -187,9 +197,7 @@ pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Resul
         let product = find_own(&tx, id).await?;
         if_match.check(product.version())?;
         tx.release(PRODUCT.name_key(&product.slug)).or_precondition(if_match);
-        if let Some(sku) = sku_claim(&product) {
-            tx.release(sku).or_precondition(if_match);
-        }
+        release(&tx, sku_keys(&product));
         tx.emit(PRODUCT_DELETED, &product.event(product.version()));
         tx.delete(&product.document, product.entries())
             .or_precondition(if_match);
@@ -214,7 +222,7 @@ pub async fn advance_product(
         }
         let new = advanced(&old, next, tx.now());
         tx.emit(next.event(), &new.event(old.version() + 1));
-        Ok(replace(&tx, &old, new, if_match))
+        replace(&tx, &old, new, if_match).await
     })
     .await
 }

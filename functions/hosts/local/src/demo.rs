@@ -392,7 +392,7 @@ fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
             longitude: *longitude,
             label: Some((*label).to_owned()),
         }),
-        url: None,
+        ..NewProduct::default()
     };
     let author = if own { dice.pick(&stage.authors).clone() } else { owner };
     ProductImport {
@@ -413,7 +413,7 @@ pub(crate) async fn seed(cx: &Context, count: u32, seed: u64, bar: ProgressBar) 
             match import_product(&cx, &product(&stage, seed, n)).await {
                 Ok(Imported::Added) => drop(added.fetch_add(1, Ordering::Relaxed)),
                 // A product of another seed with this SKU, or an edited one: leave it unchanged.
-                Ok(Imported::Changed | Imported::Unchanged) | Err(CatalogError::SkuTaken) => {}
+                Ok(Imported::Changed | Imported::Unchanged) | Err(CatalogError::SkuTaken(_)) => {}
                 Err(error) => return Err(error.to_string()),
             }
             bar.inc(1);

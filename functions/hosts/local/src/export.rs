@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde::Deserialize;
+use souk_catalog::{NewOption, NewVariant};
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Kind, Query, check};
 use souk_kit::{Context, Failure};
@@ -65,6 +66,7 @@ async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String
     };
     Ok(Line {
         sku: product.sku,
+        gtin: product.gtin,
         slug: Some(product.slug),
         title: product.title,
         description: product.description,
@@ -74,6 +76,18 @@ async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String
         url: product.url,
         price_minor: product.price.amount,
         currency: product.price.currency,
+        compare_at_price_minor: product.compare_at_price.map(|price| price.amount),
+        weight: product.weight,
+        options: product.options.iter().map(NewOption::from).collect(),
+        // Another market has other ids.
+        variants: product
+            .variants
+            .iter()
+            .map(|variant| NewVariant {
+                id: None,
+                ..variant.into()
+            })
+            .collect(),
         condition: product.condition,
         cover: product.cover,
         gallery: product.gallery,

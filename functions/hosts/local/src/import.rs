@@ -268,10 +268,18 @@ impl Importer {
             category: line.category,
             vendor: line.vendor,
             sku: line.sku,
+            gtin: line.gtin,
+            compare_at_price: line.compare_at_price_minor.map(|amount| Money {
+                amount,
+                currency: line.currency.clone(),
+            }),
             price: Some(Money {
                 amount: line.price_minor,
                 currency: line.currency,
             }),
+            weight: line.weight,
+            options: line.options,
+            variants: line.variants,
             condition: line.condition,
             cover: line.cover,
             gallery: line.gallery,
@@ -286,6 +294,7 @@ impl Importer {
                 let field = match path.to_string().as_str() {
                     "price.amount" => "price_minor".to_owned(),
                     "price.currency" => "currency".to_owned(),
+                    "compare_at_price" | "compare_at_price.amount" => "compare_at_price_minor".to_owned(),
                     other => other.to_owned(),
                 };
                 FieldError::new(field, error.message())

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use souk_catalog::{NewOption, NewVariant};
+use souk_core::check;
 use souk_model::catalog::product::{ItemCondition, Location};
 use souk_model::catalog::status::Status;
 
@@ -9,32 +11,46 @@ use souk_model::catalog::status::Status;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Line {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     pub(crate) sku: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gtin: Option<String>,
     /// The slug of an existing product. A new product gets this slug if it is free.
     #[serde(default)]
     pub(crate) slug: Option<String>,
+    #[serde(deserialize_with = "check::one_line")]
     pub(crate) title: String,
     #[serde(default)]
     pub(crate) description: String,
     /// The name of the category, or its slug.
+    #[serde(deserialize_with = "check::one_line")]
     pub(crate) category: String,
     /// The name of the vendor, or its slug.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     pub(crate) vendor: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::lines")]
     pub(crate) tags: Vec<String>,
     #[serde(default)]
     pub(crate) url: Option<String>,
     pub(crate) price_minor: i64,
     pub(crate) currency: String,
+    /// The price before a reduction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compare_at_price_minor: Option<i64>,
+    /// In grams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) options: Vec<NewOption>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) variants: Vec<NewVariant>,
     #[serde(default)]
     pub(crate) condition: ItemCondition,
     #[serde(default)]
     pub(crate) cover: Option<String>,
     #[serde(default)]
     pub(crate) gallery: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::values")]
     pub(crate) attributes: Map<String, Value>,
     #[serde(default)]
     pub(crate) location: Option<Location>,

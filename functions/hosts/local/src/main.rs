@@ -78,8 +78,8 @@ enum Command {
     },
     /// Add products from a file of one JSON object per line; a second run changes nothing
     Import {
-        /// Each line has title, category, price_minor, currency, and optionally sku, slug, description, vendor, tags, url,
-        /// condition, cover, gallery, attributes, location, status
+        /// Each line has title, category, price_minor, currency, and optionally sku, gtin, slug, description, vendor, tags, url,
+        /// compare_at_price_minor, weight, options, variants, condition, cover, gallery, attributes, location, status
         file: PathBuf,
         /// Also add and change products of vendors that belong to other accounts
         #[arg(long)]

@@ -1,5 +1,8 @@
 //! The query parameters of search.
 
+use std::collections::BTreeMap;
+
+use souk_core::check::{self, normal_line};
 use souk_core::money::MAX_AMOUNT;
 use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort};
 use souk_kit::http::{Problem, QueryParams};
@@ -13,6 +16,10 @@ const MAX_VALUES: usize = 20;
 /// The default and the maximum radius of `near`, in metres.
 const RADIUS: f64 = 10_000.0;
 const MAX_RADIUS: f64 = 500_000.0;
+/// No product has more options.
+const MAX_OPTIONS: usize = 3;
+/// How many combinations of values of several options are searched for at most.
+const MAX_COMBINATIONS: usize = 100;
 const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
 const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
 
@@ -20,11 +27,13 @@ const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
 pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Problem> {
     let mut faults = Vec::new();
     let query = query(params, &mut faults);
+    let options = options(params, &mut faults);
     let [categories, vendors] =
         ["category", "vendor"].map(|name| owned(&many(params.get(name), name, &mut faults).unwrap_or_default()));
     refuse(faults)?;
     Ok(SearchRequest {
         query,
+        options,
         categories,
         vendors,
         page: PageRequest::read(params)?,
@@ -70,7 +79,7 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
     }
     if let Some(tags) = many(params.get("tag"), "tag", faults) {
         // Tags are stored in this form.
-        let tags = tags.into_iter().map(str::to_lowercase).collect();
+        let tags = tags.into_iter().map(|tag| normal_line(tag).to_lowercase()).collect();
         query.filters.push(("tag".into(), tags));
     }
     for (name, text) in params.with_prefix("attr.") {
@@ -101,8 +110,12 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
         fault(faults, "near", "is needed to sort by nearest");
     }
     for facet in many(params.get("facets"), "facets", faults).unwrap_or_default() {
-        if !FACETS.contains(&facet) && !facet.strip_prefix("attr.").is_some_and(is_attribute) {
-            fault(faults, "facets", format!("must be of {}, attr.NAME", FACETS.join(", ")));
+        if !FACETS.contains(&facet)
+            && !facet.strip_prefix("attr.").is_some_and(is_attribute)
+            && !facet.strip_prefix("option.").is_some_and(is_option)
+        {
+            let known = FACETS.join(", ");
+            fault(faults, "facets", format!("must be of {known}, attr.NAME, option.KEY"));
             break;
         }
         if !query.facets.iter().any(|known| known == facet) {
@@ -110,6 +123,31 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
         }
     }
     query
+}
+
+/// The values of options, by their keys.
+fn options(params: &QueryParams, faults: &mut Vec<FieldError>) -> BTreeMap<String, Vec<String>> {
+    let mut options = BTreeMap::new();
+    for (key, text) in params.with_prefix("option.") {
+        let field = format!("option.{key}");
+        if !is_option(key) {
+            fault(faults, &field, "is not the key of an option");
+        } else if let Some(values) = many(Some(text), &field, faults) {
+            let mut values: Vec<String> = values.into_iter().map(normal_line).collect();
+            values.sort();
+            values.dedup();
+            options.insert(key.to_owned(), values);
+        }
+    }
+    if options.len() > MAX_OPTIONS || options.values().map(Vec::len).product::<usize>() > MAX_COMBINATIONS {
+        let detail = format!("are at most {MAX_OPTIONS}, with {MAX_COMBINATIONS} combinations of their values");
+        fault(faults, "option.*", detail);
+    }
+    options
+}
+
+fn is_option(key: &str) -> bool {
+    check::slug(&key, &()).is_ok()
 }
 
 fn fault(faults: &mut Vec<FieldError>, field: &str, detail: impl Into<String>) {
@@ -142,8 +180,8 @@ fn is_attribute(name: &str) -> bool {
 /// The possible forms of attribute values in the index: a value may contain commas, and a number can be written in
 /// several ways.
 fn attribute_values(text: &str, values: &[&str]) -> Vec<String> {
-    let mut all = owned(values);
-    all.extend((values.len() > 1).then(|| text.trim().to_owned()));
+    let mut all: Vec<String> = values.iter().map(|value| normal_line(value)).collect();
+    all.extend((values.len() > 1).then(|| normal_line(text)));
     let numbers: Vec<f64> = values.iter().filter_map(|value| value.parse().ok()).collect();
     all.extend(numbers.into_iter().filter(|number| number.is_finite()).map(number));
     all.sort();

@@ -61,7 +61,8 @@ pub(crate) struct SearchResult {
     /// to the counts of a field, except the filter on the field itself.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
     facets: Option<()>,
-    /// Sent with facets: whether they count only the first 10,000 matches, because there are more.
+    /// Sent with facets: whether they count only the first 10,000 matches, because there are more, or count products twice,
+    /// because several values of several options were given.
     #[schema(value_type = Option<bool>)]
     approximate: Option<()>,
     /// The id of the query, for `POST /v1/search/clicks`; `null` if the query has no words.
@@ -76,7 +77,8 @@ pub(crate) struct Suggestions {
     items: Vec<String>,
 }
 
-const DESCRIPTION: &str = "All words must match, in title, description, tags, category, vendor or attributes. \
+const DESCRIPTION: &str = "All words must match, in title, description, tags, category, vendor, attributes, options, SKU or GTIN. Results \
+    leave out `variants`. \
     Accents, plurals, small misspellings and synonyms are tolerated. The last word may be a prefix of at least two \
     letters. \"Words between quotes\" must be adjacent. Any text is a valid query. Filters accept several values, \
     separated by commas, and match any of them. Changes of products are searchable within seconds.";
@@ -106,6 +108,10 @@ const SEARCH: &[Param] = &[
         schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
     },
     Param::text("attr.*", "Values of a filterable attribute."),
+    Param::text(
+        "option.*",
+        "Values of an option, by its key. Several options must be of one variant.",
+    ),
     Param {
         name: "near",
         summary: "Centre of a geographic filter: latitude and longitude, in degrees north and east.",
@@ -126,7 +132,7 @@ const SEARCH: &[Param] = &[
     Param {
         name: "facets",
         summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
-                  `price` (ranges), `attr.NAME`.",
+                  `price` (ranges), `attr.NAME`, `option.KEY`.",
         schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
     },
 ];

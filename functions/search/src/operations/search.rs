@@ -1,14 +1,19 @@
 //! Searches and completions.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::Deserialize;
 use souk_core::documents::MAX_KEYS;
-use souk_core::search::{Hit, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words};
+use souk_core::search::{
+    Facet, FacetCounts, Hit, MAX_VALUES, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words,
+};
 use souk_core::{Key, Kind};
 use souk_kit::http::render;
 use souk_kit::{Context, Failure, PageRequest};
+use souk_model::catalog::product::without_variants;
 use souk_model::catalog::status::Status;
+use souk_model::catalog::variant::facets;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::vendors::VENDOR;
 
@@ -22,8 +27,10 @@ const SUGGESTIONS: usize = 10;
 /// A search request.
 #[derive(Debug)]
 pub(crate) struct SearchRequest {
-    /// The query, without categories and vendors.
+    /// The query, without options, categories and vendors.
     pub(crate) query: SearchQuery,
+    /// Values of options that one variant has, by their keys.
+    pub(crate) options: BTreeMap<String, Vec<String>>,
     /// Categories to search in, by id or slug; empty for all.
     pub(crate) categories: Vec<String>,
     /// Vendors to search in, by id or slug; empty for all.
@@ -53,6 +60,7 @@ pub(crate) async fn search(
         ("vendor", VENDOR, &request.vendors),
     ];
     resolve(cx, &mut query, &names).await?;
+    let options = Options::take(&mut query, request.options);
     // Facets do not affect the position of a cursor.
     let facets = std::mem::take(&mut query.facets);
     let paging = request.page.of_list(&format!("search {query:?}"))?;
@@ -69,7 +77,7 @@ pub(crate) async fn search(
             ..SearchPage::default()
         }
     } else {
-        cx.search(&query).await?
+        options.search(cx, &query).await?
     };
     if !memory.built.load(Ordering::Relaxed) {
         if !page.hits.is_empty() {
@@ -112,11 +120,101 @@ async fn current(cx: &Context, hits: Vec<Hit>) -> Result<Vec<Hit>, Failure> {
     for (hit, document) in hits.into_iter().zip(documents) {
         let Some(document) = document else { continue };
         if document.parse::<Visibility>()?.status == Status::Published {
-            let body = String::from_utf8(render(&document)).unwrap_or_default();
+            let body = String::from_utf8(render(&without_variants(document)?)).unwrap_or_default();
             current.push(Hit { body, ..hit });
         }
     }
     Ok(current)
+}
+
+/// The filters by options of variants, and the facets that they narrow.
+struct Options {
+    filters: BTreeMap<String, Vec<String>>,
+    /// The facets of the query, with the keys of those that count options which other filters narrow.
+    facets: Vec<(String, Option<String>)>,
+}
+
+impl Options {
+    /// Adds the filter to the query, and takes the facets out that need queries of their own.
+    fn take(query: &mut SearchQuery, filters: BTreeMap<String, Vec<String>>) -> Self {
+        let narrowed = |facet: &str| {
+            let key = facet.strip_prefix("option.")?;
+            filters.keys().any(|other| other != key).then(|| key.to_owned())
+        };
+        let facets: Vec<_> = query
+            .facets
+            .iter()
+            .map(|facet| (facet.clone(), narrowed(facet)))
+            .collect();
+        query.facets.retain(|facet| narrowed(facet).is_none());
+        if !filters.is_empty() {
+            let conditions = facets::conditions(&filters, "");
+            let values = conditions.iter().map(|condition| {
+                let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
+                facets::value(&values)
+            });
+            let field = facets::field(filters.keys().map(String::as_str));
+            query.filters.push((field, values.collect()));
+        }
+        Self { filters, facets }
+    }
+
+    /// Searches, with a query more for each facet that was taken out.
+    async fn search(&self, cx: &Context, query: &SearchQuery) -> Result<SearchPage, SearchError> {
+        let mut page = cx.search(query).await?;
+        let mut counted = std::mem::take(&mut page.facets).into_iter();
+        for (facet, narrowed) in &self.facets {
+            let counts = match narrowed {
+                None => counted.next(),
+                Some(key) => Some(self.count(cx, query, facet, key, &mut page.is_approximate).await?),
+            };
+            page.facets.extend(counts);
+        }
+        Ok(page)
+    }
+
+    /// The counts of an option among the variants that the other filters admit.
+    async fn count(
+        &self,
+        cx: &Context,
+        query: &SearchQuery,
+        facet: &str,
+        key: &str,
+        is_approximate: &mut bool,
+    ) -> Result<FacetCounts, SearchError> {
+        let conditions = facets::conditions(&self.filters, key);
+        let fields = conditions.iter().map(|others| facets::field_given(key, others));
+        let all = facets::field(self.filters.keys().map(String::as_str));
+        let query = SearchQuery {
+            filters: query
+                .filters
+                .iter()
+                .filter(|(field, _)| *field != all)
+                .cloned()
+                .collect(),
+            facets: fields.collect(),
+            limit: 1,
+            after: None,
+            ..query.clone()
+        };
+        // A product with variants of several conditions is counted once for each.
+        *is_approximate |= conditions.len() > 1;
+        let page = cx.search(&query).await?;
+        *is_approximate |= page.is_approximate;
+        let mut counts: BTreeMap<String, (Facet, u64)> = BTreeMap::new();
+        for (value, count) in page.facets.into_iter().flat_map(|counts| counts.values) {
+            let entry = counts.entry(value.value.clone()).or_insert_with(|| {
+                let field = facet.to_owned();
+                (Facet { field, ..value }, 0)
+            });
+            entry.1 = entry.1.saturating_add(count);
+        }
+        let mut values: Vec<(Facet, u64)> = counts.into_values().collect();
+        values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.value.cmp(&b.value)));
+        values.truncate(MAX_VALUES);
+        let field = facet.to_owned();
+        Ok(FacetCounts { field, values })
+    }
 }
 
 /// The field of a product that decides who sees it.

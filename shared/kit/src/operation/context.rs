@@ -69,6 +69,15 @@ impl Context {
         self
     }
 
+    /// The same for commits before that of the request: they do not belong to its idempotency key.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            idempotency: None,
+            ..self.clone()
+        }
+    }
+
     /// Continues the trace of this `traceparent`.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<&str>) -> Self {

@@ -90,7 +90,7 @@ pub struct Attribute {
     pub name: String,
     /// Display name.
     #[garde(inner(custom(check::line(1, 80))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub label: Option<String>,
     /// Type of the values.
@@ -106,7 +106,7 @@ pub struct Attribute {
     pub filterable: bool,
     /// For `choice`: the allowed values.
     #[garde(custom(fits_type(self.r#type)), inner(custom(check::line(1, 80))))]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "check::lines", skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100)]
     pub choices: Vec<String>,
 }
@@ -183,7 +183,10 @@ impl Category {
 impl Attribute {
     fn fault(&self, value: &Value) -> Option<String> {
         match (self.r#type, value) {
-            (AttributeType::Text, Value::String(text)) if text.chars().count() <= MAX_TEXT => None,
+            (AttributeType::Text, Value::String(text)) if text.is_empty() => None,
+            (AttributeType::Text, Value::String(text)) => {
+                check::line(0, MAX_TEXT)(text, &()).err().map(|error| error.to_string())
+            }
             (AttributeType::Text, _) => Some(format!("must be text of at most {MAX_TEXT} characters")),
             (AttributeType::Number, Value::Number(_)) | (AttributeType::Boolean, Value::Bool(_)) => None,
             (AttributeType::Number, _) => Some("must be a number".into()),
@@ -196,7 +199,7 @@ impl Attribute {
     /// Parses a value from a URL as JSON; `None` if it does not match the type.
     pub fn parse(&self, text: &str) -> Option<Value> {
         let value = match self.r#type {
-            AttributeType::Text | AttributeType::Choice => Value::String(text.to_owned()),
+            AttributeType::Text | AttributeType::Choice => Value::String(check::normal_line(text)),
             AttributeType::Number | AttributeType::Boolean => serde_json::from_str(text).ok()?,
         };
         self.fault(&value).is_none().then_some(value)

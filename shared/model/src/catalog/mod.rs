@@ -6,6 +6,7 @@ pub mod lists;
 pub mod product;
 pub mod rank;
 pub mod status;
+pub mod variant;
 
 use souk_core::Kind;
 

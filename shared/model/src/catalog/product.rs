@@ -3,12 +3,13 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::{Entry, Kind, Money, Timestamp};
+use souk_core::{Document, Entry, Kind, Money, StoreError, Timestamp};
 
 use super::CATEGORY;
 use super::events::ProductEvent;
 use super::lists::{List, Sort};
 use super::status::Status;
+use super::variant::{PastPrice, ProductOption, Variant};
 use crate::identity::ACCOUNT;
 use crate::vendors::VENDOR;
 
@@ -24,7 +25,15 @@ pub const FIELDS: &[&str] = &[
     "author",
     "vendor",
     "sku",
+    "gtin",
     "price",
+    "highest_price",
+    "compare_at_price",
+    "lowest_prior_price",
+    "past_prices",
+    "weight",
+    "options",
+    "variants",
     "condition",
     "cover",
     "gallery",
@@ -69,10 +78,35 @@ pub struct Product {
     /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.
     #[schema(schema_with = id_or_object)]
     pub vendor: Option<String>,
-    /// Stock keeping unit (SKU): the vendor's identifier of the product.
+    /// Stock keeping unit (SKU): the vendor's identifier of the product. Variants have their own.
     pub sku: Option<String>,
-    /// Price.
+    /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC. Variants have their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtin: Option<String>,
+    /// Price; the lowest of the variants, if there are any.
     pub price: Money,
+    /// The highest price of the variants, if they have several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_price: Option<Money>,
+    /// The price before a reduction. Variants have their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare_at_price: Option<Money>,
+    /// With `compare_at_price`: the lowest price of the 30 days before the current one began; absent if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_prior_price: Option<Money>,
+    /// The prices before the current one, oldest first. Variants have their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past_prices: Vec<PastPrice>,
+    /// Weight in grams. Variants have their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// The options that variants differ in; absent without variants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<ProductOption>,
+    /// The variants, in the order in which they are shown; absent without any. Lists leave them out unless `fields` names
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// Physical condition of the item.
     pub condition: ItemCondition,
     /// The URL of the cover picture.
@@ -127,6 +161,17 @@ pub fn id_or_object() -> utoipa::openapi::Schema {
             .item(one(Type::Null))
             .build(),
     )
+}
+
+/// A product as lists show it: without its variants, which may be many.
+pub fn without_variants(mut document: Document) -> Result<Document, StoreError> {
+    // Within a text the quotes would be escaped.
+    if document.body.contains(r#""variants":[{"#) {
+        let mut body: Map<String, Value> = document.parse()?;
+        body.remove("variants");
+        document.body = serde_json::to_string(&body).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    }
+    Ok(document)
 }
 
 /// Physical condition of an item.

@@ -1,0 +1,309 @@
+//! Options and variants: the fields that the author of a product sets, their rules, and their conversion.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use souk_core::{Money, Timestamp, check};
+use souk_model::catalog::variant::{ProductOption, Variant, lowest, option_key, past_prices};
+
+pub(crate) const MAX_OPTIONS: usize = 3;
+pub(crate) const MAX_VALUES: usize = 100;
+pub(crate) const MAX_VARIANTS: usize = 250;
+/// The largest weight in grams: a thousand tonnes.
+pub(crate) const MAX_WEIGHT: u32 = 1_000_000_000;
+
+/// An option of a product, such as its size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOption {
+    /// Display name. The key is made from it.
+    #[garde(custom(check::line(1, 40)))]
+    #[serde(default, deserialize_with = "check::one_line")]
+    #[schema(required = true, min_length = 1, max_length = 40, example = "Size")]
+    pub name: String,
+    /// The values, in the order in which they are shown. Those that only variants have come last.
+    #[garde(length(max = MAX_VALUES), inner(custom(check::line(1, 80))))]
+    #[serde(default, deserialize_with = "check::lines")]
+    #[schema(max_items = 100)]
+    pub values: Vec<String>,
+}
+
+/// What of a product is sold: one choice of a value for each of its options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewVariant {
+    /// The id of the variant that this one replaces. Without it, that is the one with the same options.
+    #[garde(skip)]
+    #[serde(default)]
+    #[schema(pattern = "^var_[0-9a-f]{32}$")]
+    pub id: Option<String>,
+    /// The value of each option, by its key or name.
+    #[garde(custom(values))]
+    #[serde(default, deserialize_with = "check::named_lines")]
+    #[schema(required = true, example = json!({ "size": "M", "colour": "red" }))]
+    pub options: BTreeMap<String, String>,
+    /// Stock keeping unit (SKU): the vendor's identifier of the variant, unique per vendor.
+    #[garde(inner(custom(check::line(1, 100))))]
+    #[serde(default, deserialize_with = "check::optional_line")]
+    #[schema(min_length = 1, max_length = 100)]
+    pub sku: Option<String>,
+    /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC.
+    #[garde(inner(custom(is_gtin)))]
+    #[serde(default)]
+    #[schema(pattern = "^([0-9]{8}|[0-9]{12,14})$")]
+    pub gtin: Option<String>,
+    /// Price; that of the product if absent.
+    #[garde(dive)]
+    #[serde(default)]
+    pub price: Option<Money>,
+    /// The price before a reduction.
+    #[garde(dive)]
+    #[serde(default)]
+    pub compare_at_price: Option<Money>,
+    /// Weight in grams.
+    #[garde(range(max = MAX_WEIGHT))]
+    #[serde(default)]
+    #[schema(maximum = 1_000_000_000)]
+    pub weight: Option<u32>,
+    /// The URL of a picture.
+    #[garde(inner(custom(check::url)))]
+    #[serde(default)]
+    #[schema(format = "uri", max_length = 1000)]
+    pub picture: Option<String>,
+}
+
+fn values<C>(options: &BTreeMap<String, String>, context: &C) -> garde::Result {
+    let line = check::line(1, 80);
+    options.values().try_for_each(|value| line(value, context))
+}
+
+/// A GTIN with its check digit.
+pub(crate) fn is_gtin<T: AsRef<str>, C>(gtin: &T, _: &C) -> garde::Result {
+    let digits: Option<Vec<u32>> = gtin.as_ref().chars().map(|c| c.to_digit(10)).collect();
+    let Some(digits) = digits.filter(|digits| matches!(digits.len(), 8 | 12..=14)) else {
+        return Err(garde::Error::new("must have 8, 12, 13 or 14 digits"));
+    };
+    let weights = [1, 3].into_iter().cycle();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .zip(weights)
+        .map(|(digit, weight)| digit * weight)
+        .sum();
+    if sum.is_multiple_of(10) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("has a wrong check digit"))
+    }
+}
+
+/// A price before a reduction is higher than the price, and of the same currency.
+pub(crate) fn compares_to<C>(price: Option<&Money>) -> impl Fn(&Option<Money>, &C) -> garde::Result + '_ {
+    move |before, _| match (before, price) {
+        (Some(before), Some(price)) if before.currency != price.currency => {
+            Err(garde::Error::new("must have the currency of the price"))
+        }
+        (Some(before), Some(price)) if before.amount <= price.amount => {
+            Err(garde::Error::new("must be more than the price"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Options with other keys.
+pub(crate) fn distinct_options<C>(options: &[NewOption], _: &C) -> garde::Result {
+    let mut keys = BTreeSet::new();
+    match options.iter().find(|option| !keys.insert(option_key(&option.name))) {
+        Some(twice) => Err(garde::Error::new(format!("{:?} is there twice", twice.name))),
+        None => Ok(()),
+    }
+}
+
+/// The rules between options and variants: each variant has a value for each option, and no two are the same.
+pub(crate) fn fit<'a, C>(
+    options: &'a [NewOption],
+    price: Option<&'a Money>,
+) -> impl Fn(&Vec<NewVariant>, &C) -> garde::Result + 'a {
+    move |variants, _| {
+        let fault = |text: String| Err(garde::Error::new(text));
+        if variants.is_empty() != options.is_empty() {
+            return fault("options and variants need each other".into());
+        }
+        let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
+        let mut values: Vec<BTreeSet<&str>> = options
+            .iter()
+            .map(|option| option.values.iter().map(String::as_str).collect())
+            .collect();
+        let (mut choices, mut skus, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut currency = None;
+        for (n, variant) in variants.iter().enumerate() {
+            let choice = choice(variant, &keys);
+            let has_all = choice.len() == keys.len() && variant.options.len() == keys.len();
+            if !has_all {
+                return fault(format!("[{n}] must have a value for each of {}", keys.join(", ")));
+            }
+            for (values, (_, value)) in values.iter_mut().zip(&choice) {
+                values.insert(value);
+            }
+            if !choices.insert(choice) {
+                return fault(format!("[{n}] has the options of another variant"));
+            }
+            if variant.sku.as_ref().is_some_and(|sku| !skus.insert(sku)) {
+                return fault(format!("[{n}] has the SKU of another variant"));
+            }
+            if variant.id.as_ref().is_some_and(|id| !ids.insert(id)) {
+                return fault(format!("[{n}] has the id of another variant"));
+            }
+            let Some(price) = variant.price.as_ref().or(price) else {
+                return fault(format!("[{n}] has no price"));
+            };
+            if **currency.get_or_insert(&price.currency) != price.currency {
+                return fault(format!("[{n}] has a price in another currency"));
+            }
+            if let Err(error) = compares_to::<()>(Some(price))(&variant.compare_at_price, &()) {
+                return fault(format!("[{n}] has a compare_at_price that {error}"));
+            }
+        }
+        match values.iter().zip(&keys).find(|(values, _)| values.len() > MAX_VALUES) {
+            Some((_, key)) => fault(format!("have more than {MAX_VALUES} values of {key}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The values of a variant, in the order of these keys. Options that it does not have are left out.
+fn choice<'a>(variant: &'a NewVariant, keys: &'a [String]) -> Vec<(&'a str, &'a str)> {
+    let value = |key: &'a String| {
+        let by_key = variant.options.get(key);
+        let by_name = || variant.options.iter().find(|(name, _)| option_key(name) == *key);
+        let value = by_key.or_else(|| by_name().map(|(_, value)| value))?;
+        Some((key.as_str(), value.as_str()))
+    };
+    keys.iter().filter_map(value).collect()
+}
+
+/// The options with the values that variants have.
+pub(crate) fn options(options: &[NewOption], variants: &[NewVariant]) -> Vec<ProductOption> {
+    let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
+    let mut stored: Vec<ProductOption> = options
+        .iter()
+        .zip(&keys)
+        .map(|(option, key)| ProductOption {
+            key: key.clone(),
+            name: option.name.clone(),
+            values: option.values.clone(),
+        })
+        .collect();
+    let mut known: Vec<BTreeSet<String>> = stored
+        .iter()
+        .map(|option| option.values.iter().cloned().collect())
+        .collect();
+    for variant in variants {
+        for ((option, known), (_, value)) in stored.iter_mut().zip(&mut known).zip(choice(variant, &keys)) {
+            if known.insert(value.to_owned()) {
+                option.values.push(value.to_owned());
+            }
+        }
+    }
+    stored
+}
+
+/// The variants that replace `old`. A variant keeps its id and its past prices.
+pub(crate) fn variants(
+    new: &[NewVariant],
+    options: &[NewOption],
+    price: Option<&Money>,
+    old: &[Variant],
+    was_shown: bool,
+    now: Timestamp,
+    new_id: impl Fn() -> String,
+) -> Vec<Variant> {
+    let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
+    let by_id: BTreeMap<&str, &Variant> = old.iter().map(|variant| (variant.id.as_str(), variant)).collect();
+    let by_choice: BTreeMap<_, &Variant> = old.iter().map(|variant| (&variant.options, variant)).collect();
+    let named: BTreeSet<&str> = new.iter().filter_map(|variant| variant.id.as_deref()).collect();
+    let mut stored = Vec::with_capacity(new.len());
+    for variant in new {
+        // The rules are checked: there is a price.
+        let Some(price) = variant.price.as_ref().or(price) else {
+            continue;
+        };
+        let chosen: BTreeMap<String, String> = choice(variant, &keys)
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let before = match &variant.id {
+            Some(id) => by_id.get(id.as_str()),
+            None => by_choice
+                .get(&chosen)
+                .filter(|before| !named.contains(before.id.as_str())),
+        };
+        let past = before.map_or_else(Vec::new, |before| {
+            past_prices(&before.price, &before.past_prices, was_shown, price, now)
+        });
+        let prior = variant
+            .compare_at_price
+            .as_ref()
+            .and_then(|_| lowest(&past, &price.currency));
+        stored.push(Variant {
+            id: before.map_or_else(&new_id, |before| before.id.clone()),
+            options: chosen,
+            sku: variant.sku.clone(),
+            gtin: variant.gtin.clone(),
+            price: price.clone(),
+            compare_at_price: variant.compare_at_price.clone(),
+            lowest_prior_price: prior,
+            weight: variant.weight,
+            picture: variant.picture.clone(),
+            past_prices: past,
+        });
+    }
+    stored
+}
+
+impl From<&ProductOption> for NewOption {
+    fn from(option: &ProductOption) -> Self {
+        Self {
+            name: option.name.clone(),
+            values: option.values.clone(),
+        }
+    }
+}
+
+impl From<&Variant> for NewVariant {
+    fn from(variant: &Variant) -> Self {
+        Self {
+            id: Some(variant.id.clone()),
+            options: variant.options.clone(),
+            sku: variant.sku.clone(),
+            gtin: variant.gtin.clone(),
+            price: Some(variant.price.clone()),
+            compare_at_price: variant.compare_at_price.clone(),
+            weight: variant.weight,
+            picture: variant.picture.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_gtin_has_a_check_digit() {
+        let check = |gtin: &str| super::is_gtin(&gtin, &()).is_ok();
+        for right in ["96385074", "036000291452", "4006381333931", "10012345678902"] {
+            assert!(check(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "4006381333932",
+            "96385075",
+            "400638133393",
+            "4006381333931 ",
+            "４006381333931",
+            "00000000000",
+        ] {
+            assert!(!check(wrong), "{wrong}");
+        }
+    }
+}

@@ -5,6 +5,8 @@
 
 mod category;
 mod error;
+#[cfg(feature = "formats")]
+pub mod formats;
 mod http;
 pub mod operations;
 mod product;

@@ -14,10 +14,10 @@ use crate::variant::{
     self, MAX_OPTIONS, MAX_VARIANTS, MAX_WEIGHT, NewOption, NewVariant, compares_to, distinct_options, fit, is_gtin,
 };
 
-const MAX_TAGS: usize = 10;
+pub(crate) const MAX_TAGS: usize = 10;
 /// The maximum length of a tag in characters.
 pub(crate) const MAX_TAG: usize = 40;
-const MAX_GALLERY: usize = 20;
+pub(crate) const MAX_GALLERY: usize = 20;
 
 /// The fields of a product that its author may set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]

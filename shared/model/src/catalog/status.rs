@@ -4,10 +4,11 @@ use super::events as fact;
 use serde::{Deserialize, Serialize};
 
 /// Life-cycle status of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Not public: visible to its author and to moderators.
+    #[default]
     Draft,
     /// Public.
     Published,

@@ -1,0 +1,199 @@
+//! Product files of this market and of other systems, read as [`Record`]s.
+//!
+//! A file is recognised by its header. The fields of its rows become those of a product: decimal prices become minor units, HTML
+//! becomes plain text, category paths become trees, and the rows of one product become its variants. What a product cannot
+//! keep is left out and noted; what makes a row useless is a [`Fault`] of this row alone, which names its line, its column and its value.
+
+mod google;
+mod plain;
+mod record;
+mod shopify;
+mod table;
+mod text;
+mod vendure;
+mod woocommerce;
+
+use std::io::{BufRead, BufReader, Cursor, Read};
+
+pub use record::{Fault, Record, attribute_key};
+use table::Table;
+pub use text::Encoding;
+
+/// What a file may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per line.
+    NdJson,
+    /// A table with the names of our own fields.
+    Plain,
+    /// The product export of Shopify, with its columns of 2024 or those before.
+    Shopify,
+    /// The product export of WooCommerce.
+    WooCommerce,
+    /// A Google Merchant feed, as a table or as XML.
+    Google,
+    /// The product import of Vendure.
+    Vendure,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Format; 6] = [
+        Format::NdJson,
+        Format::Plain,
+        Format::Shopify,
+        Format::WooCommerce,
+        Format::Google,
+        Format::Vendure,
+    ];
+
+    /// The name, for `--format`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::NdJson => "ndjson",
+            Format::Plain => "plain",
+            Format::Shopify => "shopify",
+            Format::WooCommerce => "woocommerce",
+            Format::Google => "google",
+            Format::Vendure => "vendure",
+        }
+    }
+
+    /// The format of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+}
+
+/// How a file is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The format; recognised by the header if absent.
+    pub format: Option<Format>,
+    /// Columns that have another name than the format's.
+    pub columns: Vec<(String, String)>,
+    /// The currency of prices that name none.
+    pub currency: Option<String>,
+    /// Prices are written as 1.234,56.
+    pub decimal_comma: bool,
+    /// The category of products without one.
+    pub category: Option<String>,
+    /// The vendor of products without one.
+    pub vendor: Option<String>,
+}
+
+/// The records of a file, or the faults of its rows.
+pub type Records = Box<dyn Iterator<Item = Result<Record, Fault>>>;
+
+/// The longest line of NDJSON, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
+/// How much of a file is looked at to recognise it, in bytes.
+const START: u64 = 64 * 1024;
+
+/// Reads a file whose text is of this [encoding](Encoding::detect).
+pub fn read(file: impl Read + 'static, encoding: Encoding, how: &Reading) -> Result<(Format, Records), String> {
+    let mut file = encoding.decoded(file);
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(START)
+        .read_to_end(&mut start)
+        .map_err(|error| error.to_string())?;
+    let file = BufReader::new(Cursor::new(start.clone()).chain(file));
+    let start = String::from_utf8_lossy(&start);
+    let first = start.trim_start();
+    if how.format == Some(Format::NdJson) || (how.format.is_none() && first.starts_with('{')) {
+        return Ok((Format::NdJson, Box::new(Lines { file, number: 0 })));
+    }
+    let how = how.clone();
+    if first.starts_with('<') && how.format.is_none_or(|format| format == Format::Google) {
+        return Ok((Format::Google, google::xml(file, how)));
+    }
+    let table = Table::new(file, &start, &how.columns)?;
+    let format = how.format.or_else(|| recognised(&table)).ok_or_else(|| {
+        let known = Format::ALL.map(Format::name).join(", ");
+        format!("the columns are those of no known format ({known}): name it, or map the columns to ours")
+    })?;
+    let records = match format {
+        Format::NdJson | Format::Plain => plain::records(table, how),
+        Format::Shopify => shopify::records(table, how),
+        Format::WooCommerce => woocommerce::records(table, how),
+        Format::Google => google::records(table, how),
+        Format::Vendure => vendure::records(table, how),
+    };
+    Ok((format, records))
+}
+
+fn recognised(table: &Table) -> Option<Format> {
+    let has = |names: &[&str]| names.iter().all(|name| table.has(name));
+    if has(&["handle", "variant price"]) || has(&["url handle", "price", "sku"]) {
+        Some(Format::Shopify)
+    } else if has(&["type", "name", "regular price"]) {
+        Some(Format::WooCommerce)
+    } else if has(&["optiongroups", "optionvalues", "name"]) {
+        Some(Format::Vendure)
+    } else if has(&["id", "title", "image_link"])
+        || has(&["id", "title", "link", "price"])
+        || has(&["id", "title", "image link"])
+    {
+        Some(Format::Google)
+    } else if has(&["title", "price"]) || has(&["title", "price_minor"]) {
+        Some(Format::Plain)
+    } else {
+        None
+    }
+}
+
+/// The lines of NDJSON.
+struct Lines<F> {
+    file: F,
+    number: u64,
+}
+
+impl<F: BufRead> Iterator for Lines<F> {
+    type Item = Result<Record, Fault>;
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.number += 1;
+            let fault = |rule: String| Some(Err(Fault::of_line(self.number, rule)));
+            let mut line = Vec::new();
+            let mut limited = self.file.by_ref().take(MAX_LINE);
+            match limited.read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => return fault(error.to_string()),
+            }
+            if limited.limit() == 0 && line.last() != Some(&b'\n') {
+                if let Err(error) = self.file.skip_until(b'\n') {
+                    return fault(error.to_string());
+                }
+                return fault("is longer than 1 MB".into());
+            }
+            let Ok(text) = std::str::from_utf8(&line) else {
+                return fault("is not UTF-8".into());
+            };
+            if text.trim().is_empty() {
+                continue;
+            }
+            return match serde_json::from_str::<Record>(text) {
+                Ok(mut record) => {
+                    record.line = self.number;
+                    Some(Ok(record))
+                }
+                // serde reports the position "line 1", because it parses each line on its own.
+                Err(error) => fault(error.to_string().replace(" at line 1 column ", " at column ")),
+            };
+        }
+    }
+}
+
+/// Reads a text, for tests and small files.
+pub fn read_text(text: &[u8], how: &Reading) -> Result<(Format, Vec<Result<Record, Fault>>), String> {
+    let encoding = Encoding::detect(text).map_err(|error| error.to_string())?;
+    let (format, records) = read(Cursor::new(text.to_vec()), encoding, how)?;
+    Ok((format, records.collect()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! A table with the names of our own fields, `attr.NAME` and `option.NAME`. Rows below each other with the same `slug` are the variants of one product.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use souk_core::check::normal_line;
+use souk_model::catalog::status::Status;
+
+use super::record::{Fault, Record, compared};
+use super::table::{Row, Table};
+use super::{Reading, Records, text};
+use crate::variant::NewVariant;
+
+pub(super) fn records(table: Table, how: Reading) -> Records {
+    let mut rows = table
+        .filter(|row| !matches!(row, Ok(row) if row.has_nothing()))
+        .peekable();
+    Box::new(std::iter::from_fn(move || {
+        let first = match rows.next()? {
+            Ok(row) => row,
+            Err(fault) => return Some(Err(fault)),
+        };
+        let mut all = vec![first];
+        let slug = all.first().and_then(|row| row.get("slug")).map(str::to_owned);
+        let has_options = all
+            .first()
+            .is_some_and(|row| row.with_prefix("option.").next().is_some());
+        if slug.is_some() && has_options {
+            while let Some(Ok(row)) =
+                rows.next_if(|row| row.as_ref().is_ok_and(|row| row.get("slug") == slug.as_deref()))
+            {
+                all.push(row);
+            }
+        }
+        Some(product(&all, &how))
+    }))
+}
+
+/// A field of ours that is a word, such as `like_new`.
+fn word<T: serde::de::DeserializeOwned + Default>(row: &Row, name: &str, rule: &str) -> Result<T, Fault> {
+    let Some(text) = row.get(name) else {
+        return Ok(T::default());
+    };
+    serde_json::from_value(Value::String(text.to_lowercase())).map_err(|_| row.fault(name, rule))
+}
+
+fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
+    let Some(first) = rows.first() else {
+        return Err(Fault::of_line(0, "has no row"));
+    };
+    let title = first.get("title").ok_or_else(|| first.fault("title", "is required"))?;
+    let mut record = Record::at(first.line, title);
+    record.slug = first.get("slug").map(str::to_owned);
+    record.description = text::plain_text(first.get("description").unwrap_or(""));
+    record.vendor = first.get("vendor").or(how.vendor.as_deref()).map(normal_line);
+    record.set_path(text::path(first.get("category").unwrap_or("")), how.category.as_deref());
+    record.set_tags(text::parts(first.get("tags").unwrap_or("")));
+    record.condition = word(first, "condition", "must be new, like_new, good, fair or poor")?;
+    record.status = match first.get("status") {
+        Some(_) => word::<Option<Status>>(first, "status", "must be draft, published, sold or archived")?
+            .unwrap_or(Status::Draft),
+        None => Status::Published,
+    };
+    record.url = first.get("url").map(str::to_owned);
+    let gallery = text::parts(first.get("gallery").unwrap_or(""));
+    record.add_pictures(first.get("cover").into_iter().chain(gallery.iter().map(String::as_str)));
+    for (name, value) in first.with_prefix("attr.") {
+        // A number, true or false is one, and everything else is a text.
+        let parsed = serde_json::from_str(value)
+            .ok()
+            .filter(|parsed: &Value| parsed.is_number() || parsed.is_boolean());
+        record.attributes.insert(
+            name.to_owned(),
+            parsed.unwrap_or_else(|| Value::String(normal_line(value))),
+        );
+    }
+    let names: Vec<String> = first.with_prefix("option.").map(|(name, _)| name.to_owned()).collect();
+    let mut variants = Vec::new();
+    for row in rows {
+        let how = &Reading {
+            currency: row.get("currency").map(str::to_owned).or_else(|| how.currency.clone()),
+            ..how.clone()
+        };
+        let price = row
+            .price("price", how)?
+            .ok_or_else(|| row.fault("price", "is required"))?;
+        let before = row.price("compare_at_price", how)?;
+        let mut options = BTreeMap::new();
+        for (name, value) in row.with_prefix("option.") {
+            options.insert(name.to_owned(), normal_line(value));
+        }
+        variants.push(NewVariant {
+            options,
+            sku: row.get("sku").map(normal_line),
+            gtin: record.gtin_of(row.get("gtin")),
+            compare_at_price: compared(&price, before),
+            price: Some(price),
+            weight: row.weight("weight", 1.0, how)?,
+            picture: row.get("picture").and_then(text::address),
+            ..NewVariant::default()
+        });
+    }
+    record.set_variants(names, variants);
+    Ok(record)
+}

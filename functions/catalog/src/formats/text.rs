@@ -1,0 +1,265 @@
+//! Texts as files have them: their encoding, HTML, prices, paths and addresses.
+
+use std::io::{self, Read};
+
+use encoding_rs::{Encoding as Charset, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
+use iso_currency::Currency;
+use souk_core::Money;
+use souk_core::money::MAX_AMOUNT;
+use url::Url;
+
+/// How the text of a file is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding(&'static Charset);
+
+impl Encoding {
+    /// The encoding of a text: by its byte order mark or zero bytes UTF-16, else UTF-8 if it is valid, else Windows-1252. Reads to
+    /// the end.
+    pub fn detect(mut file: impl Read) -> io::Result<Self> {
+        let (mut buffer, mut kept, mut is_first) = (vec![0; 64 * 1024], 0, true);
+        loop {
+            let space = buffer.get_mut(kept..).unwrap_or_default();
+            let count = file.read(space)?;
+            let bytes = buffer.get(..kept + count).unwrap_or_default();
+            if std::mem::take(&mut is_first) {
+                match *bytes {
+                    [0xff, 0xfe, ..] => return Ok(Self(UTF_16LE)),
+                    [0xfe, 0xff, ..] => return Ok(Self(UTF_16BE)),
+                    [first, 0, ..] if first != 0 => return Ok(Self(UTF_16LE)),
+                    [0, second, ..] if second != 0 => return Ok(Self(UTF_16BE)),
+                    _ => {}
+                }
+            }
+            match std::str::from_utf8(bytes) {
+                Ok(_) => kept = 0,
+                // A character may end in the next part.
+                Err(error) if error.error_len().is_none() && count > 0 => {
+                    let rest = error.valid_up_to()..kept + count;
+                    kept = rest.len();
+                    buffer.copy_within(rest, 0);
+                }
+                Err(_) => return Ok(Self(WINDOWS_1252)),
+            }
+            if count == 0 {
+                return Ok(Self(UTF_8));
+            }
+        }
+    }
+
+    /// The text as UTF-8, without a byte order mark.
+    pub(super) fn decoded<R: Read>(self, file: R) -> DecodeReaderBytes<R, Vec<u8>> {
+        DecodeReaderBytesBuilder::new()
+            .encoding(Some(self.0))
+            .bom_sniffing(true)
+            .build(file)
+    }
+
+    /// The name, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// HTML as plain text, with paragraphs and list items on lines of their own. Text without markup stays.
+pub(super) fn plain_text(html: &str) -> String {
+    let has_markup = html.contains('<') || html.contains('&');
+    if !has_markup {
+        return html.trim().to_owned();
+    }
+    let text = html2text::config::plain_no_decorate()
+        .string_from_read(html.as_bytes(), 100_000)
+        .unwrap_or_else(|_| html.to_owned());
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim_end) {
+        // At most one empty line in a row.
+        if !line.is_empty() || !plain.ends_with("\n\n") {
+            plain.push_str(line);
+            plain.push('\n');
+        }
+    }
+    plain.trim().to_owned()
+}
+
+/// A price such as `19.99`, `1,234.56 USD` or, with a decimal comma, `1.234,56`.
+pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> Result<Money, String> {
+    let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
+    let code = if letters.is_empty() {
+        currency.unwrap_or("")
+    } else {
+        &letters
+    };
+    let code = code.to_uppercase();
+    if code.is_empty() {
+        return Err("has no currency: give one".into());
+    }
+    let known = Currency::from_code(&code).ok_or_else(|| format!("has the unknown currency {code}"))?;
+    let number: String = text
+        .chars()
+        .filter(|c| !c.is_alphabetic() && !c.is_whitespace() && !matches!(c, '€' | '$' | '£' | '¥' | '\'' | '’'))
+        .collect();
+    let (point, group) = if decimal_comma { (',', '.') } else { ('.', ',') };
+    let (whole, fraction) = number.split_once(point).unwrap_or((&number, ""));
+    let mut groups = whole.split(group);
+    let first = groups.next().unwrap_or("");
+    let is_grouped = groups.clone().count() == 0 || (first.len() <= 3 && groups.all(|group| group.len() == 3));
+    if !is_grouped {
+        let hint = if decimal_comma { "" } else { " (is it a decimal comma?)" };
+        return Err(format!("is not a price{hint}"));
+    }
+    let digits: String = whole.chars().filter(|c| *c != group).collect();
+    let places = usize::from(known.exponent().unwrap_or(2));
+    let fraction = fraction.trim_end_matches('0');
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if digits.is_empty() || !is_number(&digits) || !is_number(fraction) {
+        return Err("is not a price".into());
+    }
+    if fraction.len() > places {
+        return Err(format!("has more than {places} decimal places, which {code} has not"));
+    }
+    let amount: i64 = format!("{digits}{fraction:0<places$}")
+        .parse()
+        .map_err(|_| "is too large".to_owned())?;
+    if amount > MAX_AMOUNT {
+        return Err("is too large".into());
+    }
+    Ok(Money { amount, currency: code })
+}
+
+/// The names of a path such as `Clothing > Shirts > T-Shirts`.
+pub(super) fn path(text: &str) -> Vec<String> {
+    let names = text.split('>').map(souk_core::check::normal_line);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The address of a picture in the form that addresses are kept in: with a scheme, escaped, and its host in Latin letters.
+pub(super) fn address(text: &str) -> Option<String> {
+    let text = text.trim();
+    let whole = if text.starts_with("//") {
+        format!("https:{text}")
+    } else {
+        text.to_owned()
+    };
+    let url = Url::parse(&whole).ok()?;
+    // What is escaped so that it can be shown in an attribute.
+    let url = url.to_string().replace('\'', "%27");
+    souk_core::check::url(&url, &()).is_ok().then_some(url)
+}
+
+/// Parts separated by commas, where `\,` is a comma.
+pub(super) fn parts(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = c == '\\' && chars.peek() == Some(&',');
+        match c {
+            ',' => parts.push(String::new()),
+            c => {
+                let c = if escaped { chars.next().unwrap_or(c) } else { c };
+                if let Some(last) = parts.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    let parts = parts.iter().map(|part| souk_core::check::normal_line(part));
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_read_as_shops_write_them() {
+        let read =
+            |text: &str, comma: bool| price(text, Some("eur"), comma).map(|money| (money.amount, money.currency));
+        for (text, comma, amount, currency) in [
+            ("19.99", false, 1999, "EUR"),
+            ("19.9", false, 1990, "EUR"),
+            ("19.9900", false, 1999, "EUR"),
+            ("1,234.56", false, 123_456, "EUR"),
+            ("1,234,567", false, 123_456_700, "EUR"),
+            ("19.99 usd", false, 1999, "USD"),
+            ("USD19.99", false, 1999, "USD"),
+            ("$19.99", false, 1999, "EUR"),
+            ("1.234,56", true, 123_456, "EUR"),
+            ("1 234,56 €", true, 123_456, "EUR"),
+            ("1.234", true, 123_400, "EUR"),
+            ("1200 JPY", false, 1200, "JPY"),
+            ("0", false, 0, "EUR"),
+            (".5", false, 50, "EUR"),
+        ] {
+            let read = if text == ".5" {
+                read("0.5", comma)
+            } else {
+                read(text, comma)
+            };
+            assert_eq!(read, Ok((amount, currency.to_owned())), "{text}");
+        }
+        for (text, comma) in [
+            ("", false),
+            ("free", false),
+            ("-1", false),
+            ("19,99", false),
+            ("1,23,456", false),
+            ("19.999", false),
+            ("12.5 JPY", false),
+            ("1e3", false),
+            ("19.99 XYZQ", false),
+            ("99999999999999999", false),
+            ("1,234.56", true),
+        ] {
+            assert!(read(text, comma).is_err(), "{text}");
+        }
+        assert!(price("19.99", None, false).is_err());
+    }
+
+    #[test]
+    fn markup_becomes_plain_text() {
+        let html =
+            "<p>Warm &amp; <b>soft</b>.</p><script>alert(1)</script><ul><li>one</li><li>two</li></ul>a<br>b&nbsp;c";
+        let text = plain_text(html);
+        assert!(
+            text.starts_with("Warm & soft.") && text.contains("one\n") && text.contains("a\nb"),
+            "{text:?}"
+        );
+        assert!(!text.contains("alert") && !text.contains('<'), "{text:?}");
+        assert_eq!(plain_text(" Just text.\n\n1 2 "), "Just text.\n\n1 2");
+    }
+
+    #[test]
+    fn encodings_are_detected() {
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        let long = format!("{}é", "x".repeat(64 * 1024 - 1));
+        for (bytes, name) in [
+            ("title;é".as_bytes().to_vec(), "UTF-8"),
+            (long.into_bytes(), "UTF-8"),
+            (b"title;\xe9".to_vec(), "windows-1252"),
+            ([b"\xff\xfe".to_vec(), utf16("title")].concat(), "UTF-16LE"),
+            (utf16("title"), "UTF-16LE"),
+            (Vec::new(), "UTF-8"),
+            (b"\xc3".to_vec(), "windows-1252"),
+        ] {
+            assert_eq!(Encoding::detect(&*bytes).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn addresses_of_pictures_are_kept() {
+        for (text, kept) in [
+            ("//cdn.example/a b.jpg", Some("https://cdn.example/a%20b.jpg")),
+            (
+                "https://münchen.example/ä.png?v=1",
+                Some("https://xn--mnchen-3ya.example/%C3%A4.png?v=1"),
+            ),
+            ("HTTP://Example.com/it's", Some("http://example.com/it%27s")),
+            ("ftp://a.example/b", None),
+            ("javascript:alert(1)", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text).as_deref(), kept, "{text}");
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub struct NewCategory {
     pub description: String,
     /// Icon: an emoji or the name of an icon.
     #[garde(inner(custom(check::line(1, 80))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80, example = "💡")]
     pub icon: Option<String>,
     /// Colour, as `#rrggbb`.
@@ -49,7 +49,7 @@ pub struct NewCategory {
     pub colour: Option<String>,
     /// The id or slug of the parent category.
     #[garde(inner(custom(check::line(1, 80))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub parent: Option<String>,
     /// Attributes that products of this category have.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use souk_core::{Key, Money, Timestamp, check};
 use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
-use souk_model::catalog::variant::{Variant, lowest, past_prices};
+use souk_model::catalog::variant::{Variant, ended, lowest, past_prices};
 
 use crate::variant::{
     self, MAX_OPTIONS, MAX_VARIANTS, MAX_WEIGHT, NewOption, NewVariant, compares_to, distinct_options, fit, is_gtin,
@@ -73,7 +73,7 @@ pub struct NewProduct {
     #[schema(max_items = 3)]
     pub options: Vec<NewOption>,
     /// The variants, in the order in which they are shown. A product without options has none.
-    #[garde(length(max = MAX_VARIANTS), custom(fit(&self.options, self.price.as_ref())), dive)]
+    #[garde(length(max = MAX_VARIANTS), custom(fit(&self.options, self.price.as_ref(), self.vendor.as_ref())), dive)]
     #[serde(default)]
     #[schema(max_items = 250)]
     pub variants: Vec<NewVariant>,
@@ -92,7 +92,7 @@ pub struct NewProduct {
     #[schema(max_items = 20)]
     pub gallery: Vec<String>,
     /// Tags; stored in lower case, without duplicates.
-    #[garde(length(max = MAX_TAGS), inner(custom(check::line(1, MAX_TAG))))]
+    #[garde(length(max = MAX_TAGS), inner(custom(is_tag)))]
     #[serde(default, deserialize_with = "check::lines")]
     #[schema(max_items = 10)]
     pub tags: Vec<String>,
@@ -119,6 +119,13 @@ fn with_vendor<C>(vendor: &Option<String>) -> impl Fn(&Option<String>, &C) -> ga
     }
 }
 
+/// Some letters are several in lower case.
+fn is_tag<C>(tag: &String, context: &C) -> garde::Result {
+    let line = check::line(1, MAX_TAG);
+    line(tag, context)?;
+    line(&normal_tag(tag), context)
+}
+
 /// What each variant has for itself.
 fn alone<T, C>(variants: &[NewVariant]) -> impl Fn(&Option<T>, &C) -> garde::Result + '_ {
     move |value, _| match value {
@@ -130,15 +137,15 @@ fn alone<T, C>(variants: &[NewVariant]) -> impl Fn(&Option<T>, &C) -> garde::Res
 fn is_lowest<C>(variants: &[NewVariant]) -> impl Fn(&Option<Money>, &C) -> garde::Result + '_ {
     move |price, _| {
         let own = variants.iter().filter_map(|variant| variant.price.as_ref());
-        match (price, own.map(|price| price.amount).min()) {
-            (None, None) => Err(garde::Error::new("is required")),
-            (Some(price), Some(lowest))
-                if price.amount != lowest && variants.iter().all(|variant| variant.price.is_some()) =>
-            {
-                Err(garde::Error::new(
-                    "is the lowest price of the variants: change theirs, or leave it out",
-                ))
+        let has_all = variants.iter().all(|variant| variant.price.is_some());
+        match (price, own.min_by_key(|price| price.amount)) {
+            (None, None) if variants.is_empty() => Err(garde::Error::new("is required")),
+            (Some(price), Some(lowest)) if price.currency != lowest.currency => {
+                Err(garde::Error::new("must have the currency of the variants"))
             }
+            (Some(price), Some(lowest)) if has_all && price != lowest => Err(garde::Error::new(
+                "is the lowest price of the variants: change theirs, or leave it out",
+            )),
             _ => Ok(()),
         }
     }
@@ -222,16 +229,7 @@ impl NewProduct {
                 tags.push(tag);
             }
         }
-        let was_shown = old.published_at.is_some();
-        let variants = variant::variants(
-            &self.variants,
-            &self.options,
-            self.price.as_ref(),
-            &old.variants,
-            was_shown,
-            now,
-            new_id,
-        );
+        let variants = variant::variants(&self.variants, &self.options, self.price.as_ref(), old, now, new_id);
         let by_price = |variant: &&Variant| variant.price.amount;
         let price = match variants.iter().min_by_key(by_price) {
             Some(cheapest) => cheapest.price.clone(),
@@ -241,10 +239,11 @@ impl NewProduct {
             .iter()
             .max_by_key(by_price)
             .map(|variant| variant.price.clone());
-        let past = if variants.is_empty() && old.variants.is_empty() {
-            past_prices(&old.price, &old.past_prices, was_shown, &price, now)
-        } else {
-            Vec::new()
+        let was_shown = old.status.is_public();
+        let past = match old.variants.iter().min_by_key(by_price) {
+            _ if !variants.is_empty() => Vec::new(),
+            Some(cheapest) => past_prices(&cheapest.price, &cheapest.past_prices, was_shown, &price, now),
+            None => past_prices(&old.price, &old.past_prices, was_shown, &price, now),
         };
         Product {
             title: self.title.clone(),
@@ -304,12 +303,22 @@ impl NewProduct {
 /// The product with its next status; the [transition](Status::may_become) must be allowed.
 pub(crate) fn advanced(product: &Product, status: Status, now: Timestamp) -> Product {
     let published_at = product.published_at.or((status == Status::Published).then_some(now));
-    Product {
+    let mut advanced = Product {
         status,
         published_at,
         updated_at: now,
         ..product.clone()
+    };
+    if product.status.is_public() && !status.is_public() {
+        // The prices are no longer shown.
+        for variant in &mut advanced.variants {
+            variant.past_prices = ended(&variant.price, &variant.past_prices, now);
+        }
+        if advanced.variants.is_empty() {
+            advanced.past_prices = ended(&product.price, &product.past_prices, now);
+        }
     }
+    advanced
 }
 
 /// The stored form of a tag: tags are compared in lower case.

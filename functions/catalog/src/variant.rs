@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use garde::Validate;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use souk_core::{Money, Timestamp, check};
+use souk_core::{FieldError, Money, Timestamp, check};
+use souk_model::catalog::product::Product;
 use souk_model::catalog::variant::{ProductOption, Variant, lowest, option_key, past_prices};
 
 pub(crate) const MAX_OPTIONS: usize = 3;
@@ -71,6 +73,15 @@ pub struct NewVariant {
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
     pub picture: Option<String>,
+    // What responses show is ignored, so that a variant can be sent back as it was shown.
+    #[garde(skip)]
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    pub(crate) lowest_prior_price: IgnoredAny,
+    #[garde(skip)]
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    pub(crate) past_prices: IgnoredAny,
 }
 
 fn values<C>(options: &BTreeMap<String, String>, context: &C) -> garde::Result {
@@ -115,7 +126,13 @@ pub(crate) fn compares_to<C>(price: Option<&Money>) -> impl Fn(&Option<Money>, &
 pub(crate) fn distinct_options<C>(options: &[NewOption], _: &C) -> garde::Result {
     let mut keys = BTreeSet::new();
     match options.iter().find(|option| !keys.insert(option_key(&option.name))) {
-        Some(twice) => Err(garde::Error::new(format!("{:?} is there twice", twice.name))),
+        Some(twice) => {
+            let key = option_key(&twice.name);
+            Err(garde::Error::new(format!(
+                "{:?} has the key {key} of another",
+                twice.name
+            )))
+        }
         None => Ok(()),
     }
 }
@@ -124,6 +141,7 @@ pub(crate) fn distinct_options<C>(options: &[NewOption], _: &C) -> garde::Result
 pub(crate) fn fit<'a, C>(
     options: &'a [NewOption],
     price: Option<&'a Money>,
+    vendor: Option<&'a String>,
 ) -> impl Fn(&Vec<NewVariant>, &C) -> garde::Result + 'a {
     move |variants, _| {
         let fault = |text: String| Err(garde::Error::new(text));
@@ -141,13 +159,18 @@ pub(crate) fn fit<'a, C>(
             let choice = choice(variant, &keys);
             let has_all = choice.len() == keys.len() && variant.options.len() == keys.len();
             if !has_all {
-                return fault(format!("[{n}] must have a value for each of {}", keys.join(", ")));
+                return fault(format!("[{n}] must have one value for each of {}", keys.join(", ")));
             }
             for (values, (_, value)) in values.iter_mut().zip(&choice) {
                 values.insert(value);
             }
             if !choices.insert(choice) {
                 return fault(format!("[{n}] has the options of another variant"));
+            }
+            if variant.sku.is_some() && vendor.is_none() {
+                return fault(format!(
+                    "[{n}] has a SKU, which belongs to a vendor: give the vendor too"
+                ));
             }
             if variant.sku.as_ref().is_some_and(|sku| !skus.insert(sku)) {
                 return fault(format!("[{n}] has the SKU of another variant"));
@@ -183,45 +206,59 @@ fn choice<'a>(variant: &'a NewVariant, keys: &'a [String]) -> Vec<(&'a str, &'a 
     keys.iter().filter_map(value).collect()
 }
 
-/// The options with the values that variants have.
+/// The options with the values that variants have, in the order that the options give them.
 pub(crate) fn options(options: &[NewOption], variants: &[NewVariant]) -> Vec<ProductOption> {
     let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
-    let mut stored: Vec<ProductOption> = options
-        .iter()
-        .zip(&keys)
-        .map(|(option, key)| ProductOption {
-            key: key.clone(),
-            name: option.name.clone(),
-            values: option.values.clone(),
-        })
-        .collect();
-    let mut known: Vec<BTreeSet<String>> = stored
-        .iter()
-        .map(|option| option.values.iter().cloned().collect())
-        .collect();
+    let mut used: Vec<Vec<&str>> = vec![Vec::new(); keys.len()];
+    let mut known: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); keys.len()];
     for variant in variants {
-        for ((option, known), (_, value)) in stored.iter_mut().zip(&mut known).zip(choice(variant, &keys)) {
-            if known.insert(value.to_owned()) {
-                option.values.push(value.to_owned());
+        for ((used, known), (_, value)) in used.iter_mut().zip(&mut known).zip(choice(variant, &keys)) {
+            if known.insert(value) {
+                used.push(value);
             }
         }
     }
+    let stored = options.iter().zip(&keys).zip(used.iter().zip(&mut known));
     stored
+        .map(|((option, key), (used, unnamed))| {
+            let named = option
+                .values
+                .iter()
+                .map(String::as_str)
+                .filter(|value| unnamed.remove(value));
+            let mut values: Vec<String> = named.map(str::to_owned).collect();
+            values.extend(
+                used.iter()
+                    .filter(|value| unnamed.contains(*value))
+                    .map(|value| (*value).to_owned()),
+            );
+            ProductOption {
+                key: key.clone(),
+                name: option.name.clone(),
+                values,
+            }
+        })
+        .collect()
 }
 
-/// The variants that replace `old`. A variant keeps its id and its past prices.
+/// The variants of a product that replace those of `old`. A variant keeps its id and its past prices; those of a product
+/// that had no variants are the first of all.
 pub(crate) fn variants(
     new: &[NewVariant],
     options: &[NewOption],
     price: Option<&Money>,
-    old: &[Variant],
-    was_shown: bool,
+    old: &Product,
     now: Timestamp,
     new_id: impl Fn() -> String,
 ) -> Vec<Variant> {
+    let was_shown = old.status.is_public();
     let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
-    let by_id: BTreeMap<&str, &Variant> = old.iter().map(|variant| (variant.id.as_str(), variant)).collect();
-    let by_choice: BTreeMap<_, &Variant> = old.iter().map(|variant| (&variant.options, variant)).collect();
+    let by_id: BTreeMap<&str, &Variant> = old
+        .variants
+        .iter()
+        .map(|variant| (variant.id.as_str(), variant))
+        .collect();
+    let by_choice: BTreeMap<_, &Variant> = old.variants.iter().map(|variant| (&variant.options, variant)).collect();
     let named: BTreeSet<&str> = new.iter().filter_map(|variant| variant.id.as_deref()).collect();
     let mut stored = Vec::with_capacity(new.len());
     for variant in new {
@@ -239,9 +276,11 @@ pub(crate) fn variants(
                 .get(&chosen)
                 .filter(|before| !named.contains(before.id.as_str())),
         };
-        let past = before.map_or_else(Vec::new, |before| {
-            past_prices(&before.price, &before.past_prices, was_shown, price, now)
-        });
+        let past = match before {
+            Some(before) => past_prices(&before.price, &before.past_prices, was_shown, price, now),
+            None if old.variants.is_empty() => past_prices(&old.price, &old.past_prices, was_shown, price, now),
+            None => Vec::new(),
+        };
         let prior = variant
             .compare_at_price
             .as_ref()
@@ -260,6 +299,20 @@ pub(crate) fn variants(
         });
     }
     stored
+}
+
+/// Ids of variants that the product does not have.
+pub(crate) fn unknown_ids(new: &[NewVariant], old: &[Variant]) -> Vec<FieldError> {
+    let known: BTreeSet<&str> = old.iter().map(|variant| variant.id.as_str()).collect();
+    let fault = |(n, variant): (usize, &NewVariant)| {
+        let id = variant.id.as_deref().filter(|id| !known.contains(id))?;
+        let detail = format!(
+            "the product has no variant {:?}",
+            id.chars().take(40).collect::<String>()
+        );
+        Some(FieldError::new(format!("variants[{n}].id"), detail))
+    };
+    new.iter().enumerate().filter_map(fault).collect()
 }
 
 impl From<&ProductOption> for NewOption {
@@ -282,6 +335,7 @@ impl From<&Variant> for NewVariant {
             compare_at_price: variant.compare_at_price.clone(),
             weight: variant.weight,
             picture: variant.picture.clone(),
+            ..Self::default()
         }
     }
 }

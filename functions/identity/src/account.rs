@@ -79,7 +79,7 @@ pub struct NewAccount {
     pub password: String,
     /// Display name; the username if absent.
     #[garde(inner(custom(check::line(1, 80))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub name: Option<String>,
 }
@@ -95,6 +95,7 @@ pub(crate) struct EditableAccount {
     pub(crate) username: String,
     /// Display name.
     #[garde(custom(check::line(1, 80)))]
+    #[serde(deserialize_with = "check::one_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub(crate) name: String,
     /// Biography, plain text.

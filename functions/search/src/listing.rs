@@ -88,7 +88,6 @@ impl Names {
     /// The category with this id, and those above it.
     fn path(&self, id: &str) -> impl Iterator<Item = &Category> {
         let parent = |category: &&Category| self.categories.get(category.parent.as_ref()?);
-        // Two moves at once might have made a circle.
         std::iter::successors(self.categories.get(id), parent).take(MAX_DEPTH)
     }
 
@@ -98,10 +97,17 @@ impl Names {
             value: value.to_owned(),
             label: label.to_owned(),
         };
-        let mut texts = vec![
-            (Field::Title, product.title.clone()),
-            (Field::Description, product.description.clone()),
-        ];
+        // The last words of a long description are not indexed, so it comes last.
+        let mut texts = vec![(Field::Title, product.title.clone())];
+        for code in codes(product) {
+            let joined: String = code.chars().filter(|c| c.is_alphanumeric()).collect();
+            if joined != *code {
+                texts.push((Field::Attributes, joined));
+            }
+            texts.push((Field::Attributes, code.clone()));
+        }
+        let options: BTreeSet<&String> = product.options.iter().flat_map(|option| &option.values).collect();
+        texts.extend(options.into_iter().map(|value| (Field::Attributes, value.clone())));
         let mut facets = Vec::new();
         let category = self.categories.get(&product.category);
         if category.is_none() {
@@ -137,17 +143,10 @@ impl Names {
                 texts.push((Field::Attributes, text));
             }
         }
-        let known: BTreeSet<(String, String)> = variant::facets::of(&product.variants);
-        facets.extend(known.iter().map(|(field, value)| facet(field, value, value)));
-        let options: BTreeSet<&String> = product.options.iter().flat_map(|option| &option.values).collect();
-        texts.extend(options.into_iter().map(|value| (Field::Attributes, value.clone())));
-        for code in codes(product) {
-            let joined: String = code.chars().filter(|c| c.is_alphanumeric()).collect();
-            if joined != *code {
-                texts.push((Field::Attributes, joined));
-            }
-            texts.push((Field::Attributes, code.clone()));
-        }
+        // What is counted shows its value.
+        let known = variant::facets::of(&product.variants);
+        facets.extend(known.iter().map(|(field, value)| facet(field, value, "")));
+        texts.push((Field::Description, product.description.clone()));
         let published_at = product.published_at.unwrap_or(product.created_at).as_millisecond();
         let votes = votes(document);
         Listing {

@@ -51,7 +51,7 @@ pub struct Vendor {
 pub struct NewVendor {
     /// Display name.
     #[garde(custom(check::line(1, 80)))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 80, example = "Lantern & Co")]
     pub name: String,
     /// Unique name for URLs; made from the name if absent.

@@ -224,3 +224,20 @@ async fn a_patch_is_not_refused_for_what_it_does_not_touch() {
     let right = seller.patch(&path_of(&product), right).await.expect(200);
     assert_eq!(right["attributes"], json!({ "size": "L", "new": "z" }));
 }
+
+/// Of two who add a child and delete the category at once, one is refused.
+#[tokio::test]
+async fn a_category_that_is_deleted_gets_no_children() {
+    let Some(market) = market() else { return };
+    let admin = market.admin().await;
+    for _ in 0..10 {
+        let category = admin.add("/v1/categories", json!({ "name": unique("Going") })).await;
+        let path = format!("/v1/categories/{}", text(&category, "id"));
+        let child = json!({ "name": unique("Child"), "parent": text(&category, "id") });
+        let (deleted, added) = tokio::join!(async { admin.delete(&path).await }, async {
+            admin.post("/v1/categories", child).await
+        });
+        let (deleted, added) = (deleted.status, added.status);
+        assert!(!(deleted == 204 && added == 201), "{deleted} {added}");
+    }
+}

@@ -50,18 +50,15 @@ async fn a_product_has_options_and_variants() {
     assert_eq!(
         made["options"],
         json!([
-            { "key": "size", "name": "Size", "values": ["S", "M", "L"] },
+            { "key": "size", "name": "Size", "values": ["S", "M"] },
             { "key": "colour", "name": "Colour", "values": ["red", "dark blue"] },
         ])
     );
     let variants = made["variants"].as_array().unwrap().clone();
     let expected = [
-        json!({ "options": { "size": "S", "colour": "red" }, "sku": "S-R", "gtin": "4006381333931", "price": euro(1500),
-                "compare_at_price": null, "weight": 200, "picture": null }),
-        json!({ "options": { "size": "M", "colour": "red" }, "sku": "M-R", "gtin": null, "price": euro(2500),
-                "compare_at_price": euro(3000), "weight": null, "picture": null }),
-        json!({ "options": { "size": "M", "colour": "dark blue" }, "sku": null, "gtin": null, "price": euro(2000),
-                "compare_at_price": null, "weight": null, "picture": "https://img.example/m.jpg" }),
+        json!({ "options": { "size": "S", "colour": "red" }, "sku": "S-R", "gtin": "4006381333931", "price": euro(1500), "weight": 200 }),
+        json!({ "options": { "size": "M", "colour": "red" }, "sku": "M-R", "price": euro(2500), "compare_at_price": euro(3000) }),
+        json!({ "options": { "size": "M", "colour": "dark blue" }, "price": euro(2000), "picture": "https://img.example/m.jpg" }),
     ];
     for (variant, expected) in variants.iter().zip(expected) {
         let mut shown = variant.clone();
@@ -84,7 +81,7 @@ async fn a_product_has_options_and_variants() {
         variant("M", "dark blue", json!({ "price": euro(900) })),
         { "id": variants[1]["id"], "options": { "size": "L", "colour": "red" }, "sku": "S-R", "price": euro(1000) },
         variant("S", "green", json!({ "price": euro(1000) })),
-    ], "price": null });
+    ] });
     let patched = seller.patch(&path, patch).await.expect(200);
     let ids: Vec<&Value> = patched["variants"]
         .as_array()
@@ -176,7 +173,7 @@ async fn variants_that_do_not_fit_are_refused_with_the_reason() {
         ),
         (
             json!({ "options": one_option, "variants": many(1), "price": null }),
-            "price variants",
+            "variants",
         ),
         (
             json!({ "options": one_option, "variants": many(1), "gtin": "4006381333931" }),
@@ -194,8 +191,21 @@ async fn variants_that_do_not_fit_are_refused_with_the_reason() {
             json!({ "options": one_option, "variants": [
                 { "options": { "size": "S" } }, { "options": { "size": "M" }, "price": { "amount": 1, "currency": "USD" } },
             ] }),
+            "price variants",
+        ),
+        (
+            json!({ "options": one_option, "variants": [{ "options": { "size": "S" }, "sku": "1" }] }),
             "variants",
         ),
+        (
+            json!({ "options": one_option, "variants": [{ "options": { "size": "S" }, "price": { "amount": 1999, "currency": "USD" } }] }),
+            "price",
+        ),
+        (
+            json!({ "options": one_option, "variants": [{ "options": { "size": "S" }, "id": "var_00000000000000000000000000000000" }] }),
+            "variants[0].id",
+        ),
+        (json!({ "tags": ["İ".repeat(40)] }), "tags[0]"),
         (json!({ "gtin": "1234" }), "gtin"),
         (json!({ "compare_at_price": euro(1000) }), "compare_at_price"),
         (
@@ -251,7 +261,50 @@ async fn a_sku_of_many_is_unique_too_and_leads_to_its_product() {
     seller.draft(&category, simple).await;
     assert_eq!(taken(5, 1).await.expect(409)["code"], "sku_taken");
     seller.delete(&path_of(&other)).await.expect(204);
-    seller.draft(&category, new(10, 20)).await;
+    let again = seller.draft(&category, new(10, 60)).await;
+    seller.delete(&path_of(&again)).await.expect(204);
+
+    // A refused edit takes nothing from another one of the same product that comes to pass.
+    for round in 0..4 {
+        let one = seller.draft(&category, new(300 + 100 * round, 1)).await;
+        let more = |count| json!({ "variants": variants(300 + 100 * round, count), "price": euro(1999) });
+        let mut taken = more(30);
+        taken["variants"][29]["sku"] = json!("V-200");
+        let path = path_of(&one);
+        let (good, bad) = tokio::join!(async { seller.patch(&path, more(30)).await }, async {
+            seller.patch(&path, taken).await
+        });
+        bad.expect(409);
+        good.expect(200);
+        let refused = seller
+            .post("/v1/products", product(&category, new(301 + 100 * round, 25)))
+            .await;
+        assert_eq!(refused.expect(409)["code"], "sku_taken");
+    }
+
+    // A large one is answered again for its key, and can be priced anew as often as its author likes.
+    let large = |from: usize, amount: i64| {
+        let mut new = product(&category, new(from, 220));
+        for variant in new["variants"].as_array_mut().unwrap() {
+            variant["picture"] = json!("https://img.example/a-picture-of-some-length.jpg");
+            variant["price"] = euro(amount);
+        }
+        new["price"] = euro(amount);
+        new
+    };
+    let new = large(1000, 1999);
+    let first = seller.post("/v1/products", new.clone()).key("large").await.expect(201);
+    assert_eq!(
+        seller.post("/v1/products", new).key("large").await.expect(201).json,
+        first.json
+    );
+    let path = path_of(&first.json);
+    seller.act(&format!("{path}/publish")).await.expect(200);
+    for amount in [1800, 1900, 2000, 2100, 2200] {
+        let mut patch = large(1000, amount);
+        let patch = json!({ "variants": patch["variants"].take() });
+        seller.patch(&path, patch).key("again").await.expect(200);
+    }
 }
 
 #[tokio::test]
@@ -275,7 +328,8 @@ async fn a_reduction_shows_the_lowest_price_before_it() {
         .iter()
         .map(|price| &price["amount"])
         .collect();
-    assert_eq!(past, [2000, 1800, 2200]);
+    // What a lower price followed can no longer be the lowest.
+    assert_eq!(past, [1800, 2200]);
     let shown = market.anonymous().get(&path).await.expect(200);
     assert_eq!(shown["lowest_prior_price"], euro(1800));
     let over = seller
@@ -284,13 +338,10 @@ async fn a_reduction_shows_the_lowest_price_before_it() {
         .expect(200);
     assert_eq!(over.json.get("lowest_prior_price"), None);
     // A variant has its own.
-    let shirt = seller.published(&category, shirt()).await;
+    let mut new = shirt();
+    new["vendor"] = shop(&seller).await["id"].clone();
+    let shirt = seller.published(&category, new).await;
     let mut variants = shirt["variants"].clone();
-    for variant in variants.as_array_mut().unwrap() {
-        for made in ["lowest_prior_price", "past_prices"] {
-            variant.as_object_mut().unwrap().remove(made);
-        }
-    }
     variants[1]["price"] = euro(2400);
     let reduced = seller
         .patch(&path_of(&shirt), json!({ "variants": variants }))
@@ -298,6 +349,28 @@ async fn a_reduction_shows_the_lowest_price_before_it() {
         .expect(200);
     assert_eq!(reduced["variants"][1]["lowest_prior_price"], euro(2500));
     assert_eq!(reduced["variants"][0].get("past_prices"), None);
+    // What is shown can be sent back.
+    let again = json!({ "variants": reduced["variants"] });
+    let again = seller.patch(&path_of(&shirt), again).await.expect(200);
+    assert_eq!(again["variants"], reduced["variants"]);
+    // What was changed while nobody saw it does not count, and a detour hides nothing.
+    let path = path_of(&lamp);
+    seller.act(&format!("{path}/draft")).await.expect(200);
+    seller.patch(&path, json!({ "price": euro(1) })).await.expect(200);
+    seller
+        .patch(&path, json!({ "price": { "amount": 9, "currency": "USD" } }))
+        .await
+        .expect(200);
+    seller.patch(&path, json!({ "price": euro(3000) })).await.expect(200);
+    seller.act(&format!("{path}/publish")).await.expect(200);
+    let reduced = json!({ "price": euro(2500), "compare_at_price": euro(3000) });
+    let reduced = seller.patch(&path, reduced).await.expect(200);
+    assert_eq!(reduced["lowest_prior_price"], euro(1500));
+    let variants = json!({ "options": [{ "name": "Size" }], "compare_at_price": null, "variants": [
+        { "options": { "size": "S" }, "price": euro(2000), "compare_at_price": euro(2500) },
+    ] });
+    let several = seller.patch(&path, variants).await.expect(200);
+    assert_eq!(several["variants"][0]["lowest_prior_price"], euro(1500));
 }
 
 /// Filters match one variant as a whole, in lists and in search, and so do counts.
@@ -375,6 +448,21 @@ async fn several_options_are_those_of_one_variant() {
         counts("&option.size=M&option.colour=red").await,
         ["L 1, M 1, S 1", "blue 1, red 1"]
     );
+    for wrong in [
+        "/v1/products?option.Size=S",
+        "/v1/search?option.Size=S",
+        "/v1/products?option.size=%20",
+    ] {
+        anyone.get(wrong).await.expect(400);
+    }
+    let comma = json!({ "options": [{ "name": "Length" }], "variants": [{ "options": { "length": "1,5 m" } }], "tags": [format!("{code},x")] });
+    let comma = seller.published(&category, comma).await;
+    finds(
+        &anyone,
+        &format!("category={category}&option.length=1%2C5%20m&tag={code}%2Cx"),
+        &[&comma],
+    )
+    .await;
     let wrong = "/v1/search?option.a=1&option.b=2&option.c=3&option.d=4";
     anyone.get(wrong).await.names(400, &["option.*"]);
 }

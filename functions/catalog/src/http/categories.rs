@@ -6,9 +6,11 @@ use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Ro
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::category::{Category, FIELDS};
 
-use super::MAX_BODY;
 use crate::category::NewCategory;
 use crate::operations::{self, CategoryTree};
+
+/// The maximum body size of a category, in bytes.
+const MAX_BODY: usize = 64 * 1024;
 
 const LIST: &[Param] = &[
     Param::LIMIT,

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use souk_core::Role;
-use souk_core::check::normal_line;
+use souk_core::check::{self, normal_line};
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_documents,
 };
@@ -11,7 +11,6 @@ use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 use souk_model::catalog::status::Status;
 
-use super::MAX_BODY;
 use crate::operations::{self, ProductFilter, ProductQuery};
 use crate::product::{MAX_TAG, NewProduct};
 
@@ -23,6 +22,9 @@ const INCLUDE: Param = Param {
     summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`.",
     schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
 };
+
+/// The maximum body size of a product, in bytes.
+const MAX_BODY: usize = 128 * 1024;
 
 const LIST: &[Param] = &[
     Param::LIMIT,
@@ -131,7 +133,7 @@ pub(super) fn life_cycle() -> Vec<Route> {
 async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
     let mut page = operations::list_products(&cx, &query(&params)?, &PageRequest::read(&params)?).await?;
-    if !params.get("fields").is_some_and(|fields| fields.contains("variants")) {
+    if !selection.names("variants") {
         let items = page.items.into_iter().map(without_variants);
         page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
     }
@@ -160,6 +162,12 @@ fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {
     }
     if params.get("tag").is_some_and(|tag| tag.chars().count() > MAX_TAG) {
         return Err(Problem::bad_parameter("tag", "has at most 40 characters"));
+    }
+    for (key, value) in params.with_prefix("option.") {
+        if check::slug(&key, &()).is_err() || normal_line(value).is_empty() {
+            let detail = "must be the key of an option, such as size, with a value";
+            return Err(Problem::bad_parameter(format!("option.{key}"), detail));
+        }
     }
     let text = |name: &str| params.get(name).map(str::to_owned);
     let attributes = params.with_prefix("attr.");

@@ -44,16 +44,22 @@ async fn find_parent(
         if category.id == own {
             return Err(fault("would make a circle"));
         }
-        if depth >= MAX_DEPTH {
-            return Err(fault("would make the tree deeper than 8"));
+        if category.closing {
+            return Err(CatalogError::CategoryClosing);
         }
         depth += 1;
+        if depth > 2 * MAX_DEPTH {
+            break;
+        }
         tx.require(&document).or_retry();
         next = match category.parent {
             Some(parent) => tx.get(CATEGORY.key(&parent)).await?,
             None => None,
         };
         id.get_or_insert(category.id);
+    }
+    if depth > MAX_DEPTH {
+        return Err(fault("would make the tree deeper than 8"));
     }
     Ok(id.unwrap_or_default())
 }

@@ -67,7 +67,7 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         let category = category.ok_or(Failure::NotFound("category"))?;
         check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
-        match existing(&tx, &import.identity()).await? {
+        match existing(&tx, import).await? {
             Some(old) => update(&tx, &old, product, *status).await,
             None => create(&tx, import, id).await,
         }
@@ -75,11 +75,19 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
     .await
 }
 
-async fn existing(tx: &Transaction<CatalogError>, identity: &Key) -> Result<Option<Stored<Product>>, Failure> {
-    match owner_of(tx.get(identity.clone()).await?.as_ref())? {
-        Some(id) => tx.read(PRODUCT.key(&id)).await,
-        None => Ok(None),
-    }
+/// The product with this identity. A SKU may lead to a product that has it no longer, or in a variant.
+async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<Product>>, Failure> {
+    let identity = import.identity();
+    let Some(id) = owner_of(cx.get(identity.clone()).await?.as_ref())? else {
+        return Ok(None);
+    };
+    let product = cx.read::<Product>(PRODUCT.key(&id)).await?;
+    let NewProduct { vendor, sku, .. } = &import.product;
+    let by_sku = vendor
+        .as_ref()
+        .zip(sku.as_ref())
+        .is_some_and(|(vendor, sku)| sku_key(vendor, sku) == identity);
+    Ok(product.filter(|product| !by_sku || (product.vendor == *vendor && product.sku == *sku)))
 }
 
 async fn update(

@@ -34,6 +34,8 @@ const ROUNDS: usize = 4;
 
 /// How many lists of categories are merged at most.
 const MERGED: usize = 25;
+/// How much of each of several lists is read at least.
+const LEAST: usize = 8;
 
 /// The list that a client requests.
 #[derive(Clone, Debug)]
@@ -321,8 +323,14 @@ pub async fn list_products(
 
 /// A page of these indexes as if they were one. An item is in one of them only.
 async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page, Failure> {
+    // A page is of many lists, so that little of each is needed. Where that is too little, the page is short.
+    let limit = match indexes.len() {
+        1 => query.limit,
+        some => (2 * query.limit).div_ceil(some).clamp(LEAST, query.limit.max(LEAST)),
+    };
     let queries = indexes.iter().map(|index| Query {
         source: Source::Index(index.clone()),
+        limit,
         ..query.clone()
     });
     let queries: Vec<Query> = queries.collect();
@@ -335,6 +343,8 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page,
     let end = pages.iter().filter_map(|page| page.next.clone()).min_by(first);
     let mut items: Vec<Item> = pages.into_iter().flat_map(|page| page.items).collect();
     items.sort_by(|a, b| first(&a.sort, &b.sort));
+    // One that moves meanwhile may be in two lists.
+    items.dedup_by(|a, b| a.sort == b.sort);
     if let Some(end) = &end {
         items.retain(|item| first(&item.sort, end).is_le());
     }

@@ -7,20 +7,25 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use souk_core::documents::MAX_BODY;
-use souk_core::{Document, FieldError, check, id};
+use souk_core::{Document, FieldError, Key, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED};
 use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
+use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::vendors::{VENDOR, VendorView};
 
-use super::skus::{change_skus, release};
+use super::skus::{change_skus, give_back, release};
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_keys};
+use crate::variant;
 
+/// The room that is left in a document for what is stored beside a product.
+const ROOM: usize = 1024;
 const NOT_FOUND: Failure = Failure::NotFound("product");
 
 /// The product with this id or slug, if the principal may see it.
@@ -105,6 +110,7 @@ pub(super) fn check_attributes(
 /// Creates a product of the principal, as a draft.
 pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Product>, CatalogError> {
     let author = &cx.signed_in()?.account;
+    refuse(variant::unknown_ids(&new.variants, &[]))?;
     // SKUs that an attempt has reserved are those of the next one too.
     let (new, id) = (&new, &cx.new_id(PRODUCT));
     cx.commit(|tx| async move {
@@ -128,8 +134,8 @@ pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Prod
 }
 
 /// Creates a product with its claims. If the slug is taken, the next attempt uses a [unique one](unique_slug).
-pub(super) async fn add(tx: &Transaction<CatalogError>, product: Product) -> Result<Stored<Product>, CatalogError> {
-    check_size(&product)?;
+pub(super) async fn add(tx: &Transaction<CatalogError>, mut product: Product) -> Result<Stored<Product>, CatalogError> {
+    fit(&mut product)?;
     tx.claim(PRODUCT.name_key(&product.slug), &product.id).or_retry();
     change_skus(tx, &product.id, BTreeSet::new(), sku_keys(&product)).await?;
     let entries = product.entries();
@@ -137,13 +143,32 @@ pub(super) async fn add(tx: &Transaction<CatalogError>, product: Product) -> Res
     Ok(put.counters(&COUNTERS).entries(entries).or_retry())
 }
 
-/// Fails if a product is larger than a document may be.
-fn check_size(product: &Product) -> Result<(), Failure> {
-    if serde_json::to_vec(product)?.len() > MAX_BODY {
-        let detail = format!("is larger than {} KB in all", MAX_BODY / 1024);
-        return Err(Failure::invalid("", detail));
+/// Makes a product small enough for a document, by keeping less of the past prices of many variants, or fails.
+fn fit(product: &mut Product) -> Result<(), Failure> {
+    for kept in [3, 1] {
+        if is_small(product)? {
+            return Ok(());
+        }
+        for variant in &mut product.variants {
+            condense(&mut variant.past_prices, kept);
+        }
     }
-    Ok(())
+    if is_small(product)? {
+        return Ok(());
+    }
+    let field = if product.variants.is_empty() {
+        "description"
+    } else {
+        "variants"
+    };
+    let detail = format!("make the product larger than {} KB in all", MAX_BODY / 1024);
+    Err(Failure::invalid(field, detail))
+}
+
+fn is_small(product: &Product) -> Result<bool, Failure> {
+    // The result of a request with an idempotency key is stored as a text.
+    let stored = serde_json::to_string(&serde_json::to_string(product)?)?;
+    Ok(stored.len() + ROOM <= MAX_BODY)
 }
 
 /// The id of a new variant.
@@ -156,6 +181,25 @@ pub(super) fn unique_slug(cx: &Context, title: &str) -> String {
     check::unique_slug(title, "product", &cx.new_id(PRODUCT))
 }
 
+/// The fields that a patch is applied to. Who changes the prices of variants need not know which was the lowest.
+fn patched(old: &Product, patch: &MergePatch) -> NewProduct {
+    let mut fields = NewProduct::of(old);
+    let variants = patch.get("variants").and_then(Value::as_array);
+    let has_price = |variant: &Value| variant.get("price").is_some_and(|price| !price.is_null());
+    if variants.is_some_and(|variants| !old.variants.is_empty() || variants.iter().any(has_price)) {
+        fields.price = None;
+    }
+    fields
+}
+
+fn refuse(faults: Vec<FieldError>) -> Result<(), Failure> {
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Invalid(faults))
+    }
+}
+
 /// Changes the fields of a product; its author and moderators may.
 pub async fn edit_product(
     cx: &Context,
@@ -166,7 +210,8 @@ pub async fn edit_product(
     cx.commit(|tx| async move {
         let old = find_own(&tx, id).await?;
         if_match.check(old.version())?;
-        let input: NewProduct = patch.apply(&NewProduct::of(&old))?;
+        let input: NewProduct = patch.apply(&patched(&old, patch))?;
+        refuse(variant::unknown_ids(&input.variants, &old.variants))?;
         let References { category, vendor } = references(&tx, &input, Some(&old)).await?;
         let new = input.rewrite(&old, category, vendor, tx.now(), || new_variant(&tx));
         tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
@@ -179,10 +224,10 @@ pub async fn edit_product(
 pub(super) async fn replace(
     tx: &Transaction<CatalogError>,
     old: &Stored<Product>,
-    new: Product,
+    mut new: Product,
     if_match: &IfMatch,
 ) -> Result<Stored<Product>, CatalogError> {
-    check_size(&new)?;
+    fit(&mut new)?;
     change_skus(tx, &new.id, sku_keys(old), sku_keys(&new)).await?;
     let entries = new.entries();
     Ok(tx
@@ -193,17 +238,19 @@ pub(super) async fn replace(
 
 /// Deletes a product; its author and moderators may.
 pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
-    cx.commit(|tx| async move {
-        let product = find_own(&tx, id).await?;
-        if_match.check(product.version())?;
-        tx.release(PRODUCT.name_key(&product.slug)).or_precondition(if_match);
-        release(&tx, sku_keys(&product));
-        tx.emit(PRODUCT_DELETED, &product.event(product.version()));
-        tx.delete(&product.document, product.entries())
-            .or_precondition(if_match);
-        Ok(())
-    })
-    .await
+    let (id, rest): (String, Vec<Key>) = cx
+        .commit(|tx| async move {
+            let product = find_own(&tx, id).await?;
+            if_match.check(product.version())?;
+            tx.release(PRODUCT.name_key(&product.slug)).or_precondition(if_match);
+            let rest = release(&tx, sku_keys(&product));
+            tx.emit(PRODUCT_DELETED, &product.event(product.version()));
+            tx.delete(&product.document, product.entries())
+                .or_precondition(if_match);
+            Ok::<_, CatalogError>((product.id.clone(), rest))
+        })
+        .await?;
+    give_back(cx, &id, &rest).await
 }
 
 /// Moves a product to its next status, if its life cycle allows it.

@@ -2,10 +2,10 @@
 //!
 //! **Atomicity.** The claims of a product are written in the commit of the product. A product with many variants has more of
 //! them than a commit may have changes: then they are *reserved* before it, in commits of their own. A claim whose product lacks
-//! the SKU is void, and whoever wants the SKU takes it over. So a crash in between, and the claims that a commit had no room to
+//! the SKU is void, and whoever wants the SKU takes it over. So a crash in between, and the claims that an edit had no room to
 //! release, do no harm. A reservation whose product is not there holds for a minute, because the product may be on its way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_KEYS;
@@ -44,8 +44,8 @@ pub(super) async fn change_skus(
     let new: Vec<Key> = after.difference(&before).cloned().collect();
     if new.len() > IN_COMMIT {
         let reserved = reserve(&tx.apart(), id, &new).await;
-        if reserved.is_err() {
-            // Somebody else has one of them: the others are free again at once.
+        if reserved.is_err() && before.is_empty() {
+            // Somebody else has one of them: the others are free again at once, and nobody else claims for a new product.
             give_back(&tx.apart(), id, &new).await?;
         }
         reserved?;
@@ -64,10 +64,13 @@ async fn reserve(cx: &Context, id: &str, keys: &[Key]) -> Result<(), CatalogErro
     Ok(())
 }
 
-/// Removes the reservations of the product.
-async fn give_back(cx: &Context, id: &str, keys: &[Key]) -> Result<(), CatalogError> {
+/// Removes the claims of a product that is not there.
+pub(super) async fn give_back(cx: &Context, id: &str, keys: &[Key]) -> Result<(), CatalogError> {
     for chunk in keys.chunks(CHUNK) {
         cx.commit(|tx| async move {
+            if tx.get(PRODUCT.key(id)).await?.is_some() {
+                return Ok(());
+            }
             for found in tx.get_all(chunk).await?.into_iter().flatten() {
                 let claim: Claim = found.parse().map_err(Failure::from)?;
                 if claim.id == id {
@@ -81,11 +84,13 @@ async fn give_back(cx: &Context, id: &str, keys: &[Key]) -> Result<(), CatalogEr
     Ok(())
 }
 
-/// Gives the SKUs of a product back, as many as there is room for.
-pub(super) fn release(tx: &Transaction<CatalogError>, keys: impl IntoIterator<Item = Key>) {
-    for key in keys.into_iter().take(IN_COMMIT) {
+/// Gives the SKUs of a product back, as many as there is room for; returns the others.
+pub(super) fn release(tx: &Transaction<CatalogError>, keys: impl IntoIterator<Item = Key>) -> Vec<Key> {
+    let mut keys = keys.into_iter();
+    for key in keys.by_ref().take(IN_COMMIT) {
         tx.remove(key);
     }
+    keys.collect()
 }
 
 /// The product of this vendor that has the SKU, itself or in a variant.
@@ -101,50 +106,75 @@ pub(super) async fn find_by_sku(cx: &Context, vendor: &str, sku: &str) -> Result
     })
 }
 
+/// Claims these keys for the product. Its own claims are written again, so that nobody can take one over meanwhile.
 async fn claim(
     tx: &Transaction<CatalogError>,
     id: &str,
     keys: &[Key],
     reserved_at: Option<Timestamp>,
 ) -> Result<(), CatalogError> {
+    let new = || Claim {
+        id: id.to_owned(),
+        reserved_at,
+    };
+    let mut held: Vec<(&Key, Document, Claim)> = Vec::new();
     for keys in keys.chunks(MAX_KEYS) {
         for (key, found) in keys.iter().zip(tx.get_all(keys).await?) {
-            let Some(found) = found else {
-                let claim = Claim {
-                    id: id.to_owned(),
-                    reserved_at,
-                };
-                tx.create(key.clone(), claim).or_retry();
-                continue;
-            };
-            let mut claim: Claim = found.parse().map_err(Failure::from)?;
-            if claim.id == id {
-                continue;
+            match found {
+                Some(found) => {
+                    let claim = found.parse().map_err(Failure::from)?;
+                    held.push((key, found, claim));
+                }
+                None => drop(tx.create(key.clone(), new()).or_retry()),
             }
-            if !is_void(tx, key, &claim).await? {
-                return Err(CatalogError::SkuTaken(key.sk.clone()));
-            }
-            (claim.id, claim.reserved_at) = (id.to_owned(), reserved_at);
-            tx.update(&found, claim).or_retry();
         }
+    }
+    let others: BTreeSet<&str> = held
+        .iter()
+        .map(|(_, _, claim)| &*claim.id)
+        .filter(|other| *other != id)
+        .collect();
+    let holders = Holders::read(tx, &others).await?;
+    for (key, found, claim) in &held {
+        if claim.id != id {
+            holders.check(key, claim, tx.now())?;
+        }
+        tx.update(found, new()).or_retry();
     }
     Ok(())
 }
 
-async fn is_void(cx: &Context, key: &Key, claim: &Claim) -> Result<bool, Failure> {
-    match cx.read::<Product>(PRODUCT.key(&claim.id)).await? {
-        Some(product) => {
-            // An edit that has reserved the SKU may be on its way: then the product is older than the reservation, and the
-            // edit fails if the product becomes newer.
-            let is_settled = claim
-                .reserved_at
-                .is_none_or(|at| product.updated_at >= at || is_over(cx, at));
-            Ok(is_settled && !sku_keys(&product).contains(key))
-        }
-        None => Ok(claim.reserved_at.is_none_or(|at| is_over(cx, at))),
-    }
-}
+/// The products that hold claims: their SKUs, and when they changed.
+struct Holders(BTreeMap<String, (BTreeSet<Key>, Timestamp)>);
 
-fn is_over(cx: &Context, reserved_at: Timestamp) -> bool {
-    clock::after(reserved_at, GRACE_SECONDS) <= cx.now()
+impl Holders {
+    async fn read(cx: &Context, ids: &BTreeSet<&str>) -> Result<Self, Failure> {
+        let keys: Vec<Key> = ids.iter().map(|id| PRODUCT.key(id)).collect();
+        let mut holders = BTreeMap::new();
+        for keys in keys.chunks(MAX_KEYS) {
+            for document in cx.get_all(keys).await?.into_iter().flatten() {
+                let product: Product = document.parse()?;
+                holders.insert(product.id.clone(), (sku_keys(&product), product.updated_at));
+            }
+        }
+        Ok(Self(holders))
+    }
+
+    /// Fails unless a claim is void.
+    fn check(&self, key: &Key, claim: &Claim, now: Timestamp) -> Result<(), CatalogError> {
+        let is_recent = claim
+            .reserved_at
+            .is_some_and(|at| clock::after(at, GRACE_SECONDS) > now);
+        match self.0.get(&claim.id) {
+            Some((skus, _)) if skus.contains(key) => Err(CatalogError::SkuTaken(key.sk.clone())),
+            // An edit that has reserved the SKU may be on its way: then the product is older than the reservation, and the edit
+            // begins again if the product becomes newer.
+            Some((_, updated_at)) if is_recent && claim.reserved_at.is_some_and(|at| *updated_at < at) => {
+                Err(Failure::Contention.into())
+            }
+            // The product may be on its way, or the request that would have added it has ended.
+            None if is_recent => Err(Failure::Contention.into()),
+            _ => Ok(()),
+        }
+    }
 }

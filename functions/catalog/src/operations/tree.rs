@@ -2,16 +2,12 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Document, Query};
 use souk_kit::{Context, Failure, PageRequest, SortedPage};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
-
-/// How many lists are read at once.
-const AT_ONCE: usize = 20;
 
 /// A category with those below it.
 #[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -50,7 +46,7 @@ pub async fn category_tree(cx: &Context) -> Result<CategoryTree, Failure> {
     })
 }
 
-/// The nodes below `parent`. A circle, which two moves at once might have made, is below nothing.
+/// The nodes below `parent`.
 fn nodes(by_parent: &mut HashMap<Option<String>, Vec<Category>>, parent: Option<String>) -> Vec<CategoryNode> {
     let categories = by_parent.remove(&parent).unwrap_or_default();
     let node = |category: Category| CategoryNode {
@@ -72,27 +68,39 @@ pub async fn list_children(cx: &Context, parent: &str, page: &PageRequest) -> Re
     cx.list(Query::index(index.clone(), page.limit), page, &index).await
 }
 
-/// The ids of the categories below this one, level by level.
+/// The ids of the categories below this one, level by level. Most have none, which one query tells; for the others all
+/// categories are read, which takes fewer queries than a walk.
 pub(super) async fn below(cx: &Context, id: &str) -> Result<Vec<Vec<String>>, Failure> {
     let mut levels = Vec::new();
+    if cx.query(&Query::index(children(id), 1)).await?.items.is_empty() {
+        return Ok(levels);
+    }
+    let mut by_parent: HashMap<String, Vec<String>> = HashMap::new();
+    for document in every(cx, INDEX.to_owned()).await? {
+        let Place { id, parent } = document.parse()?;
+        if let Some(parent) = parent {
+            by_parent.entry(parent).or_default().push(id);
+        }
+    }
     let mut level = vec![id.to_owned()];
     while levels.len() < MAX_DEPTH {
-        let mut next = Vec::new();
-        for ids in level.chunks(AT_ONCE) {
-            let documents = try_join_all(ids.iter().map(|id| every(cx, children(id)))).await?;
-            let ids = documents
-                .iter()
-                .flatten()
-                .filter_map(|child| CATEGORY.id_of(&child.key));
-            next.extend(ids.map(str::to_owned));
-        }
-        if next.is_empty() {
+        level = level
+            .iter()
+            .flat_map(|id| by_parent.remove(id).unwrap_or_default())
+            .collect();
+        if level.is_empty() {
             break;
         }
-        level.clone_from(&next);
-        levels.push(next);
+        levels.push(level.clone());
     }
     Ok(levels)
+}
+
+/// Where a category is.
+#[derive(Deserialize)]
+struct Place {
+    id: String,
+    parent: Option<String>,
 }
 
 /// All documents of an index.

@@ -2,8 +2,8 @@
 
 use http::{Method, StatusCode};
 use souk_kit::http::{Answer, Param, Problem, QueryParams, Route, Schema, Selection, list};
-use souk_kit::{Context, PageRequest};
-use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES};
+use souk_kit::{Context, Failure, PageRequest};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 
 use super::MEMBER;
 use crate::operations;
@@ -18,8 +18,8 @@ pub(super) fn route() -> Route {
     Route::new(Method::GET, "/v1/feed", MEMBER, show)
         .summary(
             "List the products in your feed",
-            "Products that the followed accounts and vendors have published in the last 60 days, newest first. A \
-             page may have fewer items than `limit`, even none, before the end: continue as long as there is a \
+            "Products that the followed accounts and vendors have published in the last 60 days, newest first, without \
+             `variants` unless `fields` names them. A page may have fewer items than `limit`, even none, before the end: continue as long as there is a \
              `next_cursor`.",
         )
         .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
@@ -28,7 +28,11 @@ pub(super) fn route() -> Route {
 
 async fn show(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
-    let page = operations::list_feed(&cx, &PageRequest::read(&params)?).await?;
+    let mut page = operations::list_feed(&cx, &PageRequest::read(&params)?).await?;
+    if !selection.names("variants") {
+        let items = page.items.into_iter().map(without_variants);
+        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+    }
     let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
     Ok(list(&items, page.next_cursor.as_deref()))
 }

@@ -158,6 +158,9 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     let values = env.kv("VALUES").map_err(|why| format!("VALUES: {why}"))?;
     let key = lookup("SOUK_SIGNING_KEY").ok_or("the secret SOUK_SIGNING_KEY is missing")?;
     let keys = Keys::parse(&key).map_err(|why| format!("SOUK_SIGNING_KEY: {why}"))?;
+    if !keys.can_sign() && functions().iter().any(|function| function.name == "identity") {
+        return Err("SOUK_SIGNING_KEY: identity signs tokens, which a derived key cannot".into());
+    }
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
     let _ = IS_LOOPBACK.set(settings.is_loopback());
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");

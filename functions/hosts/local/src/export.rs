@@ -83,9 +83,10 @@ async fn line(cx: &Context, product: Product, names: &mut HashMap<String, String
         variants: product
             .variants
             .iter()
-            .map(|variant| NewVariant {
-                id: None,
-                ..variant.into()
+            .map(|variant| {
+                let mut variant = NewVariant::from(variant);
+                variant.id = None;
+                variant
             })
             .collect(),
         condition: product.condition,

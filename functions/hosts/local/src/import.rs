@@ -292,7 +292,7 @@ impl Importer {
             let faults = report.iter().map(|(path, error)| {
                 // The fields of a line are not nested.
                 let field = match path.to_string().as_str() {
-                    "price.amount" => "price_minor".to_owned(),
+                    "price" | "price.amount" => "price_minor".to_owned(),
                     "price.currency" => "currency".to_owned(),
                     "compare_at_price" | "compare_at_price.amount" => "compare_at_price_minor".to_owned(),
                     other => other.to_owned(),

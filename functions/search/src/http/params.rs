@@ -19,7 +19,7 @@ const MAX_RADIUS: f64 = 500_000.0;
 /// No product has more options.
 const MAX_OPTIONS: usize = 3;
 /// How many combinations of values of several options are searched for at most.
-const MAX_COMBINATIONS: usize = 100;
+const MAX_COMBINATIONS: usize = 50;
 const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
 const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
 
@@ -79,7 +79,12 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
     }
     if let Some(tags) = many(params.get("tag"), "tag", faults) {
         // Tags are stored in this form.
-        let tags = tags.into_iter().map(|tag| normal_line(tag).to_lowercase()).collect();
+        let whole = (tags.len() > 1).then(|| params.get("tag")).flatten();
+        let tags = tags
+            .into_iter()
+            .chain(whole)
+            .map(|tag| normal_line(tag).to_lowercase())
+            .collect();
         query.filters.push(("tag".into(), tags));
     }
     for (name, text) in params.with_prefix("attr.") {
@@ -122,6 +127,9 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
             query.facets.push(facet.to_owned());
         }
     }
+    if query.facets.iter().filter(|facet| facet.starts_with("option.")).count() > MAX_OPTIONS {
+        fault(faults, "facets", format!("may have {MAX_OPTIONS} options"));
+    }
     query
 }
 
@@ -133,7 +141,9 @@ fn options(params: &QueryParams, faults: &mut Vec<FieldError>) -> BTreeMap<Strin
         if !is_option(key) {
             fault(faults, &field, "is not the key of an option");
         } else if let Some(values) = many(Some(text), &field, faults) {
-            let mut values: Vec<String> = values.into_iter().map(normal_line).collect();
+            // A value may contain commas.
+            let whole = (values.len() > 1).then(|| normal_line(text));
+            let mut values: Vec<String> = values.into_iter().map(normal_line).chain(whole).collect();
             values.sort();
             values.dedup();
             options.insert(key.to_owned(), values);

@@ -61,8 +61,8 @@ pub(crate) struct SearchResult {
     /// to the counts of a field, except the filter on the field itself.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
     facets: Option<()>,
-    /// Sent with facets: whether they count only the first 10,000 matches, because there are more, or count products twice,
-    /// because several values of several options were given.
+    /// Sent with facets: whether they count only the first 10,000 matches, because there are more, or may be too
+    /// high, because several values of other options were given.
     #[schema(value_type = Option<bool>)]
     approximate: Option<()>,
     /// The id of the query, for `POST /v1/search/clicks`; `null` if the query has no words.
@@ -99,12 +99,12 @@ const SEARCH: &[Param] = &[
     },
     Param {
         name: "min_price",
-        summary: "Lowest price, in minor units.",
+        summary: "Lowest price, in minor units. The price of a product with variants is its lowest.",
         schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
     },
     Param {
         name: "max_price",
-        summary: "Highest price, in minor units.",
+        summary: "Highest price, in minor units. The price of a product with variants is its lowest.",
         schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
     },
     Param::text("attr.*", "Values of a filterable attribute."),

@@ -73,7 +73,7 @@ pub(crate) async fn search(
     let mut page = if asked.is_empty() && !query.text.trim().is_empty() {
         // A query of punctuation alone matches no product.
         SearchPage {
-            facets: query.no_counts(),
+            facets: options.no_counts(),
             ..SearchPage::default()
         }
     } else {
@@ -159,6 +159,14 @@ impl Options {
         Self { filters, facets }
     }
 
+    fn no_counts(&self) -> Vec<FacetCounts> {
+        let counts = |(facet, _): &(String, _)| FacetCounts {
+            field: facet.clone(),
+            values: Vec::new(),
+        };
+        self.facets.iter().map(counts).collect()
+    }
+
     /// Searches, with a query more for each facet that was taken out.
     async fn search(&self, cx: &Context, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         let mut page = cx.search(query).await?;
@@ -169,6 +177,11 @@ impl Options {
                 Some(key) => Some(self.count(cx, query, facet, key, &mut page.is_approximate).await?),
             };
             page.facets.extend(counts);
+        }
+        for (value, _) in page.facets.iter_mut().flat_map(|counts| &mut counts.values) {
+            if value.label.is_empty() {
+                value.label.clone_from(&value.value);
+            }
         }
         Ok(page)
     }
@@ -183,31 +196,44 @@ impl Options {
         is_approximate: &mut bool,
     ) -> Result<FacetCounts, SearchError> {
         let conditions = facets::conditions(&self.filters, key);
-        let fields = conditions.iter().map(|others| facets::field_given(key, others));
+        let given = conditions.iter().map(|others| facets::field_given(key, others));
         let all = facets::field(self.filters.keys().map(String::as_str));
+        let mut filters = query.filters.clone();
+        filters.retain(|(field, _)| *field != all);
+        // Of the products that the other filters admit.
+        let others = self.filters.keys().map(String::as_str).filter(|other| *other != key);
+        let values = conditions.iter().map(|condition| {
+            let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
+            facets::value(&values)
+        });
+        filters.push((facets::field(others), values.collect()));
         let query = SearchQuery {
-            filters: query
-                .filters
-                .iter()
-                .filter(|(field, _)| *field != all)
-                .cloned()
-                .collect(),
-            facets: fields.collect(),
+            filters,
+            facets: given.chain([facet.to_owned()]).collect(),
             limit: 1,
             after: None,
             ..query.clone()
         };
-        // A product with variants of several conditions is counted once for each.
-        *is_approximate |= conditions.len() > 1;
         let page = cx.search(&query).await?;
-        *is_approximate |= page.is_approximate;
+        // A product with variants of several conditions is counted for each, but not more often than there are products.
+        *is_approximate |= page.is_approximate || conditions.len() > 1;
         let mut counts: BTreeMap<String, (Facet, u64)> = BTreeMap::new();
-        for (value, count) in page.facets.into_iter().flat_map(|counts| counts.values) {
-            let entry = counts.entry(value.value.clone()).or_insert_with(|| {
-                let field = facet.to_owned();
-                (Facet { field, ..value }, 0)
-            });
-            entry.1 = entry.1.saturating_add(count);
+        let mut most: BTreeMap<String, u64> = BTreeMap::new();
+        for counted in page.facets {
+            for (value, count) in counted.values {
+                if counted.field == facet {
+                    most.insert(value.value, count);
+                } else {
+                    let field = facet.to_owned();
+                    let entry = counts
+                        .entry(value.value.clone())
+                        .or_insert((Facet { field, ..value }, 0));
+                    entry.1 = entry.1.saturating_add(count);
+                }
+            }
+        }
+        for (value, (_, count)) in &mut counts {
+            *count = most.get(value).map_or(*count, |most| (*most).min(*count));
         }
         let mut values: Vec<(Facet, u64)> = counts.into_values().collect();
         values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.value.cmp(&b.value)));

@@ -93,6 +93,14 @@ impl Selection {
         self.fields.is_none() && self.include.is_empty()
     }
 
+    /// Whether `fields` has this name.
+    #[must_use]
+    pub fn names(&self, field: &str) -> bool {
+        self.fields
+            .as_ref()
+            .is_some_and(|fields| fields.iter().any(|name| name == field))
+    }
+
     /// Whether `include` has this name.
     #[must_use]
     pub fn includes(&self, name: &str) -> bool {

@@ -22,6 +22,12 @@ impl MergePatch {
         Self(fields)
     }
 
+    /// The value that it gives a field, if it names the field.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field)
+    }
+
     /// Applies the patch to `current` and validates the result with the rules of `T`, so that a patch needs no rules of
     /// its own.
     pub fn apply<T>(&self, current: &T) -> Result<T, Failure>

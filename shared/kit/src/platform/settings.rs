@@ -92,16 +92,17 @@ impl Settings {
         };
         let cors_origins = list("SOUK_CORS_ORIGINS");
         let outbound_allow = list("SOUK_OUTBOUND_ALLOW");
-        for entry in &outbound_allow {
+        // Errors are shown to clients: they say which entry it is, and not what it is.
+        for (n, entry) in (1..).zip(&outbound_allow) {
             let has_port = entry
                 .rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
             if !has_port {
-                return Err(format!("SOUK_OUTBOUND_ALLOW: {entry}: must be host:port"));
+                return Err(format!("SOUK_OUTBOUND_ALLOW: entry {n} must be host:port"));
             }
         }
-        for entry in &cors_origins {
-            origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: {entry}: {why}"))?;
+        for (n, entry) in (1..).zip(&cors_origins) {
+            origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: entry {n}: {why}"))?;
         }
         let first_admin = get("SOUK_FIRST_ADMIN").map(|email| email.to_lowercase());
         let backlog = match get("SOUK_BACKLOG") {

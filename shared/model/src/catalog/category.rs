@@ -1,5 +1,7 @@
 //! The category: its stored and public form.
 
+use std::collections::BTreeSet;
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -123,7 +125,10 @@ fn is_attribute_name<C>(name: &str, _: &C) -> garde::Result {
 
 fn fits_type<C>(kind: AttributeType) -> impl Fn(&Vec<String>, &C) -> garde::Result {
     move |choices, _| match (kind, choices.len()) {
-        (AttributeType::Choice, 1..=100) => Ok(()),
+        (AttributeType::Choice, 1..=100) => match choices.iter().collect::<BTreeSet<_>>().len() {
+            distinct if distinct == choices.len() => Ok(()),
+            _ => Err(garde::Error::new("must not have a choice twice")),
+        },
         (AttributeType::Choice, _) => Err(garde::Error::new("must have 1 to 100 choices")),
         (_, 0) => Ok(()),
         _ => Err(garde::Error::new("only an attribute of type choice has choices")),
@@ -191,7 +196,13 @@ impl Attribute {
             (AttributeType::Number, Value::Number(_)) | (AttributeType::Boolean, Value::Bool(_)) => None,
             (AttributeType::Number, _) => Some("must be a number".into()),
             (AttributeType::Boolean, _) => Some("must be true or false".into()),
-            (AttributeType::Choice, Value::String(text)) if self.choices.contains(text) => None,
+            // Choices from before they were normalised are compared as if they had been.
+            (AttributeType::Choice, Value::String(text))
+                if self.choices.contains(text)
+                    || self.choices.iter().any(|choice| check::normal_line(choice) == *text) =>
+            {
+                None
+            }
             (AttributeType::Choice, _) => Some(format!("must be one of {}", self.choices.join(", "))),
         }
     }

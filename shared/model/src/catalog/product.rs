@@ -94,7 +94,7 @@ pub struct Product {
     /// With `compare_at_price`: the lowest price of the 30 days before the current one began; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_prior_price: Option<Money>,
-    /// The prices before the current one, oldest first. Variants have their own.
+    /// The prices before the current one that may still be the lowest of 30 days, oldest first. Variants have their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past_prices: Vec<PastPrice>,
     /// Weight in grams. Variants have their own.
@@ -205,7 +205,7 @@ pub struct Location {
     pub longitude: f64,
     /// Display name of the place.
     #[garde(inner(custom(souk_core::check::line(1, 120))))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "souk_core::check::optional_line")]
     #[schema(min_length = 1, max_length = 120)]
     pub label: Option<String>,
 }

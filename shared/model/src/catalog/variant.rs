@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// How long before the current price began others count, in seconds: Directive 98/6/EC, Article 6a.
 const PRIOR_SECONDS: i64 = 30 * 24 * 3600;
 /// How many former prices are kept.
-const MAX_PAST: usize = 30;
+const MAX_PAST: usize = 10;
 
 /// An option of a product, such as its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -31,32 +31,39 @@ pub struct Variant {
     /// The value of each option, by its key.
     #[schema(example = json!({ "size": "M", "colour": "red" }))]
     pub options: BTreeMap<String, String>,
-    /// Stock keeping unit (SKU): the vendor's identifier of the variant.
+    /// Stock keeping unit (SKU): the vendor's identifier of the variant. This and what follows is absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
     /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gtin: Option<String>,
     /// Price.
     pub price: Money,
     /// The price before a reduction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare_at_price: Option<Money>,
     /// With `compare_at_price`: the lowest price of the 30 days before the current one began; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_prior_price: Option<Money>,
     /// Weight in grams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     /// The URL of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
-    /// The prices before the current one, oldest first.
+    /// The prices before the current one that may still be the lowest of 30 days, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past_prices: Vec<PastPrice>,
 }
 
-/// A price that was paid before.
+/// A price that was shown before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PastPrice {
     /// In minor units.
     pub amount: i64,
-    /// When another price replaced it.
+    /// ISO 4217, upper case.
+    pub currency: String,
+    /// Until when it was shown.
     #[schema(value_type = String, format = DateTime)]
     pub until: Timestamp,
 }
@@ -149,38 +156,53 @@ pub mod facets {
     }
 }
 
-/// The prices before the price `new`, which replaces `old` at `now`, with its own `past`. A price that nobody was shown does
-/// not count.
+/// The prices before the price `new`, which replaces `old` now; `past` are those before `old`. What nobody was shown does not
+/// count.
 #[must_use]
 pub fn past_prices(old: &Money, past: &[PastPrice], was_shown: bool, new: &Money, now: Timestamp) -> Vec<PastPrice> {
-    if old.currency != new.currency {
-        return Vec::new();
+    if old != new && was_shown {
+        ended(old, past, now)
+    } else {
+        past.to_vec()
     }
-    let mut past = past.to_vec();
-    if old.amount != new.amount && was_shown {
-        past.push(PastPrice {
-            amount: old.amount,
-            until: now,
-        });
-    }
-    if let Some(began) = past.last().map(|last| last.until) {
-        past.retain(|price| clock::after(price.until, PRIOR_SECONDS) > began);
-    }
-    // Those for which there is no room are one with the next, at the lowest price.
-    let surplus = past.len().saturating_sub(MAX_PAST);
-    let lowest = past.drain(..surplus).map(|price| price.amount).min();
-    if let (Some(lowest), Some(first)) = (lowest, past.first_mut()) {
-        first.amount = first.amount.min(lowest);
-    }
+}
+
+/// The prices before, when `price` is no longer shown. Only those are kept that may still be the lowest.
+#[must_use]
+pub fn ended(price: &Money, past: &[PastPrice], now: Timestamp) -> Vec<PastPrice> {
+    let counts = |other: &&PastPrice| {
+        let may_be_lowest = other.currency != price.currency || other.amount < price.amount;
+        may_be_lowest && clock::after(other.until, PRIOR_SECONDS) > now
+    };
+    let mut past: Vec<PastPrice> = past.iter().filter(counts).cloned().collect();
+    past.push(PastPrice {
+        amount: price.amount,
+        currency: price.currency.clone(),
+        until: now,
+    });
+    condense(&mut past, MAX_PAST);
     past
 }
 
-/// The lowest of the prices before.
+/// Makes the oldest prices one with the next of their currency, at the lower price, until there are at most `max`.
+pub fn condense(past: &mut Vec<PastPrice>, max: usize) {
+    while past.len() > max {
+        let first = past.remove(0);
+        if let Some(next) = past.iter_mut().find(|next| next.currency == first.currency) {
+            next.amount = next.amount.min(first.amount);
+        }
+    }
+}
+
+/// The lowest of the prices before in this currency.
 #[must_use]
 pub fn lowest(past: &[PastPrice], currency: &str) -> Option<Money> {
-    let amount = past.iter().map(|price| price.amount).min()?;
+    let amounts = past
+        .iter()
+        .filter(|price| price.currency == currency)
+        .map(|price| price.amount);
     Some(Money {
-        amount,
+        amount: amounts.min()?,
         currency: currency.to_owned(),
     })
 }
@@ -215,22 +237,28 @@ mod tests {
         assert_eq!(lowest_at, [1500, 1000, 1000, 900]);
         assert_eq!(past_prices(&price, &past, true, &price, day(99)), past);
         assert_eq!(past_prices(&price, &past, false, &euro(1), day(99)), past);
+        // A detour over another currency hides nothing.
         let dollars = Money {
-            amount: 800,
+            amount: 1,
             currency: "USD".into(),
         };
-        assert_eq!(past_prices(&price, &past, true, &dollars, day(61)), []);
+        past = past_prices(&price, &past, true, &dollars, day(61));
+        past = past_prices(&dollars, &past, true, &euro(5000), day(62));
+        assert_eq!(lowest(&past, "EUR"), Some(euro(800)));
     }
 
     #[test]
     fn many_changes_keep_the_lowest() {
         let (mut price, mut past) = (euro(5), Vec::new());
         for n in 0..1_000 {
-            let next = euro(10 + n % 2);
+            let next = euro(10 + n);
             let now = clock::after(day(0), n);
             past = past_prices(&price, &past, true, &next, now);
             price = next;
         }
         assert_eq!((past.len(), lowest(&past, "EUR")), (MAX_PAST, Some(euro(5))));
+        // What a lower price follows does not count any more.
+        assert_eq!(past_prices(&price, &past, true, &euro(1), day(1)).len(), MAX_PAST);
+        assert_eq!(ended(&euro(1), &past, day(1)).len(), 1);
     }
 }

@@ -25,6 +25,8 @@ use crate::{SqlDriver, SqlError, Statement, Value};
 /// How much one transaction writes, in bytes. A byte of a text counts as ten: with the deletion variants of its words
 /// it may become up to thirty, and D1 accepts arguments of 2 MB.
 const MAX_BYTES: usize = 500_000;
+/// What a row of a facet has beside its texts, in bytes.
+const ROW: usize = 40;
 /// How long a removal is remembered, in milliseconds: longer than any queue keeps a message.
 const REMEMBERED: i64 = 5 * 86_400_000;
 /// The largest rank in seconds, which together with its slots stays below the next generation.
@@ -88,7 +90,11 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut bytes = 0;
         for (product, change) in products {
             let size = change.put.map_or(0, |listing| {
-                listing.body.len() + 10 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
+                let facets = listing.facets.iter();
+                let facets = facets.map(|f| f.field.len() + f.value.len() + f.label.len() + listing.id.len() + ROW);
+                listing.body.len()
+                    + 10 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
+                    + facets.sum::<usize>()
             });
             if bytes + size > MAX_BYTES && !chunk.is_empty() {
                 self.write(target, std::mem::take(&mut chunk)).await?;

@@ -12,18 +12,21 @@ use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
 use super::products::{add, check_attributes, new_variant, replace, unique_slug};
+use super::skus::check_skus;
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_key};
 
 /// The partition of claims of imported products that have neither a SKU nor a slug.
 const IMPORTED: &str = "imported";
 
-/// An imported product. Its identity is its vendor and SKU, or its slug, or else its vendor and title.
+/// An imported product. Its identity is where it comes from, or its vendor and SKU, or its slug, or else its vendor and title.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProductImport {
+    /// What identifies the product in the system that it comes from, if that is its identity.
+    pub source: Option<String>,
     /// The fields; the category and the vendor are ids.
     pub product: NewProduct,
-    /// The slug, if it is the identity of the product.
+    /// The slug that a new product gets if it is free; the identity of the product if nothing else is.
     pub slug: Option<String>,
     /// The status that the product gets.
     pub status: Status,
@@ -47,6 +50,9 @@ impl ProductImport {
     #[must_use]
     pub fn identity(&self) -> Key {
         let NewProduct { vendor, sku, title, .. } = &self.product;
+        if let Some(source) = &self.source {
+            return Key::new(IMPORTED, source);
+        }
         match (vendor, sku, &self.slug) {
             (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
             (_, _, Some(slug)) => PRODUCT.name_key(slug),
@@ -55,6 +61,21 @@ impl ProductImport {
                 format!("{}/{}", vendor.as_deref().unwrap_or(""), title.trim()),
             ),
         }
+    }
+}
+
+impl ProductImport {
+    /// The keys of the claims on the SKUs of the product and its variants.
+    #[must_use]
+    pub fn sku_keys(&self) -> Vec<Key> {
+        let NewProduct {
+            vendor, sku, variants, ..
+        } = &self.product;
+        let Some(vendor) = vendor else { return Vec::new() };
+        let skus = sku
+            .iter()
+            .chain(variants.iter().filter_map(|variant| variant.sku.as_ref()));
+        skus.map(|sku| sku_key(vendor, sku)).collect()
     }
 }
 
@@ -75,6 +96,26 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
     .await
 }
 
+/// What an import of the product would do. A category or vendor that is yet to be made has an id that nothing has.
+pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Imported, CatalogError> {
+    let ProductImport { product, status, .. } = import;
+    let old = existing(cx, import).await?;
+    let id = old.as_ref().map_or("", |old| &old.id);
+    check_skus(cx, id, &import.sku_keys()).await?;
+    let Some(old) = old else {
+        return Ok(Imported::Added);
+    };
+    let (category, vendor) = (product.category.clone(), product.vendor.clone());
+    let mut new = product.rewrite(&old, category, vendor, cx.now(), || new_variant(cx));
+    new.updated_at = old.updated_at;
+    let is_same = new == old.value && old.status == *status;
+    Ok(if is_same {
+        Imported::Unchanged
+    } else {
+        Imported::Changed
+    })
+}
+
 /// The product with this identity. A SKU may lead to a product that has it no longer, or in a variant.
 async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<Product>>, Failure> {
     let identity = import.identity();
@@ -83,10 +124,11 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<
     };
     let product = cx.read::<Product>(PRODUCT.key(&id)).await?;
     let NewProduct { vendor, sku, .. } = &import.product;
-    let by_sku = vendor
-        .as_ref()
-        .zip(sku.as_ref())
-        .is_some_and(|(vendor, sku)| sku_key(vendor, sku) == identity);
+    let by_sku = import.source.is_none()
+        && vendor
+            .as_ref()
+            .zip(sku.as_ref())
+            .is_some_and(|(vendor, sku)| sku_key(vendor, sku) == identity);
     Ok(product.filter(|product| !by_sku || (product.vendor == *vendor && product.sku == *sku)))
 }
 
@@ -117,6 +159,7 @@ async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str
         slug,
         status,
         author,
+        source: _,
     } = import;
     let slug = match slug {
         Some(slug) if !tx.is_retry() => slug.clone(),

@@ -106,6 +106,23 @@ pub(super) async fn find_by_sku(cx: &Context, vendor: &str, sku: &str) -> Result
     })
 }
 
+/// Fails if other products have these SKUs.
+pub(super) async fn check_skus(cx: &Context, id: &str, keys: &[Key]) -> Result<(), CatalogError> {
+    let mut held: Vec<(&Key, Claim)> = Vec::new();
+    for keys in keys.chunks(MAX_KEYS) {
+        for (key, found) in keys.iter().zip(cx.get_all(keys).await?) {
+            if let Some(found) = found {
+                held.push((key, found.parse().map_err(Failure::from)?));
+            }
+        }
+    }
+    held.retain(|(_, claim)| claim.id != id);
+    let others = held.iter().map(|(_, claim)| &*claim.id).collect();
+    let holders = Holders::read(cx, &others).await?;
+    held.iter()
+        .try_for_each(|(key, claim)| holders.check(key, claim, cx.now()))
+}
+
 /// Claims these keys for the product. Its own claims are written again, so that nobody can take one over meanwhile.
 async fn claim(
     tx: &Transaction<CatalogError>,

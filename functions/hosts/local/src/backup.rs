@@ -132,7 +132,8 @@ mod tests {
         let lines = folder.path().join("lines");
         fs::write(&lines, (0..200).map(line).collect::<Vec<_>>().join("\n")).unwrap();
         let context = open.context();
-        let (report, done) = tokio::join!(crate::import::import(&context, &lines, false), async {
+        let how = crate::import::How::default();
+        let (report, done) = tokio::join!(crate::import::import(&context, &lines, &how), async {
             backup(&market, &copy, true)
         });
         assert_eq!(report.unwrap().left_out, 0);
@@ -145,7 +146,7 @@ mod tests {
         );
         assert!(restore(&copy, &restored).unwrap_err().ends_with("is not empty"));
         let again = data::open(&restored).unwrap();
-        let report = crate::import::import(&again.context(), &lines, false).await.unwrap();
+        let report = crate::import::import(&again.context(), &lines, &how).await.unwrap();
         assert_eq!(report.left_out, 0, "{report}");
         drop(again);
 

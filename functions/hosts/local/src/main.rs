@@ -8,7 +8,6 @@ mod demo;
 mod export;
 mod import;
 mod jobs;
-mod line;
 mod log;
 mod operator;
 mod overload;
@@ -23,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use souk_catalog::formats::{Format, Reading};
 use souk_core::Role;
 
 /// A request makes a few dozen small allocations, which cost less with this allocator than with the system's.
@@ -76,11 +76,37 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
-    /// Add products from a file of one JSON object per line; a second run changes nothing
+    /// Add products from a file; a second run changes nothing
     Import {
-        /// Each line has title, category, price_minor, currency, and optionally sku, gtin, slug, description, vendor, tags, url,
-        /// compare_at_price_minor, weight, options, variants, condition, cover, gallery, attributes, location, status
+        /// One JSON object per line, with title, category, price_minor, currency, and optionally sku, gtin, slug, description,
+        /// vendor, tags, url, compare_at_price_minor, weight, options, variants, condition, cover, gallery, attributes, location,
+        /// status; or a table (CSV, TSV) with such columns; or an export of Shopify or WooCommerce, a Google Merchant feed (table
+        /// or XML), or an import file of Vendure
         file: PathBuf,
+        /// The format, if the columns do not tell: ndjson, plain, shopify, woocommerce, google, vendure
+        #[arg(long, value_parser = |name: &str| Format::parse(name).ok_or("is not a format"))]
+        format: Option<Format>,
+        /// A column that has another name than ours; may be repeated
+        #[arg(long, value_name = "COLUMN=FIELD", value_parser = pair)]
+        map: Vec<(String, String)>,
+        /// Currency of prices that name none, such as EUR
+        #[arg(long)]
+        currency: Option<String>,
+        /// Prices are written as 1.234,56
+        #[arg(long)]
+        decimal_comma: bool,
+        /// Category of products without one
+        #[arg(long, value_name = "NAME")]
+        category: Option<String>,
+        /// Vendor of products without one
+        #[arg(long, value_name = "NAME")]
+        vendor: Option<String>,
+        /// Username of the account that new products and vendors belong to
+        #[arg(long, value_name = "USERNAME")]
+        owner: Option<String>,
+        /// Write nothing, and say what would be added, changed and left out
+        #[arg(long)]
+        dry_run: bool,
         /// Also add and change products of vendors that belong to other accounts
         #[arg(long)]
         adopt: bool,
@@ -179,6 +205,11 @@ async fn main() -> ExitCode {
     }
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (column, field) = text.split_once('=').ok_or("must be COLUMN=FIELD")?;
+    Ok((column.to_owned(), field.to_owned()))
+}
+
 async fn run(cli: Cli) -> Result<(), String> {
     let out = |text: String| writeln!(std::io::stdout(), "{text}").map_err(|e| e.to_string());
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
@@ -202,10 +233,35 @@ async fn run(cli: Cli) -> Result<(), String> {
                 u64::from(products) - added
             ))
         }
-        Command::Import { file, adopt, data } => {
+        Command::Import {
+            file,
+            format,
+            map,
+            currency,
+            decimal_comma,
+            category,
+            vendor,
+            owner,
+            dry_run,
+            adopt,
+            data,
+        } => {
             let market = data::open(&data.dir)?;
             search::ensure(&market.context()).await;
-            let report = import::import(&market.context(), &file, adopt).await?;
+            let how = import::How {
+                reading: Reading {
+                    format,
+                    columns: map,
+                    currency,
+                    decimal_comma,
+                    category,
+                    vendor,
+                },
+                adopt,
+                dry_run,
+                owner,
+            };
+            let report = import::import(&market.context(), &file, &how).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;
             out(report.to_string())?;
             match report.left_out {

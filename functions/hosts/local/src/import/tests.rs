@@ -1,9 +1,15 @@
 //! Names are identities: what is named otherwise is something else, in every script, and what has the same name is the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
+use souk_catalog::NewCategory;
+use souk_catalog::operations::create_category;
+use souk_core::Query;
 use souk_kit::{IfMatch, MergePatch};
+use souk_model::catalog::category::Category;
+use souk_vendors::NewVendor;
+use souk_vendors::operations::open_vendor;
 
 use super::*;
 use crate::data::Market;
@@ -11,12 +17,17 @@ use crate::export::export;
 
 struct World {
     folder: tempfile::TempDir,
+    how: How,
 }
 
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder }
+        let how = How {
+            adopt: true,
+            ..How::default()
+        };
+        Self { folder, how }
     }
 
     fn market(&self, name: &str) -> Market {
@@ -32,7 +43,7 @@ impl World {
     async fn import_text(&self, market: &Market, text: &str) -> [u64; 4] {
         let file = self.folder.path().join("lines");
         std::fs::write(&file, text).unwrap();
-        let report = import(&market.context(), &file, true).await.unwrap();
+        let report = import(&market.context(), &file, &self.how).await.unwrap();
         let left_out = u64::try_from(report.left_out).unwrap();
         [report.added, report.changed, report.same, left_out]
     }
@@ -230,4 +241,136 @@ async fn a_market_survives_export_and_import() {
         };
         assert_eq!(keys(names(&one, index).await), keys(names(&other, index).await));
     }
+}
+
+/// The exported lines, sorted.
+fn sorted(text: &str) -> BTreeSet<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+const SHOP: &str = "Handle,Title,Body (HTML),Vendor,Product Category,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Barcode,Image Src,Status\r\n\
+    shirt,Shirt,<p>Soft</p>,Ada,Apparel > Shirts,red,TRUE,Size,S,S-1,19.99,4006381333931,//cdn.example/a b.jpg,active\r\n\
+    shirt,,,,,,,,M,S-2,21,,,\r\n\
+    mug,Mug,,Ada,Home > Shirts,,TRUE,Title,Default Title,M-1,8,,,draft\r\n\
+    dup,Twice,,Ada,Home,,TRUE,Title,Default Title,M-1,8,,,active\r\n\
+    bad,Bad,,Ada,Home,,TRUE,Title,Default Title,B-1,eight,,,active\r\n";
+
+#[tokio::test]
+async fn a_file_of_another_shop_is_judged_applied_and_unchanged_the_second_time() {
+    let mut world = World::new();
+    let market = world.market("market");
+    world.how.reading.currency = Some("EUR".into());
+    world.how.dry_run = true;
+    assert_eq!(world.import_text(&market, SHOP).await, [2, 0, 0, 2]);
+    assert_eq!(
+        names(&market, "categories").await.len() + names(&market, "vendors").await.len(),
+        0
+    );
+    world.how.dry_run = false;
+    assert_eq!(world.import_text(&market, SHOP).await, [2, 0, 0, 2]);
+    let exported = world.export(&market).await;
+    let shirt: Value = serde_json::from_str(exported.lines().find(|line| line.contains("Soft")).unwrap()).unwrap();
+    assert_eq!(shirt["category_path"], json!(["Apparel", "Shirts"]));
+    assert_eq!(shirt["variants"][1]["sku"], "S-2");
+    assert_eq!(
+        (&shirt["slug"], &shirt["price_minor"], &shirt["cover"]),
+        (&json!("shirt"), &json!(1999), &json!("https://cdn.example/a%20b.jpg"))
+    );
+    for dry_run in [true, false] {
+        world.how.dry_run = dry_run;
+        assert_eq!(world.import_text(&market, SHOP).await, [0, 0, 2, 2]);
+        let cheaper = SHOP.replace("19.99", "18.99");
+        assert_eq!(world.import_text(&market, &cheaper).await, [0, 1, 1, 2]);
+    }
+    // The market is the same elsewhere, and unchanged in its own place.
+    let other = world.market("other");
+    let exported = world.export(&market).await;
+    assert_eq!(world.import_text(&other, &exported).await, [2, 0, 0, 0]);
+    assert_eq!(sorted(&world.export(&other).await), sorted(&exported));
+    assert_eq!(world.import_text(&other, &exported).await, [0, 0, 2, 0]);
+}
+
+/// Attributes are named as shops name them, and a later file adds to them.
+#[tokio::test]
+async fn categories_get_the_attributes_of_their_records() {
+    let world = World::new();
+    let market = world.market("market");
+    let with = |sku: usize, attributes: Value| {
+        let mut line = line(sku, "Screens", "Ada");
+        line["attributes"] = attributes;
+        line
+    };
+    let first = [
+        with(1, json!({ "Screen Size": 27, "flat": true })),
+        with(2, json!({ "Screen Size": "27 inch" })),
+    ];
+    assert_eq!(world.import(&market, &first).await, [2, 0, 0, 0]);
+    assert_eq!(world.import(&market, &first).await, [0, 0, 2, 0]);
+    let later = [
+        with(3, json!({ "Ports": 2, "Screen Size": 24 })),
+        with(4, json!({ "x".repeat(600): 1, "long": "y".repeat(600) })),
+    ];
+    assert_eq!(world.import(&market, &later).await, [1, 0, 0, 1]);
+    let found = market
+        .context()
+        .find(souk_model::catalog::CATEGORY, "screens")
+        .await
+        .unwrap();
+    let category: Category = found.unwrap().parse().unwrap();
+    let attributes: Vec<_> = category
+        .attributes
+        .iter()
+        .map(|a| (&*a.name, a.label.as_deref(), a.r#type))
+        .collect();
+    assert_eq!(
+        attributes[..3],
+        [
+            ("flat", None, AttributeType::Boolean),
+            ("screen_size", Some("Screen Size"), AttributeType::Text),
+            ("long", None, AttributeType::Text),
+        ]
+    );
+    assert!(world.export(&market).await.contains(r#""screen_size":"24""#));
+}
+
+/// Paths of up to six names, many of them alike: each leaf has a parent of its own.
+#[tokio::test]
+async fn paths_make_a_tree_that_survives_export_and_import() {
+    let world = World::new();
+    let (one, other) = (world.market("one"), world.market("other"));
+    let long = "a long name that others begin with too, ";
+    let lines: Vec<Value> = (0..400)
+        .map(|n| {
+            let depth = 1 + n % 6;
+            let name = |level: usize| format!("{long}{}", (n / (1 + level)) % (2 + level));
+            let path: Vec<String> = (0..depth).map(name).collect();
+            let mut line = line(n, "", "Ada");
+            line["category_path"] = json!(path);
+            line["title"] = json!(format!("Thing {n}"));
+            line
+        })
+        .collect();
+    assert_eq!(world.import(&one, &lines).await, [400, 0, 0, 0]);
+    assert_eq!(world.import(&one, &lines).await, [0, 0, 400, 0]);
+    // Where each product is, by the names from the root.
+    let mut wanted = BTreeMap::new();
+    for line in &lines {
+        wanted.insert(line["sku"].clone().to_string(), line["category_path"].clone());
+    }
+    let exported = world.export(&one).await;
+    for line in exported.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let path = match &line["category_path"] {
+            Value::Null => json!([line["category"]]),
+            path => path.clone(),
+        };
+        assert_eq!(path, wanted[&line["sku"].to_string()]);
+    }
+    assert_eq!(world.import_text(&other, &exported).await, [400, 0, 0, 0]);
+    assert_eq!(sorted(&world.export(&other).await), sorted(&exported));
+    let mut deep = line(1000, "", "Ada");
+    deep["category_path"] = json!(["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    let mut wide = line(1001, "", "Ada");
+    wide["category_path"] = json!(["x".repeat(81)]);
+    assert_eq!(world.import(&one, &[deep, wide]).await, [0, 0, 0, 2]);
 }

@@ -1,0 +1,343 @@
+//! The categories and vendors of an import: they are found by their names, and made if there are none.
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::{Map, json};
+use souk_catalog::NewCategory;
+use souk_catalog::operations::{create_category, edit_category, find_category};
+use souk_core::{Kind, Query};
+use souk_kit::{IfMatch, MergePatch};
+use souk_model::catalog::CATEGORY;
+use souk_model::catalog::category::{Attribute, Category, NAMED};
+use souk_model::vendors::{VENDOR, VENDORS_NAMED, VendorView};
+use souk_vendors::NewVendor;
+use souk_vendors::operations::open_vendor;
+
+use super::*;
+
+/// How many attributes a category has at most.
+const MAX_ATTRIBUTES: usize = 30;
+/// How many categories of one name are told apart by their parents at most.
+const MAX_NAMED: usize = 100;
+/// The id of what is not made, because nothing is written.
+fn to_be_made(key: &str) -> String {
+    format!("to be made: {key}")
+}
+
+/// The attributes that the records of each category have, by the path of the category.
+#[derive(Debug, Default)]
+pub(super) struct Attributes(HashMap<String, BTreeMap<String, Wanted>>);
+
+#[derive(Clone, Debug)]
+struct Wanted {
+    r#type: AttributeType,
+    label: Option<String>,
+}
+
+/// The key of a path, from the root or of one name: names are compared as [`check::name_key`] says.
+fn path_key(path: &[String], is_rooted: bool) -> String {
+    let keys: Vec<String> = path.iter().map(|name| check::name_key(name)).collect();
+    format!("{}{}", if is_rooted { "\u{1f}" } else { "" }, keys.join("\u{1f}"))
+}
+
+/// The type that has both kinds of values: a text, unless they are the same.
+fn wider(a: AttributeType, b: AttributeType) -> AttributeType {
+    if a == b { a } else { AttributeType::Text }
+}
+
+impl Attributes {
+    pub(super) fn note(&mut self, record: &mut Record) {
+        let key = path_key(record.path(), !record.category_path.is_empty());
+        let (values, mut labels) = record.take_attributes();
+        let known = self.0.entry(key).or_default();
+        for (name, value) in values {
+            let r#type = match value {
+                Value::Bool(_) => AttributeType::Boolean,
+                Value::Number(_) => AttributeType::Number,
+                _ => AttributeType::Text,
+            };
+            match known.entry(name) {
+                std::collections::btree_map::Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.r#type = wider(known.r#type, r#type);
+                }
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    let label = labels.remove(place.key());
+                    place.insert(Wanted { r#type, label });
+                }
+            }
+        }
+    }
+}
+
+/// A category of the import, with the attributes that it has or will have.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) id: String,
+    category: Option<Category>,
+    attributes: Vec<Attribute>,
+}
+
+impl Place {
+    /// Gives the values the types of the attributes: a number is a text where other records have texts.
+    pub(super) fn adapt(&self, values: &mut Map<String, Value>) -> Result<(), Problem> {
+        for attribute in &self.attributes {
+            let Some(value) = values.get_mut(&attribute.name) else {
+                continue;
+            };
+            let is_plain = value.is_number() || value.is_boolean();
+            if attribute.r#type == AttributeType::Text && is_plain {
+                *value = Value::String(value.to_string());
+            }
+        }
+        let Some(category) = &self.category else { return Ok(()) };
+        let widened = Category {
+            attributes: self.attributes.clone(),
+            ..category.clone()
+        };
+        match widened.faults(values) {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(Failure::Invalid(faults).into()),
+        }
+    }
+}
+
+pub(super) struct Places<'a> {
+    /// The context of the importing account.
+    cx: &'a Context,
+    owner: &'a str,
+    how: &'a How,
+    attributes: Attributes,
+    categories: HashMap<String, Rc<Place>>,
+    /// The ids of the vendors, by name.
+    vendors: HashMap<String, String>,
+}
+
+/// The ids of the categories or vendors with this name; of many only some.
+pub(crate) async fn ids_named(cx: &Context, index: &str, name: &str, limit: usize) -> Result<Vec<String>, Failure> {
+    let prefix = check::named(name);
+    let query = Query {
+        prefix: prefix.clone(),
+        ..Query::index(index, limit)
+    };
+    let page = cx.query(&query).await?;
+    let ids = page.items.iter().filter_map(|item| item.sort.strip_prefix(&prefix));
+    Ok(ids.map(str::to_owned).collect())
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(cx: &'a Context, owner: &'a str, how: &'a How, attributes: Attributes) -> Self {
+        Self {
+            cx,
+            owner,
+            how,
+            attributes,
+            categories: HashMap::new(),
+            vendors: HashMap::new(),
+        }
+    }
+
+    /// The category with this path from the root, or with this one name anywhere in the tree.
+    pub(super) async fn category(&mut self, path: &[String], is_rooted: bool) -> Result<Rc<Place>, Problem> {
+        let key = path_key(path, is_rooted);
+        if let Some(place) = self.categories.get(&key) {
+            return Ok(place.clone());
+        }
+        let found = match path {
+            [name] if !is_rooted => self.find(CATEGORY, NAMED, name).await?,
+            _ => self.walk(path).await?,
+        };
+        let wanted = self.attributes.0.get(&key).cloned().unwrap_or_default();
+        let place = match found {
+            Some(id) => self.widened(id, &wanted).await?,
+            None => {
+                let id = self.add_category(path, &wanted).await?;
+                let attributes = widen(&[], &wanted);
+                Place {
+                    id,
+                    category: None,
+                    attributes,
+                }
+            }
+        };
+        let place = Rc::new(place);
+        self.categories.insert(key, place.clone());
+        Ok(place)
+    }
+
+    /// The category at the end of a path from the root, if all of the path is there.
+    async fn walk(&self, path: &[String]) -> Result<Option<String>, Problem> {
+        let mut parent: Option<String> = None;
+        for name in path {
+            let mut below = Vec::new();
+            for id in ids_named(self.cx, NAMED, name, MAX_NAMED).await? {
+                let category = self.cx.read::<Category>(CATEGORY.key(&id)).await?;
+                if category.is_some_and(|category| category.parent == parent) {
+                    below.push(id);
+                }
+            }
+            match <[String; 1]>::try_from(below) {
+                Ok([id]) => parent = Some(id),
+                Err(none) if none.is_empty() => return Ok(None),
+                Err(_) => {
+                    let detail = format!("{name:?} is the name of several in the same place");
+                    return Err(Problem::invalid().field("category_path", detail));
+                }
+            }
+        }
+        Ok(parent)
+    }
+
+    /// A category that exists, with the attributes that its records have besides its own.
+    async fn widened(&self, id: String, wanted: &BTreeMap<String, Wanted>) -> Result<Place, Problem> {
+        let category = find_category(self.cx, &id).await?.value;
+        let attributes = widen(&category.attributes, wanted);
+        if attributes != category.attributes && !self.how.dry_run {
+            let patch = json!({ "attributes": attributes });
+            let patch = MergePatch::new(patch.as_object().cloned().unwrap_or_default());
+            edit_category(self.cx, &id, &IfMatch::default(), &patch).await?;
+        }
+        Ok(Place {
+            id,
+            category: Some(category),
+            attributes,
+        })
+    }
+
+    /// Makes the category at the end of a path, and those above it that are not there.
+    async fn add_category(&mut self, path: &[String], wanted: &BTreeMap<String, Wanted>) -> Result<String, Problem> {
+        let Some((name, above)) = path.split_last() else {
+            return Err(Problem::invalid().field("category", "is required"));
+        };
+        is_name(CATEGORY, name)?;
+        let parent = match above {
+            [] => None,
+            // The one above is at the root of the tree, or below others: it is known by its path.
+            _ => Some(match self.walk(above).await? {
+                Some(id) => id,
+                None => Box::pin(self.add_category(above, &BTreeMap::new())).await?,
+            }),
+        };
+        if self.how.dry_run {
+            return Ok(to_be_made(&path_key(path, true)));
+        }
+        let new = NewCategory {
+            name: name.clone(),
+            slug: None,
+            description: String::new(),
+            icon: None,
+            colour: None,
+            parent,
+            attributes: widen(&[], wanted),
+        };
+        Ok(create_category(self.cx, new).await?.value.id)
+    }
+
+    /// The vendor with this name.
+    pub(super) async fn vendor(&mut self, name: &str) -> Result<String, Problem> {
+        let key = check::name_key(name);
+        if let Some(id) = self.vendors.get(&key) {
+            return Ok(id.clone());
+        }
+        let id = match self.find(VENDOR, VENDORS_NAMED, name).await? {
+            Some(id) => {
+                if !self.how.adopt {
+                    self.check_owner(&id).await?;
+                }
+                id
+            }
+            None => {
+                is_name(VENDOR, name)?;
+                if self.how.dry_run {
+                    to_be_made(&key)
+                } else {
+                    let new = NewVendor {
+                        name: name.to_owned(),
+                        slug: None,
+                        description: String::new(),
+                    };
+                    open_vendor(self.cx, new).await?.value.id
+                }
+            }
+        };
+        self.vendors.insert(key, id.clone());
+        Ok(id)
+    }
+
+    async fn find(&self, kind: Kind, index: &str, name: &str) -> Result<Option<String>, Problem> {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        match ids_named(self.cx, index, name, 2).await?.as_slice() {
+            [] => {}
+            [id] => return Ok(Some(id.clone())),
+            _ => {
+                let detail = "is the name of several: give the slug of the one that you mean";
+                return Err(Problem::invalid().field(kind.name, detail));
+            }
+        }
+        if kind.is_id(name) {
+            let found = self.cx.get(kind.key(name)).await?;
+            return Ok(found.map(|_| name.to_owned()));
+        }
+        // A slug is meant where the name would not say which, as exports write it; else a name that happens to be the slug of
+        // something else would be taken for it.
+        let slug = check::slugify(name, "");
+        let Some(document) = self.cx.find(kind, &slug).await? else {
+            return Ok(None);
+        };
+        let found: Named = document.parse()?;
+        let is_it = match ids_named(self.cx, index, &found.name, 2).await?.len() {
+            // It is from before there was an index by name.
+            0 => {
+                check::name_key(&found.name) == check::name_key(name)
+                    || (slug == name && check::slugify(&found.name, "") != slug)
+            }
+            1 => false,
+            _ => slug == name,
+        };
+        Ok(kind.id_of(&document.key).filter(|_| is_it).map(str::to_owned))
+    }
+
+    /// Fails if the vendor belongs to another account.
+    async fn check_owner(&self, vendor: &str) -> Result<(), Problem> {
+        let vendor = self.cx.read::<VendorView>(VENDOR.key(vendor)).await?;
+        if vendor.is_some_and(|vendor| vendor.owner != self.owner) {
+            let detail = "belongs to another account; `--adopt` adds the product nevertheless";
+            return Err(Problem::invalid().field("vendor", detail));
+        }
+        Ok(())
+    }
+}
+
+fn is_name(kind: Kind, name: &str) -> Result<(), Problem> {
+    let is_line = check::line::<()>(1, 80)(&name.to_owned(), &());
+    is_line.map_err(|e| Problem::invalid().field(kind.name, e.message()))
+}
+
+/// These attributes and those that records want; the records that have more are left out.
+fn widen(own: &[Attribute], wanted: &BTreeMap<String, Wanted>) -> Vec<Attribute> {
+    let mut all = own.to_vec();
+    for (name, Wanted { r#type, label }) in wanted {
+        match all.iter_mut().find(|attribute| attribute.name == *name) {
+            Some(known) if known.r#type == AttributeType::Choice => {}
+            Some(known) => known.r#type = wider(known.r#type, *r#type),
+            None => {
+                let new = Attribute {
+                    name: name.clone(),
+                    label: label.clone(),
+                    r#type: *r#type,
+                    required: false,
+                    filterable: true,
+                    choices: Vec::new(),
+                };
+                if new.validate().is_ok() && all.len() < MAX_ATTRIBUTES {
+                    all.push(new);
+                }
+            }
+        }
+    }
+    all
+}

@@ -107,7 +107,8 @@ fn no_line_of_an_import_panics_or_stops_the_others() {
     lines.write_all(good.as_bytes()).unwrap();
     drop(lines);
     let output = Command::new(souk)
-        .args(["import".as_ref(), file.as_os_str(), "--data".as_ref(), data.as_os_str()])
+        .args(["import", "--format", "ndjson", "--data"])
+        .args([data.as_os_str(), file.as_os_str()])
         .output()
         .unwrap();
     let said = format!(

@@ -94,18 +94,16 @@ const START: u64 = 64 * 1024;
 
 /// Reads a file whose text is of this [encoding](Encoding::detect).
 pub fn read(file: impl Read + 'static, encoding: Encoding, how: &Reading) -> Result<(Format, Records), String> {
-    let mut file = encoding.decoded(file);
-    let mut start = Vec::new();
-    file.by_ref()
-        .take(START)
-        .read_to_end(&mut start)
-        .map_err(|error| error.to_string())?;
-    let file = BufReader::new(Cursor::new(start.clone()).chain(file));
-    let start = String::from_utf8_lossy(&start);
-    let first = start.trim_start();
-    if how.format == Some(Format::NdJson) || (how.format.is_none() && first.starts_with('{')) {
+    let (start, file) = started(file).map_err(|error| error.to_string())?;
+    let unmarked = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    // JSON is UTF-8: a line that is not is a fault of this line alone.
+    if how.format == Some(Format::NdJson) || (how.format.is_none() && unmarked.trim_ascii_start().starts_with(b"{")) {
+        let file = BufReader::new(file);
         return Ok((Format::NdJson, Box::new(Lines { file, number: 0 })));
     }
+    let (start, file) = started(encoding.decoded(file)).map_err(|error| error.to_string())?;
+    let (start, file) = (String::from_utf8_lossy(&start), BufReader::new(file));
+    let first = start.trim_start();
     let how = how.clone();
     if first.starts_with('<') && how.format.is_none_or(|format| format == Format::Google) {
         return Ok((Format::Google, google::xml(file, how)));
@@ -123,6 +121,13 @@ pub fn read(file: impl Read + 'static, encoding: Encoding, how: &Reading) -> Res
         Format::Vendure => vendure::records(table, how),
     };
     Ok((format, records))
+}
+
+/// The start of a file, and all of it.
+fn started<R: Read>(mut file: R) -> std::io::Result<(Vec<u8>, impl Read + use<R>)> {
+    let mut start = Vec::new();
+    file.by_ref().take(START).read_to_end(&mut start)?;
+    Ok((start.clone(), Cursor::new(start).chain(file)))
 }
 
 fn recognised(table: &Table) -> Option<Format> {
@@ -170,7 +175,11 @@ impl<F: BufRead> Iterator for Lines<F> {
                 }
                 return fault("is longer than 1 MB".into());
             }
-            let Ok(text) = std::str::from_utf8(&line) else {
+            let line = match self.number {
+                1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line),
+                _ => &line,
+            };
+            let Ok(text) = std::str::from_utf8(line) else {
                 return fault("is not UTF-8".into());
             };
             if text.trim().is_empty() {

@@ -98,7 +98,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((format, encoding)) = self.format {
+        if let Some((format, encoding)) = self.format.filter(|(format, _)| *format != Format::NdJson) {
             writeln!(f, "read as {}, {}", format.name(), encoding.name())?;
         }
         for (line, note) in &self.notes {

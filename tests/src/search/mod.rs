@@ -26,7 +26,7 @@ macro_rules! search_contract {
     ($name:ident, $make:ident) => {
         mod $name {
             $crate::search_contract!(@cases $make,
-                texts: what_matches, misspelt, order, hostile;
+                texts: what_matches, joined_and_split, misspelt, order, hostile;
                 filters: equal_brute_force, pages;
                 bounds: prices, places;
                 rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-use souk_core::search::{Field, Listing, Near, SearchQuery, Sort, Word, words};
+use souk_core::search::{Field, Listing, Near, SearchQuery, Sort, Word, asked_words, other_words, words};
 
 /// The products that match, in order. Of two that are equal in all that the order goes by, either may come first: no two
 /// of a test are.
@@ -75,27 +75,39 @@ fn fits(listing: &Listing, query: &SearchQuery, without: Option<&str>) -> bool {
             .all(|(field, values)| Some(&**field) == without || of(field, values))
 }
 
+/// The words that a text is found by.
+fn all_words(field: Field, text: &str) -> Vec<Word> {
+    let others = if field == Field::Description {
+        Vec::new()
+    } else {
+        other_words(text)
+    };
+    words(text).chain(others).collect()
+}
+
 /// Whether no product has the last word, so that it counts as what it begins.
 fn is_begun(listings: &[Listing], typed: &str) -> bool {
-    let last = words(typed).last();
+    let last = asked_words(typed).pop();
     let has = |stem: &str| {
-        listings
-            .iter()
-            .any(|l| l.texts.iter().any(|(_, text)| words(text).any(|w| w.stem == stem)))
+        listings.iter().any(|l| {
+            l.texts
+                .iter()
+                .any(|(field, text)| all_words(*field, text).iter().any(|w| w.stem == stem))
+        })
     };
     last.is_some_and(|last| !has(&last.stem))
 }
 
 /// How well it matches, 1 best: in the title, in any field but the description, anywhere, anywhere with the last word only begun.
 fn level(listing: &Listing, typed: &str, begun: bool) -> Option<i64> {
-    let asked: Vec<_> = words(typed).collect();
+    let asked = asked_words(typed);
     let phrase = typed.starts_with('"') && typed.ends_with('"') && typed.len() > 1;
     let has = |fields: &[Field], begun: bool| {
         let texts: Vec<Vec<_>> = listing
             .texts
             .iter()
             .filter(|(field, _)| fields.contains(field))
-            .map(|(_, text)| words(text).collect())
+            .map(|(field, text)| all_words(*field, text))
             .collect();
         if phrase {
             let mut rows = texts.iter().flat_map(|text| text.windows(asked.len()));

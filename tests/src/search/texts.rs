@@ -115,6 +115,51 @@ pub async fn what_matches(bench: &Bench) {
     }
 }
 
+/// Words that are written in one or in two, and those of scripts without spaces.
+pub async fn joined_and_split(bench: &Bench) {
+    let titles = [
+        "iPhone15 case",
+        "iPhone 15 cable",
+        "iPhone 16",
+        "Disk 128 GB",
+        "Disk 128GB",
+        "Wi-Fi cable",
+        "WiFi dock",
+        "X-Box",
+        "กระเป๋าสะพายข้าง",
+        "กระเป๋าเดินทาง",
+        "ກະເປົາ",
+        "កាបូប",
+        "လွယ်အိတ်",
+    ];
+    let listings: Vec<_> = titles.iter().map(|title| bench.listing(title, 1, title)).collect();
+    bench.put(&listings).await;
+    for (typed, expected) in [
+        ("iphone15", &["iPhone 15 cable", "iPhone15 case"][..]),
+        ("iphone 15", &["iPhone 15 cable", "iPhone15 case"]),
+        ("iphone 16", &["iPhone 16"]),
+        ("128 gb", &["Disk 128 GB", "Disk 128GB"]),
+        ("128GB disk", &["Disk 128 GB", "Disk 128GB"]),
+        ("wifi", &["Wi-Fi cable", "WiFi dock"]),
+        ("Wi-Fi cable", &["Wi-Fi cable"]),
+        ("wi-fi", &["Wi-Fi cable", "WiFi dock"]),
+        ("xbox", &["X-Box"]),
+        ("\"wi fi cable\"", &["Wi-Fi cable"]),
+        ("กระเป๋า", &["กระเป๋าสะพายข้าง", "กระเป๋าเดินทาง"]),
+        ("สะพาย", &["กระเป๋าสะพายข้าง"]),
+        ("เดินทาง", &["กระเป๋าเดินทาง"]),
+        ("กร", &["กระเป๋าสะพายข้าง", "กระเป๋าเดินทาง"]),
+        ("ทางเดิน", &[]),
+        ("ເປົາ", &["ກະເປົາ"]),
+        ("កាបូប", &["កាបូប"]),
+        ("အိတ်", &["လွယ်အိတ်"]),
+    ] {
+        let mut found = bench.find(&text(typed)).await;
+        found.sort();
+        assert_eq!(found, expected, "{typed}");
+    }
+}
+
 /// Words that no product has.
 pub async fn misspelt(bench: &Bench) {
     let titles = [

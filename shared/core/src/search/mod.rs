@@ -9,7 +9,7 @@
 //! listings to it, and [`finish`](Search::finish) makes it live atomically. Meanwhile `apply` changes both generations,
 //! so a rebuild misses no change, and a late `fill` does not bring back a removed listing.
 //!
-//! **Matching.** A listing matches if it has every word of the query, or something that stands for the word: a word
+//! **Matching.** A listing matches if it has every word of the query ([`asked_words`]), among its [`words`] or [`other_words`], or something that stands for the word: a word
 //! that it begins (the last word only) or a synonym; or, if no listing has the word or none has all the words, a word
 //! one edit away (two edits for words of eight letters or more). A last word of one letter may begin any word, so it
 //! requires nothing. Words between quotes must occur in this order, adjacent. Several values of one filter field widen
@@ -26,7 +26,7 @@ pub(crate) mod text;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use text::{MAX_WORD, Word, words};
+pub use text::{MAX_WORD, Word, asked_words, is_unspaced, other_words, words};
 
 /// The longest query text, in bytes.
 pub const MAX_QUERY: usize = 200;

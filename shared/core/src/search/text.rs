@@ -1,9 +1,14 @@
 //! Splits text into words, in the same way for indexing, queries and highlighting, on every host.
 //!
 //! A word is a run of letters and digits, in lower case, without accents and English plural endings. Greek and Cyrillic
-//! letters are transliterated to Latin; letters of other scripts stay, in one of their forms. Each character of a script without spaces is a
-//! word of its own. (Tables that transliterate all of Unicode would be a sixth of the Worker.)
+//! letters are transliterated to Latin; letters of other scripts stay, in one of their forms. (Tables that transliterate all of
+//! Unicode would be a sixth of the Worker.)
+//!
+//! Scripts without spaces have no words that could be told without a dictionary, which would be larger still. Each Chinese or
+//! Japanese character is a word of its own; Thai, Lao, Khmer and Burmese, which have few letters, are words of three letters that
+//! overlap.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use unicode_normalization::char::{decompose_canonical, decompose_compatible, is_combining_mark};
@@ -25,10 +30,27 @@ pub struct Word {
 /// The words of a text, in order.
 pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
     let mut signs = text.char_indices().peekable();
+    let mut waiting: VecDeque<Word> = VecDeque::new();
     std::iter::from_fn(move || {
         loop {
+            if let Some(word) = waiting.pop_front() {
+                return Some(word);
+            }
             let (start, first) = signs.next()?;
             if !first.is_alphanumeric() {
+                continue;
+            }
+            if is_unspaced(first) {
+                // Letters, each with its marks.
+                let mut letters = vec![start];
+                let mut end = start + first.len_utf8();
+                while let Some((at, sign)) = signs.next_if(|(_, sign)| is_unspaced(*sign) || is_invisible(*sign)) {
+                    if sign.is_alphanumeric() && !is_combining_mark(sign) {
+                        letters.push(at);
+                    }
+                    end = at + sign.len_utf8();
+                }
+                waiting.extend(overlapping(text, &letters, end));
                 continue;
             }
             let mut plain = String::new();
@@ -51,9 +73,127 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
     })
 }
 
+/// Words of three letters each, where `letters` begin before `end`. Each has the range of its first letter, and the last one
+/// that of all its letters.
+fn overlapping(text: &str, letters: &[usize], end: usize) -> Vec<Word> {
+    let ends = || letters.iter().copied().chain([end]);
+    let last = letters.len().saturating_sub(3);
+    let word = |(n, start): (usize, &usize)| {
+        let (after, until) = (ends().nth(n + 1)?, ends().nth(n + 3).unwrap_or(end));
+        let mut plain = String::new();
+        for sign in text.get(*start..until)?.chars() {
+            fold(sign, &mut plain);
+        }
+        let range = *start..if n == last { end } else { after };
+        (!plain.is_empty()).then(|| Word {
+            stem: plain.clone(),
+            plain,
+            range,
+        })
+    };
+    letters.iter().enumerate().take(last + 1).filter_map(word).collect()
+}
+
+/// What else a text is found by, besides its [words]: the parts of words of letters and digits, such as `iphone15`, neighbours
+/// that others write as one, such as `128 GB` and `Wi-Fi`, and the last letters of what is written without spaces.
+#[must_use]
+pub fn other_words(text: &str) -> Vec<Word> {
+    let mut others = Vec::new();
+    let mut before: Option<Word> = None;
+    let mut all = words(text).peekable();
+    while let Some(word) = all.next() {
+        if word.plain.starts_with(is_unspaced) && all.peek().is_none_or(|next| next.range.start > word.range.end) {
+            let letters = word
+                .plain
+                .char_indices()
+                .filter(|(_, c)| c.is_alphanumeric() && !is_combining_mark(*c));
+            let ends = letters.skip(1).filter_map(|(at, _)| word.plain.get(at..));
+            others.extend(ends.map(|end| whole(end, &word)));
+        }
+        if let Some((letters, digits)) = split(&word.plain) {
+            others.push(whole(letters, &word));
+            others.push(whole(digits, &word));
+        }
+        if let Some(before) = &before
+            && are_one(text, before, &word)
+        {
+            others.push(whole(&format!("{}{}", before.plain, word.plain), &word));
+        }
+        before = Some(word);
+    }
+    others
+}
+
+fn whole(plain: &str, place: &Word) -> Word {
+    let plain = plain.get(..plain.floor_char_boundary(MAX_WORD)).unwrap_or(plain);
+    Word {
+        plain: plain.to_owned(),
+        stem: stem(plain),
+        range: place.range.clone(),
+    }
+}
+
+/// The two parts of a word of letters and digits.
+fn split(word: &str) -> Option<(&str, &str)> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let starts_with_digit = word.starts_with(is_digit);
+    let at = word.find(|c: char| is_digit(c) != starts_with_digit)?;
+    let (first, rest) = word.split_at_checked(at)?;
+    rest.chars()
+        .all(|c| is_digit(c) != starts_with_digit)
+        .then_some((first, rest))
+}
+
+/// Whether two neighbours are written as one by others: a number and its unit, or parts with a hyphen of which one is short.
+fn are_one(text: &str, first: &Word, second: &Word) -> bool {
+    let between = text.get(first.range.end..second.range.start).unwrap_or("");
+    let is_number = |word: &Word| word.plain.bytes().all(|b| b.is_ascii_digit());
+    let is_letters = |word: &Word| word.plain.chars().all(char::is_alphabetic);
+    let is_measure = (is_number(first) && is_letters(second)) || (is_letters(first) && is_number(second));
+    match between {
+        " " | "\u{a0}" | "\u{202f}" => is_measure,
+        _ => is_hyphen(between) && (is_measure || is_short(first) || is_short(second)),
+    }
+}
+
+fn is_hyphen(between: &str) -> bool {
+    matches!(between, "-" | "\u{2010}" | "\u{2011}")
+}
+
+fn is_short(word: &Word) -> bool {
+    word.plain.chars().nth(2).is_none()
+}
+
+/// The words of a query: parts with a hyphen of which one is short are one word, as [`other_words`] has them.
+pub fn asked_words(text: &str) -> Vec<Word> {
+    let mut asked: Vec<Word> = Vec::new();
+    for word in words(text) {
+        match asked.last_mut() {
+            Some(last)
+                if is_hyphen(text.get(last.range.end..word.range.start).unwrap_or(""))
+                    && (is_short(last) || is_short(&word)) =>
+            {
+                let range = last.range.start..word.range.end;
+                *last = whole(&format!("{}{}", last.plain, word.plain), &word);
+                last.range = range;
+            }
+            _ => asked.push(word),
+        }
+    }
+    asked
+}
+
+/// Whether a letter is Thai, Lao, Burmese or Khmer, which are written without spaces between words.
+#[must_use]
+pub fn is_unspaced(sign: char) -> bool {
+    matches!(sign, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
+}
+
 /// Whether a character continues the word before it: marks and invisible characters do, apostrophes do not.
 fn belongs(sign: char) -> bool {
-    (sign.is_alphanumeric() && !stands_alone(sign)) || is_combining_mark(sign) || is_invisible(sign)
+    (sign.is_alphanumeric() && !stands_alone(sign) && !is_unspaced(sign))
+        || is_combining_mark(sign)
+        || is_invisible(sign)
 }
 
 /// Whether a character is Chinese or Japanese, and so a word of its own.
@@ -280,7 +420,8 @@ mod tests {
             ("می\u{200c}خواهم", &["ميخواهم"]),
             ("m² ① ﬁne", &["m2", "1", "fine"]),
             ("ｶﾞｽ", &["カ", "ス"]),
-            ("กระเป๋า हिन्दी", &["กระเป๋า", "हिन्दी"]),
+            ("กระเป๋า हिन्दी", &["กระ", "ระเ", "ะเป๋", "เป๋า", "हिन्दी"]),
+            ("มี ok", &["มี", "ok"]),
             (
                 "berries cities bus glass gateway’s ties pies",
                 &["berry", "city", "bus", "glass", "gateway", "s", "tie", "pie"],
@@ -290,6 +431,23 @@ mod tests {
         ] {
             assert_eq!(stems(text), expected, "{text}");
         }
+        let others = |text: &str| other_words(text).into_iter().map(|word| word.stem).collect::<Vec<_>>();
+        for (text, expected) in [
+            ("iPhone15 Pro", &["iphone", "15"][..]),
+            ("iPhone 15", &["iphone15"]),
+            ("128 GB, 5 metres", &["128gb", "5metre"]),
+            ("Wi-Fi", &["wifi"]),
+            ("T\u{2011}Shirt X-Box", &["tshirt", "xbox"]),
+            ("oil-lamp A1B2 12-34", &["1234"]),
+            ("", &[]),
+        ] {
+            assert_eq!(others(text), expected, "{text}");
+        }
+        let asked: Vec<String> = asked_words("wi-fi t-shirts oil-lamp a - b")
+            .into_iter()
+            .map(|word| word.stem)
+            .collect();
+        assert_eq!(asked, ["wifi", "tshirt", "oil", "lamp", "a", "b"]);
         let text = "A «Crème» brûlée";
         let found: Vec<&str> = words(text).filter_map(|word| text.get(word.range)).collect();
         assert_eq!(found, ["A", "Crème", "brûlée"]);

@@ -1,6 +1,6 @@
 //! Parses the text of a query into words and quoted phrases.
 
-use souk_core::search::{MAX_QUERY, MAX_WORDS, Word, words};
+use souk_core::search::{MAX_QUERY, MAX_WORDS, Word, asked_words};
 
 /// A part of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn parts(text: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     // The phrase that is being read, identified by the number of quotes before it.
     let mut open = None;
-    for Word { plain, stem, range } in words(text).take(MAX_WORDS) {
+    for Word { plain, stem, range } in asked_words(text).into_iter().take(MAX_WORDS) {
         let before = quotes.iter().filter(|at| **at < range.start).count();
         if before % 2 == 0 || before > paired {
             open = None;

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use souk_core::search::{Facet, Field, Listing, words};
+use souk_core::search::{Facet, Field, Listing, other_words, words};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::place;
@@ -80,7 +80,11 @@ impl Indexed {
         };
         let (mut all, mut completions, mut room) = (BTreeMap::new(), BTreeMap::new(), MAX_INDEXED);
         for (field, text) in &listing.texts {
-            let found: Vec<_> = words(text).take(room).collect();
+            let mut found: Vec<_> = words(text).take(room).collect();
+            // They come last, so that phrases find words beside each other. Descriptions are long, and have none.
+            if *field != Field::Description {
+                found.extend(other_words(text).into_iter().take(room.saturating_sub(found.len())));
+            }
             room -= found.len();
             let also = if *field == Field::Description { "z" } else { "mz" };
             for letter in std::iter::once(letter(*field)).chain(also.chars()) {

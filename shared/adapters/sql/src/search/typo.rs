@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use souk_core::search::is_unspaced;
+
 /// How many letters of a word its variants are made of.
 const LOOKED_AT: usize = 7;
 
@@ -15,6 +17,8 @@ pub(super) fn tolerance(word: &str) -> usize {
     match word.chars().count() {
         // A different number is not a misspelling.
         _ if word.bytes().all(|b| b.is_ascii_digit()) => 0,
+        // Three letters of a longer word are many words' own.
+        _ if word.chars().any(is_unspaced) => 0,
         0..4 => 0,
         4..8 => 1,
         _ => 2,

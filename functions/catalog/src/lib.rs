@@ -52,6 +52,7 @@ pub fn function() -> Function {
                 Documents("vendor-named/*"),
                 Documents("account-named/*"),
                 Documents("rank/*"),
+                Documents("sku/*"),
                 Index("products/*"),
                 Index("ranked/*"),
                 Index("categories"),

@@ -97,7 +97,7 @@ impl<F: BufRead> Iterator for Items<F> {
                 Event::GeneralRef(name) => {
                     if let Some((_, text)) = &mut field {
                         let entity = name.decode().unwrap_or_default();
-                        let known = quick_xml::escape::resolve_predefined_entity(&entity).map(str::to_owned);
+                        let known = quick_xml::escape::resolve_html5_entity(&entity).map(str::to_owned);
                         let number = name.resolve_char_ref().ok().flatten().map(String::from);
                         text.push_str(&known.or(number).unwrap_or_default());
                     }
@@ -126,7 +126,7 @@ fn merged(cells: Vec<(String, String)>) -> Vec<(String, String)> {
     for (name, value) in cells {
         match all.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) if name.contains("image") => {
-                known.push(',');
+                known.push('\n');
                 known.push_str(&value);
             }
             Some(_) => {}
@@ -197,7 +197,7 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     for row in rows {
         let more = row
             .any(&["additional_image_link", "additional image link"])
-            .map(text::parts)
+            .map(text::addresses)
             .unwrap_or_default();
         record.add_pictures(
             row.any(&["image_link", "image link"])
@@ -229,14 +229,16 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
         let regular = row
             .price("price", how)?
             .ok_or_else(|| row.fault("price", "is required"))?;
-        let sale = row.price(
-            if row.get("sale price").is_some() {
-                "sale price"
-            } else {
-                "sale_price"
-            },
-            how,
-        )?;
+        // A sale of certain days is not known to be on.
+        let has_dates = row
+            .any(&["sale_price_effective_date", "sale price effective date"])
+            .is_some();
+        let column = if row.get("sale price").is_some() {
+            "sale price"
+        } else {
+            "sale_price"
+        };
+        let sale = if has_dates { None } else { row.price(column, how)? };
         let (price, before) = match sale {
             Some(sale) => (sale, Some(regular)),
             None => (regular, None),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use souk_core::Money;
 use souk_core::check::normal_line;
 use souk_model::catalog::status::Status;
 
@@ -10,6 +11,31 @@ use super::record::{Fault, Record, compared};
 use super::table::{Row, Table};
 use super::{Reading, Records, text};
 use crate::variant::NewVariant;
+
+/// The line of the first row.
+const FIRST: u64 = 2;
+/// The columns, besides `attr.NAME` and `option.NAME`.
+const FIELDS: [&str; 19] = [
+    "title",
+    "slug",
+    "description",
+    "category",
+    "vendor",
+    "sku",
+    "gtin",
+    "price",
+    "price_minor",
+    "currency",
+    "compare_at_price",
+    "weight",
+    "tags",
+    "condition",
+    "cover",
+    "gallery",
+    "picture",
+    "url",
+    "status",
+];
 
 pub(super) fn records(table: Table, how: Reading) -> Records {
     let mut rows = table
@@ -53,7 +79,15 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     record.slug = first.get("slug").map(str::to_owned);
     record.description = text::plain_text(first.get("description").unwrap_or(""));
     record.vendor = first.get("vendor").or(how.vendor.as_deref()).map(normal_line);
-    record.set_path(text::path(first.get("category").unwrap_or("")), how.category.as_deref());
+    match text::path(first.get("category").unwrap_or("")).as_slice() {
+        // One name is that of a category anywhere in the tree.
+        [only] => record.category.clone_from(only),
+        path => record.set_path(path.to_vec(), how.category.as_deref()),
+    }
+    let unknown: Vec<&str> = first.unknown(&FIELDS).collect();
+    if first.line == FIRST && !unknown.is_empty() {
+        record.note(format!("columns not read: {}", unknown.join(", ")));
+    }
     record.set_tags(text::parts(first.get("tags").unwrap_or("")));
     record.condition = word(first, "condition", "must be new, like_new, good, fair or poor")?;
     record.status = match first.get("status") {
@@ -62,13 +96,13 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
         None => Status::Published,
     };
     record.url = first.get("url").map(str::to_owned);
-    let gallery = text::parts(first.get("gallery").unwrap_or(""));
+    let gallery = text::addresses(first.get("gallery").unwrap_or(""));
     record.add_pictures(first.get("cover").into_iter().chain(gallery.iter().map(String::as_str)));
     for (name, value) in first.with_prefix("attr.") {
-        // A number, true or false is one, and everything else is a text.
-        let parsed = serde_json::from_str(value)
-            .ok()
-            .filter(|parsed: &Value| parsed.is_number() || parsed.is_boolean());
+        // A number, true or false is one if it is written so, and everything else is a text.
+        let parsed = serde_json::from_str(value).ok().filter(|parsed: &Value| {
+            (parsed.is_number() || parsed.is_boolean()) && serde_json::to_string(parsed).is_ok_and(|text| text == value)
+        });
         record.attributes.insert(
             name.to_owned(),
             parsed.unwrap_or_else(|| Value::String(normal_line(value))),
@@ -81,9 +115,18 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
             currency: row.get("currency").map(str::to_owned).or_else(|| how.currency.clone()),
             ..how.clone()
         };
-        let price = row
-            .price("price", how)?
-            .ok_or_else(|| row.fault("price", "is required"))?;
+        let price = match row.get("price_minor") {
+            Some(text) => {
+                let currency = how.currency.clone().unwrap_or_default().to_uppercase();
+                let amount = text
+                    .parse()
+                    .map_err(|_| row.fault("price_minor", "is not a whole number"))?;
+                Money { amount, currency }
+            }
+            None => row
+                .price("price", how)?
+                .ok_or_else(|| row.fault("price", "is required"))?,
+        };
         let before = row.price("compare_at_price", how)?;
         let mut options = BTreeMap::new();
         for (name, value) in row.with_prefix("option.") {

@@ -124,11 +124,20 @@ impl Record {
             if key != name {
                 labels.insert(key.clone(), name);
             }
-            values.entry(key).or_insert(value);
+            if let Some(other) = values.get(&key) {
+                let other = other.to_string();
+                self.notes
+                    .push(format!("attribute left out: {value} beside {other}, both {key}"));
+            } else {
+                values.insert(key, value);
+            }
         }
         (values, labels)
     }
 }
+
+/// The longest key of an attribute.
+const MAX_KEY: usize = 40;
 
 /// The key of an attribute: `Screen Size` becomes `screen_size`. Letters of other scripts than Latin have no place in a key, so such
 /// a name gets one from its sound in Latin letters, or from its code points.
@@ -149,7 +158,14 @@ pub fn attribute_key(name: &str) -> String {
     if !key.starts_with(|c: char| c.is_ascii_lowercase()) {
         key.insert_str(0, "a_");
     }
-    key.truncate(40);
+    if key.len() > MAX_KEY {
+        // What is cut off still tells keys apart (FNV-1a).
+        let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        key.truncate(MAX_KEY - 9);
+        key.push_str(&format!("_{hash:08x}"));
+    }
     key.trim_end_matches('_').to_owned()
 }
 
@@ -210,13 +226,12 @@ impl Record {
         (self.price_minor, self.currency) = (price.amount, price.currency);
     }
 
-    /// Sets the category path; `default` if there is none.
+    /// Sets the category path, from the root; `default` is the category if there is none.
     pub(super) fn set_path(&mut self, path: Vec<String>, default: Option<&str>) {
-        match path.as_slice() {
-            [] => self.category = default.unwrap_or("").to_owned(),
-            [only] => self.category.clone_from(only),
-            _ => self.category_path = path,
+        if path.is_empty() {
+            self.category = default.unwrap_or("").to_owned();
         }
+        self.category_path = path;
     }
 
     /// Sets the tags for which there is room, and notes the others.

@@ -1,5 +1,6 @@
 //! Tables: comma-, semicolon- or tab-separated rows under a header.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::Read;
 use std::rc::Rc;
@@ -15,6 +16,8 @@ const MAX_COLUMNS: usize = 2_000;
 
 /// A table.
 pub(super) struct Table {
+    /// Whether there was an odd number of quotes so far, and whether the file has ended.
+    quotes: Rc<Cell<(bool, bool)>>,
     columns: Rc<Columns>,
     /// The reader counts the second half of a line break, if there is one, to the line that it begins.
     offset: u64,
@@ -39,7 +42,11 @@ pub(super) struct Row {
 impl Table {
     /// `start` is the start of the text; `renamed` are columns with the names that they stand for.
     pub(super) fn new(file: impl Read + 'static, start: &str, renamed: &[(String, String)]) -> Result<Self, String> {
-        let file: Box<dyn Read> = Box::new(file);
+        let quotes = Rc::default();
+        let file: Box<dyn Read> = Box::new(Counted {
+            file,
+            quotes: Rc::clone(&quotes),
+        });
         let mut reader: Reader<Box<dyn Read>> = ReaderBuilder::new()
             .delimiter(separator(start))
             .flexible(true)
@@ -49,7 +56,7 @@ impl Table {
         if header.len() > MAX_COLUMNS {
             return Err(format!("there are more than {MAX_COLUMNS} columns"));
         }
-        let names: Vec<String> = header.iter().map(str::to_owned).collect();
+        let mut names: Vec<String> = header.iter().map(str::to_owned).collect();
         let mut places = HashMap::new();
         for (place, name) in names.iter().enumerate() {
             // `g:price` of feeds is `price`.
@@ -62,8 +69,12 @@ impl Table {
             let place =
                 *place.ok_or_else(|| format!("there is no column {column:?}; there are {}", names.join(", ")))?;
             places.insert(field.to_lowercase(), place);
+            if let Some(name) = names.get_mut(place) {
+                name.clone_from(field);
+            }
         }
         Ok(Self {
+            quotes,
             columns: Rc::new(Columns { names, places }),
             offset: u64::from(
                 start
@@ -85,13 +96,45 @@ impl Iterator for Table {
     fn next(&mut self) -> Option<Self::Item> {
         let line = self.rows.reader().position().line() + self.offset;
         Some(match self.rows.next()? {
-            Ok(cells) => Ok(Row {
-                line: cells.position().map_or(line, |position| position.line() + self.offset),
-                columns: self.columns.clone(),
-                cells,
-            }),
+            Ok(cells) => {
+                let line = cells.position().map_or(line, |position| position.line() + self.offset);
+                let columns = self.columns.names.len();
+                if self.quotes.get() == (true, true) && cells.iter().any(|cell| cell.contains('\n')) {
+                    return Some(Err(Fault::of_line(
+                        line,
+                        "a quote is never closed, so all that follows is one cell",
+                    )));
+                }
+                if cells.iter().skip(columns).any(|cell| !cell.is_empty()) {
+                    let rule = format!("has {} cells, and the header {columns}", cells.len());
+                    return Some(Err(Fault::of_line(line, rule)));
+                }
+                Ok(Row {
+                    line,
+                    columns: self.columns.clone(),
+                    cells,
+                })
+            }
             Err(error) => Err(Fault::of_line(line, error.to_string())),
         })
+    }
+}
+
+/// A file whose quotes are counted.
+struct Counted<R> {
+    file: R,
+    quotes: Rc<Cell<(bool, bool)>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let (mut is_odd, _) = self.quotes.get();
+        for byte in buffer.iter().take(count) {
+            is_odd ^= *byte == b'"';
+        }
+        self.quotes.set((is_odd, count == 0));
+        Ok(count)
     }
 }
 
@@ -99,7 +142,7 @@ impl Iterator for Table {
 fn separator(start: &str) -> u8 {
     let header = start.lines().next().unwrap_or("");
     let mut is_quoted = false;
-    let mut counts = [(b'\t', 0), (b';', 0), (b',', 0)];
+    let mut counts = [(b'\t', 0), (b';', 0), (b'|', 0), (b',', 0)];
     for byte in header.bytes() {
         is_quoted ^= byte == b'"';
         if let Some((_, count)) = counts
@@ -148,8 +191,28 @@ impl Row {
         })
     }
 
+    /// The columns that are none of these, and no attributes or options.
+    pub(super) fn unknown<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        self.columns.names.iter().map(String::as_str).filter(|name| {
+            let lower = name.to_lowercase();
+            !known.contains(&&*lower) && !lower.starts_with("attr.") && !lower.starts_with("option.")
+        })
+    }
+
     pub(super) fn has_nothing(&self) -> bool {
         self.cells.iter().all(|cell| cell.trim().is_empty())
+    }
+
+    /// Without the apostrophes that keep spreadsheets from taking cells for formulas.
+    pub(super) fn unescaped(mut self) -> Self {
+        let plain = |cell: &str| match cell.strip_prefix('\'') {
+            Some(rest) if rest.starts_with(['=', '+', '-', '@']) => rest.to_owned(),
+            _ => cell.to_owned(),
+        };
+        let position = self.cells.position().cloned();
+        self.cells = self.cells.iter().map(plain).collect::<Vec<_>>().into();
+        self.cells.set_position(position);
+        self
     }
 
     /// A fault of a column.

@@ -108,9 +108,9 @@ fn shopify_before_2024() {
     assert_eq!(
         picked(
             &records[1],
-            &["title", "category", "sku", "price_minor", "status", "variants"]
+            &["title", "category_path", "sku", "price_minor", "status", "variants"]
         ),
-        json!({ "title": "Plain mug, large", "category": "Mugs", "sku": "MUG", "price_minor": 850, "status": "draft", "variants": null })
+        json!({ "title": "Plain mug, large", "category_path": ["Mugs"], "sku": "MUG", "price_minor": 850, "status": "draft", "variants": null })
     );
     assert_eq!(
         picked(&records[2], &["category", "status", "tags"]),
@@ -207,12 +207,15 @@ fn woocommerce() {
         ]
     );
     assert_eq!(
-        picked(&records[1], &["sku", "price_minor", "status", "attributes", "category"]),
-        json!({ "sku": "CUP", "price_minor": 123_456, "status": "draft", "attributes": { "Colour": "Blue" }, "category": "Home" })
+        picked(
+            &records[1],
+            &["sku", "price_minor", "status", "attributes", "category_path"]
+        ),
+        json!({ "sku": "CUP", "price_minor": 123_456, "status": "draft", "attributes": { "Colour": "Blue" }, "category_path": ["Home"] })
     );
     assert_eq!(
-        picked(&records[2], &["url", "category"]),
-        json!({ "url": "https://other.example/x", "category": "Home, Garden" })
+        picked(&records[2], &["url", "category_path"]),
+        json!({ "url": "https://other.example/x", "category_path": ["Home, Garden"] })
     );
     assert_eq!(
         faults,
@@ -360,8 +363,8 @@ fn vendure() {
         ]
     );
     assert_eq!(
-        picked(&records[1], &["sku", "category", "price_minor"]),
-        json!({ "sku": "M-1", "category": "Electronics", "price_minor": 1200 })
+        picked(&records[1], &["sku", "category_path", "price_minor"]),
+        json!({ "sku": "M-1", "category_path": ["Electronics"], "price_minor": 1200 })
     );
     assert_eq!(faults, ["line 5: optionValues: must have a value for each of size"]);
     assert_eq!(notes, [] as [String; 0]);
@@ -468,4 +471,32 @@ fn damaged_files_are_read_to_their_end() {
             assert!(records.len() < 20_000);
         }
     }
+}
+
+#[test]
+fn rows_that_do_not_fit_the_header_are_named() {
+    let text = "title,price,description\nA,1,Soft, and warm\nB,2,\"never closed\nC,3,fine\n";
+    let (records, faults, _) = records(text.as_bytes(), &how(), Format::Plain);
+    assert_eq!(records, [] as [Value; 0]);
+    assert_eq!(
+        faults,
+        [
+            "line 2: has 4 cells, and the header 3",
+            "line 3: a quote is never closed, so all that follows is one cell",
+        ]
+    );
+    let mapped = Reading {
+        columns: vec![("Farbe".into(), "attr.Farbe".into())],
+        ..how()
+    };
+    let (found, _, notes) = records_of("title,price_minor,Farbe,colour\nA,150,rot,red\n", &mapped);
+    assert_eq!(
+        (&found[0]["price_minor"], &found[0]["attributes"]),
+        (&json!(150), &json!({ "Farbe": "rot" }))
+    );
+    assert_eq!(notes, ["line 2: columns not read: colour"]);
+}
+
+fn records_of(text: &str, how: &Reading) -> (Vec<Value>, Vec<String>, Vec<String>) {
+    records(text.as_bytes(), how, Format::Plain)
 }

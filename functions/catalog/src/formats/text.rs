@@ -62,18 +62,90 @@ impl Encoding {
     }
 }
 
-/// HTML as plain text, with paragraphs and list items on lines of their own. Text without markup stays.
+/// The elements that descriptions are made of. What else is between angle brackets is text.
+const ELEMENTS: [&str; 42] = [
+    "a",
+    "abbr",
+    "article",
+    "b",
+    "big",
+    "blockquote",
+    "br",
+    "center",
+    "code",
+    "del",
+    "div",
+    "em",
+    "figure",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "iframe",
+    "img",
+    "ins",
+    "li",
+    "meta",
+    "ol",
+    "p",
+    "pre",
+    "s",
+    "script",
+    "section",
+    "small",
+    "span",
+    "strong",
+    "style",
+    "table",
+    "td",
+    "tr",
+    "u",
+    "ul",
+];
+
+/// HTML as plain text, with paragraphs and list items on lines of their own. Text without elements stays, but for its entities.
 pub(super) fn plain_text(html: &str) -> String {
-    let has_markup = html.contains('<') || html.contains('&');
-    if !has_markup {
-        return html.trim().to_owned();
+    if has_elements(html) {
+        return tidy(&rendered(html));
     }
-    let text = html2text::config::plain_no_decorate()
+    let lines = html.lines().map(|line| {
+        if line.contains('&') {
+            rendered(&line.replace('<', "&lt;"))
+        } else {
+            line.to_owned()
+        }
+    });
+    tidy(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn has_elements(html: &str) -> bool {
+    html.split('<').skip(1).any(|part| {
+        let name = part.trim_start_matches('/');
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
+        let is_closed = name.get(end..).is_some_and(|rest| rest.contains('>'));
+        is_closed
+            && name
+                .get(..end)
+                .is_some_and(|name| ELEMENTS.contains(&name.to_ascii_lowercase().as_str()))
+    })
+}
+
+fn rendered(html: &str) -> String {
+    let plain = html2text::config::with_decorator(html2text::render::TrivialDecorator::new()).no_table_borders();
+    plain
         .string_from_read(html.as_bytes(), 100_000)
-        .unwrap_or_else(|_| html.to_owned());
+        .unwrap_or_else(|_| html.to_owned())
+}
+
+/// Without blanks at the ends of lines, and with at most one empty line in a row.
+fn tidy(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for line in text.lines().map(str::trim_end) {
-        // At most one empty line in a row.
         if !line.is_empty() || !plain.ends_with("\n\n") {
             plain.push_str(line);
             plain.push('\n');
@@ -93,6 +165,14 @@ pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> 
     let code = code.to_uppercase();
     if code.is_empty() {
         return Err("has no currency: give one".into());
+    }
+    let sign = text.chars().find_map(|c| match c {
+        '€' => Some("EUR"),
+        '£' => Some("GBP"),
+        _ => None,
+    });
+    if sign.is_some_and(|sign| sign != code) {
+        return Err(format!("has the sign of another currency than {code}"));
     }
     let known = Currency::from_code(&code).ok_or_else(|| format!("has the unknown currency {code}"))?;
     let number: String = text
@@ -147,6 +227,24 @@ pub(super) fn address(text: &str) -> Option<String> {
     souk_core::check::url(&url, &()).is_ok().then_some(url)
 }
 
+/// Addresses separated by commas: a comma within one is not followed by a scheme.
+pub(super) fn addresses(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for part in text.split([',', '\n']) {
+        let trimmed = part.trim();
+        let begins = trimmed.starts_with("//") || trimmed.split_once("://").is_some_and(|(scheme, _)| scheme.len() < 8);
+        match all.last_mut() {
+            Some(last) if !begins => {
+                last.push(',');
+                last.push_str(trimmed);
+            }
+            _ => all.push(trimmed.to_owned()),
+        }
+    }
+    all.retain(|address| !address.is_empty());
+    all
+}
+
 /// Parts separated by commas, where `\,` is a comma.
 pub(super) fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
@@ -183,7 +281,7 @@ mod tests {
             ("1,234,567", false, 123_456_700, "EUR"),
             ("19.99 usd", false, 1999, "USD"),
             ("USD19.99", false, 1999, "USD"),
-            ("$19.99", false, 1999, "EUR"),
+            ("€19.99", false, 1999, "EUR"),
             ("1.234,56", true, 123_456, "EUR"),
             ("1 234,56 €", true, 123_456, "EUR"),
             ("1.234", true, 123_400, "EUR"),
@@ -210,6 +308,7 @@ mod tests {
             ("19.99 XYZQ", false),
             ("99999999999999999", false),
             ("1,234.56", true),
+            ("£19.99", false),
         ] {
             assert!(read(text, comma).is_err(), "{text}");
         }

@@ -20,8 +20,10 @@ pub(super) fn records(table: Table, how: Reading) -> Records {
     let mut products: Vec<Result<Row, Fault>> = Vec::new();
     let mut variations: HashMap<String, Vec<Row>> = HashMap::new();
     for row in table {
-        match row {
+        match row.map(Row::unescaped) {
             Ok(row) if row.has_nothing() => {}
+            // One that is switched off is not for sale.
+            Ok(row) if is(&row, "variation") && row.get("published").is_some_and(|text| text != "1") => {}
             Ok(row) if is(&row, "variation") => match row.get("parent") {
                 Some(parent) => variations.entry(parent.to_owned()).or_default().push(row),
                 None => products.push(Err(row.fault("parent", "is required for a variation"))),
@@ -51,7 +53,10 @@ fn is(row: &Row, kind: &str) -> bool {
 
 /// The price and the price before a reduction.
 fn prices(row: &Row, how: &Reading) -> Result<(Money, Option<Money>), Fault> {
-    let (regular, sale) = (row.price("regular price", how)?, row.price("sale price", how)?);
+    // A sale of certain days is not known to be on.
+    let has_dates = row.any(&["date sale price starts", "date sale price ends"]).is_some();
+    let sale = if has_dates { None } else { row.price("sale price", how)? };
+    let regular = row.price("regular price", how)?;
     match (sale, regular) {
         (Some(sale), regular) => {
             let before = compared(&sale, regular);
@@ -84,12 +89,13 @@ fn product(row: &Row, variations: &[Row], how: &Reading) -> Result<Record, Fault
     let mut record = Record::at(row.line, title);
     let id = row.any(&["id", "sku"]).ok_or_else(|| row.fault("id", "is required"))?;
     record.source = Some(format!("woocommerce/{id}"));
-    let texts = ["short description", "description"].map(|name| row.get(name).map(text::plain_text));
+    let texts = ["short description", "description"]
+        .map(|name| row.get(name).map(|text| text::plain_text(&text.replace("\\n", "\n"))));
     record.description = texts.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
     record.vendor.clone_from(&how.vendor);
     let mut paths: Vec<Vec<String>> = row
         .get("categories")
-        .map(text::parts)
+        .map(|text| text::parts(&text::plain_text(text)))
         .unwrap_or_default()
         .iter()
         .map(|path| text::path(path))
@@ -102,13 +108,20 @@ fn product(row: &Row, variations: &[Row], how: &Reading) -> Result<Record, Fault
         record.note(format!("category left out: {}", other.join(" > ")));
     }
     record.set_tags(row.get("tags").map(text::parts).unwrap_or_default());
+    let is_hidden = row
+        .get("visibility in catalog")
+        .is_some_and(|text| text.eq_ignore_ascii_case("hidden"));
     record.status = match row.get("published") {
+        None | Some("1") if is_hidden => {
+            record.note("hidden, so it is a draft");
+            Status::Draft
+        }
         None | Some("1") => Status::Published,
         Some("0" | "-1") => Status::Draft,
         Some(_) => return Err(row.fault("published", "must be 1, 0 or -1")),
     };
     record.url = row.any(&["external url"]).and_then(text::address);
-    let pictures = row.get("images").map(text::parts).unwrap_or_default();
+    let pictures = row.get("images").map(text::addresses).unwrap_or_default();
     record.add_pictures(pictures.iter().map(String::as_str));
 
     let mut own = attributes(row);
@@ -147,7 +160,7 @@ fn product(row: &Row, variations: &[Row], how: &Reading) -> Result<Record, Fault
                 weight: variation.weight(kilograms.0, kilograms.1, how)?,
                 picture: variation
                     .get("images")
-                    .map(text::parts)
+                    .map(text::addresses)
                     .unwrap_or_default()
                     .first()
                     .and_then(|text| text::address(text)),

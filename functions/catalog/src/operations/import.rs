@@ -14,7 +14,7 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use super::products::{add, check_attributes, new_variant, replace, unique_slug};
 use super::skus::check_skus;
 use crate::CatalogError;
-use crate::product::{NewProduct, Origin, advanced, sku_key};
+use crate::product::{NewProduct, Origin, advanced, sku_key, sku_keys};
 
 /// The partition of claims of imported products that have neither a SKU nor a slug.
 const IMPORTED: &str = "imported";
@@ -32,6 +32,8 @@ pub struct ProductImport {
     pub status: Status,
     /// The account that a new product belongs to.
     pub author: String,
+    /// Also change products of other accounts.
+    pub adopt: bool,
 }
 
 /// The result of an import.
@@ -51,7 +53,8 @@ impl ProductImport {
     pub fn identity(&self) -> Key {
         let NewProduct { vendor, sku, title, .. } = &self.product;
         if let Some(source) = &self.source {
-            return Key::new(IMPORTED, source);
+            // Two shops may have the same ids.
+            return Key::new(IMPORTED, format!("{}/{source}", self.author));
         }
         match (vendor, sku, &self.slug) {
             (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
@@ -89,7 +92,14 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
         match existing(&tx, import).await? {
-            Some(old) => update(&tx, &old, product, *status).await,
+            Some(old) => {
+                let identity = import.identity();
+                if import.source.is_some() {
+                    // It may have been found otherwise.
+                    tx.put(identity, json!({ "id": old.id })).always();
+                }
+                update(&tx, &old, product, *status).await
+            }
             None => create(&tx, import, id).await,
         }
     })
@@ -116,20 +126,44 @@ pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Import
     })
 }
 
-/// The product with this identity. A SKU may lead to a product that has it no longer, or in a variant.
-async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<Product>>, Failure> {
-    let identity = import.identity();
-    let Some(id) = owner_of(cx.get(identity.clone()).await?.as_ref())? else {
-        return Ok(None);
-    };
-    let product = cx.read::<Product>(PRODUCT.key(&id)).await?;
-    let NewProduct { vendor, sku, .. } = &import.product;
-    let by_sku = import.source.is_none()
-        && vendor
-            .as_ref()
-            .zip(sku.as_ref())
-            .is_some_and(|(vendor, sku)| sku_key(vendor, sku) == identity);
-    Ok(product.filter(|product| !by_sku || (product.vendor == *vendor && product.sku == *sku)))
+/// The product that an import is of: by its identity, or, if a source that is not known here is its identity, by its SKUs or its
+/// slug. Fails if it is somebody else's.
+async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<Product>>, CatalogError> {
+    let mut keys = vec![import.identity()];
+    if import.source.is_some() {
+        keys.extend(import.sku_keys());
+        keys.extend(import.slug.as_deref().map(|slug| PRODUCT.name_key(slug)));
+    }
+    for key in keys {
+        let Some(id) = owner_of(cx.get(key.clone()).await?.as_ref()).map_err(Failure::from)? else {
+            continue;
+        };
+        let Some(product) = cx.read::<Product>(PRODUCT.key(&id)).await? else {
+            continue;
+        };
+        let (is_own, is_source) = (product.author == import.author, key.pk == IMPORTED);
+        let NewProduct {
+            vendor, sku, variants, ..
+        } = &import.product;
+        let is_it = match &import.source {
+            _ if is_source => true,
+            // A SKU may lead to a product that has it no longer, or in a variant.
+            Some(_) if key == PRODUCT.name_key(&product.slug) => is_own && product.vendor == *vendor,
+            Some(_) => sku_keys(&product).contains(&key) && variants.is_empty() == product.variants.is_empty(),
+            None if vendor.is_some() && sku.is_some() => product.vendor == *vendor && product.sku == *sku,
+            None => true,
+        };
+        if !is_it {
+            continue;
+        }
+        let is_of_vendor = product.vendor.is_some() && product.vendor == *vendor;
+        if !is_own && !is_of_vendor && !import.adopt {
+            let detail = "there is a product of another account; `--adopt` changes it nevertheless";
+            return Err(Failure::forbidden_field(detail, "slug", detail).into());
+        }
+        return Ok(Some(product));
+    }
+    Ok(None)
 }
 
 async fn update(
@@ -160,6 +194,7 @@ async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str
         status,
         author,
         source: _,
+        adopt: _,
     } = import;
     let slug = match slug {
         Some(slug) if !tx.is_retry() => slug.clone(),

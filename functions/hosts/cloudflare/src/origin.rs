@@ -7,9 +7,12 @@
 
 use http::{StatusCode, Uri};
 use souk_kit::App;
+use souk_kit::http::Problem;
 use wasm_bindgen::JsCast as _;
 use worker::worker_sys::web_sys;
 use worker::{Env, Error, Fetch, Request, Response};
+
+use crate::convert;
 
 /// The response of the other Worker, if this one does not serve the path.
 pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) -> Option<web_sys::Response> {
@@ -20,9 +23,9 @@ pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) ->
     match fetch(&uri, request, env).await? {
         Ok(response) => Some(response.into()),
         Err(error) => {
-            tracing::error!(%error, "the Worker behind this one does not answer");
             let detail = "the Worker behind this one does not answer";
-            Some(crate::problem(StatusCode::BAD_GATEWAY, "origin_unavailable", detail))
+            let problem = Problem::new(StatusCode::BAD_GATEWAY, "origin_unavailable", detail);
+            Some(convert::response(&app.refuse(problem.caused_by(error.to_string()))))
         }
     }
 }

@@ -397,6 +397,7 @@ fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
     let author = if own { dice.pick(&stage.authors).clone() } else { owner };
     ProductImport {
         source: None,
+        adopt: false,
         slug: Some(format!("{}-{seed}-{n}", check::slugify(&product.title, "product"))),
         product,
         status: Status::Published,

@@ -159,7 +159,10 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
                 .flatten();
             found.ok_or_else(|| format!("there is no account {name:?}"))?
         }
-        None if how.dry_run => String::new(),
+        None if how.dry_run => {
+            let found = cx.resolve(&[(ACCOUNT, IMPORTER)]).await.map_err(|e| e.to_string())?;
+            found.into_iter().flatten().next().unwrap_or_default()
+        }
         None => ensure_passive_account(cx, IMPORTER, "Importer")
             .await
             .map_err(|e| e.to_string())?,
@@ -171,6 +174,9 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
         if let Ok(mut record) = record {
             attributes.note(&mut record);
         }
+    }
+    if count == 0 {
+        return Err(format!("{}: there is no product in it", path.display()));
     }
     let cx = &cx.clone().acting_as(Principal {
         account: owner.clone(),
@@ -348,6 +354,7 @@ impl Importer<'_> {
             slug,
             status: record.status,
             author: self.owner.to_owned(),
+            adopt: self.places.adopts(),
         })
     }
 }

@@ -9,7 +9,7 @@ use souk_catalog::operations::{create_category, edit_category, find_category};
 use souk_core::{Kind, Query};
 use souk_kit::{IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
-use souk_model::catalog::category::{Attribute, Category, NAMED};
+use souk_model::catalog::category::{Attribute, Category, MAX_DEPTH, NAMED};
 use souk_model::vendors::{VENDOR, VENDORS_NAMED, VendorView};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
@@ -138,8 +138,16 @@ impl<'a> Places<'a> {
         }
     }
 
+    pub(super) fn adopts(&self) -> bool {
+        self.how.adopt
+    }
+
     /// The category with this path from the root, or with this one name anywhere in the tree.
     pub(super) async fn category(&mut self, path: &[String], is_rooted: bool) -> Result<Rc<Place>, Problem> {
+        if path.len() > MAX_DEPTH {
+            let detail = format!("is deeper than {MAX_DEPTH}");
+            return Err(Problem::invalid().field("category_path", detail));
+        }
         let key = path_key(path, is_rooted);
         if let Some(place) = self.categories.get(&key) {
             return Ok(place.clone());

@@ -288,6 +288,33 @@ async fn a_file_of_another_shop_is_judged_applied_and_unchanged_the_second_time(
     assert_eq!(world.import_text(&other, &exported).await, [2, 0, 0, 0]);
     assert_eq!(sorted(&world.export(&other).await), sorted(&exported));
     assert_eq!(world.import_text(&other, &exported).await, [0, 0, 2, 0]);
+    // There the shop's own file finds them too, by their SKUs, and then by where they come from.
+    assert_eq!(world.import_text(&other, SHOP).await, [0, 1, 1, 2]);
+    assert_eq!(world.import_text(&other, SHOP).await, [0, 0, 2, 2]);
+}
+
+/// Two shops have the same handles and ids.
+#[tokio::test]
+async fn the_products_of_others_are_left_alone() {
+    let mut world = World::new();
+    let market = world.market("market");
+    world.how.adopt = false;
+    world.how.reading.currency = Some("EUR".into());
+    for name in ["anna", "bert"] {
+        ensure_passive_account(&market.context(), name, name).await.unwrap();
+    }
+    world.how.owner = Some("anna".into());
+    assert_eq!(world.import_text(&market, SHOP).await, [2, 0, 0, 2]);
+    let before = world.export(&market).await;
+    world.how.owner = Some("bert".into());
+    assert_eq!(world.import_text(&market, SHOP).await, [0, 0, 0, 4]);
+    let own = SHOP.replace(",Ada,", ",Bert,").replace("Shirt,", "Bert's shirt,");
+    assert_eq!(world.import_text(&market, &own).await, [2, 0, 0, 2]);
+    assert!(sorted(&world.export(&market).await).is_superset(&sorted(&before)));
+    let by_slug = r#"{"slug":"shirt","title":"Taken","category":"Home","price_minor":1,"currency":"EUR"}"#;
+    assert_eq!(world.import_text(&market, by_slug).await, [0, 0, 0, 1]);
+    world.how.adopt = true;
+    assert_eq!(world.import_text(&market, by_slug).await, [0, 1, 0, 0]);
 }
 
 /// Attributes are named as shops name them, and a later file adds to them.

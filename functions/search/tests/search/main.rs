@@ -193,7 +193,7 @@ async fn parameters_become_a_query() {
             "attr.note=a|a,b|b".to_owned(),
             "attr.size=05|5".into(),
             "condition=new|good".into(),
-            "tag=brass|old".into(),
+            "tag=brass|old|brass,old".into(),
             format!("category={CATEGORY_ID}"),
             format!("vendor={VENDOR_ID}"),
         ]

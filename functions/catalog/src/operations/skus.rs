@@ -17,8 +17,8 @@ use souk_model::catalog::product::Product;
 use crate::CatalogError;
 use crate::product::{sku_key, sku_keys};
 
-/// How many claims the commit of a product changes: there is room for them beside its index entries.
-const IN_COMMIT: usize = 20;
+/// How many claims the commit of a product adds, and removes: there is room for both beside its index entries.
+const IN_COMMIT: usize = 15;
 /// How many claims a commit reserves.
 const CHUNK: usize = 50;
 /// How long a reservation holds without its product, in seconds: longer than any request takes.

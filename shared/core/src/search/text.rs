@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use unicode_normalization::char::{decompose_canonical, decompose_compatible, is_combining_mark};
+use unicode_normalization::char::{compose, decompose_canonical, decompose_compatible, is_combining_mark};
 
 /// The longest word, in bytes. The rest is cut off.
 pub const MAX_WORD: usize = 40;
@@ -56,6 +56,14 @@ pub fn words(text: &str) -> impl Iterator<Item = Word> + '_ {
             let mut plain = String::new();
             let mut end = start + first.len_utf8();
             fold(first, &mut plain);
+            // Half-width kana have their sound marks beside them.
+            if stands_alone(first)
+                && let Some((at, mark)) = signs.next_if(|(_, sign)| sound_mark(*sign).is_some())
+            {
+                end = at + mark.len_utf8();
+                let voiced = plain.pop().zip(sound_mark(mark));
+                plain.extend(voiced.map(|(kana, mark)| compose(kana, mark).unwrap_or(kana)));
+            }
             while !stands_alone(first)
                 && let Some((at, sign)) = signs.next_if(|(_, sign)| belongs(*sign))
             {
@@ -200,6 +208,15 @@ fn belongs(sign: char) -> bool {
 fn stands_alone(sign: char) -> bool {
     matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
         | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{2ffff}')
+}
+
+/// The mark that makes a kana voiced or half-voiced, in its combining form.
+fn sound_mark(sign: char) -> Option<char> {
+    match sign {
+        '\u{3099}' | '\u{309b}' | '\u{ff9e}' => Some('\u{3099}'),
+        '\u{309a}' | '\u{309c}' | '\u{ff9f}' => Some('\u{309a}'),
+        _ => None,
+    }
 }
 
 /// Soft hyphens, joiners, marks of direction and the like, which may be in a word.
@@ -419,7 +436,7 @@ mod tests {
             ("שָׁלוֹם", &["שלום"]),
             ("می\u{200c}خواهم", &["ميخواهم"]),
             ("m² ① ﬁne", &["m2", "1", "fine"]),
-            ("ｶﾞｽ", &["カ", "ス"]),
+            ("ｶﾞｽ ガス か\u{3099} ﾊﾟ", &["ガ", "ス", "ガ", "ス", "が", "パ"]),
             ("กระเป๋า हिन्दी", &["กระ", "ระเ", "ะเป๋", "เป๋า", "हिन्दी"]),
             ("มี ok", &["มี", "ok"]),
             (

@@ -282,7 +282,7 @@ async fn a_sku_of_many_is_unique_too_and_leads_to_its_product() {
         assert_eq!(refused.expect(409)["code"], "sku_taken");
     }
 
-    // A large one is answered again for its key, and can be priced anew as often as its author likes.
+    // A request that creates a large product can be repeated with its idempotency key, and its prices can change any number of times.
     let large = |from: usize, amount: i64| {
         let mut new = product(&category, new(from, 220));
         for variant in new["variants"].as_array_mut().unwrap() {

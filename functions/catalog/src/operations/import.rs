@@ -92,10 +92,10 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
         match existing(&tx, import).await? {
-            Some(old) => {
+            Some((old, key)) => {
                 let identity = import.identity();
-                if import.source.is_some() {
-                    // It may have been found otherwise.
+                if import.source.is_some() && key != identity {
+                    // From now on it is found by where it comes from.
                     tx.put(identity, json!({ "id": old.id })).always();
                 }
                 update(&tx, &old, product, *status).await
@@ -109,7 +109,7 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
 /// What an import of the product would do. A category or vendor that is yet to be made has an id that nothing has.
 pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Imported, CatalogError> {
     let ProductImport { product, status, .. } = import;
-    let old = existing(cx, import).await?;
+    let old = existing(cx, import).await?.map(|(old, _)| old);
     let id = old.as_ref().map_or("", |old| &old.id);
     check_skus(cx, id, &import.sku_keys()).await?;
     let Some(old) = old else {
@@ -127,8 +127,8 @@ pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Import
 }
 
 /// The product that an import is of: by its identity, or, if a source that is not known here is its identity, by its SKUs or its
-/// slug. Fails if it is somebody else's.
-async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<Product>>, CatalogError> {
+/// slug; with the key that led to it. Fails if it is somebody else's.
+async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored<Product>, Key)>, CatalogError> {
     let mut keys = vec![import.identity()];
     if import.source.is_some() {
         keys.extend(import.sku_keys());
@@ -161,7 +161,7 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<Stored<
             let detail = "there is a product of another account; `--adopt` changes it nevertheless";
             return Err(Failure::forbidden_field(detail, "slug", detail).into());
         }
-        return Ok(Some(product));
+        return Ok(Some((product, key)));
     }
     Ok(None)
 }

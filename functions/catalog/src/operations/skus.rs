@@ -1,9 +1,11 @@
 //! Claims on SKUs, so that each is unique for its vendor.
 //!
 //! **Atomicity.** The claims of a product are written in the commit of the product. A product with many variants has more of
-//! them than a commit may have changes: then they are *reserved* before it, in commits of their own. A claim whose product lacks
-//! the SKU is void, and whoever wants the SKU takes it over. So a crash in between, and the claims that an edit had no room to
-//! release, do no harm. A reservation whose product is not there holds for a minute, because the product may be on its way.
+//! them than a commit may have changes: then they are *reserved* before it, in commits of their own.
+//!
+//! **Void claims.** A claim counts only if its product has the SKU. Otherwise it is void, and the next product that gets the SKU
+//! takes the claim over. So a crash between reservation and commit does no harm, and an edit need not release all claims. A
+//! reservation whose product does not exist is void after a minute: until then the product may still be created.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -179,9 +181,10 @@ impl Holders {
 
     /// Fails unless a claim is void.
     fn check(&self, key: &Key, claim: &Claim, now: Timestamp) -> Result<(), CatalogError> {
+        // A reservation from the future is an error of a clock, and not recent.
         let is_recent = claim
             .reserved_at
-            .is_some_and(|at| clock::after(at, GRACE_SECONDS) > now);
+            .is_some_and(|at| clock::after(at, GRACE_SECONDS) > now && at < clock::after(now, GRACE_SECONDS));
         match self.0.get(&claim.id) {
             Some((skus, _)) if skus.contains(key) => Err(CatalogError::SkuTaken(key.sk.clone())),
             // An edit that has reserved the SKU may be on its way: then the product is older than the reservation, and the edit

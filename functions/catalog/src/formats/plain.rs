@@ -8,7 +8,7 @@ use souk_core::check::normal_line;
 use souk_model::catalog::status::Status;
 
 use super::record::{Fault, Record, compared};
-use super::table::{Row, Table};
+use super::table::{Row, Table, in_groups};
 use super::{Reading, Records, text};
 use crate::variant::NewVariant;
 
@@ -38,28 +38,12 @@ const FIELDS: [&str; 19] = [
 ];
 
 pub(super) fn records(table: Table, how: Reading) -> Records {
-    let mut rows = table
-        .filter(|row| !matches!(row, Ok(row) if row.has_nothing()))
-        .peekable();
-    Box::new(std::iter::from_fn(move || {
-        let first = match rows.next()? {
-            Ok(row) => row,
-            Err(fault) => return Some(Err(fault)),
-        };
-        let mut all = vec![first];
-        let slug = all.first().and_then(|row| row.get("slug")).map(str::to_owned);
-        let has_options = all
-            .first()
-            .is_some_and(|row| row.with_prefix("option.").next().is_some());
-        if slug.is_some() && has_options {
-            while let Some(Ok(row)) =
-                rows.next_if(|row| row.as_ref().is_ok_and(|row| row.get("slug") == slug.as_deref()))
-            {
-                all.push(row);
-            }
-        }
-        Some(product(&all, &how))
-    }))
+    let belongs = |first: &Row, row: &Row| {
+        let slug = first.get("slug");
+        slug.is_some() && slug == row.get("slug") && first.with_prefix("option.").next().is_some()
+    };
+    let groups = in_groups(table, belongs);
+    Box::new(groups.map(move |rows| rows.and_then(|rows| product(&rows, &how))))
 }
 
 /// A field of ours that is a word, such as `like_new`.

@@ -1,12 +1,11 @@
 //! The product export of Shopify. The first row of a product has its fields; each row may have a variant and a picture.
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 
 use souk_model::catalog::status::Status;
 
 use super::record::{Fault, Record, compared};
-use super::table::{Row, Table};
+use super::table::{Row, Table, in_groups};
 use super::{Reading, Records, text};
 use crate::variant::NewVariant;
 
@@ -26,42 +25,9 @@ const VARIANT_PICTURE: &[&str] = &["variant image", "variant image url"];
 const NONE: (&str, &str) = ("title", "default title");
 
 pub(super) fn records(table: Table, how: Reading) -> Records {
-    Box::new(Products {
-        rows: table.peekable(),
-        how,
-    })
-}
-
-struct Products {
-    rows: Peekable<Table>,
-    how: Reading,
-}
-
-impl Iterator for Products {
-    type Item = Result<Record, Fault>;
-    fn next(&mut self) -> Option<Self::Item> {
-        let first = loop {
-            match self.rows.next()? {
-                Ok(row) if row.has_nothing() => {}
-                Ok(row) => break row,
-                Err(fault) => return Some(Err(fault)),
-            }
-        };
-        let Some(handle) = first.any(HANDLE).map(str::to_owned) else {
-            return Some(Err(first.fault(name(&first, HANDLE), "is required")));
-        };
-        let mut rows = vec![first];
-        let same = |row: &Result<Row, Fault>| {
-            let row = row.as_ref().ok();
-            row.is_some_and(|row| row.any(HANDLE) == Some(&handle) || row.has_nothing())
-        };
-        while let Some(Ok(row)) = self.rows.next_if(same) {
-            if !row.has_nothing() {
-                rows.push(row);
-            }
-        }
-        Some(product(&handle, &rows, &self.how))
-    }
+    let belongs = |first: &Row, row: &Row| first.any(HANDLE).is_some() && first.any(HANDLE) == row.any(HANDLE);
+    let groups = in_groups(table, belongs);
+    Box::new(groups.map(move |rows| rows.and_then(|rows| product(&rows, &how))))
 }
 
 /// The name of the column that the table has of these.
@@ -70,10 +36,13 @@ fn name<'a>(row: &Row, names: &[&'a str]) -> &'a str {
     used.or(names.first()).copied().unwrap_or("")
 }
 
-fn product(handle: &str, rows: &[Row], how: &Reading) -> Result<Record, Fault> {
+fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     let Some(first) = rows.first() else {
         return Err(Fault::of_line(0, "has no row"));
     };
+    let handle = first
+        .any(HANDLE)
+        .ok_or_else(|| first.fault(name(first, HANDLE), "is required"))?;
     let title = first.get("title").ok_or_else(|| first.fault("title", "is required"))?;
     let mut record = Record::at(first.line, title);
     record.source = Some(format!("shopify/{handle}"));

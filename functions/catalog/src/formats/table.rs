@@ -120,6 +120,27 @@ impl Iterator for Table {
     }
 }
 
+/// The rows of each product: the first, and those below it that belong to it. Empty rows are left out.
+pub(super) fn in_groups(
+    table: Table,
+    belongs: impl Fn(&Row, &Row) -> bool,
+) -> impl Iterator<Item = Result<Vec<Row>, Fault>> {
+    let mut rows = table
+        .filter(|row| !matches!(row, Ok(row) if row.has_nothing()))
+        .peekable();
+    std::iter::from_fn(move || {
+        let first = match rows.next()? {
+            Ok(row) => row,
+            Err(fault) => return Some(Err(fault)),
+        };
+        let mut all = vec![first.clone()];
+        while let Some(Ok(row)) = rows.next_if(|row| row.as_ref().is_ok_and(|row| belongs(&first, row))) {
+            all.push(row);
+        }
+        Some(Ok(all))
+    })
+}
+
 /// A file whose quotes are counted.
 struct Counted<R> {
     file: R,

@@ -6,25 +6,13 @@ use serde_json::Value;
 use souk_core::check::{normal_line, slugify};
 
 use super::record::{Fault, Record};
-use super::table::{Row, Table};
+use super::table::{Row, Table, in_groups};
 use super::{Reading, Records, text};
 use crate::variant::NewVariant;
 
 pub(super) fn records(table: Table, how: Reading) -> Records {
-    let mut rows = table
-        .filter(|row| !matches!(row, Ok(row) if row.has_nothing()))
-        .peekable();
-    Box::new(std::iter::from_fn(move || {
-        let first = match rows.next()? {
-            Ok(row) => row,
-            Err(fault) => return Some(Err(fault)),
-        };
-        let mut all = vec![first];
-        while let Some(Ok(row)) = rows.next_if(|row| row.as_ref().is_ok_and(|row| row.get("name").is_none())) {
-            all.push(row);
-        }
-        Some(product(&all, &how))
-    }))
+    let groups = in_groups(table, |_, row| row.get("name").is_none());
+    Box::new(groups.map(move |rows| rows.and_then(|rows| product(&rows, &how))))
 }
 
 /// Parts separated by `|`.

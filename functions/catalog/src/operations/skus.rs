@@ -198,3 +198,29 @@ impl Holders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_without_its_product_holds_for_a_minute_by_a_clock_that_is_right() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let is_held = |reserved_at| {
+            let claim = Claim {
+                id: "prd_1".into(),
+                reserved_at,
+            };
+            let result = Holders(BTreeMap::new()).check(&sku_key("vnd_1", "A"), &claim, now);
+            assert!(matches!(
+                result,
+                Ok(()) | Err(CatalogError::Failure(Failure::Contention))
+            ));
+            result.is_err()
+        };
+        assert!(is_held(Some(now)) && is_held(Some(clock::after(now, -59))));
+        assert!(!is_held(None) && !is_held(Some(clock::after(now, -60))));
+        // A day ahead.
+        assert!(!is_held(Some(clock::after(now, 86_400))));
+    }
+}

@@ -78,7 +78,7 @@ impl Outbound for Receiver {
             return Ok(Reply {
                 status: 200,
                 headers: Vec::new(),
-                body: challenge.clone(),
+                body: challenge.clone().into(),
                 truncated: false,
             });
         }
@@ -91,7 +91,7 @@ impl Outbound for Receiver {
         answer.map(|status| Reply {
             status,
             headers: Vec::new(),
-            body: String::new(),
+            body: Vec::new(),
             truncated: false,
         })
     }

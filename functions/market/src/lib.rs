@@ -19,6 +19,8 @@ pub fn functions() -> Vec<Function> {
         souk_community::function(),
         #[cfg(feature = "identity")]
         souk_identity::function(),
+        #[cfg(feature = "imports")]
+        souk_imports::function(),
         #[cfg(feature = "operators")]
         souk_operators::function(),
         #[cfg(feature = "ops")]

@@ -178,7 +178,7 @@ impl Received {
             headers: headers
                 .map(|(name, value)| (cut(name, MAX_HEADER), cut(value, MAX_HEADER)))
                 .collect(),
-            body: cut(&reply.body, MAX_EXCERPT),
+            body: cut(&reply.text(), MAX_EXCERPT),
         }
     }
 }

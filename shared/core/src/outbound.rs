@@ -10,13 +10,14 @@
 //! only some parsers take for addresses (`0x7f.1`, `2130706433`), escapes and non-ASCII letters in the host, user names
 //! and fragments are refused.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// How much of a response body is read, in bytes. `truncated` says whether there was more.
-pub const MAX_REPLY: usize = 16 * 1024;
+/// How much of a response body is usually read, in bytes: of one that is only looked at.
+pub const USUAL_REPLY: usize = 16 * 1024;
 /// The longest URL that may be called, in bytes.
 pub const MAX_URL: usize = 2_000;
 
@@ -33,6 +34,8 @@ pub struct Call {
     pub body: String,
     /// The timeout of the whole call, from name resolution to the last byte read.
     pub timeout_ms: u32,
+    /// How much of the body of the response is read, in bytes. [`Reply::truncated`] says whether there was more.
+    pub max_reply: usize,
 }
 
 /// A response, whatever its status.
@@ -42,10 +45,18 @@ pub struct Reply {
     pub status: u16,
     /// The names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// The beginning of the body, as text.
-    pub body: String,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
     /// Whether the body was longer.
     pub truncated: bool,
+}
+
+impl Reply {
+    /// The beginning of the body, as text.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
 }
 
 /// Why there is no response.

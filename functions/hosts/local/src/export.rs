@@ -10,6 +10,7 @@ use souk_catalog::formats::Record;
 use souk_catalog::{NewOption, NewVariant};
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Kind, Query, check};
+use souk_imports::ids_named;
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, NAMED};
@@ -19,7 +20,6 @@ use souk_model::catalog::status::Status;
 use souk_model::vendors::{VENDOR, VENDORS_NAMED};
 
 use crate::data;
-use crate::import::ids_named;
 
 /// Writes every product to `path` or the standard output; returns their number.
 pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, String> {

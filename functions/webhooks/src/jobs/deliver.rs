@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use souk_core::outbound::{Call, OutboundError, Reply};
+use souk_core::outbound::{Call, OutboundError, Reply, USUAL_REPLY};
 use souk_core::queue::Payload;
 use souk_core::{Document, Lane, Message, Timestamp, random};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
@@ -256,7 +256,8 @@ fn repeats(reply: &Reply, challenge: &str) -> bool {
     struct Response {
         challenge: String,
     }
-    let body = reply.body.trim();
+    let body = reply.text();
+    let body = body.trim();
     body == challenge || serde_json::from_str::<Response>(body).is_ok_and(|response| response.challenge == challenge)
 }
 
@@ -293,6 +294,7 @@ fn request(webhook: &Webhook, delivery: &Delivery, at: Timestamp, signature: Str
         headers: headers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         body: delivery.payload.get().to_owned(),
         timeout_ms: TIMEOUT_MS,
+        max_reply: USUAL_REPLY,
     }
 }
 

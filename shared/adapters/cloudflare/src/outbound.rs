@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use souk_core::Outbound;
-use souk_core::outbound::{Call, MAX_REPLY, OutboundError, Reply, target};
+use souk_core::outbound::{Call, OutboundError, Reply, target};
 use worker::send::SendFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -40,7 +40,7 @@ impl Outbound for FetchOutbound {
             let limit = Duration::from_millis(call.timeout_ms.into());
             let request = request(&call).map_err(|why| OutboundError::Refused(why.to_string()))?;
             let abort = AbortController::default();
-            let exchange = async { exchange(request, &abort.signal()).await };
+            let exchange = async { exchange(request, call.max_reply, &abort.signal()).await };
             match timeout(limit, exchange).await {
                 Some(result) => result.map_err(|why| OutboundError::Failed(why.to_string())),
                 None => {
@@ -73,13 +73,13 @@ fn request(call: &Call) -> worker::Result<Request> {
     Request::new_with_init(&call.url, &init)
 }
 
-async fn exchange(request: Request, signal: &AbortSignal) -> worker::Result<Reply> {
+async fn exchange(request: Request, limit: usize, signal: &AbortSignal) -> worker::Result<Reply> {
     let mut response = Fetch::Request(request).send_with_signal(signal).await?;
     let (mut body, mut truncated) = (Vec::new(), false);
     // A response without a body has no stream. Dropping a stream before its end cancels it.
     if let Ok(mut stream) = response.stream() {
         while !truncated && let Some(chunk) = stream.try_next().await? {
-            let room = MAX_REPLY.saturating_sub(body.len());
+            let room = limit.saturating_sub(body.len());
             truncated = chunk.len() > room;
             body.extend(chunk.into_iter().take(room));
         }
@@ -87,7 +87,7 @@ async fn exchange(request: Request, signal: &AbortSignal) -> worker::Result<Repl
     Ok(Reply {
         status: response.status_code(),
         headers: response.headers().entries().collect(),
-        body: String::from_utf8_lossy(&body).into_owned(),
+        body,
         truncated,
     })
 }

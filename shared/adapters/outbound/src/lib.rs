@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use souk_core::Outbound;
-use souk_core::outbound::{Call, MAX_REPLY, OutboundError, Reply, Target, is_public, target};
+use souk_core::outbound::{Call, OutboundError, Reply, Target, is_public, target};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -65,13 +65,14 @@ impl Client {
         target: &Target,
         request: Request<Full<Bytes>>,
         limit: Duration,
+        max_reply: usize,
     ) -> Result<Reply, OutboundError> {
         let addresses = self.addresses(target).await?;
         let stream = connect(&addresses, limit).await?;
         // The request is one write: Nagle's algorithm could only delay it.
         let _ = stream.set_nodelay(true);
         if !target.https {
-            return send(TokioIo::new(stream), request).await;
+            return send(TokioIo::new(stream), request, max_reply).await;
         }
         let name = match target.address {
             Some(address) => ServerName::IpAddress(address.into()),
@@ -79,7 +80,7 @@ impl Client {
         };
         let tls = self.tls.get_or_init(connector).as_ref().map_err(failed)?;
         let stream = tls.connect(name, stream).await.map_err(failed)?;
-        send(TokioIo::new(stream), request).await
+        send(TokioIo::new(stream), request, max_reply).await
     }
 
     /// Every address of the target, all of them public unless the target is trusted.
@@ -102,8 +103,9 @@ impl Outbound for Client {
     async fn call(&self, call: Call) -> Result<Reply, OutboundError> {
         let target = target(&call.url, &self.allow)?;
         let limit = Duration::from_millis(call.timeout_ms.into());
+        let max_reply = call.max_reply;
         let request = request(call, &target)?;
-        deadline(limit, self.exchange(&target, request, limit))
+        deadline(limit, self.exchange(&target, request, limit, max_reply))
             .await
             .unwrap_or(Err(OutboundError::TimedOut))
     }
@@ -144,8 +146,12 @@ fn request(call: Call, target: &Target) -> Result<Request<Full<Bytes>>, Outbound
     Ok(request)
 }
 
-/// Sends the request and reads up to [`MAX_REPLY`] bytes of the response.
-async fn send<T: Read + Write + Unpin>(io: T, request: Request<Full<Bytes>>) -> Result<Reply, OutboundError> {
+/// Sends the request and reads up to `max_reply` bytes of the response.
+async fn send<T: Read + Write + Unpin>(
+    io: T,
+    request: Request<Full<Bytes>>,
+    max_reply: usize,
+) -> Result<Reply, OutboundError> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEADERS)
         .handshake(io)
@@ -157,7 +163,7 @@ async fn send<T: Read + Write + Unpin>(io: T, request: Request<Full<Bytes>>) -> 
         while !truncated && let Some(frame) = body.frame().await {
             let frame = frame.map_err(failed)?;
             let data = frame.data_ref().map_or(&[][..], |data| data);
-            let room = MAX_REPLY.saturating_sub(read.len());
+            let room = max_reply.saturating_sub(read.len());
             truncated = data.len() > room;
             read.extend(data.iter().take(room));
         }
@@ -170,7 +176,7 @@ async fn send<T: Read + Write + Unpin>(io: T, request: Request<Full<Bytes>>) -> 
         Ok(Reply {
             status: parts.status.as_u16(),
             headers: parts.headers.iter().map(header).collect(),
-            body: String::from_utf8_lossy(&read).into_owned(),
+            body: read,
             truncated,
         })
     };

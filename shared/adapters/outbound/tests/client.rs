@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use souk_core::Outbound;
-use souk_core::outbound::{Call, MAX_REPLY, OutboundError, Reply};
+use souk_core::outbound::{Call, OutboundError, Reply, USUAL_REPLY};
 use souk_outbound::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -27,6 +27,7 @@ fn post(url: &str, timeout_ms: u32) -> Call {
         headers: vec![("content-type".into(), "application/json".into())],
         body: "{\"a\":1}".into(),
         timeout_ms,
+        max_reply: USUAL_REPLY,
     }
 }
 
@@ -67,19 +68,16 @@ async fn a_request_arrives_and_its_response_is_returned() {
         assert!(rest.contains(header), "{seen}");
     }
     let reply = reply.unwrap();
-    assert_eq!(
-        (reply.status, reply.body.as_str(), reply.truncated),
-        (410, "hello", false)
-    );
+    assert_eq!((reply.status, &*reply.text(), reply.truncated), (410, "hello", false));
     assert!(reply.headers.contains(&("x-reason".into(), "moved".into())));
 }
 
 #[tokio::test]
 async fn a_response_is_read_up_to_the_limit() {
     for (size, truncated) in [
-        (MAX_REPLY - 1, false),
-        (MAX_REPLY, false),
-        (MAX_REPLY + 1, true),
+        (USUAL_REPLY - 1, false),
+        (USUAL_REPLY, false),
+        (USUAL_REPLY + 1, true),
         (5_000_000, true),
     ] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").into_bytes();
@@ -87,7 +85,7 @@ async fn a_response_is_read_up_to_the_limit() {
         let reply = reply.unwrap();
         assert_eq!(
             (reply.body.len(), reply.truncated),
-            (size.min(MAX_REPLY), truncated),
+            (size.min(USUAL_REPLY), truncated),
             "{size}"
         );
     }

@@ -39,6 +39,18 @@ impl FromRequest<Arc<Platform>> for MergePatch {
     }
 }
 
+/// Extracts a body as it was sent.
+#[derive(Debug)]
+pub struct Raw(pub Bytes);
+
+impl FromRequest<Arc<Platform>> for Raw {
+    type Rejection = Problem;
+    async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
+        let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();
+        Ok(Self(payload.0))
+    }
+}
+
 /// Parses the body; 400 unless it is JSON. `serde_json` limits the depth to 128, the route limits the size.
 fn parse(request: &Request) -> Result<Value, Problem> {
     let payload = request.extensions().get::<Payload>().cloned().unwrap_or_default();

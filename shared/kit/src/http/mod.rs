@@ -30,7 +30,7 @@ mod selection;
 mod viewer;
 
 pub use answer::Answer;
-pub use body::Json;
+pub use body::{Json, Raw};
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]
 pub use openapi::{Section, clashes, document, patch_of};

@@ -164,6 +164,9 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
             let kinds = [kind, "application/json"].map(|kind| (kind.to_owned(), json!({ "schema": content })));
             let kinds: Map<String, Value> = kinds.into_iter().collect();
             operation.insert("requestBody".into(), json!({ "required": true, "content": kinds }));
+        } else if route.policy.takes_raw {
+            let content = json!({ "application/octet-stream": {} });
+            operation.insert("requestBody".into(), json!({ "required": true, "content": content }));
         }
     }
     operation
@@ -245,10 +248,12 @@ fn failures(route: &Route) -> Vec<StatusCode> {
         Access::Public => all.push(StatusCode::UNAUTHORIZED),
         Access::Open => {}
     }
-    if route.body.is_some() {
+    // A body may be encoded in an unknown way.
+    let takes_body = route.policy.body > 0;
+    if takes_body {
         all.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    if route.body.is_some() || route.method == Method::POST {
+    if takes_body || route.method == Method::POST {
         all.push(StatusCode::UNPROCESSABLE_ENTITY);
     }
     if route.path.contains('{') {

@@ -186,6 +186,8 @@ pub(crate) struct Policy {
     pub(crate) cache: CachePolicy,
     /// The maximum size of the body in bytes; 0 for a route without a body.
     pub(crate) body: usize,
+    /// Whether the body may have any media type.
+    pub(crate) takes_raw: bool,
     pub(crate) params: &'static [Param],
 }
 
@@ -204,6 +206,7 @@ impl Route {
                 access,
                 cache: CachePolicy::NoStore,
                 body: 0,
+                takes_raw: false,
                 params: &[],
             },
             summary: "",
@@ -235,6 +238,14 @@ impl Route {
     pub fn body(mut self, schema: Schema, limit: usize) -> Self {
         self.body = Some(schema);
         self.policy.body = limit;
+        self
+    }
+
+    /// Sets a request body of at most `limit` bytes of any media type, which the handler gets as [`Raw`](super::Raw).
+    #[must_use]
+    pub fn raw_body(mut self, limit: usize) -> Self {
+        self.policy.body = limit;
+        self.policy.takes_raw = true;
         self
     }
 
@@ -348,7 +359,7 @@ async fn admit(
         Access::Public => viewer::optional(parts, platform).await?,
         Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
     };
-    if size > 0 && policy.body > 0 && !is_json(parts) {
+    if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
         let detail = "send the body as application/json";
         return Err(
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)

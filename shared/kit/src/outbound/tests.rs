@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 
+use souk_core::outbound::USUAL_REPLY;
+
 use super::*;
 
 struct At(AtomicI64);
@@ -68,6 +70,7 @@ fn call(method: &str, host: &str) -> Call {
         headers: Vec::new(),
         body: String::new(),
         timeout_ms: 10_000,
+        max_reply: USUAL_REPLY,
     }
 }
 
@@ -75,7 +78,7 @@ fn status(status: u16) -> Option<Result<Reply, OutboundError>> {
     Some(Ok(Reply {
         status,
         headers: Vec::new(),
-        body: String::new(),
+        body: Vec::new(),
         truncated: false,
     }))
 }

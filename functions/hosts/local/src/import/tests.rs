@@ -1,13 +1,13 @@
 //! Names are identities: what is named otherwise is something else, in every script, and what has the same name is the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use souk_catalog::NewCategory;
 use souk_catalog::operations::create_category;
-use souk_core::Query;
+use souk_core::{Query, check};
 use souk_kit::{IfMatch, MergePatch};
-use souk_model::catalog::category::Category;
+use souk_model::catalog::category::{AttributeType, Category};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
 

@@ -1,20 +1,24 @@
 //! The categories and vendors of an import: they are found by their names, and made if there are none.
 
-use std::rc::Rc;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::{Map, json};
+use garde::Validate as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use souk_catalog::NewCategory;
+use souk_catalog::formats::Record;
 use souk_catalog::operations::{create_category, edit_category, find_category};
-use souk_core::{Kind, Query};
-use souk_kit::{IfMatch, MergePatch};
+use souk_core::{Kind, Query, check};
+use souk_kit::{Context, Failure, IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
-use souk_model::catalog::category::{Attribute, Category, MAX_DEPTH, NAMED};
+use souk_model::catalog::category::{Attribute, AttributeType, Category, MAX_DEPTH, NAMED};
 use souk_model::vendors::{VENDOR, VENDORS_NAMED, VendorView};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
 
-use super::*;
+use crate::{RecordError, Rules};
 
 /// How many attributes a category has at most.
 const MAX_ATTRIBUTES: usize = 30;
@@ -26,12 +30,15 @@ fn to_be_made(key: &str) -> String {
 }
 
 /// The attributes that the records of each category have, by the path of the category.
-#[derive(Debug, Default)]
-pub(super) struct Attributes(HashMap<String, BTreeMap<String, Wanted>>);
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attributes(HashMap<String, BTreeMap<String, Wanted>>);
 
-#[derive(Clone, Debug)]
-struct Wanted {
+/// An attribute that records have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Wanted {
     r#type: AttributeType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     label: Option<String>,
 }
 
@@ -47,10 +54,13 @@ fn wider(a: AttributeType, b: AttributeType) -> AttributeType {
 }
 
 impl Attributes {
-    pub(super) fn note(&mut self, record: &mut Record) {
-        let key = path_key(record.path(), !record.category_path.is_empty());
+    /// Notes those of a record, and takes them from it.
+    pub fn note(&mut self, record: &mut Record) {
         let (values, mut labels) = record.take_attributes();
-        let known = self.0.entry(key).or_default();
+        if values.is_empty() {
+            return;
+        }
+        let known = self.0.entry(record_key(record)).or_default();
         for (name, value) in values {
             let r#type = match value {
                 Value::Bool(_) => AttributeType::Boolean,
@@ -58,11 +68,11 @@ impl Attributes {
                 _ => AttributeType::Text,
             };
             match known.entry(name) {
-                std::collections::btree_map::Entry::Occupied(mut known) => {
+                Entry::Occupied(mut known) => {
                     let known = known.get_mut();
                     known.r#type = wider(known.r#type, r#type);
                 }
-                std::collections::btree_map::Entry::Vacant(place) => {
+                Entry::Vacant(place) => {
                     let label = labels.remove(place.key());
                     place.insert(Wanted { r#type, label });
                 }
@@ -71,17 +81,55 @@ impl Attributes {
     }
 }
 
+impl Attributes {
+    /// Those of the category of this record.
+    pub(crate) fn of(&self, record: &Record) -> Self {
+        let key = record_key(record);
+        let of_category = self.0.get(&key).map(|wanted| (key, wanted.clone()));
+        Self(of_category.into_iter().collect())
+    }
+
+    /// By how many bytes those of a category make these longer, as JSON.
+    pub(crate) fn growth(&self, other: &Self) -> Result<usize, String> {
+        if other.0.keys().all(|key| self.0.contains_key(key)) {
+            return Ok(0);
+        }
+        let text = serde_json::to_string(other).map_err(|error| error.to_string())?;
+        Ok(text.len())
+    }
+
+    /// Adds those of other categories.
+    pub(crate) fn merge(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+}
+
+fn record_key(record: &Record) -> String {
+    path_key(record.path(), !record.category_path.is_empty())
+}
+
 /// A category of the import, with the attributes that it has or will have.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) id: String,
+pub(crate) struct Place {
+    pub(crate) id: String,
     category: Option<Category>,
     attributes: Vec<Attribute>,
 }
 
 impl Place {
-    /// Gives the values the types of the attributes: a number is a text where other records have texts.
-    pub(super) fn adapt(&self, values: &mut Map<String, Value>) -> Result<(), Problem> {
+    /// Gives the values the types of the attributes: a number is a text where other records have texts. Returns what is left out,
+    /// if the import may not add attributes.
+    pub(crate) fn adapt(&self, values: &mut Map<String, Value>, rules: Rules) -> Result<Vec<String>, RecordError> {
+        let mut notes = Vec::new();
+        if !rules.changes_categories {
+            values.retain(|name, _| {
+                let is_known = self.attributes.iter().any(|attribute| attribute.name == *name);
+                if !is_known {
+                    notes.push(format!("attribute left out: the category has no {name}"));
+                }
+                is_known
+            });
+        }
         for attribute in &self.attributes {
             let Some(value) = values.get_mut(&attribute.name) else {
                 continue;
@@ -91,31 +139,33 @@ impl Place {
                 *value = Value::String(value.to_string());
             }
         }
-        let Some(category) = &self.category else { return Ok(()) };
+        let Some(category) = &self.category else {
+            return Ok(notes);
+        };
         let widened = Category {
             attributes: self.attributes.clone(),
             ..category.clone()
         };
         match widened.faults(values) {
-            faults if faults.is_empty() => Ok(()),
-            faults => Err(Failure::Invalid(faults).into()),
+            faults if faults.is_empty() => Ok(notes),
+            faults => Err(RecordError::Invalid(faults)),
         }
     }
 }
 
-pub(super) struct Places<'a> {
+pub(crate) struct Places<'a> {
     /// The context of the importing account.
     cx: &'a Context,
     owner: &'a str,
-    how: &'a How,
+    rules: Rules,
     attributes: Attributes,
-    categories: HashMap<String, Rc<Place>>,
+    categories: HashMap<String, Arc<Place>>,
     /// The ids of the vendors, by name.
     vendors: HashMap<String, String>,
 }
 
 /// The ids of the categories or vendors with this name; of many only some.
-pub(crate) async fn ids_named(cx: &Context, index: &str, name: &str, limit: usize) -> Result<Vec<String>, Failure> {
+pub async fn ids_named(cx: &Context, index: &str, name: &str, limit: usize) -> Result<Vec<String>, Failure> {
     let prefix = check::named(name);
     let query = Query {
         prefix: prefix.clone(),
@@ -127,26 +177,22 @@ pub(crate) async fn ids_named(cx: &Context, index: &str, name: &str, limit: usiz
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(cx: &'a Context, owner: &'a str, how: &'a How, attributes: Attributes) -> Self {
+    pub(crate) fn new(cx: &'a Context, owner: &'a str, rules: Rules, attributes: Attributes) -> Self {
         Self {
             cx,
             owner,
-            how,
+            rules,
             attributes,
             categories: HashMap::new(),
             vendors: HashMap::new(),
         }
     }
 
-    pub(super) fn adopts(&self) -> bool {
-        self.how.adopt
-    }
-
     /// The category with this path from the root, or with this one name anywhere in the tree.
-    pub(super) async fn category(&mut self, path: &[String], is_rooted: bool) -> Result<Rc<Place>, Problem> {
+    pub(crate) async fn category(&mut self, path: &[String], is_rooted: bool) -> Result<Arc<Place>, RecordError> {
         if path.len() > MAX_DEPTH {
             let detail = format!("is deeper than {MAX_DEPTH}");
-            return Err(Problem::invalid().field("category_path", detail));
+            return Err(RecordError::of("category_path", detail));
         }
         let key = path_key(path, is_rooted);
         if let Some(place) = self.categories.get(&key) {
@@ -169,13 +215,13 @@ impl<'a> Places<'a> {
                 }
             }
         };
-        let place = Rc::new(place);
+        let place = Arc::new(place);
         self.categories.insert(key, place.clone());
         Ok(place)
     }
 
     /// The category at the end of a path from the root, if all of the path is there.
-    async fn walk(&self, path: &[String]) -> Result<Option<String>, Problem> {
+    async fn walk(&self, path: &[String]) -> Result<Option<String>, RecordError> {
         let mut parent: Option<String> = None;
         for name in path {
             let mut below = Vec::new();
@@ -190,7 +236,7 @@ impl<'a> Places<'a> {
                 Err(none) if none.is_empty() => return Ok(None),
                 Err(_) => {
                     let detail = format!("{name:?} is the name of several in the same place");
-                    return Err(Problem::invalid().field("category_path", detail));
+                    return Err(RecordError::of("category_path", detail));
                 }
             }
         }
@@ -198,10 +244,13 @@ impl<'a> Places<'a> {
     }
 
     /// A category that exists, with the attributes that its records have besides its own.
-    async fn widened(&self, id: String, wanted: &BTreeMap<String, Wanted>) -> Result<Place, Problem> {
+    async fn widened(&self, id: String, wanted: &BTreeMap<String, Wanted>) -> Result<Place, RecordError> {
         let category = find_category(self.cx, &id).await?.value;
-        let attributes = widen(&category.attributes, wanted);
-        if attributes != category.attributes && !self.how.dry_run {
+        let attributes = match self.rules.changes_categories {
+            true => widen(&category.attributes, wanted),
+            false => category.attributes.clone(),
+        };
+        if attributes != category.attributes && !self.rules.dry_run {
             let patch = json!({ "attributes": attributes });
             let patch = MergePatch::new(patch.as_object().cloned().unwrap_or_default());
             edit_category(self.cx, &id, &IfMatch::default(), &patch).await?;
@@ -214,10 +263,21 @@ impl<'a> Places<'a> {
     }
 
     /// Makes the category at the end of a path, and those above it that are not there.
-    async fn add_category(&mut self, path: &[String], wanted: &BTreeMap<String, Wanted>) -> Result<String, Problem> {
+    async fn add_category(
+        &mut self,
+        path: &[String],
+        wanted: &BTreeMap<String, Wanted>,
+    ) -> Result<String, RecordError> {
         let Some((name, above)) = path.split_last() else {
-            return Err(Problem::invalid().field("category", "is required"));
+            return Err(RecordError::of("category", "is required"));
         };
+        if !self.rules.changes_categories {
+            let detail = format!(
+                "there is no category {:?}; imports of admins make them",
+                path.join(" > ")
+            );
+            return Err(RecordError::of("category", detail));
+        }
         is_name(CATEGORY, name)?;
         let parent = match above {
             [] => None,
@@ -227,7 +287,7 @@ impl<'a> Places<'a> {
                 None => Box::pin(self.add_category(above, &BTreeMap::new())).await?,
             }),
         };
-        if self.how.dry_run {
+        if self.rules.dry_run {
             return Ok(to_be_made(&path_key(path, true)));
         }
         let new = NewCategory {
@@ -243,21 +303,21 @@ impl<'a> Places<'a> {
     }
 
     /// The vendor with this name.
-    pub(super) async fn vendor(&mut self, name: &str) -> Result<String, Problem> {
+    pub(crate) async fn vendor(&mut self, name: &str) -> Result<String, RecordError> {
         let key = check::name_key(name);
         if let Some(id) = self.vendors.get(&key) {
             return Ok(id.clone());
         }
         let id = match self.find(VENDOR, VENDORS_NAMED, name).await? {
             Some(id) => {
-                if !self.how.adopt {
+                if !self.rules.adopt {
                     self.check_owner(&id).await?;
                 }
                 id
             }
             None => {
                 is_name(VENDOR, name)?;
-                if self.how.dry_run {
+                if self.rules.dry_run {
                     to_be_made(&key)
                 } else {
                     let new = NewVendor {
@@ -273,7 +333,7 @@ impl<'a> Places<'a> {
         Ok(id)
     }
 
-    async fn find(&self, kind: Kind, index: &str, name: &str) -> Result<Option<String>, Problem> {
+    async fn find(&self, kind: Kind, index: &str, name: &str) -> Result<Option<String>, RecordError> {
         #[derive(Deserialize)]
         struct Named {
             name: String,
@@ -283,7 +343,7 @@ impl<'a> Places<'a> {
             [id] => return Ok(Some(id.clone())),
             _ => {
                 let detail = "is the name of several: give the slug of the one that you mean";
-                return Err(Problem::invalid().field(kind.name, detail));
+                return Err(RecordError::of(kind.name, detail));
             }
         }
         if kind.is_id(name) {
@@ -296,7 +356,7 @@ impl<'a> Places<'a> {
         let Some(document) = self.cx.find(kind, &slug).await? else {
             return Ok(None);
         };
-        let found: Named = document.parse()?;
+        let found: Named = document.parse().map_err(Failure::from)?;
         let is_it = match ids_named(self.cx, index, &found.name, 2).await?.len() {
             // It is from before there was an index by name.
             0 => {
@@ -310,19 +370,19 @@ impl<'a> Places<'a> {
     }
 
     /// Fails if the vendor belongs to another account.
-    async fn check_owner(&self, vendor: &str) -> Result<(), Problem> {
+    async fn check_owner(&self, vendor: &str) -> Result<(), RecordError> {
         let vendor = self.cx.read::<VendorView>(VENDOR.key(vendor)).await?;
         if vendor.is_some_and(|vendor| vendor.owner != self.owner) {
-            let detail = "belongs to another account; `--adopt` adds the product nevertheless";
-            return Err(Problem::invalid().field("vendor", detail));
+            let detail = "belongs to another account; the option `adopt` adds the product nevertheless";
+            return Err(RecordError::of("vendor", detail));
         }
         Ok(())
     }
 }
 
-fn is_name(kind: Kind, name: &str) -> Result<(), Problem> {
+fn is_name(kind: Kind, name: &str) -> Result<(), RecordError> {
     let is_line = check::line::<()>(1, 80)(&name.to_owned(), &());
-    is_line.map_err(|e| Problem::invalid().field(kind.name, e.message()))
+    is_line.map_err(|error| RecordError::of(kind.name, error.message()))
 }
 
 /// These attributes and those that records want; the records that have more are left out.

@@ -1,0 +1,134 @@
+//! The routes of imports.
+
+use http::{Method, StatusCode};
+use souk_core::Role;
+use souk_kit::http::{
+    Access, Answer, Json, Param, Path, Problem, QueryParams, Raw, Route, Schema, list_documents, list_json,
+};
+use souk_kit::{Context, PageRequest};
+
+use crate::import::{Import, Line, MAX_PART, NewImport, Outcome};
+use crate::operations;
+
+const MAX_BODY: usize = 32 * 1024;
+
+const MEMBER: Access = Access::Role(Role::Member);
+
+const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of this market, Shopify, WooCommerce, Google Merchant (also XML) or \
+    Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 32 parts of at most 256 KB each \
+    (`PUT /v1/imports/{id}/parts/{part}`), then `POST /v1/imports/{id}/start`. All records are judged before the first is \
+    written; with `dry_run` the import stops there, and another start writes what it found. Poll `GET /v1/imports/{id}` for \
+    progress, and read `GET /v1/imports/{id}/lines` for what becomes of each record. The same file again changes nothing. \
+    Missing vendors are opened for you; missing categories, and attributes that a category lacks, are added only if an admin \
+    imports. An import is kept for two weeks.";
+
+pub(crate) fn routes() -> Vec<Route> {
+    const LINES: &[Param] = &[
+        Param::LIMIT,
+        Param::CURSOR,
+        Param {
+            name: "outcome",
+            summary: "Only records with this outcome.",
+            schema: r#"{"type":"string","enum":["added","changed","unchanged","left_out"]}"#,
+        },
+    ];
+    let import = || Some(Schema::of::<Import>());
+    vec![
+        Route::new(Method::GET, "/v1/imports", MEMBER, list)
+            .summary("List your imports", "Newest first.")
+            .params(&[Param::LIMIT, Param::CURSOR])
+            .response(StatusCode::OK, "A page of imports", Some(Schema::list_of::<Import>())),
+        Route::new(Method::POST, "/v1/imports", MEMBER, create)
+            .summary("Make an import", ABOUT)
+            .body(Schema::of::<NewImport>(), MAX_BODY)
+            .response(StatusCode::CREATED, "The import", import())
+            .errors(&[StatusCode::CONFLICT, StatusCode::FORBIDDEN]),
+        Route::new(Method::GET, "/v1/imports/{id}", MEMBER, show)
+            .summary("Show an import", "With its progress.")
+            .response(StatusCode::OK, "The import", import()),
+        Route::new(Method::DELETE, "/v1/imports/{id}", MEMBER, delete)
+            .summary(
+                "Delete an import",
+                "One that is running ends after at most a hundred records; what it has written stays.",
+            )
+            .response(StatusCode::NO_CONTENT, "The import was deleted", None),
+        Route::new(Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)
+            .summary(
+                "Upload a part of the file",
+                "Parts are numbered from 1, and may end anywhere. The same part again replaces the one before. They are kept for \
+                 a day.",
+            )
+            .raw_body(MAX_PART)
+            .response(StatusCode::OK, "The import", import())
+            .errors(&[StatusCode::CONFLICT]),
+        Route::new(Method::POST, "/v1/imports/{id}/start", MEMBER, start)
+            .summary(
+                "Start an import",
+                "Starts an import whose parts are there, writes what a dry run found, or lets one that has stopped go on.",
+            )
+            .response(StatusCode::ACCEPTED, "The import, which is running", import())
+            .errors(&[StatusCode::CONFLICT]),
+        Route::new(Method::GET, "/v1/imports/{id}/lines", MEMBER, lines)
+            .summary(
+                "List the records of an import",
+                "In the order of the file: what becomes of each, or became of it. A page may be short and still have a next one.",
+            )
+            .params(LINES)
+            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<Line>())),
+    ]
+}
+
+async fn list(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let page = operations::list_imports(&cx, &PageRequest::read(&params)?).await?;
+    Ok(list_documents(&page))
+}
+
+async fn create(cx: Context, Json(new): Json<NewImport>) -> Result<Answer, Problem> {
+    let import = operations::create_import(&cx, new).await?;
+    let location = format!("/v1/imports/{}", import.id);
+    Ok(Answer::document(&import.document).created(location))
+}
+
+async fn show(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let import = operations::find_import(&cx, &id).await?;
+    let version = import.version();
+    let shown = Import {
+        version,
+        ..import.value
+    };
+    Ok(Answer::json(&shown)?.version(version))
+}
+
+async fn delete(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    operations::delete_import(&cx, &id).await?;
+    Ok(Answer::no_content())
+}
+
+async fn put_part(cx: Context, Path((id, part)): Path<(String, String)>, Raw(body): Raw) -> Result<Answer, Problem> {
+    let part = part
+        .parse()
+        .map_err(|_| Problem::bad_parameter("part", "must be a number"))?;
+    let import = operations::put_part(&cx, &id, part, &body).await?;
+    Ok(Answer::document(&import.document))
+}
+
+async fn start(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let import = operations::start_import(&cx, &id).await?;
+    let location = format!("/v1/imports/{}", import.id);
+    Ok(Answer::document(&import.document).accepted(location))
+}
+
+async fn lines(cx: Context, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+    let outcome = match params.get("outcome") {
+        None => None,
+        Some(name) => match Outcome::parse(name) {
+            Some(outcome) => Some(outcome),
+            None => {
+                let detail = "must be added, changed, unchanged or left_out";
+                return Err(Problem::bad_parameter("outcome", detail));
+            }
+        },
+    };
+    let page = operations::list_lines(&cx, &id, outcome, &PageRequest::read(&params)?).await?;
+    list_json(&page.items, page.next_cursor.as_deref())
+}

@@ -1,0 +1,90 @@
+//! Imports of products: from files of this market and of other systems, as people have them (VN-27, X-import).
+//!
+//! [`Importer`] turns the records of a file into products; the command `souk import` runs it over a file of any size. The routes
+//! do the same on every host, in jobs: a file is uploaded in parts, or fetched, then it is read, judged and written in batches.
+//! Nothing is written before all of the file is judged.
+
+mod error;
+mod file;
+mod http;
+mod import;
+mod jobs;
+pub mod operations;
+mod places;
+mod record;
+
+use souk_kit::Partitions::{Documents, Index};
+use souk_kit::{Function, StoreUse};
+
+pub use error::ImportError;
+pub use import::{Counts, IMPORT, Import, Line, NewImport, Outcome, Status};
+pub use places::{Attributes, ids_named};
+pub use record::{Checked, Importer, RecordError, Rules, Seen};
+
+/// The function.
+#[must_use]
+pub fn function() -> Function {
+    Function {
+        name: "imports",
+        summary: "Imports of products from files.",
+        routes: http::routes(),
+        jobs: jobs::jobs(),
+        kinds: &[IMPORT],
+        store: StoreUse {
+            reads: &[
+                Documents("import/*"),
+                Documents("import-parts/*"),
+                Documents("import-lines/*"),
+                Documents("account-named/*"),
+                Documents("job/*"),
+                Index("imports/*"),
+            ],
+            writes: &[
+                Documents("import/*"),
+                Documents("import-parts/*"),
+                Documents("job/*"),
+                Index("imports/*"),
+            ],
+        },
+        job_store: StoreUse {
+            reads: &[
+                Documents("import/*"),
+                Documents("import-parts/*"),
+                Documents("import-batches/*"),
+                Documents("import-lines/*"),
+                Documents("imported"),
+                Documents("product/*"),
+                Documents("product-named/*"),
+                Documents("category/*"),
+                Documents("category-named/*"),
+                Documents("category-former/*"),
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("vendor-former/*"),
+                Documents("sku/*"),
+                Index("categories/*"),
+                Index("vendors/named"),
+            ],
+            writes: &[
+                Documents("import/*"),
+                Documents("import-batches/*"),
+                Documents("import-lines/*"),
+                Documents("imported"),
+                Documents("product/*"),
+                Documents("product-named/*"),
+                Documents("category/*"),
+                Documents("category-named/*"),
+                Documents("vendor/*"),
+                Documents("vendor-named/*"),
+                Documents("sku/*"),
+                Index("imports/*"),
+                Index("products/*"),
+                Index("categories"),
+                Index("categories/*"),
+                Index("vendors"),
+                Index("vendors/named"),
+            ],
+        },
+        ..Function::default()
+    }
+}

@@ -1,0 +1,341 @@
+//! What can be done with imports.
+//!
+//! A file is kept in parts until it is read; the job then divides it into batches, and each batch is one message. So an import that
+//! is interrupted goes on where it was, and a file of any host's limits is imported in bounded time and memory.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use souk_core::outbound::target;
+use souk_core::{Document, FieldError, Key, Query, Timestamp, clock};
+use souk_kit::jobs::tracked::{self, Progress, Tracked};
+use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
+use souk_model::identity::ACCOUNT;
+
+use crate::import::{IMPORT, Import, Line, MAX_PART, MAX_PARTS, NewImport, Outcome, Status};
+use crate::jobs::{Stage, Step};
+use crate::{Counts, ImportError};
+
+/// How long an import is kept, in seconds.
+const KEEP_SECONDS: i64 = 14 * 24 * 3600;
+/// How long the parts of its file are kept, in seconds.
+const KEEP_PARTS_SECONDS: i64 = 24 * 3600;
+/// How many imports an account may have.
+const MAX_IMPORTS: usize = 20;
+/// How much of a part is in one document, in bytes. Base64 makes it a third longer.
+const CHUNK: usize = 72 * 1024;
+/// How many chunks of files, and how many batches of lines, are read at a time.
+const AT_ONCE: usize = 10;
+/// How many batches of lines a page is made of at most.
+const MAX_READ: usize = 30;
+
+const NOT_FOUND: Failure = Failure::NotFound("import");
+
+/// Makes an import. With a URL it starts at once, else when its parts are there.
+pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import>, ImportError> {
+    let principal = cx.signed_in()?;
+    check(cx, &new)?;
+    let new = &new;
+    cx.commit(|tx| async move {
+        let query = Query::index(Import::index(&principal.account), MAX_IMPORTS);
+        if tx.query(&query).await?.items.len() >= MAX_IMPORTS {
+            return Err(ImportError::TooMany(MAX_IMPORTS));
+        }
+        let author = match &new.owner {
+            None => principal.account.clone(),
+            Some(name) => {
+                let found = tx.resolve(&[(ACCOUNT, name)]).await?.pop().flatten();
+                found.ok_or_else(|| Failure::invalid("owner", "is no account"))?
+            }
+        };
+        let now = tx.now();
+        let mut import = Import {
+            id: tx.new_id(IMPORT),
+            account: principal.account.clone(),
+            author,
+            changes_categories: principal.is_admin(),
+            options: new.clone(),
+            status: Status::Uploading,
+            error: None,
+            parts: Default::default(),
+            read_as: None,
+            records: None,
+            judged: 0,
+            written: 0,
+            planned: Counts::default(),
+            result: Counts::default(),
+            batches: 0,
+            next_batch: 0,
+            job: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        if new.url.is_some() {
+            run(&tx, &mut import, Stage::Read)?;
+        }
+        let entries = import.entries();
+        let put = tx.create(IMPORT.key(&import.id), import).entries(entries);
+        Ok(put.expires_at(clock::after(now, KEEP_SECONDS)).or_retry())
+    })
+    .await
+}
+
+fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
+    if let Some(url) = &new.url {
+        target(url, &cx.settings.outbound_allow).map_err(|why| Failure::invalid("url", why.to_string()))?;
+    }
+    let is_admin = cx.signed_in()?.is_admin();
+    let for_admins = [("owner", new.owner.is_some()), ("adopt", new.adopt)];
+    let errors: Vec<FieldError> = for_admins
+        .into_iter()
+        .filter(|(_, is_given)| *is_given && !is_admin)
+        .map(|(field, _)| FieldError::new(field, "is for admins"))
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let detail = "only admins import for others".to_owned();
+    Err(Failure::Forbidden { detail, errors })
+}
+
+/// Sends the message of a stage of the import, and notes it.
+fn run(tx: &Transaction<ImportError>, import: &mut Import, stage: Stage) -> Result<(), Failure> {
+    let step = Step {
+        import: import.id.clone(),
+        stage,
+        batch: import.next_batch,
+    };
+    let job = tracked::start(tx, &step, &import.account)?;
+    import.job = Some(job.id);
+    import.status = stage.status();
+    import.error = None;
+    Ok(())
+}
+
+/// A page of the imports of the principal, newest first.
+pub async fn list_imports(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    let index = Import::index(&cx.signed_in()?.account);
+    let query = Query {
+        descending: true,
+        ..Query::index(index.clone(), page.limit)
+    };
+    cx.list(query, page, &index).await
+}
+
+/// The import with this id, if the principal may see it.
+pub async fn find_import(cx: &Context, id: &str) -> Result<Stored<Import>, Failure> {
+    let mut import = own_import(cx, id).await?;
+    if let Some(failed) = stopped(cx, &import).await? {
+        import.value.error = Some(failed);
+    }
+    Ok(import)
+}
+
+async fn own_import(cx: &Context, id: &str) -> Result<Stored<Import>, Failure> {
+    let principal = cx.signed_in()?;
+    if !IMPORT.is_id(id) {
+        return Err(NOT_FOUND);
+    }
+    let import: Stored<Import> = cx.read(IMPORT.key(id)).await?.ok_or(NOT_FOUND)?;
+    let is_allowed = principal.account == import.account || principal.is_admin();
+    is_allowed.then_some(import).ok_or(NOT_FOUND)
+}
+
+/// Why the job of a running import failed, if it did.
+async fn stopped(cx: &Context, import: &Import) -> Result<Option<String>, Failure> {
+    let Some(job) = import.job.as_ref().filter(|_| import.is_running()) else {
+        return Ok(None);
+    };
+    let job = cx.read::<Tracked>(tracked::key(job)).await?;
+    let failed = job.filter(|job| job.status == Progress::Failed);
+    Ok(failed.map(|job| job.value.error.unwrap_or_else(|| "the job failed".into())))
+}
+
+/// The partition of the parts of an import.
+pub(crate) fn parts_of(id: &str) -> String {
+    format!("import-parts/{id}")
+}
+
+/// The key of what becomes of a batch.
+pub(crate) fn lines_key(id: &str, batch: u32) -> Key {
+    Key::new(format!("import-lines/{id}"), number(batch))
+}
+
+/// The key of a batch of records.
+pub(crate) fn batch_key(id: &str, batch: u32) -> Key {
+    Key::new(format!("import-batches/{id}"), number(batch))
+}
+
+/// A sort key that sorts by the number.
+fn number(n: u32) -> String {
+    format!("{n:06}")
+}
+
+/// Keeps a part of the file. The same part again replaces the one before.
+pub async fn put_part(cx: &Context, id: &str, part: u32, bytes: &[u8]) -> Result<Stored<Import>, ImportError> {
+    if !(1..=MAX_PARTS).contains(&(part as usize)) {
+        let detail = format!("parts are numbered from 1 to {MAX_PARTS}");
+        return Err(Failure::bad_parameter("part", detail).into());
+    }
+    if bytes.is_empty() {
+        return Err(Failure::invalid("", "a part is not empty").into());
+    }
+    cx.commit(|tx| async move {
+        let mut import = own_import(&tx, id).await?;
+        if import.status != Status::Uploading {
+            return Err(ImportError::NotNow(
+                "the import has started: make another for another file",
+            ));
+        }
+        let until = clock::after(tx.now(), KEEP_PARTS_SECONDS);
+        let mut chunks = bytes.chunks(CHUNK);
+        for n in 0..MAX_PART.div_ceil(CHUNK) {
+            let key = Key::new(parts_of(id), format!("{part:02}/{n:02}"));
+            match chunks.next() {
+                Some(chunk) => drop(tx.put(key, STANDARD.encode(chunk)).expires_at(until).always()),
+                None => tx.remove(key),
+            }
+        }
+        import.value.parts.insert(part, bytes.len());
+        import.value.updated_at = tx.now();
+        Ok(tx.update(&import.document, import.value).or_retry())
+    })
+    .await
+}
+
+/// The file that was uploaded.
+pub(crate) async fn uploaded(cx: &Context, id: &str) -> Result<Vec<u8>, Failure> {
+    let mut query = Query::partition(parts_of(id), AT_ONCE);
+    let mut file = Vec::new();
+    loop {
+        let page = cx.query(&query).await?;
+        for item in &page.items {
+            let text: String = item.document.parse()?;
+            let chunk = STANDARD.decode(text);
+            file.extend(chunk.map_err(|error| Failure::Internal(error.to_string()))?);
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(file),
+        }
+    }
+}
+
+/// Starts an import whose parts are there, writes what a dry run found, or lets an import go on that has stopped.
+pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, ImportError> {
+    cx.commit(|tx| async move {
+        let mut import = own_import(&tx, id).await?;
+        let stage = match import.status {
+            Status::Uploading => {
+                let parts = import.parts.len();
+                if parts == 0 {
+                    return Err(ImportError::NotNow("there is no part of a file yet"));
+                }
+                let last = import.parts.last_key_value().map_or(0, |(part, _)| *part as usize);
+                if last != parts {
+                    return Err(ImportError::NotNow("a part before the last one is missing"));
+                }
+                Stage::Read
+            }
+            Status::Judged => Stage::Write,
+            Status::Reading | Status::Judging | Status::Writing if stopped(&tx, &import).await?.is_some() => {
+                import.status.stage().unwrap_or(Stage::Read)
+            }
+            Status::Reading | Status::Judging | Status::Writing => {
+                return Err(ImportError::NotNow("the import is running"));
+            }
+            Status::Done | Status::Failed => return Err(ImportError::NotNow("the import has ended")),
+        };
+        if import.status != stage.status() {
+            import.value.next_batch = 0;
+        }
+        import.value.updated_at = tx.now();
+        run(&tx, &mut import.value, stage)?;
+        Ok(tx.update(&import.document, import.value).or_retry())
+    })
+    .await
+}
+
+/// Deletes an import. One that is running ends after its current batch; what it has written stays.
+pub async fn delete_import(cx: &Context, id: &str) -> Result<(), ImportError> {
+    cx.commit(|tx| async move {
+        let import = own_import(&tx, id).await?;
+        tx.delete(&import.document, import.entries()).or_retry();
+        Ok(())
+    })
+    .await
+}
+
+/// A page of the records of an import and what becomes of them, in the order of the file.
+pub async fn list_lines(
+    cx: &Context,
+    id: &str,
+    outcome: Option<Outcome>,
+    page: &PageRequest,
+) -> Result<SortedPage<Line>, Failure> {
+    let import = own_import(cx, id).await?;
+    let paging = page.of_list(&format!("lines of {} {outcome:?}", import.id))?;
+    // The cursor is the batch and how many of its lines have been shown.
+    let place = paging.after.as_deref().and_then(|place| place.split_once('/'));
+    let place = place.and_then(|(batch, shown)| Some((batch.parse::<u32>().ok()?, shown.parse::<usize>().ok()?)));
+    let (first, mut shown) = place.unwrap_or((0, 0));
+    let mut query = Query {
+        after: first.checked_sub(1).map(number),
+        ..Query::partition(lines_key(&import.id, 0).pk, AT_ONCE)
+    };
+    let (mut items, mut next) = (Vec::new(), first);
+    for _ in 0..MAX_READ / AT_ONCE {
+        let batches = cx.query(&query).await?;
+        for batch in &batches.items {
+            let lines: Vec<Line> = batch.document.parse()?;
+            for (n, line) in lines.into_iter().enumerate().skip(shown) {
+                if outcome.is_some_and(|outcome| outcome != line.outcome) {
+                    continue;
+                }
+                if items.len() == paging.limit {
+                    let next_cursor = Some(paging.cursor(&format!("{next}/{n}")));
+                    return Ok(SortedPage { items, next_cursor });
+                }
+                items.push(line);
+            }
+            shown = 0;
+            next = next.saturating_add(1);
+        }
+        match batches.next {
+            Some(after) => query.after = Some(after),
+            None => {
+                return Ok(SortedPage {
+                    items,
+                    next_cursor: None,
+                });
+            }
+        }
+    }
+    Ok(SortedPage {
+        items,
+        next_cursor: Some(paging.cursor(&format!("{next}/0"))),
+    })
+}
+
+/// When the documents of an import expire.
+pub(crate) fn expiry(created_at: Timestamp) -> Timestamp {
+    clock::after(created_at, KEEP_SECONDS)
+}
+
+/// Keeps the batches of a file.
+pub(crate) async fn keep_batches(cx: &Context, import: &Import, batches: &[String]) -> Result<(), Failure> {
+    const IN_A_COMMIT: usize = 25;
+    let (id, until) = (&import.id, expiry(import.created_at));
+    for (n, some) in (0_u32..).zip(batches.chunks(IN_A_COMMIT)) {
+        cx.commit(|tx: Transaction<Failure>| async move {
+            for (batch, body) in (n * IN_A_COMMIT as u32..).zip(some) {
+                let body = RawValue::from_string(body.clone())?;
+                tx.put(batch_key(id, batch), body).expires_at(until).always();
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}

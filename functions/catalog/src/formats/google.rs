@@ -246,7 +246,8 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
         let value = |name: &&str| Some(((*name).to_owned(), normal_line(row.get(name)?)));
         variants.push(NewVariant {
             options: names.iter().filter_map(value).collect::<BTreeMap<_, _>>(),
-            sku: row.get("id").map(normal_line),
+            // A feed of this market has the SKU beside the id.
+            sku: row.any(&["sku", "id"]).map(normal_line),
             gtin: record.gtin_of(row.get("gtin")),
             compare_at_price: compared(&price, before),
             price: Some(price),

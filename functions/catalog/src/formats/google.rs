@@ -15,9 +15,9 @@ use super::{Reading, Records, text};
 use crate::variant::NewVariant;
 
 /// What items of a group differ in, in the order of importance.
-const OPTIONS: [&str; 5] = ["color", "size", "material", "pattern", "gender"];
+pub(super) const OPTIONS: [&str; 5] = ["color", "size", "material", "pattern", "gender"];
 /// What of an item becomes an attribute.
-const ATTRIBUTES: [&str; 8] = [
+pub(super) const ATTRIBUTES: [&str; 8] = [
     "brand",
     "mpn",
     "color",

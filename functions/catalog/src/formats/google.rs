@@ -15,9 +15,9 @@ use super::{Reading, Records, text};
 use crate::variant::NewVariant;
 
 /// What items of a group differ in, in the order of importance.
-const OPTIONS: [&str; 5] = ["color", "size", "material", "pattern", "gender"];
+pub(super) const OPTIONS: [&str; 5] = ["color", "size", "material", "pattern", "gender"];
 /// What of an item becomes an attribute.
-const ATTRIBUTES: [&str; 8] = [
+pub(super) const ATTRIBUTES: [&str; 8] = [
     "brand",
     "mpn",
     "color",
@@ -246,7 +246,8 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
         let value = |name: &&str| Some(((*name).to_owned(), normal_line(row.get(name)?)));
         variants.push(NewVariant {
             options: names.iter().filter_map(value).collect::<BTreeMap<_, _>>(),
-            sku: row.get("id").map(normal_line),
+            // A feed of this market has the SKU beside the id.
+            sku: row.any(&["sku", "id"]).map(normal_line),
             gtin: record.gtin_of(row.get("gtin")),
             compare_at_price: compared(&price, before),
             price: Some(price),

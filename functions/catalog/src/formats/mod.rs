@@ -1,4 +1,4 @@
-//! Product files of this market and of other systems, read as [`Record`]s.
+//! Product files of this market and of other systems, read as [`Record`]s and [written](Writer).
 //!
 //! A file is recognised by its header. The fields of its rows become those of a product: decimal prices become minor units, HTML
 //! becomes plain text, category paths become trees, and the rows of one product become its variants. What a product cannot
@@ -12,12 +12,14 @@ mod table;
 mod text;
 mod vendure;
 mod woocommerce;
+mod write;
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 pub use record::{Fault, Record, attribute_key};
 use table::Table;
 pub use text::Encoding;
+pub use write::{Writer, Writing, Written};
 
 /// What a file may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,9 @@ impl Format {
         Format::Google,
         Format::Vendure,
     ];
+
+    /// The formats that a [`Writer`] writes.
+    pub const WRITTEN: [Format; 3] = [Format::NdJson, Format::Shopify, Format::Google];
 
     /// The name, for `--format`.
     #[must_use]

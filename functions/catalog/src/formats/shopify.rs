@@ -63,9 +63,11 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     };
     record.add_pictures(rows.iter().filter_map(|row| row.any(PICTURE)));
 
+    let value = first.get("option1 value").unwrap_or(NONE.1);
+    let has_none = value.eq_ignore_ascii_case(NONE.1) && first.get("option2 name").is_none();
     let names: Vec<&str> = (1..=3)
         .filter_map(|n| first.get(&format!("option{n} name")))
-        .filter(|name| !name.eq_ignore_ascii_case(NONE.0) || first.get("option2 name").is_some())
+        .filter(|name| !(name.eq_ignore_ascii_case(NONE.0) && has_none))
         .collect();
     let mut variants = Vec::new();
     for row in rows

@@ -143,7 +143,7 @@ fn rendered(html: &str) -> String {
 }
 
 /// Without blanks at the ends of lines, and with at most one empty line in a row.
-fn tidy(text: &str) -> String {
+pub(super) fn tidy(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for line in text.lines().map(str::trim_end) {
         if !line.is_empty() || !plain.ends_with("\n\n") {

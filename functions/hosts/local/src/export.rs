@@ -1,12 +1,12 @@
-//! Exports products as NDJSON, in the format that `import` reads.
+//! Exports products in a format that `import` and other systems read.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Deserialize;
-use souk_catalog::formats::Record;
+use souk_catalog::formats::{Format, Record, Writer, Writing, Written};
 use souk_catalog::{NewOption, NewVariant};
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Kind, Query, check};
@@ -21,19 +21,24 @@ use souk_model::vendors::{VENDOR, VENDORS_NAMED};
 
 use crate::data;
 
-/// Writes every product to `path` or the standard output; returns their number.
-pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, String> {
-    let failed = |e: std::io::Error| e.to_string();
-    let mut out: Box<dyn Write> = match path {
+/// Writes the products to `path` or the standard output.
+pub(crate) async fn export_as(
+    cx: &Context,
+    path: Option<&Path>,
+    format: Format,
+    how: &Writing,
+) -> Result<Written, String> {
+    let failed = |e: io::Error| e.to_string();
+    let out: Box<dyn Write> = match path {
         Some(path) => Box::new(BufWriter::new(
             File::create(path).map_err(|e| format!("{}: {e}", path.display()))?,
         )),
-        None => Box::new(BufWriter::new(std::io::stdout())),
+        None => Box::new(BufWriter::new(io::stdout())),
     };
+    let mut writer = Writer::new(format, out, how).map_err(failed)?;
     let mut names: HashMap<String, String> = HashMap::new();
     let mut paths: HashMap<String, Vec<String>> = HashMap::new();
     let bar = data::bar(0);
-    let mut count = 0;
     for status in Status::ALL {
         let mut query = Query {
             prefix: Sort::Newest.prefix().to_owned(),
@@ -43,12 +48,10 @@ pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, Str
             let page = cx.query(&query).await.map_err(|e| e.to_string())?;
             for item in &page.items {
                 let product: Product = item.document.parse().map_err(|e| e.to_string())?;
-                let line = line(cx, product, &mut names, &mut paths)
+                let record = record(cx, product, &mut names, &mut paths)
                     .await
                     .map_err(|e| e.to_string())?;
-                serde_json::to_writer(&mut out, &line).map_err(|e| e.to_string())?;
-                out.write_all(b"\n").map_err(failed)?;
-                count += 1;
+                writer.write(&record).map_err(failed)?;
             }
             bar.inc_length(page.items.len() as u64);
             bar.inc(page.items.len() as u64);
@@ -57,11 +60,16 @@ pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<u64, Str
         }
     }
     bar.finish_and_clear();
-    out.flush().map_err(failed)?;
-    Ok(count)
+    writer.finish().map_err(failed)
 }
 
-async fn line(
+/// Writes every product to `path` as NDJSON.
+#[cfg(test)]
+pub(crate) async fn export(cx: &Context, path: Option<&Path>) -> Result<Written, String> {
+    export_as(cx, path, Format::NdJson, &Writing::default()).await
+}
+
+async fn record(
     cx: &Context,
     product: Product,
     names: &mut HashMap<String, String>,
@@ -192,6 +200,9 @@ async fn name(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use souk_catalog::formats::Reading;
     use souk_model::catalog::PRODUCT;
 
     use super::*;
@@ -232,5 +243,54 @@ mod tests {
         );
         drop((one, other));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A product with all that Shopify's columns hold, one with little, and some that are not for sale.
+    const SHOP: &str = r#"{"slug":"shirt","title":"Shirt, \"soft\"","description":"Soft & warm.\n\n=1+1 <b>","category_path":["Clothing","Shirts"],"vendor":"Ada's","tags":["red"],"price_minor":1999,"currency":"EUR","options":[{"name":"Size","values":["S","M"]}],"variants":[{"options":{"size":"S"},"sku":"-5","gtin":"4006381333931","price":{"amount":1999,"currency":"EUR"},"compare_at_price":{"amount":2499,"currency":"EUR"},"weight":200},{"options":{"size":"M"},"sku":"RS-M","price":{"amount":2100,"currency":"EUR"},"picture":"https://cdn.example/m.jpg"}],"cover":"https://cdn.example/1.jpg","gallery":["https://cdn.example/2.jpg"]}
+{"slug":"lamp","title":"灯 💡","category":"Home","price_minor":500,"currency":"EUR"}
+{"slug":"draft","title":"Draft","category":"Home","price_minor":500,"currency":"EUR","status":"draft"}
+{"slug":"old","title":"Old","category":"Home","price_minor":500,"currency":"EUR","status":"archived"}
+{"slug":"dollars","title":"Dollars","category":"Home","price_minor":500,"currency":"USD"}"#;
+
+    #[tokio::test]
+    async fn products_survive_the_columns_of_shopify() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let [one, other] = ["one", "other"].map(|name| data::open(&at(name)).unwrap());
+        std::fs::write(at("lines"), SHOP).unwrap();
+        import(&one.context(), &at("lines"), &How::default()).await.unwrap();
+        let mut how = Writing {
+            currency: Some("EUR".into()),
+            pages: "https://souk.example/products".into(),
+        };
+        let (table, feed) = (at("table.csv"), at("feed.xml"));
+        let written = export_as(&one.context(), Some(&table), Format::Shopify, &how)
+            .await
+            .unwrap();
+        let left_out = "products left out, with prices in another currency than EUR: 1";
+        assert_eq!((written.products, written.notes), (4, vec![left_out.to_owned()]));
+        let reading = How {
+            reading: Reading {
+                currency: Some("EUR".into()),
+                ..Reading::default()
+            },
+            ..How::default()
+        };
+        import(&other.context(), &table, &reading).await.unwrap();
+        let sorted = |text: String| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let mut expected = sorted(exported(&one, &at("first")).await);
+        expected.retain(|line| !line.contains("USD"));
+        assert_eq!(sorted(exported(&other, &at("second")).await), expected);
+
+        how.currency = None;
+        let written = export_as(&one.context(), Some(&feed), Format::Google, &how)
+            .await
+            .unwrap();
+        assert_eq!(written.products, 3);
+        let text = std::fs::read_to_string(&feed).unwrap();
+        assert!(
+            text.contains("<g:link>https://souk.example/products/lamp</g:link>") && text.contains("5.00 USD"),
+            "{text}"
+        );
     }
 }

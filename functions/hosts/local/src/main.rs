@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use souk_catalog::formats::{Format, Reading};
+use souk_catalog::formats::{Format, Reading, Writing};
 use souk_core::Role;
 
 /// A request makes a few dozen small allocations, which cost less with this allocator than with the system's.
@@ -113,11 +113,22 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
-    /// Write all products as one JSON object per line, as `import` reads them
+    /// Write all products as `import` and other systems read them, and say what the format has no place for
     Export {
         /// File to write; the standard output by default
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// ndjson: one JSON object per line, with everything; shopify: the product CSV of Shopify; google: a Google Merchant feed
+        /// (XML) of what is published
+        #[arg(long, default_value = "ndjson", value_parser = written_format)]
+        format: Format,
+        /// Write only products with prices in this currency. Shopify's CSV has one, that of the first product by default
+        #[arg(long)]
+        currency: Option<String>,
+        /// URL of the pages of products, which end with their slugs: the links of products without a URL in the feed; products/
+        /// under SOUK_PUBLIC_URL by default
+        #[arg(long, value_name = "URL")]
+        pages: Option<String>,
         #[command(flatten)]
         data: Data,
     },
@@ -210,6 +221,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((column.to_owned(), field.to_owned()))
 }
 
+fn written_format(name: &str) -> Result<Format, String> {
+    let format = Format::parse(name).filter(|format| Format::WRITTEN.contains(format));
+    format.ok_or_else(|| format!("must be one of {}", Format::WRITTEN.map(Format::name).join(", ")))
+}
+
 async fn run(cli: Cli) -> Result<(), String> {
     let out = |text: String| writeln!(std::io::stdout(), "{text}").map_err(|e| e.to_string());
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
@@ -269,9 +285,22 @@ async fn run(cli: Cli) -> Result<(), String> {
                 some => Err(format!("{some} lines were not imported")),
             }
         }
-        Command::Export { output, data } => {
-            let count = export::export(&data::open_existing(&data.dir)?.context(), output.as_deref()).await?;
-            writeln!(std::io::stderr(), "{count} products").map_err(|e| e.to_string())
+        Command::Export {
+            output,
+            format,
+            currency,
+            pages,
+            data,
+        } => {
+            let cx = data::open_existing(&data.dir)?.context();
+            let how = Writing {
+                currency,
+                pages: pages.unwrap_or_else(|| format!("{}/products", cx.settings.public_url)),
+            };
+            let written = export::export_as(&cx, output.as_deref(), format, &how).await?;
+            let mut report = written.notes;
+            report.push(format!("{} products", written.products));
+            writeln!(std::io::stderr(), "{}", report.join("\n")).map_err(|e| e.to_string())
         }
         Command::Backup { to, keys, data } => out(backup::backup(&data.dir, &to, keys)?),
         Command::Restore { from, data } => out(backup::restore(&from, &data.dir)?),

@@ -1,6 +1,6 @@
 //! The import: its fields and its rules.
 //!
-//! An import also has the documents `import-parts/{id}` + part (the file, in base64), `import-batches/{id}` + number (its records),
+//! The import is `imports/{account}` + id, as documents that expire have no index entries. It also has the documents `import-parts/{id}` + part (the file, in base64), `import-batches/{id}` + number (its records),
 //! and `import-lines/{id}` + number (what becomes of them).
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_catalog::formats::{Format, Reading};
-use souk_core::{Entry, FieldError, Kind, Timestamp, check};
+use souk_core::{FieldError, Key, Kind, Timestamp, check};
 use utoipa::ToSchema;
 
 use crate::Rules;
@@ -198,7 +198,7 @@ pub struct Import {
     /// The id, `imp_…`.
     #[schema(pattern = "^imp_[0-9a-f]{32}$")]
     pub id: String,
-    /// The account that made the import. Only this account and admins see it.
+    /// The account that made the import. Only this account sees it.
     pub account: String,
     /// The account that new products and vendors belong to.
     pub author: String,
@@ -244,14 +244,14 @@ pub struct Import {
 }
 
 impl Import {
-    /// The index of the imports of an account.
-    pub(crate) fn index(account: &str) -> String {
+    /// The partition of the imports of an account.
+    pub(crate) fn partition(account: &str) -> String {
         format!("imports/{account}")
     }
 
-    /// The index entries.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
-        vec![Entry::new(Self::index(&self.account), self.id.clone())]
+    /// The key of an import of this account.
+    pub(crate) fn key(account: &str, id: &str) -> Key {
+        Key::new(Self::partition(account), id)
     }
 
     /// Whether a job works on it.

@@ -10,7 +10,7 @@ use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, tracked};
 use souk_kit::{Context, Stored};
 
 use crate::file::{Batch, Divided, divide, report, said, shown};
-use crate::import::{IMPORT, Import, Line, MAX_FILE, Outcome, Status};
+use crate::import::{Import, Line, MAX_FILE, Outcome, Status};
 use crate::operations::{batch_key, expiry, keep_batches, lines_key, uploaded};
 use crate::record::{Importer, RecordError};
 
@@ -52,6 +52,7 @@ impl Status {
 /// The next batch of an import.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Step {
+    pub(crate) account: String,
     pub(crate) import: String,
     pub(crate) stage: Stage,
     pub(crate) batch: u32,
@@ -69,7 +70,7 @@ pub(crate) fn jobs() -> Vec<Job> {
 }
 
 async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOutput, JobError> {
-    let Some(mut import) = tx.read::<Import>(IMPORT.key(&step.import)).await? else {
+    let Some(mut import) = tx.read::<Import>(Import::key(&step.account, &step.import)).await? else {
         // It was deleted.
         return Ok(JobOutput::default());
     };

@@ -32,23 +32,17 @@ pub fn function() -> Function {
         kinds: &[IMPORT],
         store: StoreUse {
             reads: &[
-                Documents("import/*"),
+                Documents("imports/*"),
                 Documents("import-parts/*"),
                 Documents("import-lines/*"),
                 Documents("account-named/*"),
                 Documents("job/*"),
-                Index("imports/*"),
             ],
-            writes: &[
-                Documents("import/*"),
-                Documents("import-parts/*"),
-                Documents("job/*"),
-                Index("imports/*"),
-            ],
+            writes: &[Documents("imports/*"), Documents("import-parts/*"), Documents("job/*")],
         },
         job_store: StoreUse {
             reads: &[
-                Documents("import/*"),
+                Documents("imports/*"),
                 Documents("import-parts/*"),
                 Documents("import-batches/*"),
                 Documents("import-lines/*"),
@@ -66,7 +60,7 @@ pub fn function() -> Function {
                 Index("vendors/named"),
             ],
             writes: &[
-                Documents("import/*"),
+                Documents("imports/*"),
                 Documents("import-batches/*"),
                 Documents("import-lines/*"),
                 Documents("imported"),
@@ -77,7 +71,6 @@ pub fn function() -> Function {
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
                 Documents("sku/*"),
-                Index("imports/*"),
                 Index("products/*"),
                 Index("categories"),
                 Index("categories/*"),

@@ -37,7 +37,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
     check(cx, &new)?;
     let new = &new;
     cx.commit(|tx| async move {
-        let query = Query::index(Import::index(&principal.account), MAX_IMPORTS);
+        let query = Query::partition(Import::partition(&principal.account), MAX_IMPORTS);
         if tx.query(&query).await?.items.len() >= MAX_IMPORTS {
             return Err(ImportError::TooMany(MAX_IMPORTS));
         }
@@ -74,8 +74,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
         if new.url.is_some() {
             run(&tx, &mut import, Stage::Read)?;
         }
-        let entries = import.entries();
-        let put = tx.create(IMPORT.key(&import.id), import).entries(entries);
+        let put = tx.create(Import::key(&import.account, &import.id), import);
         Ok(put.expires_at(clock::after(now, KEEP_SECONDS)).or_retry())
     })
     .await
@@ -102,6 +101,7 @@ fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
 /// Sends the message of a stage of the import, and notes it.
 fn run(tx: &Transaction<ImportError>, import: &mut Import, stage: Stage) -> Result<(), Failure> {
     let step = Step {
+        account: import.account.clone(),
         import: import.id.clone(),
         stage,
         batch: import.next_batch,
@@ -115,15 +115,15 @@ fn run(tx: &Transaction<ImportError>, import: &mut Import, stage: Stage) -> Resu
 
 /// A page of the imports of the principal, newest first.
 pub async fn list_imports(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
-    let index = Import::index(&cx.signed_in()?.account);
+    let partition = Import::partition(&cx.signed_in()?.account);
     let query = Query {
         descending: true,
-        ..Query::index(index.clone(), page.limit)
+        ..Query::partition(partition.clone(), page.limit)
     };
-    cx.list(query, page, &index).await
+    cx.list(query, page, &partition).await
 }
 
-/// The import with this id, if the principal may see it.
+/// The import of the principal with this id.
 pub async fn find_import(cx: &Context, id: &str) -> Result<Stored<Import>, Failure> {
     let mut import = own_import(cx, id).await?;
     if let Some(failed) = stopped(cx, &import).await? {
@@ -137,9 +137,8 @@ async fn own_import(cx: &Context, id: &str) -> Result<Stored<Import>, Failure> {
     if !IMPORT.is_id(id) {
         return Err(NOT_FOUND);
     }
-    let import: Stored<Import> = cx.read(IMPORT.key(id)).await?.ok_or(NOT_FOUND)?;
-    let is_allowed = principal.account == import.account || principal.is_admin();
-    is_allowed.then_some(import).ok_or(NOT_FOUND)
+    let key = Import::key(&principal.account, id);
+    cx.read(key).await?.ok_or(NOT_FOUND)
 }
 
 /// Why the job of a running import failed, if it did.
@@ -261,7 +260,7 @@ pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, Impo
 pub async fn delete_import(cx: &Context, id: &str) -> Result<(), ImportError> {
     cx.commit(|tx| async move {
         let import = own_import(&tx, id).await?;
-        tx.delete(&import.document, import.entries()).or_retry();
+        tx.delete(&import.document, Vec::new()).or_retry();
         Ok(())
     })
     .await

@@ -20,6 +20,7 @@ mod concurrency;
 mod errors;
 mod follows;
 mod idempotency;
+mod imports;
 mod listing;
 mod operations;
 mod paging;

@@ -45,6 +45,8 @@ impl Seen {
     }
 }
 
+/// The files to serve, by path.
+static FILES: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
 static SEEN: LazyLock<Mutex<HashMap<String, Vec<Seen>>>> = LazyLock::new(Mutex::default);
 
 /// One receiver.
@@ -79,6 +81,11 @@ impl Receiver {
         })
     }
 
+    /// Serves this file to GET, instead of a receiver.
+    pub(crate) fn serves(&self, file: String) {
+        FILES.lock().unwrap().insert(self.path.clone(), file);
+    }
+
     /// What has arrived so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         SEEN.lock().unwrap().get(&self.path).cloned().unwrap_or_default()
@@ -96,10 +103,18 @@ fn serve(address: &str) {
             .unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let app = Router::new().route("/{behaviour}/{name}", post(receive));
+            let app = Router::new().route("/{behaviour}/{name}", post(receive).get(serve_file));
             axum::serve(listener, app).await.unwrap();
         });
     });
+}
+
+async fn serve_file(Path((behaviour, name)): Path<(String, String)>) -> Result<String, StatusCode> {
+    let files = FILES.lock().unwrap();
+    files
+        .get(&format!("{behaviour}/{name}"))
+        .cloned()
+        .ok_or(StatusCode::NOT_FOUND)
 }
 
 async fn receive(

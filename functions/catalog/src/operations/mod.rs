@@ -4,6 +4,7 @@ mod categories;
 mod import;
 mod list;
 mod products;
+mod rights;
 mod skus;
 mod tree;
 

@@ -157,7 +157,7 @@ pub(crate) struct Origin {
     pub(crate) id: String,
     /// The slug to claim.
     pub(crate) slug: String,
-    /// The account that adds the product.
+    /// The account that the product belongs to.
     pub(crate) author: String,
     /// The current time.
     pub(crate) now: Timestamp,

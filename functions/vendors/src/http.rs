@@ -6,6 +6,7 @@ use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_json,
 };
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::identity::Recipient;
 
 use crate::operations;
 use crate::staff::StaffMember;
@@ -37,6 +38,15 @@ pub(crate) fn routes() -> Vec<Route> {
             .body(Schema::patch_of::<NewVendor>(), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),
+        Route::new(Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
+            .summary(
+                "Hand a vendor over",
+                "It belongs to this account from now on. Its staff and the authors of its products stay; its webhooks of the \
+                 former owner are disabled.",
+            )
+            .body(Schema::of::<Recipient>(), MAX_BODY)
+            .response(StatusCode::OK, "The vendor", vendor())
+            .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
         Route::new(Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
             .summary(
                 "List the staff of a vendor",
@@ -89,6 +99,16 @@ async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: Query
 
 async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
     let vendor = operations::edit_vendor(&cx, &id, &if_match, &patch).await?;
+    Ok(Answer::document(&vendor.document))
+}
+
+async fn hand_over(
+    cx: Context,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Json(to): Json<Recipient>,
+) -> Result<Answer, Problem> {
+    let vendor = operations::hand_over_vendor(&cx, &id, &if_match, &to.username).await?;
     Ok(Answer::document(&vendor.document))
 }
 

@@ -1,7 +1,8 @@
 //! Accounts, as other functions see them.
 
-use serde::Deserialize;
-use souk_core::{Document, Kind, Role, StoreError};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use souk_core::{Document, Kind, Role, StoreError, check};
 
 /// Accounts, by username.
 pub const ACCOUNT: Kind = Kind {
@@ -21,6 +22,20 @@ pub struct AccountView {
     pub active: bool,
 }
 
+/// What is wrong with a [`Recipient`] that is not an active account.
+pub const NO_RECIPIENT: &str = "is not of an active account";
+
+/// The account that something is handed over to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// The username or id of the account.
+    #[garde(custom(check::line(1, 80)))]
+    #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 80, example = "ada")]
+    pub username: String,
+}
+
 /// The id of the account that was found, if it is active.
 pub fn active_account(found: Option<&Document>) -> Result<Option<String>, StoreError> {
     let Some(document) = found else { return Ok(None) };
@@ -34,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_that_is_not_active_is_none() {
+    fn nothing_is_handed_to_an_account_that_is_not_active() {
         let account = |body: &str| Document {
             key: ACCOUNT.key("acc_1"),
             version: 1,

@@ -18,7 +18,7 @@ pub const VENDORS_NAMED: &str = "vendors/named";
 /// The fields of a vendor that other functions read.
 #[derive(Debug, Deserialize)]
 pub struct VendorView {
-    /// The account that created the vendor.
+    /// The account that the vendor belongs to.
     pub owner: String,
     /// The display name.
     pub name: String,
@@ -85,7 +85,7 @@ pub struct VendorEvent {
     pub slug: String,
     /// The display name.
     pub name: String,
-    /// The account that created the vendor.
+    /// The account that the vendor belongs to after the change.
     pub owner: String,
 }
 

@@ -1,9 +1,11 @@
-//! Who sells for a shop beside its owner.
+//! Who sells for a shop beside its owner, and how a shop or a product gets another owner.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{Call, Client, market, product, unique};
 
+use crate::receiver::Receiver;
+use crate::webhooks::{eventually, of, webhook};
 use crate::{ids, path_of, text};
 
 async fn shop(owner: &Client) -> (Value, String) {
@@ -22,6 +24,10 @@ fn place(shop: &str, member: &Client) -> String {
 
 fn put(client: &Client, path: &str) -> Call {
     client.call(Method::PUT, path)
+}
+
+fn hand_over(client: &Client, path: &str, to: &str) -> Call {
+    put(client, path).json(&json!({ "username": to }))
 }
 
 #[tokio::test]
@@ -57,9 +63,15 @@ async fn the_owner_of_a_shop_and_admins_say_who_its_staff_is() {
         put(client, &place(&path, &stranger)).await.expect(status);
         client.delete(&place(&path, &bert)).await.expect(status);
         client.patch(&path, json!({ "name": "Mine now" })).await.expect(status);
+        hand_over(client, &format!("{path}/owner"), name(&anna))
+            .await
+            .expect(status);
     }
     stranger.get(&list).await.expect(403);
     anyone.get(&list).await.expect(401);
+    hand_over(&owner, &format!("{path}/owner"), name(&anna))
+        .await
+        .expect(403);
     let hook = json!({ "url": "https://hooks.souk.example/in", "events": ["*"], "vendor": shop["id"] });
     anna.post("/v1/webhooks", hook).await.names(403, &["vendor"]);
 
@@ -186,4 +198,120 @@ async fn the_owner_and_the_staff_of_a_shop_change_its_products_whoever_added_the
     anna.patch(&path_of(&of_anna), here).await.names(403, &["vendor"]);
     owner.delete(&path_of(&of_anna)).await.expect(404);
     owner.delete(&path_of(&of_owner)).await.expect(204);
+}
+
+#[tokio::test]
+async fn an_admin_hands_a_product_over() {
+    let Some(market) = market() else { return };
+    let (author, heir, admin) = (market.member().await, market.member().await, market.admin().await);
+    let category = market.category(json!([])).await;
+    let before = author.published(&category, json!({})).await;
+    let path = format!("{}/author", path_of(&before));
+    for (client, status) in [(&author, 403), (&heir, 403), (&market.anonymous(), 401)] {
+        hand_over(client, &path, name(&heir)).await.expect(status);
+    }
+    hand_over(&admin, &path, &unique("nobody"))
+        .await
+        .names(422, &["username"]);
+    put(&admin, &path).json(&json!({})).await.names(422, &["username"]);
+    hand_over(&admin, "/v1/products/nobody-has-this/author", name(&heir))
+        .await
+        .expect(404);
+    hand_over(&admin, &path, name(&heir))
+        .header("if-match", "\"v1-0\"")
+        .await
+        .expect(412);
+
+    let after = hand_over(&admin, &path, name(&heir))
+        .header("if-match", format!("\"v{}-0\"", before["version"]))
+        .await
+        .expect(200);
+    let mut expected = before.clone();
+    expected["author"] = json!(heir.id());
+    expected["version"] = json!(before["version"].as_u64().unwrap() + 1);
+    expected["updated_at"] = after["updated_at"].clone();
+    assert_eq!(after.json, expected);
+    // Once more is nothing new.
+    let again = hand_over(&admin, &path, name(&heir)).await.expect(200);
+    assert_eq!(again["version"], after["version"]);
+
+    let anyone = market.anonymous();
+    let of = |client: &Client| format!("/v1/products?author={}", client.id());
+    assert_eq!(heir.all(&of(&heir)).await, std::slice::from_ref(&after.json));
+    assert!(author.all(&of(&author)).await.is_empty());
+    anyone
+        .until(&format!("{}&sort=popular", of(&heir)), |page| {
+            page["items"].as_array().is_some_and(|items| items.len() == 1)
+        })
+        .await;
+    author
+        .patch(&path_of(&before), json!({ "title": "Mine still" }))
+        .await
+        .expect(403);
+    heir.act(&format!("{}/archive", path_of(&before))).await.expect(200);
+    author.get(&path_of(&before)).await.expect(404);
+}
+
+#[tokio::test]
+async fn an_admin_hands_a_shop_over() {
+    let Some(market) = market() else { return };
+    let Some(receiver) = Receiver::new("ok") else { return };
+    let (owner, heir, admin) = (market.member().await, market.member().await, market.admin().await);
+    let category = market.category(json!([])).await;
+    let (before, path) = shop(&owner).await;
+    let there = json!({ "vendor": before["id"] });
+    let sold_there = owner.published(&category, there.clone()).await;
+    let hook = webhook(&owner, &receiver, &["product.*", "vendor.*"], there.clone()).await;
+    put(&owner, &place(&path, &heir)).await.expect(204);
+    let handed = format!("{path}/owner");
+    hand_over(&admin, &handed, &unique("nobody"))
+        .await
+        .names(422, &["username"]);
+    hand_over(&admin, &handed, name(&heir))
+        .header("if-match", "\"v7-0\"")
+        .await
+        .expect(412);
+
+    let after = hand_over(&admin, &handed, name(&heir))
+        .header("if-match", "\"v1-0\"")
+        .await
+        .expect(200);
+    let mut expected = before.clone();
+    expected["owner"] = json!(heir.id());
+    expected["version"] = json!(2);
+    expected["updated_at"] = after["updated_at"].clone();
+    assert_eq!(after.json, expected);
+    assert_eq!(hand_over(&admin, &handed, name(&heir)).await.expect(200)["version"], 2);
+    // The owner is not one of the staff.
+    assert_eq!(
+        heir.get(&format!("{path}/staff")).await.expect(200).items(),
+        [] as [Value; 0]
+    );
+    owner.get(&format!("{path}/staff")).await.expect(403);
+    owner.patch(&path, json!({ "name": "Mine still" })).await.expect(403);
+    owner
+        .post("/v1/products", product(&category, there.clone()))
+        .await
+        .names(403, &["vendor"]);
+    heir.patch(&path, json!({ "description": "Under new management." }))
+        .await
+        .expect(200);
+    heir.patch(&path_of(&sold_there), json!({ "title": "Sold by the heir" }))
+        .await
+        .expect(200);
+
+    // The former owner hears of nothing that happens there from now on, and the new one sees why.
+    owner.get(&of(&hook, "")).await.expect(404);
+    let disabled = eventually("the webhook is disabled", async || {
+        let shown = heir.get(&of(&hook, "")).await.expect(200);
+        (shown["enabled"] == false).then_some(shown)
+    })
+    .await;
+    assert!(disabled.text("disabled_reason").contains("owner of the vendor"));
+    let told: Vec<Value> = receiver.seen().iter().map(|seen| seen.json()).collect();
+    assert!(
+        told.iter()
+            .all(|payload| payload["data"]["owner"] != heir.id() && payload["data"]["title"] != "Sold by the heir"),
+        "{told:?}"
+    );
 }

@@ -10,6 +10,7 @@ use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 use souk_model::catalog::status::Status;
+use souk_model::identity::Recipient;
 
 use crate::operations::{self, ProductFilter, ProductQuery};
 use crate::product::{MAX_TAG, NewProduct};
@@ -107,6 +108,19 @@ pub(super) fn routes() -> Vec<Route> {
                 StatusCode::CONFLICT,
                 StatusCode::PRECONDITION_FAILED,
             ]),
+        Route::new(
+            Method::PUT,
+            "/v1/products/{id}/author",
+            Access::Role(Role::Admin),
+            hand_over,
+        )
+        .summary(
+            "Hand a product over",
+            "It belongs to this account from now on; its vendor stays.",
+        )
+        .body(Schema::of::<Recipient>(), 4 * 1024)
+        .response(StatusCode::OK, "The product", product())
+        .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
     ]
 }
 
@@ -212,6 +226,16 @@ async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: Mer
 async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
     operations::delete_product(&cx, &id, &if_match).await?;
     Ok(Answer::no_content())
+}
+
+async fn hand_over(
+    cx: Context,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Json(to): Json<Recipient>,
+) -> Result<Answer, Problem> {
+    let product = operations::hand_over_product(&cx, &id, &if_match, &to.username).await?;
+    Ok(Answer::document(&product.document))
 }
 
 async fn advance(status: Status, cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {

@@ -17,6 +17,7 @@ use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::rights::{may_edit, sells_for};
@@ -279,6 +280,33 @@ pub async fn advance_product(
         }
         let new = advanced(&old, next, tx.now());
         tx.emit(next.event(), &new.event(old.version() + 1));
+        replace(&tx, &old, new, if_match).await
+    })
+    .await
+}
+
+/// Makes a product another account's, by username or id; for admins.
+pub async fn hand_over_product(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    username: &str,
+) -> Result<Stored<Product>, CatalogError> {
+    cx.commit(|tx| async move {
+        let old = find_own(&tx, id).await?;
+        if_match.check(old.version())?;
+        let found = tx.find(ACCOUNT, username).await?;
+        let author = active_account(found.as_ref()).map_err(Failure::from)?;
+        let author = author.ok_or_else(|| Failure::invalid("username", NO_RECIPIENT))?;
+        if author == old.author {
+            return Ok(old);
+        }
+        let new = Product {
+            author,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
+        tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
         replace(&tx, &old, new, if_match).await
     })
     .await

@@ -50,6 +50,7 @@ pub fn function() -> Function {
                 Documents("category-former/*"),
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
+                Documents("vendor-staff/*"),
                 Documents("account-named/*"),
                 Documents("rank/*"),
                 Documents("sku/*"),

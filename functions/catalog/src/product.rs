@@ -1,4 +1,4 @@
-//! The product: the fields that its author sets, and their conversion from and to a stored product.
+//! The product: the fields that its sellers set, and their conversion from and to a stored product.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub(crate) const MAX_TAGS: usize = 10;
 pub(crate) const MAX_TAG: usize = 40;
 pub(crate) const MAX_GALLERY: usize = 20;
 
-/// The fields of a product that its author may set.
+/// The fields of a product that whoever sells it may set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {
@@ -38,7 +38,7 @@ pub struct NewProduct {
     #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 80, example = "lamps")]
     pub category: String,
-    /// The id or slug of the vendor that sells the product; only the owner of the vendor may set it.
+    /// The id or slug of the vendor that sells the product; only the owner and the staff of the vendor may set it.
     #[garde(inner(custom(check::line(1, 80))))]
     #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
@@ -157,7 +157,7 @@ pub(crate) struct Origin {
     pub(crate) id: String,
     /// The slug to claim.
     pub(crate) slug: String,
-    /// The account that adds the product.
+    /// The account that the product belongs to.
     pub(crate) author: String,
     /// The current time.
     pub(crate) now: Timestamp,

@@ -55,6 +55,7 @@ pub fn function() -> Function {
                 Documents("product-named/*"),
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
+                Documents("vendor-staff/*"),
                 Documents("account-named/*"),
                 Documents("category/*"),
                 Documents("comment/*"),

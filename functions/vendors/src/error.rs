@@ -3,6 +3,8 @@
 use souk_kit::Failure;
 use souk_kit::http::Problem;
 
+use crate::staff::MAX_STAFF;
+
 /// Why an operation on vendors failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VendorError {
@@ -12,6 +14,9 @@ pub enum VendorError {
     /// Another vendor has this slug.
     #[error("there is a vendor of this slug")]
     SlugTaken,
+    /// The vendor has reached the maximum number of staff.
+    #[error("there are {MAX_STAFF} members of staff already")]
+    TooManyStaff,
 }
 
 impl From<VendorError> for Problem {
@@ -19,6 +24,7 @@ impl From<VendorError> for Problem {
         match error {
             VendorError::Failure(failure) => failure.into(),
             VendorError::SlugTaken => Problem::conflict("slug_taken", error.to_string()).field("slug", "is taken"),
+            VendorError::TooManyStaff => Problem::conflict("too_many_staff", error.to_string()),
         }
     }
 }

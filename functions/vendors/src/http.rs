@@ -1,11 +1,15 @@
-//! The routes of vendors.
+//! The routes of vendors and their staff.
 
 use http::{Method, StatusCode};
 use souk_core::Role;
-use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list};
+use souk_kit::http::{
+    Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_json,
+};
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::identity::Recipient;
 
 use crate::operations;
+use crate::staff::StaffMember;
 use crate::vendor::{FIELDS, NewVendor, Vendor};
 
 const MAX_BODY: usize = 16 * 1024;
@@ -34,6 +38,45 @@ pub(crate) fn routes() -> Vec<Route> {
             .body(Schema::patch_of::<NewVendor>(), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),
+        Route::new(Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
+            .summary(
+                "Hand a vendor over",
+                "It belongs to this account from now on. Its staff and the authors of its products stay; its webhooks of the \
+                 former owner are disabled.",
+            )
+            .body(Schema::of::<Recipient>(), MAX_BODY)
+            .response(StatusCode::OK, "The vendor", vendor())
+            .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
+        Route::new(Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
+            .summary(
+                "List the staff of a vendor",
+                "All of it, in the order in which it was added. Only for the owner, the staff and admins.",
+            )
+            .response(
+                StatusCode::OK,
+                "The staff; there is no next page",
+                Some(Schema::list_of::<StaffMember>()),
+            )
+            .errors(&[StatusCode::FORBIDDEN]),
+        Route::new(Method::PUT, "/v1/vendors/{id}/staff/{username}", member, add_staff)
+            .summary(
+                "Add an account to the staff of a vendor",
+                "The staff, at most 50, adds and changes products of the vendor, whoever added them. Only the owner and \
+                 admins add staff.",
+            )
+            .response(StatusCode::NO_CONTENT, "The account is one of the staff", None)
+            .errors(&[
+                StatusCode::FORBIDDEN,
+                StatusCode::CONFLICT,
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ]),
+        Route::new(Method::DELETE, "/v1/vendors/{id}/staff/{username}", member, remove_staff)
+            .summary(
+                "Remove an account from the staff of a vendor",
+                "Only for the owner, admins, and the account itself. Products that it added stay its own.",
+            )
+            .response(StatusCode::NO_CONTENT, "The account is not one of the staff", None)
+            .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),
     ]
 }
 
@@ -57,4 +100,28 @@ async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: Query
 async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
     let vendor = operations::edit_vendor(&cx, &id, &if_match, &patch).await?;
     Ok(Answer::document(&vendor.document))
+}
+
+async fn hand_over(
+    cx: Context,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Json(to): Json<Recipient>,
+) -> Result<Answer, Problem> {
+    let vendor = operations::hand_over_vendor(&cx, &id, &if_match, &to.username).await?;
+    Ok(Answer::document(&vendor.document))
+}
+
+async fn list_staff(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
+    list_json(&operations::list_staff(&cx, &id).await?, None)
+}
+
+async fn add_staff(cx: Context, Path((id, username)): Path<(String, String)>) -> Result<Answer, Problem> {
+    operations::add_staff(&cx, &id, &username).await?;
+    Ok(Answer::no_content())
+}
+
+async fn remove_staff(cx: Context, Path((id, username)): Path<(String, String)>) -> Result<Answer, Problem> {
+    operations::remove_staff(&cx, &id, &username).await?;
+    Ok(Answer::no_content())
 }

@@ -1,8 +1,9 @@
-//! Vendors (VN-08): shops. An account creates a vendor and sells products as that vendor.
+//! Vendors (VN-08): shops. An account creates a vendor, and sells products as that vendor together with its staff.
 
 mod error;
 mod http;
 pub mod operations;
+mod staff;
 mod vendor;
 
 use souk_core::EventType;
@@ -11,6 +12,7 @@ use souk_kit::{Function, StoreUse};
 use souk_model::vendors::{VENDOR, VendorEvent};
 
 pub use error::VendorError;
+pub use staff::StaffMember;
 pub use vendor::{NewVendor, Vendor};
 
 /// The function.
@@ -18,7 +20,7 @@ pub use vendor::{NewVendor, Vendor};
 pub fn function() -> Function {
     Function {
         name: "vendors",
-        summary: "Vendors: the shops that sell products.",
+        summary: "Vendors: the shops that sell products, and their staff.",
         routes: http::routes(),
         kinds: &[VENDOR],
         events: EventType::of::<VendorEvent>().collect(),
@@ -28,12 +30,15 @@ pub fn function() -> Function {
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
                 Documents("vendor-former/*"),
+                Documents("vendor-staff/*"),
+                Documents("account-named/*"),
                 Index("vendors"),
             ],
             writes: &[
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
                 Documents("vendor-former/*"),
+                Documents("vendor-staff/*"),
                 Index("vendors"),
                 Index("vendors/named"),
             ],

@@ -1,7 +1,7 @@
 //! Vendors, as other functions see them.
 
 use serde::{Deserialize, Serialize};
-use souk_core::{EventData, Kind};
+use souk_core::{Document, EventData, Key, Kind, Principal, StoreError, Timestamp};
 use utoipa::ToSchema;
 
 /// Vendors, by slug.
@@ -18,10 +18,60 @@ pub const VENDORS_NAMED: &str = "vendors/named";
 /// The fields of a vendor that other functions read.
 #[derive(Debug, Deserialize)]
 pub struct VendorView {
-    /// The account that created the vendor.
+    /// The account that the vendor belongs to.
     pub owner: String,
     /// The display name.
     pub name: String,
+}
+
+/// The staff of a vendor: the accounts that may sell for it, beside its owner. It is not public, so it is a document apart
+/// from the vendor.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Staff {
+    /// The members, the latest last.
+    pub members: Vec<StaffEntry>,
+}
+
+/// A member of the staff, as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StaffEntry {
+    /// The id of the account.
+    pub account: String,
+    /// When the account was added.
+    pub since: Timestamp,
+}
+
+impl Staff {
+    /// The key of the staff of a vendor.
+    #[must_use]
+    pub fn key(vendor: &str) -> Key {
+        Key::of("vendor-staff", vendor)
+    }
+
+    /// Whether the account is a member.
+    #[must_use]
+    pub fn has(&self, account: &str) -> bool {
+        self.members.iter().any(|member| member.account == account)
+    }
+}
+
+/// The keys of the documents that say [who may sell](may_sell) for a vendor: the vendor itself and its staff.
+#[must_use]
+pub fn seller_keys(vendor: &str) -> [Key; 2] {
+    [VENDOR.key(vendor), Staff::key(vendor)]
+}
+
+/// Whether the principal may sell for a vendor and change its products: its owner, its staff and moderators may. `found` is
+/// what is at the [keys](seller_keys).
+pub fn may_sell(principal: &Principal, found: &[Option<Document>]) -> Result<bool, StoreError> {
+    let [Some(vendor), staff] = found else {
+        return Ok(false);
+    };
+    if principal.may_edit(&vendor.parse::<VendorView>()?.owner) {
+        return Ok(true);
+    }
+    let staff: Option<Staff> = staff.as_ref().map(Document::parse).transpose()?;
+    Ok(staff.is_some_and(|staff| staff.has(&principal.account)))
 }
 
 /// Data of the events about a vendor.
@@ -35,7 +85,7 @@ pub struct VendorEvent {
     pub slug: String,
     /// The display name.
     pub name: String,
-    /// The account that created the vendor.
+    /// The account that the vendor belongs to after the change.
     pub owner: String,
 }
 
@@ -49,4 +99,46 @@ impl EventData for VendorEvent {
         (VENDOR_CREATED, "A vendor was created."),
         (VENDOR_UPDATED, "Fields of a vendor were changed."),
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use souk_core::Role;
+
+    use super::*;
+
+    #[test]
+    fn its_owner_its_staff_and_moderators_sell_for_a_vendor() {
+        let document = |key: Key, body: &str| {
+            Some(Document {
+                key,
+                version: 1,
+                body: body.into(),
+                counters: "{}".into(),
+                expires_at: None,
+            })
+        };
+        let [vendor, staff] = seller_keys("vnd_1");
+        assert_eq!((&*vendor.pk, &*staff.pk), ("vendor/vnd_1", "vendor-staff/vnd_1"));
+        let vendor = document(vendor, r#"{"owner":"acc_1","name":"Shop"}"#);
+        // As it is stored.
+        let staff = document(
+            staff,
+            r#"{"members":[{"account":"acc_2","since":"2026-11-30T12:00:00Z"}]}"#,
+        );
+        let may = |account: &str, role, found: &[Option<Document>]| {
+            let principal = Principal {
+                account: account.into(),
+                session: String::new(),
+                role,
+            };
+            may_sell(&principal, found).unwrap()
+        };
+        let both = [vendor.clone(), staff.clone()];
+        assert!(may("acc_1", Role::Member, &both) && may("acc_2", Role::Member, &both));
+        assert!(may("acc_3", Role::Moderator, &both) && !may("acc_3", Role::Member, &both));
+        let alone = [vendor, None];
+        assert!(may("acc_1", Role::Member, &alone) && !may("acc_2", Role::Member, &alone));
+        assert!(!may("acc_2", Role::Member, &[None, staff]));
+    }
 }

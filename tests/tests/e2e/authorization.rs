@@ -24,6 +24,7 @@ async fn operations(market: &Market) -> Vec<Operation> {
                 path: path
                     .replace("{id}", "nobody-has-this")
                     .replace("{lane}", "low")
+                    .replace("{username}", "nobody-has-this")
                     .replace("{delivery}", "nobody-has-this"),
                 access: operation["x-access"].as_str().unwrap().to_owned(),
                 takes_body: operation.get("requestBody").is_some(),

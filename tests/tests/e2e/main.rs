@@ -30,6 +30,7 @@ mod receiver;
 mod search;
 mod search_rules;
 mod sessions;
+mod staff;
 mod tokens;
 mod tree;
 mod upvotes;

@@ -10,6 +10,7 @@ use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 use souk_model::catalog::status::Status;
+use souk_model::identity::Recipient;
 
 use crate::operations::{self, ProductFilter, ProductQuery};
 use crate::product::{MAX_TAG, NewProduct};
@@ -26,6 +27,8 @@ const INCLUDE: Param = Param {
 /// The maximum body size of a product, in bytes.
 const MAX_BODY: usize = 128 * 1024;
 
+const EDITORS: &str = "Only for its author, the owner and staff of its vendor, and moderators.";
+
 const LIST: &[Param] = &[
     Param::LIMIT,
     Param::CURSOR,
@@ -35,7 +38,8 @@ const LIST: &[Param] = &[
     Param::text("tag", "Only products with this tag."),
     Param {
         name: "status",
-        summary: "Status of the products. Only their author and moderators can list drafts and archived products.",
+        summary: "Status of the products. Drafts and archived products are listed for their author, with `vendor` also for its \
+                  owner and staff, and for moderators.",
         schema: r#"{"type":"string","enum":["draft","published","sold","archived"],"default":"published"}"#,
     },
     Param {
@@ -78,7 +82,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/products", member, create)
             .summary(
                 "Add a product",
-                "The product starts as a draft, which only its author and moderators can see.",
+                "The product starts as a draft, which only those who may change it can see.",
             )
             .body(Schema::of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::CREATED, "The product", product())
@@ -86,24 +90,37 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/products/{id}", Access::Public, show)
             .summary(
                 "Show a product",
-                "By id or slug. Only their author and moderators can see drafts and archived products.",
+                "By id or slug. Only those who may change them can see drafts and archived products.",
             )
             .params(ONE)
             .cached(10, 60)
             .response(StatusCode::OK, "The product", product()),
         Route::new(Method::PATCH, "/v1/products/{id}", member, edit)
-            .summary("Change a product", "Only for its author and moderators.")
+            .summary("Change a product", EDITORS)
             .body(Schema::patch_of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::OK, "The product", product())
             .errors(&[StatusCode::FORBIDDEN]),
         Route::new(Method::DELETE, "/v1/products/{id}", member, delete)
-            .summary("Delete a product", "Only for its author and moderators.")
+            .summary("Delete a product", EDITORS)
             .response(StatusCode::NO_CONTENT, "The product was deleted", None)
             .errors(&[
                 StatusCode::FORBIDDEN,
                 StatusCode::CONFLICT,
                 StatusCode::PRECONDITION_FAILED,
             ]),
+        Route::new(
+            Method::PUT,
+            "/v1/products/{id}/author",
+            Access::Role(Role::Admin),
+            hand_over,
+        )
+        .summary(
+            "Hand a product over",
+            "It belongs to this account from now on; its vendor stays.",
+        )
+        .body(Schema::of::<Recipient>(), 4 * 1024)
+        .response(StatusCode::OK, "The product", product())
+        .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
     ]
 }
 
@@ -209,6 +226,16 @@ async fn edit(cx: Context, Path(id): Path<String>, if_match: IfMatch, patch: Mer
 async fn delete(cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {
     operations::delete_product(&cx, &id, &if_match).await?;
     Ok(Answer::no_content())
+}
+
+async fn hand_over(
+    cx: Context,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Json(to): Json<Recipient>,
+) -> Result<Answer, Problem> {
+    let product = operations::hand_over_product(&cx, &id, &if_match, &to.username).await?;
+    Ok(Answer::document(&product.document))
 }
 
 async fn advance(status: Status, cx: Context, Path(id): Path<String>, if_match: IfMatch) -> Result<Answer, Problem> {

@@ -25,6 +25,7 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
+use super::rights::sells_for;
 use super::skus::find_by_sku;
 use super::tree::below;
 use crate::product::normal_tag;
@@ -94,6 +95,8 @@ struct Filter {
     tag: Option<String>,
     attributes: Vec<(String, Value)>,
     options: Vec<(String, String)>,
+    /// Whether the principal may see all products because it sells for the vendor.
+    is_seller: bool,
 }
 
 impl Filter {
@@ -153,10 +156,12 @@ impl Filter {
             }
         };
         let list = match self {
-            // Products that are not public are only in the list of their author: a cursor of another list would reveal
-            // them.
+            // Products that are not public are only in the list of their author, or of the vendor for those who sell for
+            // it: a cursor of another list would reveal them.
             Filter {
-                author: Some(author), ..
+                author: Some(author),
+                is_seller: false,
+                ..
             } if !status.is_public() => List::Author(author),
             Filter {
                 vendor: Some(vendor), ..
@@ -227,8 +232,9 @@ async fn typed(
     given.iter().map(value).collect()
 }
 
-/// Refuses a list of products that the principal may not see. Members see their own drafts and archived products only.
-fn restrict(cx: &Context, status: Status, filter: &mut Filter) -> Result<(), Failure> {
+/// Refuses a list of products that the principal may not see. Members see only their own drafts and archived products, and
+/// those of a vendor that they sell for.
+async fn restrict(cx: &Context, status: Status, filter: &mut Filter) -> Result<(), Failure> {
     if status.is_public() {
         return Ok(());
     }
@@ -239,9 +245,17 @@ fn restrict(cx: &Context, status: Status, filter: &mut Filter) -> Result<(), Fai
     if principal.role >= Role::Moderator {
         return Ok(());
     }
+    let is_own = filter.author.as_ref() == Some(&principal.account);
+    if !is_own
+        && let Some(vendor) = &filter.vendor
+        && sells_for(cx, vendor).await?
+    {
+        filter.is_seller = true;
+        return Ok(());
+    }
     match &filter.author {
-        Some(author) if *author != principal.account => {
-            let detail = format!("{} products are their author's own", status.name());
+        Some(_) if !is_own => {
+            let detail = format!("{} products are their author's and their vendor's own", status.name());
             Err(Failure::forbidden(detail))
         }
         _ => {
@@ -259,7 +273,7 @@ pub async fn list_products(
 ) -> Result<SortedPage<Document>, Failure> {
     let ProductQuery { status, sort, .. } = *query;
     let mut filter = Filter::read(cx, &query.filter).await?;
-    restrict(cx, status, &mut filter)?;
+    restrict(cx, status, &mut filter).await?;
     let (indexes, more_filters) = filter.indexes(status, sort);
     // A cursor stays valid when a category is added below.
     let scope = (status, sort, filter.category(), &filter.author, &query.filter);

@@ -17,8 +17,10 @@ use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
 use souk_model::vendors::{VENDOR, VendorView};
 
+use super::rights::{may_edit, sells_for};
 use super::skus::{change_skus, give_back, release};
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_keys};
@@ -31,7 +33,11 @@ const NOT_FOUND: Failure = Failure::NotFound("product");
 /// The product with this id or slug, if the principal may see it.
 pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
     let document = cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?;
-    if document.field::<Status>("status")?.is_public() || cx.may_edit(&document.field::<String>("author")?) {
+    if document.field::<Status>("status")?.is_public() {
+        return Ok(document);
+    }
+    let (author, vendor): (String, Option<String>) = (document.field("author")?, document.field("vendor")?);
+    if may_edit(cx, &author, vendor.as_deref()).await? {
         Ok(document)
     } else {
         Err(NOT_FOUND)
@@ -40,11 +46,14 @@ pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
 
 /// The product with this id or slug, if the principal may change it.
 async fn find_own(cx: &Context, id: &str) -> Result<Stored<Product>, Failure> {
-    let product = Stored::<Product>::read(find_product(cx, id).await?)?;
-    if cx.may_edit(&product.author) {
+    let product = Stored::<Product>::read(cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?)?;
+    if may_edit(cx, &product.author, product.vendor.as_deref()).await? {
         Ok(product)
+    } else if product.status.is_public() {
+        let detail = "only its author and the owner and staff of its vendor may change a product";
+        Err(Failure::forbidden(detail))
     } else {
-        Err(Failure::forbidden("only its author may change a product"))
+        Err(NOT_FOUND)
     }
 }
 
@@ -55,8 +64,8 @@ pub(super) struct References {
 }
 
 /// Looks up the category and the vendor of `new`, validates the attributes against the category, and adds the condition
-/// that both are unchanged. Attributes that are as in `old`, a product of the same category, are not validated again: the
-/// category may have changed since.
+/// that both are unchanged. What is as in `old` is not validated again: attributes in the same category, which may have
+/// changed since, and the right to sell for the same vendor, which an author may have lost since.
 async fn references(
     tx: &Transaction<CatalogError>,
     new: &NewProduct,
@@ -73,13 +82,15 @@ async fn references(
     };
     if let Some(vendor) = &new.vendor {
         let document = tx.find(VENDOR, vendor).await?.ok_or_else(|| unknown("vendor"))?;
+        let id = VENDOR.id_of(&document.key).unwrap_or_default().to_owned();
+        let is_same = old.is_some_and(|old| old.vendor.as_ref() == Some(&id));
         let view: VendorView = document.parse().map_err(Failure::from)?;
-        if !tx.may_edit(&view.owner) {
-            let detail = "only its owner may list products for a vendor";
+        if !is_same && !tx.may_edit(&view.owner) && !sells_for(tx, &id).await? {
+            let detail = "only its owner and staff may list products for a vendor";
             return Err(Failure::forbidden_field(detail, "vendor", "is not yours").into());
         }
-        references.vendor = VENDOR.id_of(&document.key).map(str::to_owned);
         tx.require(&document).or_retry();
+        references.vendor = Some(id);
     }
     Ok(references)
 }
@@ -200,7 +211,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Failure> {
     }
 }
 
-/// Changes the fields of a product; its author and moderators may.
+/// Changes the fields of a product; whoever [may](may_edit) change it.
 pub async fn edit_product(
     cx: &Context,
     id: &str,
@@ -236,7 +247,7 @@ pub(super) async fn replace(
         .or_precondition(if_match))
 }
 
-/// Deletes a product; its author and moderators may.
+/// Deletes a product; whoever [may](may_edit) change it.
 pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let (id, rest): (String, Vec<Key>) = cx
         .commit(|tx| async move {
@@ -269,6 +280,33 @@ pub async fn advance_product(
         }
         let new = advanced(&old, next, tx.now());
         tx.emit(next.event(), &new.event(old.version() + 1));
+        replace(&tx, &old, new, if_match).await
+    })
+    .await
+}
+
+/// Makes a product another account's, by username or id; for admins.
+pub async fn hand_over_product(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    username: &str,
+) -> Result<Stored<Product>, CatalogError> {
+    cx.commit(|tx| async move {
+        let old = find_own(&tx, id).await?;
+        if_match.check(old.version())?;
+        let found = tx.find(ACCOUNT, username).await?;
+        let author = active_account(found.as_ref()).map_err(Failure::from)?;
+        let author = author.ok_or_else(|| Failure::invalid("username", NO_RECIPIENT))?;
+        if author == old.author {
+            return Ok(old);
+        }
+        let new = Product {
+            author,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
+        tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
         replace(&tx, &old, new, if_match).await
     })
     .await

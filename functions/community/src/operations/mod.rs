@@ -8,6 +8,7 @@ mod views;
 
 use souk_kit::{Context, Failure};
 use souk_model::catalog::PRODUCT;
+use souk_model::vendors::{may_sell, seller_keys};
 
 pub use comments::{create_comment, delete_comment, edit_comment, find_comment, list_comments};
 pub use feed::list_feed;
@@ -34,6 +35,13 @@ async fn public_product(cx: &Context, id: &str) -> Result<ProductView, Failure> 
 /// The product, if the principal may see it.
 async fn visible_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
     let product = any_product(cx, id).await?;
-    let may_see = product.status.is_public() || cx.may_edit(&product.author);
-    may_see.then_some(product).ok_or(NO_PRODUCT)
+    if product.status.is_public() || cx.may_edit(&product.author) {
+        return Ok(product);
+    }
+    match (cx.principal(), &product.vendor) {
+        (Some(principal), Some(vendor)) if may_sell(principal, &cx.get_all(&seller_keys(vendor)).await?)? => {
+            Ok(product)
+        }
+        _ => Err(NO_PRODUCT),
+    }
 }

@@ -20,7 +20,7 @@ use souk_model::identity::{ACCOUNT, AccountView};
 use souk_model::vendors::{VENDOR, VendorEvent, VendorView};
 
 use crate::event::WebhookEvent;
-use crate::operations::start_delivery;
+use crate::operations::{disable, start_delivery};
 use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};
 
 /// How many events are routed together; five rosters each fit into one get.
@@ -117,14 +117,19 @@ fn concerns(event: &Event) -> Result<Concerned, StoreError> {
     Ok(Concerned { audiences, product })
 }
 
+/// Why the webhook of a vendor is disabled whose owner may no longer edit the vendor.
+const NOT_ITS_OWNER: &str =
+    "its owner may no longer listen in the vendor's name: the owner of the vendor can add another";
+
 /// Keeps only the webhooks whose owners may still receive their events: the loss of a role or of a vendor takes effect
-/// at once.
+/// at once. A vendor's webhook of somebody who has lost the vendor is disabled, so that what waits for it is not sent either.
 async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>) -> Result<(), Failure> {
     let owners = webhooks.values().map(|webhook| webhook.owner.clone()).collect();
     let accounts: BTreeMap<String, AccountView> = read(cx, owners, |id| ACCOUNT.key(id)).await?;
     let vendors = webhooks.values().filter_map(|webhook| webhook.vendor.clone()).collect();
     let vendors: BTreeMap<String, VendorView> = read(cx, vendors, |id| VENDOR.key(id)).await?;
-    webhooks.retain(|_, webhook| {
+    let mut lost = Vec::new();
+    webhooks.retain(|id, webhook| {
         let Some(account) = accounts.get(&webhook.owner).filter(|account| account.active) else {
             return false;
         };
@@ -138,10 +143,17 @@ async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>)
             Scope::Market => principal.is_admin(),
             Scope::Vendor => {
                 let vendor = webhook.vendor.as_ref().and_then(|id| vendors.get(id));
-                vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner))
+                let is_entitled = vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner));
+                if !is_entitled && webhook.enabled {
+                    lost.push(id.clone());
+                }
+                is_entitled
             }
         }
     });
+    for id in lost {
+        disable(cx, &id, NOT_ITS_OWNER).await?;
+    }
     Ok(())
 }
 

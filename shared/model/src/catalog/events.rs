@@ -19,7 +19,7 @@ pub struct ProductEvent {
     pub title: String,
     /// The id of its category.
     pub category: String,
-    /// The account that added the product.
+    /// The account that the product belongs to after the change.
     pub author: String,
     /// The vendor that sells it.
     pub vendor: Option<String>,

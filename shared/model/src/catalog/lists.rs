@@ -9,7 +9,7 @@ pub enum List<'a> {
     All,
     /// The products of a category.
     Category(&'a str),
-    /// The products that an account added.
+    /// The products that belong to an account.
     Author(&'a str),
     /// The products of a vendor.
     Vendor(&'a str),

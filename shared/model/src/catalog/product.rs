@@ -72,7 +72,8 @@ pub struct Product {
     /// The id of the category, or the category itself with `include=category`.
     #[schema(schema_with = id_or_object)]
     pub category: String,
-    /// The id of the account that added the product, or its profile with `include=author`.
+    /// The id of the account that the product belongs to, or its profile with `include=author`: the account that added the
+    /// product, unless an admin has handed it over.
     #[schema(schema_with = id_or_object)]
     pub author: String,
     /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.

@@ -28,7 +28,7 @@ pub struct Standing {
     pub status: Status,
     /// The id of its category.
     pub category: String,
-    /// The account that added it.
+    /// The account that it belongs to.
     pub author: String,
     /// The vendor that sells it.
     pub vendor: Option<String>,

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Not public: visible to its author and to moderators.
+    /// Not public: visible to its author, to the owner and staff of its vendor, and to moderators.
     #[default]
     Draft,
     /// Public.
     Published,
     /// Public, and no longer for sale.
     Sold,
-    /// Not public: visible to its author and to moderators.
+    /// Not public: visible to its author, to the owner and staff of its vendor, and to moderators.
     Archived,
 }
 

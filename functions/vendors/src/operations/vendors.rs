@@ -5,8 +5,10 @@
 
 use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
+use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
+use super::staff::remove;
 use crate::error::VendorError;
 use crate::vendor::{INDEX, NewVendor, Vendor};
 
@@ -77,6 +79,39 @@ pub async fn edit_vendor(
         };
         let taken = VendorError::SlugTaken;
         tx.rename(VENDOR, &old.slug, &new.slug, &old.id, taken).await?;
+        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
+        let entries = new.entries();
+        Ok(tx
+            .update(&old.document, new)
+            .moved(&old.entries(), entries)
+            .or_precondition(if_match))
+    })
+    .await
+}
+
+/// Makes a vendor another account's, by username or id; for admins. The new owner is no longer one of the staff, and the
+/// former one does not become one.
+pub async fn hand_over_vendor(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    username: &str,
+) -> Result<Stored<Vendor>, VendorError> {
+    cx.commit(|tx| async move {
+        let old = find_vendor(&tx, id).await?;
+        if_match.check(old.version())?;
+        let found = tx.find(ACCOUNT, username).await?;
+        let owner = active_account(found.as_ref()).map_err(Failure::from)?;
+        let owner = owner.ok_or_else(|| Failure::invalid("username", NO_RECIPIENT))?;
+        if owner == old.owner {
+            return Ok(old);
+        }
+        remove(&tx, &old.id, &owner).await?;
+        let new = Vendor {
+            owner,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
         tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
         let entries = new.entries();
         Ok(tx

@@ -55,6 +55,7 @@ pub fn function() -> Function {
                 Documents("vendor/*"),
                 Documents("vendor-named/*"),
                 Documents("vendor-former/*"),
+                Documents("vendor-staff/*"),
                 Documents("sku/*"),
                 Index("categories/*"),
                 Index("vendors/named"),

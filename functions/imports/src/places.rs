@@ -14,7 +14,7 @@ use souk_core::{Kind, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType, Category, MAX_DEPTH, NAMED};
-use souk_model::vendors::{VENDOR, VENDORS_NAMED, VendorView};
+use souk_model::vendors::{VENDOR, VENDORS_NAMED, may_sell, seller_keys};
 use souk_vendors::NewVendor;
 use souk_vendors::operations::open_vendor;
 
@@ -156,7 +156,6 @@ impl Place {
 pub(crate) struct Places<'a> {
     /// The context of the importing account.
     cx: &'a Context,
-    owner: &'a str,
     rules: Rules,
     attributes: Attributes,
     categories: HashMap<String, Arc<Place>>,
@@ -177,10 +176,9 @@ pub async fn ids_named(cx: &Context, index: &str, name: &str, limit: usize) -> R
 }
 
 impl<'a> Places<'a> {
-    pub(crate) fn new(cx: &'a Context, owner: &'a str, rules: Rules, attributes: Attributes) -> Self {
+    pub(crate) fn new(cx: &'a Context, rules: Rules, attributes: Attributes) -> Self {
         Self {
             cx,
-            owner,
             rules,
             attributes,
             categories: HashMap::new(),
@@ -311,7 +309,7 @@ impl<'a> Places<'a> {
         let id = match self.find(VENDOR, VENDORS_NAMED, name).await? {
             Some(id) => {
                 if !self.rules.adopt {
-                    self.check_owner(&id).await?;
+                    self.check_seller(&id).await?;
                 }
                 id
             }
@@ -369,14 +367,14 @@ impl<'a> Places<'a> {
         Ok(kind.id_of(&document.key).filter(|_| is_it).map(str::to_owned))
     }
 
-    /// Fails if the vendor belongs to another account.
-    async fn check_owner(&self, vendor: &str) -> Result<(), RecordError> {
-        let vendor = self.cx.read::<VendorView>(VENDOR.key(vendor)).await?;
-        if vendor.is_some_and(|vendor| vendor.owner != self.owner) {
-            let detail = "belongs to another account; the option `adopt` adds the product nevertheless";
-            return Err(RecordError::of("vendor", detail));
+    /// Fails if the importing account may not sell for the vendor.
+    async fn check_seller(&self, vendor: &str) -> Result<(), RecordError> {
+        let found = self.cx.get_all(&seller_keys(vendor)).await?;
+        if may_sell(self.cx.signed_in()?, &found).map_err(Failure::from)? {
+            return Ok(());
         }
-        Ok(())
+        let detail = "belongs to another account; the option `adopt` adds the product nevertheless";
+        Err(RecordError::of("vendor", detail))
     }
 }
 

@@ -77,7 +77,7 @@ impl From<VendorError> for RecordError {
     fn from(error: VendorError) -> Self {
         match error {
             VendorError::Failure(failure) => failure.into(),
-            VendorError::SlugTaken => RecordError::of("vendor", error.to_string()),
+            error => RecordError::of("vendor", error.to_string()),
         }
     }
 }
@@ -257,7 +257,7 @@ impl<'a> Importer<'a> {
     #[must_use]
     pub fn new(cx: &'a Context, owner: &'a str, rules: Rules, attributes: Attributes) -> Self {
         Self {
-            places: Places::new(cx, owner, rules, attributes),
+            places: Places::new(cx, rules, attributes),
             owner,
             rules,
         }

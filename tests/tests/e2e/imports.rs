@@ -147,6 +147,16 @@ async fn a_member_imports_into_what_is_there() {
         .collect();
     assert_eq!(fields, ["category", "vendor", "", ""], "{lines:?}");
     assert!(lines[0]["notes"][0].as_str().unwrap().contains("watts"), "{lines:?}");
+    // One of the staff may.
+    let place = format!(
+        "/v1/vendors/{}/staff/{}",
+        text(&theirs, "id"),
+        text(&member.me, "username")
+    );
+    other.call(Method::PUT, &place).await.expect(204);
+    let lamp = line(category, text(&theirs, "name"), "3");
+    let path = upload(&member, json!({}), lamp.as_bytes(), 1000).await;
+    assert_eq!(counts(&started(&member, &path).await["result"]), [1, 0, 0, 0]);
     // Nobody else sees it.
     other.get(&path).await.expect(404);
     other.act(&format!("{path}/start")).await.expect(404);

@@ -95,11 +95,10 @@ impl<F: BufRead> Iterator for Items<F> {
                     }
                 }
                 Event::GeneralRef(name) => {
-                    if let Some((_, text)) = &mut field {
+                    if let Some((_, value)) = &mut field {
                         let entity = name.decode().unwrap_or_default();
-                        let known = quick_xml::escape::resolve_html5_entity(&entity).map(str::to_owned);
                         let number = name.resolve_char_ref().ok().flatten().map(String::from);
-                        text.push_str(&known.or(number).unwrap_or_default());
+                        value.push_str(&number.or_else(|| text::entity(&entity)).unwrap_or_default());
                     }
                 }
                 Event::End(end) => {

@@ -4,6 +4,7 @@
 //! becomes plain text, category paths become trees, and the rows of one product become its variants. What a product cannot
 //! keep is left out and noted; what makes a row useless is a [`Fault`] of this row alone, which names its line, its column and its value.
 
+mod encoding;
 mod google;
 mod plain;
 mod record;
@@ -16,9 +17,9 @@ mod write;
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
+pub use encoding::Encoding;
 pub use record::{Fault, Record, attribute_key};
 use table::Table;
-pub use text::Encoding;
 pub use write::{Writer, Writing, Written};
 
 /// What a file may be.

@@ -1,66 +1,9 @@
-//! Texts as files have them: their encoding, HTML, prices, paths and addresses.
+//! Texts as files have them: HTML, prices, paths and addresses.
 
-use std::io::{self, Read};
-
-use encoding_rs::{Encoding as Charset, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 use iso_currency::Currency;
 use souk_core::Money;
 use souk_core::money::MAX_AMOUNT;
 use url::Url;
-
-/// How the text of a file is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encoding(&'static Charset);
-
-impl Encoding {
-    /// The encoding of a text: by its byte order mark or zero bytes UTF-16, else UTF-8 if it is valid, else Windows-1252. Reads to
-    /// the end.
-    pub fn detect(mut file: impl Read) -> io::Result<Self> {
-        let (mut buffer, mut kept, mut is_first) = (vec![0; 64 * 1024], 0, true);
-        loop {
-            let space = buffer.get_mut(kept..).unwrap_or_default();
-            let count = file.read(space)?;
-            let bytes = buffer.get(..kept + count).unwrap_or_default();
-            if std::mem::take(&mut is_first) {
-                match *bytes {
-                    [0xff, 0xfe, ..] => return Ok(Self(UTF_16LE)),
-                    [0xfe, 0xff, ..] => return Ok(Self(UTF_16BE)),
-                    [first, 0, ..] if first != 0 => return Ok(Self(UTF_16LE)),
-                    [0, second, ..] if second != 0 => return Ok(Self(UTF_16BE)),
-                    _ => {}
-                }
-            }
-            match std::str::from_utf8(bytes) {
-                Ok(_) => kept = 0,
-                // A character may end in the next part.
-                Err(error) if error.error_len().is_none() && count > 0 => {
-                    let rest = error.valid_up_to()..kept + count;
-                    kept = rest.len();
-                    buffer.copy_within(rest, 0);
-                }
-                Err(_) => return Ok(Self(WINDOWS_1252)),
-            }
-            if count == 0 {
-                return Ok(Self(UTF_8));
-            }
-        }
-    }
-
-    /// The text as UTF-8, without a byte order mark.
-    pub(super) fn decoded<R: Read>(self, file: R) -> DecodeReaderBytes<R, Vec<u8>> {
-        DecodeReaderBytesBuilder::new()
-            .encoding(Some(self.0))
-            .bom_sniffing(true)
-            .build(file)
-    }
-
-    /// The name, for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-}
 
 /// The elements that descriptions are made of. What else is between angle brackets is text.
 const ELEMENTS: [&str; 42] = [
@@ -133,6 +76,17 @@ fn has_elements(html: &str) -> bool {
                 .get(..end)
                 .is_some_and(|name| ELEMENTS.contains(&name.to_ascii_lowercase().as_str()))
     })
+}
+
+/// What an entity of HTML stands for, such as `eacute`.
+pub(super) fn entity(name: &str) -> Option<String> {
+    let html = format!("&{name};");
+    match rendered(&html).trim_end_matches('\n') {
+        // Blanks are trimmed.
+        "" => Some(" ".to_owned()),
+        text if text == html => None,
+        text => Some(text.to_owned()),
+    }
 }
 
 fn rendered(html: &str) -> String {
@@ -326,23 +280,6 @@ mod tests {
         );
         assert!(!text.contains("alert") && !text.contains('<'), "{text:?}");
         assert_eq!(plain_text(" Just text.\n\n1 2 "), "Just text.\n\n1 2");
-    }
-
-    #[test]
-    fn encodings_are_detected() {
-        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
-        let long = format!("{}é", "x".repeat(64 * 1024 - 1));
-        for (bytes, name) in [
-            ("title;é".as_bytes().to_vec(), "UTF-8"),
-            (long.into_bytes(), "UTF-8"),
-            (b"title;\xe9".to_vec(), "windows-1252"),
-            ([b"\xff\xfe".to_vec(), utf16("title")].concat(), "UTF-16LE"),
-            (utf16("title"), "UTF-16LE"),
-            (Vec::new(), "UTF-8"),
-            (b"\xc3".to_vec(), "windows-1252"),
-        ] {
-            assert_eq!(Encoding::detect(&*bytes).unwrap().name(), name);
-        }
     }
 
     #[test]

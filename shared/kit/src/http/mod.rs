@@ -29,7 +29,7 @@ mod router;
 mod selection;
 mod viewer;
 
-pub use answer::Answer;
+pub use answer::{Answer, Moved};
 pub use body::Json;
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]

@@ -215,6 +215,16 @@ impl Route {
         }
     }
 
+    /// The row for `GET` of the paths that no other row has ([`Function::fallback`](crate::Function)), with any query. It has
+    /// no path, so the log has those of its requests.
+    pub fn fallback<H, T>(handler: H) -> Self
+    where
+        H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
+        T: 'static,
+    {
+        Self::new(Method::GET, "", Access::Public, handler)
+    }
+
     /// Sets the summary of the operation, and an optional description.
     #[must_use]
     pub fn summary(mut self, summary: &'static str, description: &'static str) -> Self {
@@ -375,7 +385,8 @@ async fn admit(
         )
         .field("Content-Encoding", detail));
     }
-    if let Some(query) = parts.uri.query() {
+    let is_fallback = policy.path.is_empty();
+    if let Some(query) = parts.uri.query().filter(|_| !is_fallback) {
         let params = QueryParams::parse(query, policy.params)?;
         parts.extensions.insert(params);
     }

@@ -1,8 +1,10 @@
-//! The catalogue: categories with typed attributes, and products (VT-03, VT-04, VT-06, VT-13, VN-27).
+//! The catalogue: categories with typed attributes, products, and the addresses that they had in other shops
+//! (VT-03, VT-04, VT-06, VT-13, VN-27).
 //!
 //! A product has entries in one index for each list filter (`souk_model::catalog::lists`), so a list is one query
 //! however many products exist.
 
+mod address;
 mod category;
 mod error;
 #[cfg(feature = "formats")]
@@ -18,6 +20,7 @@ use souk_kit::{Function, StoreUse};
 use souk_model::catalog::events::{CategoryEvent, ProductEvent};
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
+pub use address::{OldAddress, normal_address};
 pub use category::NewCategory;
 pub use error::CatalogError;
 pub use product::NewProduct;
@@ -30,6 +33,7 @@ pub fn function() -> Function {
         name: "catalog",
         summary: "Categories and products.",
         routes: http::routes(),
+        fallback: Some(http::fallback()),
         kinds: &[PRODUCT, CATEGORY],
         events: EventType::of::<ProductEvent>()
             .chain(EventType::of::<CategoryEvent>())
@@ -54,6 +58,7 @@ pub fn function() -> Function {
                 Documents("account-named/*"),
                 Documents("rank/*"),
                 Documents("sku/*"),
+                Documents("old-address/*"),
                 Index("products/*"),
                 Index("ranked/*"),
                 Index("categories"),
@@ -66,6 +71,7 @@ pub fn function() -> Function {
                 Documents("category-named/*"),
                 Documents("category-former/*"),
                 Documents("sku/*"),
+                Documents("old-address/*"),
                 Index("products/*"),
                 Index("categories"),
                 Index("categories/*"),

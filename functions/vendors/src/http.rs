@@ -1,12 +1,13 @@
 //! The routes of vendors and their staff.
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use souk_core::Role;
 use souk_kit::http::{
-    Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_json,
+    Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_json,
 };
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
 use souk_model::identity::Recipient;
+use souk_model::vendors::VENDOR;
 
 use crate::operations;
 use crate::staff::StaffMember;
@@ -29,10 +30,18 @@ pub(crate) fn routes() -> Vec<Route> {
             .response(StatusCode::CREATED, "The vendor", vendor())
             .errors(&[StatusCode::CONFLICT]),
         Route::new(Method::GET, "/v1/vendors/{id}", Access::Public, show)
-            .summary("Show a vendor", "By id or slug.")
+            .summary(
+                "Show a vendor",
+                "By id or slug. A slug that it had before leads on to it by 308.",
+            )
             .params(&[Param::FIELDS])
             .cached(30, 300)
-            .response(StatusCode::OK, "The vendor", vendor()),
+            .response(StatusCode::OK, "The vendor", vendor())
+            .response(
+                StatusCode::PERMANENT_REDIRECT,
+                "The vendor has another slug now",
+                Some(Schema::of::<Moved>()),
+            ),
         Route::new(Method::PATCH, "/v1/vendors/{id}", member, edit)
             .summary("Change a vendor", "Only for its owner and moderators.")
             .body(Schema::patch_of::<NewVendor>(), MAX_BODY)
@@ -91,9 +100,18 @@ async fn open(cx: Context, Json(new): Json<NewVendor>) -> Result<Answer, Problem
     Ok(Answer::document(&vendor.document).created(format!("/v1/vendors/{}", vendor.id)))
 }
 
-async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+async fn show(
+    cx: Context,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    params: QueryParams,
+    uri: Uri,
+) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
     let vendor = operations::find_vendor(&cx, &id).await?;
+    if VENDOR.is_former_name(&id, &vendor.slug) {
+        return Ok(viewer.answer(Answer::renamed(&uri, &vendor.slug)?));
+    }
     Ok(viewer.answer(selection.answer(&vendor.document)?))
 }
 

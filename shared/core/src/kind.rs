@@ -24,14 +24,25 @@ pub struct Kind {
     pub list_tag: Option<&'static str>,
     /// The first parts of the names of the indexes that list documents of this kind.
     pub lists: &'static [&'static str],
-    /// Whether a document keeps its name for ever.
-    pub permanent_names: bool,
+    /// What becomes of a document's name when it gets another one.
+    pub renaming: Renaming,
     /// The fields that anyone may see; empty if the whole body is public.
     pub public_fields: &'static [&'static str],
     /// The fields that are personal data: masked, exported and erased with their account.
     pub personal_fields: &'static [&'static str],
     /// For how many seconds a copy may be served from the key-value store to eventually consistent reads.
     pub cached_seconds: Option<u32>,
+}
+
+/// What becomes of the name of a document that gets another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renaming {
+    /// No document gets another name.
+    Never,
+    /// The former name is reserved for a while: it finds the document, and no other can have it. Then it is free.
+    Reserves,
+    /// The former name leads on to the document for good.
+    LeadsOn,
 }
 
 impl PartialEq for Kind {
@@ -56,7 +67,7 @@ impl Kind {
             prefix,
             list_tag: None,
             lists: &[],
-            permanent_names: false,
+            renaming: Renaming::Reserves,
             public_fields: &[],
             personal_fields: &[],
             cached_seconds: None,
@@ -72,6 +83,12 @@ impl Kind {
     #[must_use]
     pub fn is_id(self, text: &str) -> bool {
         id::is(self.prefix, text)
+    }
+
+    /// Whether `text`, by which a document was found that is named `name` now, is a name that it had before.
+    #[must_use]
+    pub fn is_former_name(self, text: &str, name: &str) -> bool {
+        text != name && !self.is_id(text)
     }
 
     /// The key of the document with this id.

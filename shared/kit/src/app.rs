@@ -28,13 +28,15 @@ impl App {
     #[must_use]
     pub fn new(platform: Arc<Platform>, functions: impl IntoIterator<Item = Function>) -> Self {
         let (mut routes, mut jobs, mut schedules) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut fallback = None;
         for function in functions {
             routes.extend(function.routes);
+            fallback = function.fallback.or(fallback);
             jobs.extend(function.jobs.into_iter().map(|job| (job.name, job)));
             schedules.extend(function.schedules);
         }
         Self {
-            router: Router::new(routes),
+            router: Router::new(routes, fallback),
             platform,
             jobs,
             schedules,

@@ -15,6 +15,8 @@ pub struct Function {
     pub summary: &'static str,
     /// The rows of the route table.
     pub routes: Vec<Route>,
+    /// The row for paths that no function has and that are not below `/v1/`; at most one function has it.
+    pub fallback: Option<Route>,
     /// The jobs, which process delivered messages.
     pub jobs: Vec<Job>,
     /// The events that the jobs subscribe to.
@@ -79,7 +81,7 @@ impl Registry {
         registry
     }
 
-    /// The names that two of these functions both declare: kinds, id prefixes, events, jobs, schedules.
+    /// The names that two of these functions both declare: kinds, id prefixes, events, jobs, schedules, the fallback.
     #[must_use]
     pub fn clashes(functions: &[Function]) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -87,6 +89,7 @@ impl Registry {
             names.extend(function.kinds.iter().map(|kind| format!("kind {}", kind.name)));
             names.extend(function.kinds.iter().map(|kind| format!("id prefix {}", kind.prefix)));
             names.extend(function.events.iter().map(|event| format!("event {}", event.name)));
+            names.extend(function.fallback.iter().map(|_| "fallback".to_owned()));
             names.extend(function.jobs.iter().map(|job| format!("job {}", job.name)));
             names.extend(
                 function

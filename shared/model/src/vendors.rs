@@ -1,6 +1,7 @@
 //! Vendors, as other functions see them.
 
 use serde::{Deserialize, Serialize};
+use souk_core::kind::Renaming;
 use souk_core::{Document, EventData, Key, Kind, Principal, StoreError, Timestamp};
 use utoipa::ToSchema;
 
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 pub const VENDOR: Kind = Kind {
     list_tag: Some("vendors"),
     lists: &["vendors"],
+    renaming: Renaming::LeadsOn,
     cached_seconds: Some(60),
     ..Kind::new("vendor", "vnd")
 };

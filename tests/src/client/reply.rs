@@ -123,7 +123,7 @@ impl Reply {
         must(lengths && trace.iter().all(hex), "traceparent is not well-formed")?;
 
         let cache = self.header("cache-control");
-        let good = matches!(self.status, 200..300 | 304);
+        let good = matches!(self.status, 200..=299 | 301 | 304 | 308);
         if sent(header::AUTHORIZATION) || sent(header::COOKIE) {
             must(
                 cache == "private, no-store",

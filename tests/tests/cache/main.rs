@@ -21,7 +21,12 @@ use std::sync::atomic::Ordering;
 
 use http::{Method, Response};
 use serde_json::{Value, json};
-use world::{ORIGIN, Task, World, call, get, run, step};
+use souk_catalog::OldAddress;
+use souk_catalog::operations::{edit_category, set_old_address};
+use souk_core::Key;
+use souk_core::documents::get_one;
+use souk_kit::{Context as OperationContext, IfMatch, MergePatch};
+use world::{ORIGIN, Task, World, call, category, get, run, step};
 
 fn way(response: &Response<bytes::Bytes>) -> &str {
     let status = response.headers()["cache-status"].to_str().unwrap();
@@ -109,6 +114,74 @@ fn what_is_not_for_everyone_does_not_enter() {
     }
     let read = run(call(&world.app, Method::POST, &format!("{product}/views"), &[]));
     assert_eq!(way(&read), BYPASS);
+}
+
+/// Whoever asks for what is not here costs a read at most, and no memory.
+#[test]
+fn old_addresses_are_not_kept() {
+    let world = World::new(9);
+    let cx = OperationContext::system(world.platform.clone());
+    let old = OldAddress {
+        address: "/old/lamps".into(),
+        leads_to: category(),
+    };
+    run(set_old_address(&cx, &old)).unwrap();
+    let reads = |path: &str, status: u16| {
+        let before = world.store.reads.load(Ordering::SeqCst);
+        let response = run(get(&world.app, path, &[]));
+        assert_eq!((response.status().as_u16(), way(&response)), (status, BYPASS), "{path}");
+        world.store.reads.load(Ordering::SeqCst) - before
+    };
+    for _ in 0..2 {
+        assert_eq!(reads("/old/lamps", 301), 2);
+        assert_eq!(reads("/old/lamps/?ref=42&ref=&x", 301), 2);
+        assert_eq!(reads("/wp-login.php?a=1", 404), 1);
+        assert_eq!(reads("/v1/old/lamps", 404), 0);
+        assert_eq!(reads(&format!("/{}", "a".repeat(2000)), 404), 0);
+    }
+    // Setting what is set writes nothing.
+    run(set_old_address(&cx, &old)).unwrap();
+    let address = Key::of(
+        "old-address",
+        "93b5298a26f0e484aedd5c6b985d41f32850a2856225ea45e76db80c806aaff6",
+    );
+    let stored = run(get_one(&world.store.model, address)).unwrap();
+    assert_eq!(stored.unwrap().version, 1);
+}
+
+/// Caches in front keep a redirect. This one does not: it would also be of many queries.
+#[test]
+fn a_former_slug_leads_on_for_good() {
+    let world = World::new(8);
+    let cx = OperationContext::system(world.platform.clone());
+    let (id, any) = (category(), IfMatch::default());
+    let rename = |slug: &str| {
+        let patch = MergePatch::new([("slug".to_owned(), json!(slug))].into_iter().collect());
+        run(edit_category(&cx, &id, &any, &patch)).unwrap();
+    };
+    let leads_on = |slug: &str, to: &str| {
+        let response = run(get(&world.app, &format!("/v1/categories/{slug}?fields=name"), &[]));
+        assert_eq!((response.status().as_u16(), way(&response)), (308, BYPASS));
+        let to = format!("/v1/categories/{to}?fields=name");
+        assert_eq!(response.headers()["location"], to);
+        assert!(
+            response.headers()["cache-control"]
+                .to_str()
+                .unwrap()
+                .starts_with("public, max-age=0, ")
+        );
+        assert_eq!(response.body(), &json!({ "location": to }).to_string());
+    };
+    rename("lamps");
+    world.clock.advance(10 * 365 * 86_400_000);
+    leads_on("things", "lamps");
+    rename("灯");
+    for former in ["things", "lamps"] {
+        leads_on(former, "%E7%81%AF");
+    }
+    rename("things");
+    assert!(world.is_fresh("/v1/categories/things?fields=name").ends_with(STORED));
+    leads_on("%E7%81%AF", "things");
 }
 
 /// A cache behind this one keeps an answer as long as its route says since it was made, not since it got it.

@@ -1,5 +1,6 @@
 //! Categories: kept by admins, read by all, and what their attributes ask of products.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{market, product, unique};
 
@@ -45,9 +46,33 @@ async fn an_admin_keeps_categories_and_everyone_reads_them() {
     expected["updated_at"] = changed["updated_at"].clone();
     assert_eq!(changed.json, expected, "what a patch does not name stays");
     assert_eq!(anyone.get(&by_id).await.expect(200).json, expected);
-    // The old slug leads on.
-    let by_old = anyone.get(&format!("/v1/categories/{slug}")).await.expect(200);
-    assert_eq!(by_old.json, expected);
+    // The old slug leads on, and lists take it too.
+    for query in ["", "?fields=name"] {
+        let by_old = anyone.get(&format!("/v1/categories/{slug}{query}")).await.expect(308);
+        assert_eq!(by_old.header("location"), format!("/v1/categories/{renamed}{query}"));
+        assert_eq!(by_old.text("location"), by_old.header("location"));
+        assert!(
+            by_old
+                .header("cache-control")
+                .starts_with("public, max-age=0, s-maxage=60,")
+        );
+        let tags = by_old.header("cache-tag");
+        assert!(
+            tags.is_empty() || tags == format!("categories,category,{}", created.text("id")),
+            "{tags}"
+        );
+    }
+    let head = anyone
+        .call(Method::HEAD, &format!("/v1/categories/{slug}"))
+        .await
+        .expect(308);
+    assert_eq!(head.header("location"), format!("/v1/categories/{renamed}"));
+    admin.get(&format!("/v1/categories/{slug}")).await.expect(308);
+    anyone
+        .get(&format!("/v1/categories/{slug}?x=1"))
+        .await
+        .names(400, &["x"]);
+    anyone.get(&format!("/v1/products?category={slug}")).await.expect(200);
     assert_eq!(
         anyone
             .get(&format!("{by_id}?fields=slug,version"))
@@ -77,6 +102,44 @@ async fn an_admin_keeps_categories_and_everyone_reads_them() {
         .await
         .expect(201);
     assert_ne!(again["id"], created["id"]);
+}
+
+/// One that renames without end holds no more than twenty names that it had before.
+#[tokio::test]
+async fn old_slugs_lead_on_until_there_are_too_many() {
+    let Some(market) = market() else { return };
+    let (admin, anyone) = (market.admin().await, market.anonymous());
+    let slugs: Vec<String> = (0..22).map(|n| unique(&format!("灯-{n}"))).collect();
+    let new = json!({ "name": "Lamps", "slug": slugs[0] });
+    let path = format!("/v1/categories/{}", text(&admin.add("/v1/categories", new).await, "id"));
+    for slug in &slugs[1..] {
+        admin.patch(&path, json!({ "slug": slug })).await.expect(200);
+    }
+    anyone.get(&format!("/v1/categories/{}", slugs[0])).await.expect(404);
+    let last = format!("/v1/categories/{}", slugs[21].replace('灯', "%E7%81%AF"));
+    for slug in &slugs[1..21] {
+        let old = anyone.get(&format!("/v1/categories/{slug}")).await.expect(308);
+        assert_eq!(old.header("location"), last);
+    }
+    assert_eq!(anyone.get(&last).await.expect(200)["slug"], slugs[21]);
+
+    // It has one of them again, and the last one leads on to that.
+    admin.patch(&path, json!({ "slug": slugs[5] })).await.expect(200);
+    assert_eq!(
+        anyone.get(&format!("/v1/categories/{}", slugs[5])).await.expect(200)["slug"],
+        slugs[5]
+    );
+    let old = anyone.get(&last).await.expect(308);
+    assert_eq!(
+        old.header("location"),
+        format!("/v1/categories/{}", slugs[5].replace('灯', "%E7%81%AF"))
+    );
+
+    admin.delete(&path).await.expect(204);
+    let new = |slug: &str| json!({ "name": "Lamps", "slug": slug });
+    for slug in &slugs[..7] {
+        admin.post("/v1/categories", new(slug)).await.expect(201);
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod authorization;
 mod background;
 mod browsers;

@@ -1,5 +1,6 @@
 //! Vendors: who owns a shop, and what it may call its own.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{market, product, unique};
 
@@ -37,14 +38,20 @@ async fn a_member_opens_a_shop_and_everyone_sees_it() {
         (&changed["slug"], &changed["description"], &changed["version"]),
         (&json!(renamed), &json!(""), &json!(2))
     );
-    for slug in [&slug, &renamed] {
-        assert_eq!(
-            anyone.get(&format!("/v1/vendors/{slug}")).await.expect(200)["id"],
-            changed["id"]
-        );
-    }
+    let by_new = format!("/v1/vendors/{renamed}");
+    assert_eq!(anyone.get(&by_new).await.expect(200)["id"], changed["id"]);
     assert_eq!(owner.delete(&by_id).await.expect(405).header("allow"), "GET,HEAD,PATCH");
-    // The old slug leads on, and no other vendor can have it.
+    // The old slug leads on, for changes too, and no other vendor can have it.
+    let by_old = format!("/v1/vendors/{slug}");
+    assert_eq!(anyone.get(&by_old).await.expect(308).header("location"), by_new);
+    let patch = json!({ "description": "Still here." });
+    assert_eq!(owner.patch(&by_old, patch).await.expect(200)["id"], changed["id"]);
+    market
+        .member()
+        .await
+        .call(Method::PUT, &format!("{by_old}/follow"))
+        .await
+        .expect(204);
     owner
         .post("/v1/vendors", json!({ "name": "Second", "slug": slug }))
         .await

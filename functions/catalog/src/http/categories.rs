@@ -1,9 +1,12 @@
 //! The routes of categories.
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use souk_core::Role;
-use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list};
+use souk_kit::http::{
+    Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
+};
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, FIELDS};
 
 use crate::category::NewCategory;
@@ -43,10 +46,18 @@ pub(super) fn routes() -> Vec<Route> {
             .response(StatusCode::CREATED, "The category", category())
             .errors(&[StatusCode::CONFLICT]),
         Route::new(Method::GET, "/v1/categories/{id}", Access::Public, show)
-            .summary("Show a category", "By id or slug.")
+            .summary(
+                "Show a category",
+                "By id or slug. A slug that it had before leads on to it by 308.",
+            )
             .params(&[Param::FIELDS])
             .cached(60, 600)
-            .response(StatusCode::OK, "The category", category()),
+            .response(StatusCode::OK, "The category", category())
+            .response(
+                StatusCode::PERMANENT_REDIRECT,
+                "The category has another slug now",
+                Some(Schema::of::<Moved>()),
+            ),
         Route::new(Method::PATCH, "/v1/categories/{id}", admin, edit)
             .summary(
                 "Change a category",
@@ -83,9 +94,18 @@ async fn create(cx: Context, Json(new): Json<NewCategory>) -> Result<Answer, Pro
     Ok(Answer::document(&category.document).created(format!("/v1/categories/{}", category.id)))
 }
 
-async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+async fn show(
+    cx: Context,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    params: QueryParams,
+    uri: Uri,
+) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
     let category = operations::find_category(&cx, &id).await?;
+    if CATEGORY.is_former_name(&id, &category.slug) {
+        return Ok(viewer.answer(Answer::renamed(&uri, &category.slug)?));
+    }
     Ok(viewer.answer(selection.answer(&category.document)?))
 }
 

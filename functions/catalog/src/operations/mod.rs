@@ -1,5 +1,6 @@
-//! Operations on products and categories.
+//! Operations on products, categories and old addresses.
 
+mod addresses;
 mod categories;
 mod import;
 mod list;
@@ -8,6 +9,7 @@ mod rights;
 mod skus;
 mod tree;
 
+pub use addresses::{follow_old_address, lead_on, remove_old_address, set_old_address};
 pub use categories::{create_category, delete_category, edit_category, find_category, list_categories};
 pub use import::{Imported, ProductImport, import_product, plan_product};
 pub use list::{ProductFilter, ProductQuery, list_products};

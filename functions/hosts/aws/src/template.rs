@@ -233,13 +233,9 @@ fn every_route_leads_to_its_function() {
                 .as_str()?
                 .strip_prefix("integrations/${")?
                 .strip_suffix("Integration}")?;
-            Some((
-                route["Properties"]["RouteKey"]
-                    .as_str()?
-                    .strip_prefix("ANY ")?
-                    .to_owned(),
-                target.to_lowercase(),
-            ))
+            let key = route["Properties"]["RouteKey"].as_str()?;
+            let path = key.strip_prefix("ANY ").unwrap_or(key);
+            Some((path.to_owned(), target.to_lowercase()))
         })
         .collect();
     let matches = |route: &str, path: &str| match route.strip_suffix("{proxy+}") {
@@ -265,7 +261,9 @@ fn every_route_leads_to_its_function() {
                 .iter()
                 .filter(|(pattern, _)| matches(pattern, path))
                 .max_by_key(|(pattern, _)| (!pattern.ends_with("{proxy+}"), pattern.len()));
-            assert_eq!(best.map_or("ops", |(_, target)| target), name, "{path}");
+            assert_eq!(best.map(|(_, target)| &**target), Some(name), "{path}");
         }
+        let is_default = routes.contains(&("$default".to_owned(), name.to_owned()));
+        assert_eq!(is_default, function.fallback.is_some(), "{name}");
     }
 }

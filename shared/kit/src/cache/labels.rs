@@ -9,6 +9,7 @@ use http::HeaderValue;
 use souk_core::Key;
 use souk_core::documents::Source;
 use souk_core::edge::MAX_TAGS;
+use souk_core::kind::Renaming;
 
 use crate::registry::Registry;
 
@@ -31,7 +32,7 @@ impl Labels {
             self.lists.push(list);
             self.ids.push(id.to_owned());
         } else if let Some((kind, list)) = name.strip_suffix("-named").and_then(|name| registry.tagged(name))
-            && !kind.permanent_names
+            && kind.renaming != Renaming::Never
         {
             // Another document can claim the name later; its commit purges the lists of the kind.
             self.names.push(list);

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Uri, header};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use souk_core::Document;
 
@@ -27,6 +28,13 @@ pub struct Answer {
     is_shared: bool,
     /// Whether the body holds secrets: then the response has no `ETag`.
     is_secret: bool,
+}
+
+/// A resource is at another URL.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Moved {
+    /// Where it is, as in the header `Location`.
+    location: String,
 }
 
 /// Response extension: shared caches may store the response, if its route has a public cache policy.
@@ -75,6 +83,31 @@ impl Answer {
     #[must_use]
     pub fn no_content() -> Self {
         Self::new(StatusCode::NO_CONTENT, "", Bytes::new())
+    }
+
+    /// 301: the resource is at this URL, whatever the method of the request was.
+    pub fn moved(location: &str) -> Result<Self, Problem> {
+        Self::redirect(StatusCode::MOVED_PERMANENTLY, location)
+    }
+
+    /// 308: the resource, which is the last part of the path of this request, has the name `name` now. The query is kept.
+    pub fn renamed(uri: &Uri, name: &str) -> Result<Self, Problem> {
+        let (parent, _) = uri.path().rsplit_once('/').unwrap_or_default();
+        let location = match uri.query() {
+            Some(query) => format!("{parent}/{name}?{query}"),
+            None => format!("{parent}/{name}"),
+        };
+        Self::redirect(StatusCode::PERMANENT_REDIRECT, &location)
+    }
+
+    fn redirect(status: StatusCode, location: &str) -> Result<Self, Problem> {
+        // A header is ASCII, a name need not be.
+        let location = utf8_percent_encode(location, CONTROLS).to_string();
+        let mut answer = Self::json(&Moved {
+            location: location.clone(),
+        })?;
+        (answer.status, answer.location) = (status, Some(location));
+        Ok(answer)
     }
 
     /// Changes the status to 201 and sets `Location` to this path.

@@ -6,7 +6,7 @@
 //! 2. **trace**: request id and `traceparent` are read or created, returned and logged;
 //! 3. **CORS**, with an allow-list of origins;
 //! 4. **cache**: responses that are the same for every client are served from memory until their content changes;
-//! 5. **route**: method and path;
+//! 5. **route**: method and path; a path that no row has may have a fallback;
 //! 6. **policy**: the row defines the access, the query parameters and the maximum body size;
 //! 7. **idempotency**: `Idempotency-Key` on every POST;
 //! 8. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
@@ -29,7 +29,7 @@ mod router;
 mod selection;
 mod viewer;
 
-pub use answer::Answer;
+pub use answer::{Answer, Moved};
 pub use body::{Json, Raw};
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]

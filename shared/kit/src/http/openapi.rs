@@ -111,7 +111,7 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
     for (status, about, schema) in &route.responses {
         let mut response = json!({ "description": about, "headers": response_headers(route, *status) });
         if let (Some(schema), Some(response)) = (schema, response.as_object_mut()) {
-            let part = route.policy.params.iter().any(|param| param.name == Param::FIELDS.name);
+            let part = status.is_success() && route.policy.params.iter().any(|param| param.name == Param::FIELDS.name);
             let content = reference(schema, part, schemas, components);
             response.insert("content".into(), json!({ "application/json": { "schema": content } }));
         }
@@ -277,6 +277,9 @@ fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
     headers.insert("cache-control".into(), text(caching));
     if status == StatusCode::CREATED && !route.path.starts_with("/v1/sessions") {
         headers.insert("location".into(), text("The path of the new resource."));
+    }
+    if status == StatusCode::PERMANENT_REDIRECT {
+        headers.insert("location".into(), text("The path of the resource by its current name."));
     }
     if status == StatusCode::ACCEPTED {
         headers.insert("location".into(), text("The path of the job, to poll its status."));

@@ -26,7 +26,7 @@ use super::client::ClientAddress;
 use super::exchange::Incoming;
 use super::headers::{self, FromCache};
 use super::{Problem, request, viewer};
-use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog};
+use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog, Reads};
 use crate::operation::{Context, Failure};
 use crate::platform::Platform;
 
@@ -218,6 +218,16 @@ impl Route {
         }
     }
 
+    /// The row for `GET` of the paths that no other row has ([`Function::fallback`](crate::Function)), with any query. It has
+    /// no path, so the log has those of its requests.
+    pub fn fallback<H, T>(handler: H) -> Self
+    where
+        H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
+        T: 'static,
+    {
+        Self::new(Method::GET, "", Access::Public, handler)
+    }
+
     /// Sets the summary of the operation, and an optional description.
     #[must_use]
     pub fn summary(mut self, summary: &'static str, description: &'static str) -> Self {
@@ -286,13 +296,11 @@ impl Route {
         }
         let (Some(key), Some(cache)) = (incoming.cache_key, &platform.responses) else {
             let reads = platform.is_tagged.then(Arc::<ReadLog>::default);
-            let mut response = self.call(parts, cx.eventual(reads.clone())).await;
-            if let Some(reads) = reads.filter(|_| is_shared(&response))
-                && let Some(tags) = reads.take().labels.header()
-            {
-                response.headers_mut().insert(CACHE_TAG, tags);
-            }
-            return response;
+            let response = self.call(parts, cx.eventual(reads.clone())).await;
+            return match reads {
+                Some(reads) => tagged(response, &mut reads.take()),
+                None => response,
+            };
         };
         let making = match cache.join(&key).await {
             Joined::Ready(cached) => return FromCache(cached, CacheStatus::Collapsed).into_response(),
@@ -302,17 +310,16 @@ impl Route {
         parts.headers.clear();
         parts.extensions.remove::<ClientAddress>();
         let reads = Arc::<ReadLog>::default();
-        let response = self.call(parts, cx.eventual(Some(reads.clone()))).await;
+        let mut response = self.call(parts, cx.eventual(Some(reads.clone()))).await;
+        let mut reads = reads.take();
+        if platform.is_tagged {
+            response = tagged(response, &mut reads);
+        }
+        // A redirect costs a read or two, and is left to the caches in front.
         if response.status() != StatusCode::OK || !is_shared(&response) {
             return response;
         }
-        let mut reads = reads.take();
-        let (mut parts, body) = response.into_parts();
-        if platform.is_tagged
-            && let Some(tags) = reads.labels.header()
-        {
-            parts.headers.insert(CACHE_TAG, tags);
-        }
+        let (parts, body) = response.into_parts();
         let complete = headers::to_cache(parts, body, policy.cache, platform).await;
         let lifetime = Lifetime { fresh: s_maxage, stale };
         let (cached, status) = making.keep(&key, policy.path, complete, reads, lifetime);
@@ -333,6 +340,16 @@ impl Route {
 
 fn is_shared(response: &Response) -> bool {
     response.extensions().get::<Shared>().is_some()
+}
+
+/// The response with the tags of what was read for it, if caches in front may store it.
+fn tagged(mut response: Response, reads: &mut Reads) -> Response {
+    if is_shared(&response)
+        && let Some(tags) = reads.labels.header()
+    {
+        response.headers_mut().insert(CACHE_TAG, tags);
+    }
+    response
 }
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
@@ -379,7 +396,8 @@ async fn admit(
         )
         .field("Content-Encoding", detail));
     }
-    if let Some(query) = parts.uri.query() {
+    let is_fallback = policy.path.is_empty();
+    if let Some(query) = parts.uri.query().filter(|_| !is_fallback) {
         let params = QueryParams::parse(query, policy.params)?;
         parts.extensions.insert(params);
     }

@@ -20,6 +20,8 @@ use crate::Platform;
 /// The route tables of all functions, by path.
 pub(crate) struct Router {
     paths: matchit::Router<Vec<Route>>,
+    /// The row for other paths.
+    fallback: Option<Route>,
 }
 
 impl Router {
@@ -29,7 +31,7 @@ impl Router {
     ///
     /// If two rows have the same path and method, or if path patterns conflict. No host starts in that case.
     #[expect(clippy::panic, reason = "a mistake in the program, which the first start shows")]
-    pub(crate) fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+    pub(crate) fn new(routes: impl IntoIterator<Item = Route>, fallback: Option<Route>) -> Self {
         let mut rows = BTreeMap::<_, Vec<Route>>::new();
         for route in routes {
             let others = rows.entry(route.path).or_default();
@@ -44,22 +46,34 @@ impl Router {
                 panic!("{path}: {why}");
             }
         }
-        Self { paths }
+        Self { paths, fallback }
     }
 
     pub(crate) fn has_path(&self, path: &str) -> bool {
         self.paths.at(path).is_ok()
     }
 
+    /// The row for a path that no row has. Below `/v1/` such a path is a mistake of the client.
+    fn fallback_for(&self, parts: &Parts) -> Option<&Route> {
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let is_ours = parts.uri.path().starts_with("/v1/");
+        self.fallback.as_ref().filter(|_| is_read && !is_ours)
+    }
+
     /// The response to a request, and the policy of the matching row, if any.
     pub(crate) async fn answer(
         &self,
         mut parts: Parts,
-        incoming: Incoming,
+        mut incoming: Incoming,
         platform: &Arc<Platform>,
     ) -> (Response, Option<Policy>) {
         let Ok(found) = self.paths.at(parts.uri.path()) else {
-            return (Problem::not_found("path").into_response(), None);
+            let Some(row) = self.fallback_for(&parts) else {
+                return (Problem::not_found("path").into_response(), None);
+            };
+            // Nobody knows how many such URLs there are: they would push everything else out of the memory.
+            incoming.cache_key = None;
+            return (row.run(parts, incoming, platform).await, Some(row.policy));
         };
         let rows = found.value;
         let of = |method: &Method| rows.iter().find(|row| row.method == *method);

@@ -17,16 +17,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_core::clock;
-use souk_core::kind::owner_of;
+use souk_core::kind::{Renaming, owner_of};
 use souk_core::{Change, Condition, Document, Entry, Event, EventData, Key, Kind, Message, StoreError, Timestamp};
 
 use super::context::to_json;
 use super::{Context, Failure, IfMatch, Stored};
 
-/// How long a name that a document had before belongs to it.
-const FORMER_NAME_DAYS: i64 = 90;
-/// How many names a document had before may belong to it.
-const MAX_FORMER_NAMES: usize = 5;
+/// How long a name that a document had before is reserved for it, if it does not lead on for good.
+const RESERVED_DAYS: i64 = 90;
+/// How many names that a document had before are reserved for it.
+const MAX_RESERVED: usize = 5;
+/// How many names that a document had before lead on to it for good.
+const MAX_LEADING_ON: usize = 20;
 
 /// The names that a document had before, the latest last.
 #[derive(Serialize, Deserialize)]
@@ -174,9 +176,10 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Claims the new name of a document, unless it is the old one. The old name is reserved: for 90 days, or until the
-    /// document has had five other names, lookups by it find the document, and no other document can claim it. So an old
-    /// link never leads to another document.
+    /// Claims the new name of a document, unless it is the old one. The old name still belongs to the document: lookups by
+    /// it find the document, and no other document can claim it. So an old link never leads to another document. It belongs
+    /// to it for 90 days or until the document has had five other names; or, if names of the [kind](Renaming) lead on, until
+    /// the document is deleted or has had twenty other names.
     pub async fn rename(&self, kind: Kind, old: &str, new: &str, id: &str, taken: E) -> Result<(), Failure> {
         if old == new {
             return Ok(());
@@ -190,22 +193,28 @@ impl<E> Transaction<E> {
             }
             _ => self.claim(kind.name_key(new), id).or_fail(taken),
         }
-        let until = clock::after(self.clock.now(), FORMER_NAME_DAYS * 24 * 3600);
-        let former = Put::new(self, kind.name_key(old), claim, Condition::Exists, "{}", 0);
-        former.expires_at(until).or_retry();
+        let (until, max) = match kind.renaming {
+            Renaming::LeadsOn => (None, MAX_LEADING_ON),
+            Renaming::Never | Renaming::Reserves => {
+                let until = clock::after(self.clock.now(), RESERVED_DAYS * 24 * 3600);
+                (Some(until), MAX_RESERVED)
+            }
+        };
+        let mut former = Put::new(self, kind.name_key(old), claim, Condition::Exists, "{}", 0);
+        former.expires_at = until;
+        former.or_retry();
         // A document holds a few names only, or one account could hold any number.
         let key = former_key(kind, id);
         let found = self.read::<FormerNames>(key.clone()).await?;
         let mut names = found.as_ref().map(|found| found.names.clone()).unwrap_or_default();
         names.retain(|name| name != old && name != new);
         names.push(old.to_owned());
-        if names.len() > MAX_FORMER_NAMES {
-            let oldest = names.remove(0);
-            self.release_former(kind, &oldest, id).await?;
-        }
-        self.create_or_update(key, found.as_ref().map(|found| &found.document), FormerNames { names })
-            .expires_at(until)
-            .or_retry();
+        let released: Vec<String> = names.drain(..names.len().saturating_sub(max)).collect();
+        self.release_former(kind, &released, id).await?;
+        let found = found.as_ref().map(|found| &found.document);
+        let mut list = self.create_or_update(key, found, FormerNames { names });
+        list.expires_at = until;
+        list.or_retry();
         Ok(())
     }
 
@@ -213,20 +222,19 @@ impl<E> Transaction<E> {
     pub async fn release_former_names(&self, kind: Kind, id: &str) -> Result<(), Failure> {
         let key = former_key(kind, id);
         if let Some(found) = self.read::<FormerNames>(key.clone()).await? {
-            for name in &found.names {
-                self.release_former(kind, name, id).await?;
-            }
+            self.release_former(kind, &found.names, id).await?;
             self.delete(&found.document, Vec::new()).or_retry();
         }
         Ok(())
     }
 
-    /// Releases a former name, unless it has expired and belongs to another document.
-    async fn release_former(&self, kind: Kind, name: &str, id: &str) -> Result<(), Failure> {
-        if let Some(claim) = self.get(kind.name_key(name)).await?
-            && owner_of(Some(&claim))?.as_deref() == Some(id)
-        {
-            self.delete(&claim, Vec::new()).or_retry();
+    /// Releases former names, but for those that have expired and belong to other documents.
+    async fn release_former(&self, kind: Kind, names: &[String], id: &str) -> Result<(), Failure> {
+        let keys: Vec<Key> = names.iter().map(|name| kind.name_key(name)).collect();
+        for claim in self.get_all(&keys).await?.into_iter().flatten() {
+            if owner_of(Some(&claim))?.as_deref() == Some(id) {
+                self.delete(&claim, Vec::new()).or_retry();
+            }
         }
         Ok(())
     }

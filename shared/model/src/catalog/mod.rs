@@ -9,11 +9,13 @@ pub mod status;
 pub mod variant;
 
 use souk_core::Kind;
+use souk_core::kind::Renaming;
 
 /// Categories, by slug.
 pub const CATEGORY: Kind = Kind {
     list_tag: Some("categories"),
     lists: &["categories"],
+    renaming: Renaming::LeadsOn,
     cached_seconds: Some(60),
     ..Kind::new("category", "cat")
 };
@@ -21,6 +23,6 @@ pub const CATEGORY: Kind = Kind {
 pub const PRODUCT: Kind = Kind {
     list_tag: Some("products"),
     lists: &["products", "ranked"],
-    permanent_names: true,
+    renaming: Renaming::Never,
     ..Kind::new("product", "prd")
 };

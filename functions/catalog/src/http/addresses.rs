@@ -1,0 +1,60 @@
+//! The routes of old addresses, and the answer to them.
+
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri};
+use souk_core::Role;
+use souk_kit::Context;
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
+use souk_model::catalog::PRODUCT;
+
+use crate::address::OldAddress;
+use crate::operations;
+
+/// The maximum body size of an old address, in bytes.
+const MAX_BODY: usize = 8 * 1024;
+
+const ADDRESS: Param = Param::text("address", "The URL, or its path and query.");
+
+pub(super) fn routes() -> Vec<Route> {
+    let admin = Access::Role(Role::Admin);
+    vec![
+        Route::new(Method::PUT, "/v1/old-addresses", admin, set)
+            .summary(
+                "Set where an old address leads",
+                "A URL that a page had in another shop then answers 301 with the URL of the product or category here, if it \
+                 has the path of no route. Its host does not count. Where it led before, caches may say for some minutes.",
+            )
+            .body(Schema::of::<OldAddress>(), MAX_BODY)
+            .response(StatusCode::OK, "The address", Some(Schema::of::<OldAddress>())),
+        Route::new(Method::DELETE, "/v1/old-addresses", admin, remove)
+            .summary("Remove an old address", "It is a 404 from now on.")
+            .params(&[ADDRESS])
+            .response(StatusCode::NO_CONTENT, "The address leads nowhere", None)
+            .errors(&[StatusCode::NOT_FOUND]),
+    ]
+}
+
+/// The row for paths that no route has.
+pub(crate) fn fallback() -> Route {
+    Route::fallback(lead_on).cached(60, 600)
+}
+
+async fn set(cx: Context, Json(new): Json<OldAddress>) -> Result<Answer, Problem> {
+    Answer::json(&operations::set_old_address(&cx, &new).await?)
+}
+
+async fn remove(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let address = params.get(ADDRESS.name);
+    let address = address.ok_or_else(|| Problem::bad_parameter(ADDRESS.name, "is required"))?;
+    operations::remove_old_address(&cx, address).await?;
+    Ok(Answer::no_content())
+}
+
+async fn lead_on(cx: Context, viewer: Viewer, uri: Uri) -> Result<Answer, Problem> {
+    let address = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let found = operations::follow_old_address(&cx, address).await?;
+    let (kind, slug) = found.ok_or_else(|| Problem::not_found("path"))?;
+    let list = if kind == PRODUCT { "products" } else { "categories" };
+    let location = format!("{}/v1/{list}/{slug}", cx.settings.public_url);
+    Ok(viewer.answer(Answer::moved(&location)?))
+}

@@ -3,6 +3,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::{Key, Role, Timestamp, check};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The public profile of an account.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -211,9 +212,18 @@ impl Account {
     }
 }
 
+/// An email address as it is kept: its domain as DNS knows it, what is before it as it was given.
+pub(crate) fn kept_email(email: &str) -> String {
+    let kept = email.trim().split_once('@').and_then(|(name, domain)| {
+        let (name, domain) = (name.nfc().collect::<String>(), check::ascii_host(domain)?);
+        Some(format!("{name}@{domain}"))
+    });
+    kept.unwrap_or_else(|| email.to_owned())
+}
+
 /// The key of the claim on an email address. Addresses are compared in lower case.
 pub(crate) fn email_key(email: &str) -> Key {
-    Key::of("account-email", &email.to_lowercase())
+    Key::of("account-email", &kept_email(email).to_lowercase())
 }
 
 #[cfg(test)]

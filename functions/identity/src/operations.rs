@@ -11,7 +11,7 @@ use souk_core::{Key, Role};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
-use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved};
+use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, kept_email};
 use crate::error::IdentityError;
 use crate::password::{self, PasswordHashDocument};
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
@@ -26,7 +26,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, I
     let new = &new;
     cx.commit(|tx| async move {
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
-        let account = create_account(&tx, &new.email.to_lowercase(), &new.username, name);
+        let account = create_account(&tx, &kept_email(&new.email), &new.username, name);
         let hash = password::hash(&tx, &new.password).await?;
         let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
@@ -80,7 +80,11 @@ pub async fn find_account(cx: &Context, id: &str) -> Result<Stored<Account>, Fai
 
 /// The account with this email address.
 pub async fn find_by_email(cx: &Context, email: &str) -> Result<Option<Stored<Account>>, Failure> {
-    match owner_of(cx.get(email_key(email)).await?.as_ref())? {
+    // An address whose domain is not in Latin letters may be kept as it was given, from before domains were written as in DNS.
+    let mut keys = vec![email_key(email), Key::of("account-email", &email.trim().to_lowercase())];
+    keys.dedup();
+    let found = cx.get_all(&keys).await?.into_iter().flatten().next();
+    match owner_of(found.as_ref())? {
         Some(id) => cx.read(ACCOUNT.key(&id)).await,
         None => Ok(None),
     }
@@ -151,7 +155,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     let credentials = &credentials;
     let tokens = cx.commit(|tx| async move {
         let account = match (&credentials.email, &credentials.username) {
-            (Some(email), _) => find_by_email(&tx, email.trim()).await?,
+            (Some(email), _) => find_by_email(&tx, email).await?,
             (_, Some(name)) => {
                 let document = tx.find(ACCOUNT, &name.trim().to_lowercase()).await?;
                 document
@@ -176,7 +180,8 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
-        let is_first_admin = tx.settings.first_admin.as_deref() == Some(account.email.as_str());
+        let first_admin = tx.settings.first_admin.as_deref().map(email_key);
+        let is_first_admin = first_admin == Some(email_key(&account.email));
         if is_first_admin && account.role < Role::Admin {
             set_role(&tx, &account, Role::Admin);
         }

@@ -1,17 +1,21 @@
 //! The file of an import, divided into batches of records.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_catalog::formats::{self, Encoding, Fault, Reading, Record};
 use souk_core::FieldError;
 
-use crate::Line;
+use crate::ImportLine;
 use crate::places::Attributes;
-use crate::record::{Checked, RecordError, Seen};
+use crate::record::{Checked, RecordError, SeenRecords};
 
-/// How many records a batch has at most.
-const BATCH: usize = 100;
+/// How many records a batch has at most: a Worker may make a thousand queries in an invocation.
+const BATCH: usize = 25;
+/// How many records a file has at most, and how large its batches are in all, in bytes.
+const MAX_RECORDS: u64 = 20_000;
+const MAX_BATCHES_BYTES: usize = 16 * 1024 * 1024;
 /// How large a batch is at most, in bytes: it is one document.
 const BATCH_BYTES: usize = 96 * 1024;
 /// How many faults and notes a record keeps, and the longest of them, in characters: the report of a batch is one document too.
@@ -63,12 +67,19 @@ pub(crate) struct Divided {
 
 /// Divides a file. Fails if it cannot be read at all.
 pub(crate) fn divide(file: Vec<u8>, how: &Reading) -> Result<Divided, String> {
-    let file = Shared(file.into());
-    let encoding = Encoding::detect(&*file.0).map_err(|error| error.to_string())?;
+    let file = Shared(Arc::new(file));
+    let encoding = Encoding::detect(&**file.0).map_err(|error| error.to_string())?;
     let open = || formats::read(Cursor::new(file.clone()), encoding, how);
     let mut attributes = Attributes::default();
-    for mut record in open()?.1.flatten() {
-        attributes.note(&mut record);
+    let mut count: u64 = 0;
+    for record in open()?.1 {
+        count = count.saturating_add(1);
+        if count > MAX_RECORDS {
+            return Err(format!("there are more than {MAX_RECORDS} products in it: divide it"));
+        }
+        if let Ok(mut record) = record {
+            attributes.note(&mut record);
+        }
     }
     let (format, records) = open()?;
     let mut divided = Divided {
@@ -76,15 +87,22 @@ pub(crate) fn divide(file: Vec<u8>, how: &Reading) -> Result<Divided, String> {
         records: 0,
         batches: Vec::new(),
     };
-    let (mut batch, mut seen, mut size) = (Batch::default(), Seen::default(), 0);
+    let (mut batch, mut seen, mut size, mut total) = (Batch::default(), SeenRecords::default(), 0, 0);
     for record in records {
         let (entry, of_category) = entry(record, &attributes, &mut seen)?;
-        let more = json(&entry)?.len() + batch.attributes.growth(&of_category)?;
+        let own = json(&entry)?.len();
+        let mut more = own + batch.attributes.growth(&of_category)?;
         if batch.entries.len() == BATCH || (size + more > BATCH_BYTES && !batch.entries.is_empty()) {
             divided.batches.push(json(&std::mem::take(&mut batch))?);
+            more = own + batch.attributes.growth(&of_category)?;
             size = 0;
         }
         size += more;
+        total += more;
+        if total > MAX_BATCHES_BYTES {
+            let limit = MAX_BATCHES_BYTES / 1024 / 1024;
+            return Err(format!("its products are larger than {limit} MB in all: divide it"));
+        }
         batch.attributes.merge(of_category);
         batch.entries.push(entry);
         divided.records = divided.records.saturating_add(1);
@@ -99,7 +117,11 @@ pub(crate) fn divide(file: Vec<u8>, how: &Reading) -> Result<Divided, String> {
 }
 
 /// What is kept of a record, with the attributes of its category.
-fn entry(record: Result<Record, Fault>, all: &Attributes, seen: &mut Seen) -> Result<(Entry, Attributes), String> {
+fn entry(
+    record: Result<Record, Fault>,
+    all: &Attributes,
+    seen: &mut SeenRecords,
+) -> Result<(Entry, Attributes), String> {
     let record = match record {
         Ok(record) => record,
         Err(fault) => {
@@ -156,13 +178,15 @@ pub(crate) fn shown(error: RecordError) -> Result<Vec<FieldError>, String> {
 }
 
 /// Notes, as the report of a record keeps them.
-pub(crate) fn said(notes: Vec<String>) -> Vec<String> {
-    notes.iter().take(MAX_SAID).map(|note| cut(note)).collect()
+pub(crate) fn said(notes: impl IntoIterator<Item = String>) -> Vec<String> {
+    notes.into_iter().take(MAX_SAID).map(|note| cut(&note)).collect()
 }
 
-/// The report of a batch, in the order of the file: of one that is too large for a document only what is most important.
-pub(crate) fn report(mut lines: Vec<Line>) -> Result<Vec<Line>, String> {
-    lines.sort_by_key(|line| line.line);
+/// The report of a batch, by the place of its records in the batch: of one that is too large for a document only what is most
+/// important.
+pub(crate) fn report(mut lines: Vec<(usize, ImportLine)>) -> Result<Vec<ImportLine>, String> {
+    lines.sort_by_key(|(place, _)| *place);
+    let mut lines: Vec<ImportLine> = lines.into_iter().map(|(_, line)| line).collect();
     if json(&lines)?.len() > BATCH_BYTES {
         for line in &mut lines {
             line.notes.clear();
@@ -186,10 +210,91 @@ fn json(value: &impl Serialize) -> Result<String, String> {
 
 /// Bytes that several readers read.
 #[derive(Clone)]
-struct Shared(std::sync::Arc<[u8]>);
+struct Shared(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn batches(file: &str) -> Vec<Batch> {
+        let divided = divide(file.as_bytes().to_vec(), &Reading::default()).unwrap();
+        let batches = divided
+            .batches
+            .iter()
+            .map(|text| serde_json::from_str::<Batch>(text).unwrap());
+        let batches: Vec<Batch> = batches.collect();
+        let records: usize = batches.iter().map(|batch| batch.entries.len()).sum();
+        assert_eq!(records as u64, divided.records);
+        assert!(divided.batches.iter().all(|text| text.len() <= BATCH_BYTES + 1024));
+        batches
+    }
+
+    fn line(sku: usize, category: &str, more: serde_json::Value) -> String {
+        let mut line = json!({ "sku": sku.to_string(), "vendor": "V", "title": "t", "category": category, "price_minor": 1, "currency": "EUR" });
+        for (name, value) in more.as_object().unwrap() {
+            line[name] = value.clone();
+        }
+        line.to_string()
+    }
+
+    #[test]
+    fn each_batch_has_the_attributes_of_its_records_and_fits_a_document() {
+        let file: Vec<String> = (0..300)
+            .map(|n| {
+                let long = "x".repeat(if n % 10 == 0 { 9_000 } else { 5 });
+                let watts = if n == 99 { json!("much") } else { json!(n) };
+                let attributes = json!({ format!("a{}", n % 25): n, "watts": watts });
+                line(
+                    n,
+                    &format!("c{}", n % 3),
+                    json!({ "description": long, "attributes": attributes }),
+                )
+            })
+            .collect();
+        for batch in batches(&file.join("\n")) {
+            assert!(batch.entries.len() <= BATCH);
+            for entry in batch.entries {
+                let found = entry.what.unwrap();
+                let attributes = serde_json::to_string(&batch.attributes.of(&found.record)).unwrap();
+                assert!(attributes.contains("watts"), "{attributes}");
+                found.checked().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_or_left_out() {
+        let refused = |file: String| divide(file.into_bytes(), &Reading::default()).unwrap_err();
+        let many = "a\n".repeat(MAX_RECORDS as usize + 1);
+        assert!(refused(format!("title,price\n{many}")).contains("20000"));
+        for nothing in ["", "title,price\n", "x"] {
+            refused(nothing.into());
+        }
+        let wide: Vec<String> = (0..3_000)
+            .map(|n| {
+                line(
+                    n,
+                    "c",
+                    json!({ "attributes": { format!("attribute number {n}"): "v" } }),
+                )
+            })
+            .collect();
+        let first = batches(&wide.join("\n")).remove(0);
+        assert!(serde_json::to_string(&first.attributes).unwrap().len() < 4_000);
+    }
+
+    #[test]
+    fn the_same_product_is_taken_once() {
+        let (first, again) = (line(1, "c", json!({})), line(1, "c", json!({ "vendor": " v" })));
+        let entries = batches(&format!("{first}\n{again}")).remove(0).entries;
+        assert!(entries[0].what.is_ok() && entries[1].what.is_err());
     }
 }

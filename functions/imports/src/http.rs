@@ -1,13 +1,14 @@
 //! The routes of imports.
 
 use http::{Method, StatusCode};
+use serde::Serialize;
 use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Raw, Route, Schema, list_documents, list_json,
 };
 use souk_kit::{Context, PageRequest};
 
-use crate::import::{Import, Line, MAX_PART, NewImport, Outcome};
+use crate::import::{Import, ImportLine, MAX_PART, NewImport, Outcome};
 use crate::operations;
 
 const MAX_BODY: usize = 32 * 1024;
@@ -15,12 +16,20 @@ const MAX_BODY: usize = 32 * 1024;
 const MEMBER: Access = Access::Role(Role::Member);
 
 const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of this market, Shopify, WooCommerce, Google Merchant (also XML) or \
-    Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 32 parts of at most 256 KB each \
+    Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 16 parts of at most 256 KB each \
     (`PUT /v1/imports/{id}/parts/{part}`), then `POST /v1/imports/{id}/start`. All records are judged before the first is \
     written; with `dry_run` the import stops there, and another start writes what it found. Poll `GET /v1/imports/{id}` for \
     progress, and read `GET /v1/imports/{id}/lines` for what becomes of each record. The same file again changes nothing. \
     Missing vendors are opened for you; missing categories, and attributes that a category lacks, are added only if an admin \
     imports. An import is kept for two weeks.";
+
+/// An import that does not look as it is stored: it may have stopped.
+#[derive(Serialize)]
+struct ShownImport {
+    #[serde(flatten)]
+    import: Import,
+    version: u64,
+}
 
 pub(crate) fn routes() -> Vec<Route> {
     const LINES: &[Param] = &[
@@ -55,8 +64,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)
             .summary(
                 "Upload a part of the file",
-                "Parts are numbered from 1, and may end anywhere. The same part again replaces the one before. They are kept for \
-                 a day.",
+                "Parts are numbered from 1, and may end anywhere. The same part again replaces the one before. They are kept \
+                 as long as the import.",
             )
             .raw_body(MAX_PART)
             .response(StatusCode::OK, "The import", import())
@@ -74,7 +83,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 "In the order of the file: what becomes of each, or became of it. A page may be short and still have a next one.",
             )
             .params(LINES)
-            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<Line>())),
+            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<ImportLine>())),
     ]
 }
 
@@ -92,9 +101,9 @@ async fn create(cx: Context, Json(new): Json<NewImport>) -> Result<Answer, Probl
 async fn show(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
     let import = operations::find_import(&cx, &id).await?;
     let version = import.version();
-    let shown = Import {
+    let shown = ShownImport {
+        import: import.value,
         version,
-        ..import.value
     };
     Ok(Answer::json(&shown)?.version(version))
 }

@@ -17,7 +17,7 @@ use crate::Rules;
 pub const IMPORT: Kind = Kind::new("import", "imp");
 
 /// The number of parts of a file.
-pub(crate) const MAX_PARTS: usize = 32;
+pub(crate) const MAX_PARTS: usize = 16;
 /// The largest part of a file, in bytes.
 pub(crate) const MAX_PART: usize = 256 * 1024;
 /// The largest file, in bytes. A Worker holds it in memory, with its records.
@@ -52,12 +52,12 @@ pub struct NewImport {
     #[garde(skip)]
     #[serde(default)]
     pub decimal_comma: bool,
-    /// The name or slug of the category of products without one.
+    /// The name of the category of products without one; its slug or id, if several have the name.
     #[garde(inner(custom(check::line(1, 80))))]
     #[schema(min_length = 1, max_length = 80)]
     #[serde(default, deserialize_with = "check::optional_line")]
     pub category: Option<String>,
-    /// The name or slug of the vendor of products without one.
+    /// The name of the vendor of products without one; its slug or id, if several have the name.
     #[garde(inner(custom(check::line(1, 80))))]
     #[schema(min_length = 1, max_length = 80)]
     #[serde(default, deserialize_with = "check::optional_line")]
@@ -71,10 +71,32 @@ pub struct NewImport {
     #[schema(min_length = 1, max_length = 80)]
     #[serde(default, deserialize_with = "check::optional_line")]
     pub owner: Option<String>,
+    /// The URL of each product in the old shop, which from then on leads to the product here: a column that has it, or a rule such as
+    /// `/products/{handle}` with the names of columns in braces; only for admins.
+    #[garde(inner(custom(check::line(1, 200))))]
+    #[schema(min_length = 1, max_length = 200)]
+    #[serde(default, deserialize_with = "check::optional_line")]
+    pub redirects: Option<String>,
     /// Whether products of vendors that belong to other accounts are added and changed too; only for admins.
     #[garde(skip)]
     #[serde(default)]
     pub adopt: bool,
+}
+
+impl NewImport {
+    /// The fields that only admins may set, if they are set.
+    pub(crate) fn for_admins(&self) -> Vec<&'static str> {
+        let fields = [
+            ("owner", self.owner.is_some()),
+            ("adopt", self.adopt),
+            ("redirects", self.redirects.is_some()),
+        ];
+        fields
+            .into_iter()
+            .filter(|(_, is_set)| *is_set)
+            .map(|(field, _)| field)
+            .collect()
+    }
 }
 
 fn is_format(name: &Option<String>, _: &()) -> garde::Result {
@@ -112,7 +134,9 @@ fn are_columns(columns: &BTreeMap<String, String>, _: &()) -> garde::Result {
 pub enum Status {
     /// Parts of the file are uploaded.
     Uploading,
-    /// The file is fetched and read.
+    /// The file is fetched from its URL.
+    Fetching,
+    /// The file is read.
     Reading,
     /// Each record is compared with the market; nothing is written yet.
     Judging,
@@ -162,7 +186,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts these lines too.
-    pub(crate) fn count(&mut self, lines: &[Line]) {
+    pub(crate) fn count(&mut self, lines: &[ImportLine]) {
         for line in lines {
             let count = match line.outcome {
                 Outcome::Added => &mut self.added,
@@ -177,8 +201,7 @@ impl Counts {
 
 /// A record of the file, and what becomes of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = ImportLine)]
-pub struct Line {
+pub struct ImportLine {
     /// The line of the file in which the record begins; of XML, the number of the item.
     pub line: u64,
     /// The title, if the record has one.
@@ -254,9 +277,17 @@ impl Import {
         Key::new(Self::partition(account), id)
     }
 
+    /// Whether only an admin may have it.
+    pub(crate) fn needs_admin(&self) -> bool {
+        self.changes_categories || !self.options.for_admins().is_empty()
+    }
+
     /// Whether a job works on it.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.status, Status::Reading | Status::Judging | Status::Writing)
+        matches!(
+            self.status,
+            Status::Fetching | Status::Reading | Status::Judging | Status::Writing
+        )
     }
 
     /// How the file is to be read.
@@ -269,6 +300,7 @@ impl Import {
             decimal_comma: options.decimal_comma,
             category: options.category,
             vendor: options.vendor,
+            redirects: options.redirects,
         }
     }
 

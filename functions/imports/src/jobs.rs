@@ -1,29 +1,41 @@
-//! The job of an import: reads the file, then judges its batches, then writes them; one message each.
+//! The jobs of imports: one fetches files, one reads a file, judges its batches and writes them, one message each; and one removes
+//! what a deleted import leaves.
+//!
+//! Each message checks that the import is where the message takes it on. So a message that comes twice, or one of a run that
+//! was given up, does nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use souk_catalog::operations::{Imported, import_product, plan_product};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::Payload;
-use souk_core::{FieldError, Message, Principal, Role};
+use souk_core::{FieldError, Lane, Message, Principal, Query, Role, StoreError};
 use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, tracked};
 use souk_kit::{Context, Stored};
+use souk_model::identity::{ACCOUNT, AccountView};
 
 use crate::file::{Batch, Divided, divide, report, said, shown};
-use crate::import::{Import, Line, MAX_FILE, Outcome, Status};
-use crate::operations::{batch_key, expiry, keep_batches, lines_key, uploaded};
+use crate::import::{Import, ImportLine, MAX_FILE, Outcome, Status};
+use crate::operations::{batch_key, expiry, keep_batches, keep_file, lines_key, parts_of, uploaded};
 use crate::record::{Importer, RecordError};
 
 /// How many products are compared or written concurrently: a Worker may have six connections.
 const AT_ONCE: usize = 6;
-/// How long a server may take to send a file, in milliseconds.
-const FETCH_MS: u32 = 30_000;
+/// How long a server may take to send a file, redirects included, in milliseconds.
+const FETCH_MS: i64 = 25_000;
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
+/// How often a file is fetched, until the import fails.
+const FETCHES: usize = 4;
+/// How many documents of a deleted import are removed by one message.
+const REMOVED: usize = 90;
 
 /// A stage of the work on an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
+    Fetch,
     Read,
     Judge,
     Write,
@@ -33,6 +45,7 @@ impl Stage {
     /// The status of an import at this stage.
     pub(crate) fn status(self) -> Status {
         match self {
+            Stage::Fetch => Status::Fetching,
             Stage::Read => Status::Reading,
             Stage::Judge => Status::Judging,
             Stage::Write => Status::Writing,
@@ -43,7 +56,7 @@ impl Stage {
 impl Status {
     /// The stage of a running import.
     pub(crate) fn stage(self) -> Option<Stage> {
-        [Stage::Read, Stage::Judge, Stage::Write]
+        [Stage::Fetch, Stage::Read, Stage::Judge, Stage::Write]
             .into_iter()
             .find(|stage| stage.status() == self)
     }
@@ -62,11 +75,35 @@ impl Payload for Step {
     const JOB: &'static str = "imports.step";
 }
 
+/// The step that fetches the file. It waits for somebody else's server, so it has the lane of outbound calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Fetch(pub(crate) Step);
+
+impl Payload for Fetch {
+    const JOB: &'static str = "imports.fetch";
+    const LANE: Lane = Lane::Notifications;
+}
+
+/// A deleted import.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Remains {
+    pub(crate) import: String,
+}
+
+impl Payload for Remains {
+    const JOB: &'static str = "imports.remove";
+    const LANE: Lane = Lane::Low;
+}
+
 pub(crate) fn jobs() -> Vec<Job> {
-    vec![Job::single(
-        "Reads a file, or judges or writes a batch of its records.",
-        work,
-    )]
+    vec![
+        Job::single("Fetches the file of an import.", async |tx, Fetch(step), message| {
+            work(tx, step, message).await
+        }),
+        Job::single("Reads a file, or judges or writes a batch of its records.", work),
+        Job::single("Removes what a deleted import leaves.", remove),
+    ]
 }
 
 async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOutput, JobError> {
@@ -74,7 +111,8 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
         // It was deleted.
         return Ok(JobOutput::default());
     };
-    if import.status != step.stage.status() || import.next_batch != step.batch {
+    let job = message.id.split('.').next();
+    if import.status != step.stage.status() || import.next_batch != step.batch || import.job.as_deref() != job {
         return Ok(JobOutput::default());
     }
     let cx = Context::system((*tx).platform().clone()).traced(tx.trace());
@@ -84,10 +122,18 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
         role: Role::Member,
     });
     import.value.updated_at = tx.now();
-    let next = match step.stage {
-        Stage::Read => read(cx, &mut import.value).await?,
-        Stage::Judge => judge(cx, &tx, &mut import.value, step.batch).await?,
-        Stage::Write => write(cx, &tx, &mut import.value, step.batch).await?,
+    let next = if may_go_on(cx, &import).await? {
+        match step.stage {
+            Stage::Fetch => fetch(cx, &mut import.value, &message).await?,
+            Stage::Read => read(cx, &mut import.value).await?,
+            Stage::Judge => judge(cx, &tx, &mut import.value, step.batch).await?,
+            Stage::Write => write(cx, &tx, &mut import.value, step.batch).await?,
+        }
+    } else {
+        fail(
+            &mut import.value,
+            "an account of the import may no longer do this".into(),
+        )
     };
     if let Some((stage, batch)) = next {
         (import.value.status, import.value.next_batch) = (stage.status(), batch);
@@ -102,17 +148,136 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
     })
 }
 
+/// Whether the accounts of the import are active, and the one that made it has the role that its options need.
+async fn may_go_on(cx: &Context, import: &Import) -> Result<bool, JobError> {
+    let mut keys = vec![ACCOUNT.key(&import.account), ACCOUNT.key(&import.author)];
+    keys.dedup();
+    let mut views = Vec::new();
+    for found in cx.get_all(&keys).await? {
+        let view = found.map(|document| document.parse::<AccountView>()).transpose()?;
+        views.extend(view.filter(|view| view.active));
+    }
+    let is_entitled = !import.needs_admin() || views.first().is_some_and(|view| view.role >= Role::Admin);
+    Ok(views.len() == keys.len() && is_entitled)
+}
+
 type Next = Option<(Stage, u32)>;
+
+/// Fetches the file, and keeps it in parts as if it had been uploaded.
+async fn fetch(cx: &Context, import: &mut Import, message: &Message) -> Result<Next, JobError> {
+    let Some(url) = import.options.url.clone() else {
+        return Ok(fail(import, "there is no URL".into()));
+    };
+    let file = match file_at(cx, import, url).await {
+        Ok(file) => file,
+        // What may be otherwise in a moment is tried again.
+        Err((why, true)) if message.attempts.len() + 1 < FETCHES => return Err(JobError::Retry(why)),
+        Err((why, _)) => return Ok(fail(import, why)),
+    };
+    import.parts = keep_file(cx, import, &file).await?;
+    Ok(Some((Stage::Read, 0)))
+}
+
+/// The file at a URL, or why there is none, and whether that may change.
+async fn file_at(cx: &Context, import: &Import, mut url: String) -> Result<Vec<u8>, (String, bool)> {
+    let end = cx.now().as_millisecond().saturating_add(FETCH_MS);
+    for _ in 0..=MAX_REDIRECTS {
+        // URLs may hold secrets, and this is logged.
+        let host = host_of(&url).to_owned();
+        let left = end.saturating_sub(cx.now().as_millisecond());
+        let call = Call {
+            method: "GET".into(),
+            url: url.clone(),
+            headers: vec![("user-agent".into(), "Souk-Imports/1".into())],
+            body: String::new(),
+            timeout_ms: u32::try_from(left).unwrap_or_default(),
+            max_reply: MAX_FILE,
+        };
+        let reply = match cx.outbound.call_for(&import.account, &import.id, call).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                let is_final = matches!(error, OutboundError::Refused(_));
+                return Err((format!("{host}: {error}"), !is_final));
+            }
+        };
+        match (reply.status, location(&reply)) {
+            (200, _) if reply.truncated => {
+                return Err((format!("the file is larger than {} MB", MAX_FILE / 1024 / 1024), false));
+            }
+            (200, _) => return Ok(reply.body),
+            (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                url = resolved(&url, location);
+            }
+            (status, _) => {
+                return Err((
+                    format!("{host}: the status is {status}"),
+                    status == 429 || status >= 500,
+                ));
+            }
+        }
+    }
+    Err(("there are too many redirects".into(), false))
+}
+
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// Where a redirect from a URL leads.
+fn resolved(url: &str, location: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let path = rest.split(['?', '#']).next().unwrap_or(rest);
+    let location = location.split('#').next().unwrap_or(location);
+    match location {
+        _ if location.contains("://") => location.to_owned(),
+        _ if location.starts_with("//") => format!("{scheme}:{location}"),
+        _ if location.starts_with('/') => format!("{scheme}://{}{location}", host_of(url)),
+        _ if location.starts_with('?') => format!("{scheme}://{path}{location}"),
+        _ => {
+            let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+            format!("{scheme}://{folder}/{location}")
+        }
+    }
+}
+
+fn location(reply: &Reply) -> Option<&str> {
+    let header = reply.headers.iter().find(|(name, _)| name == "location");
+    header.map(|(_, value)| value.as_str())
+}
+
+/// Whether a file is being read: one at a time, because of the memory that it takes.
+static IS_READING: AtomicBool = AtomicBool::new(false);
+
+struct Turn;
+
+impl Turn {
+    fn take() -> Result<Self, JobError> {
+        let is_taken = IS_READING.swap(true, Ordering::AcqRel);
+        if is_taken {
+            // This does not count as an attempt.
+            return Err(StoreError::Unavailable("another file is being read".into()).into());
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_READING.store(false, Ordering::Release);
+    }
+}
 
 /// Reads the file, and divides it into batches.
 async fn read(cx: &Context, import: &mut Import) -> Result<Next, JobError> {
-    let file = match import.options.url.clone() {
-        Some(url) => match fetch(cx, url).await? {
-            Ok(file) => file,
-            Err(why) => return Ok(fail(import, why)),
-        },
-        None => uploaded(cx, &import.id).await?,
-    };
+    let _turn = Turn::take()?;
+    let file = uploaded(cx, &import.id).await?;
+    if file.len() != import.parts.values().sum::<usize>() {
+        return Ok(fail(
+            import,
+            "the parts of the file have expired: upload it again".into(),
+        ));
+    }
     let how = import.reading();
     let divided: Result<Divided, String> = cx.compute(move || divide(file, &how)).await?;
     let divided = match divided {
@@ -131,39 +296,21 @@ fn fail(import: &mut Import, why: String) -> Next {
     None
 }
 
-/// The file at a URL, or why there is none.
-async fn fetch(cx: &Context, mut url: String) -> Result<Result<Vec<u8>, String>, JobError> {
-    for _ in 0..=MAX_REDIRECTS {
-        let call = Call {
-            method: "GET".into(),
-            url: url.clone(),
-            headers: vec![("user-agent".into(), "Souk-Imports/1".into())],
-            body: String::new(),
-            timeout_ms: FETCH_MS,
-            max_reply: MAX_FILE,
-        };
-        let owner = cx.principal().map_or("", |principal| &principal.account);
-        let reply = match cx.outbound.call_for(owner, "imports", call).await {
-            Ok(reply) => reply,
-            Err(error @ OutboundError::Refused(_)) => return Ok(Err(format!("{url}: {error}"))),
-            Err(error) => return Err(JobError::Retry(format!("{url}: {error}"))),
-        };
-        match (reply.status, location(&reply)) {
-            (200, _) if reply.truncated => {
-                return Ok(Err(format!("the file is larger than {} MB", MAX_FILE / 1024 / 1024)));
-            }
-            (200, _) => return Ok(Ok(reply.body)),
-            (301 | 302 | 303 | 307 | 308, Some(location)) => url = location.to_owned(),
-            (status @ (429 | 500..), _) => return Err(JobError::Retry(format!("{url}: the status is {status}"))),
-            (status, _) => return Ok(Err(format!("{url}: the status is {status}"))),
+/// Removes documents of a deleted import, page by page.
+async fn remove(tx: JobTransaction, remains: Remains, message: Message) -> Result<JobOutput, JobError> {
+    let id = &remains.import;
+    for partition in [parts_of(id), batch_key(id, 0).pk, lines_key(id, 0).pk] {
+        let page = tx.query(&Query::partition(partition, REMOVED)).await?;
+        if page.items.is_empty() {
+            continue;
         }
+        for item in page.items {
+            tx.remove(item.document.key);
+        }
+        tracked::next(&tx, &message, &remains)?;
+        break;
     }
-    Ok(Err("there are too many redirects".into()))
-}
-
-fn location(reply: &Reply) -> Option<&str> {
-    let header = reply.headers.iter().find(|(name, _)| name == "location");
-    header.map(|(_, value)| value.as_str())
+    Ok(JobOutput::default())
 }
 
 /// Compares the records of a batch with the market.
@@ -171,8 +318,8 @@ async fn judge(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
     let Batch { entries, attributes } = batch_of(cx, import, batch).await?;
     let mut importer = Importer::new(cx, &import.author, import.rules(true), attributes);
     let (mut lines, mut ready) = (Vec::with_capacity(entries.len()), Vec::new());
-    for entry in entries {
-        let mut line = Line {
+    for (place, entry) in entries.into_iter().enumerate() {
+        let mut line = ImportLine {
             line: entry.line,
             title: entry.title,
             outcome: Outcome::LeftOut,
@@ -188,27 +335,28 @@ async fn judge(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
         };
         match prepared {
             Ok((product, notes)) => {
-                line.notes.extend(said(notes));
-                ready.push((line, product));
+                line.notes = said(line.notes.into_iter().chain(notes));
+                ready.push((place, line, product));
             }
             Err(error) => {
                 line.errors = faults(error)?;
-                lines.push(line);
+                lines.push((place, line));
             }
         }
     }
-    let planned = stream::iter(ready).map(async |(line, product)| (line, plan_product(cx, &product).await));
+    let planned =
+        stream::iter(ready).map(async |(place, line, product)| (place, line, plan_product(cx, &product).await));
     let planned: Vec<_> = planned.buffer_unordered(AT_ONCE).collect().await;
-    for (mut line, outcome) in planned {
+    for (place, mut line, outcome) in planned {
         match outcome {
             Ok(outcome) => line.outcome = outcome.into(),
             Err(error) => line.errors = faults(error.into())?,
         }
-        lines.push(line);
+        lines.push((place, line));
     }
-    import.planned.count(&lines);
     import.judged = import.judged.saturating_add(lines.len() as u64);
-    keep_lines(tx, import, batch, lines)?;
+    let lines = keep_lines(tx, import, batch, lines)?;
+    import.planned.count(&lines.value);
     Ok(match batch.saturating_add(1) {
         next if next < import.batches => Some((Stage::Judge, next)),
         _ if import.options.dry_run => {
@@ -223,17 +371,17 @@ async fn judge(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
 async fn write(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u32) -> Result<Next, JobError> {
     let Batch { entries, attributes } = batch_of(cx, import, batch).await?;
     let key = lines_key(&import.id, batch);
-    let lines = cx.read::<Vec<Line>>(key).await?.ok_or_else(gone)?.value;
+    let lines = cx.read::<Vec<ImportLine>>(key).await?.ok_or_else(gone)?.value;
     let mut importer = Importer::new(cx, &import.author, import.rules(false), attributes);
     let (mut done, mut ready) = (Vec::with_capacity(lines.len()), Vec::new());
-    for (mut line, entry) in lines.into_iter().zip(entries) {
+    for (place, (mut line, entry)) in lines.into_iter().zip(entries).enumerate() {
         let is_wanted = matches!(line.outcome, Outcome::Added | Outcome::Changed);
         let Ok(found) = entry.what else {
-            done.push(line);
+            done.push((place, line));
             continue;
         };
         if !is_wanted {
-            done.push(line);
+            done.push((place, line));
             continue;
         }
         let prepared = match found.checked() {
@@ -241,27 +389,28 @@ async fn write(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
             Err(error) => Err(error),
         };
         match prepared {
-            Ok((product, _)) => ready.push((line, product)),
+            Ok((product, _)) => ready.push((place, line, product)),
             Err(error) => {
                 (line.outcome, line.errors) = (Outcome::LeftOut, faults(error)?);
-                done.push(line);
+                done.push((place, line));
             }
         }
     }
-    let written = stream::iter(ready).map(async |(line, product)| (line, import_product(cx, &product).await));
+    let written =
+        stream::iter(ready).map(async |(place, line, product)| (place, line, import_product(cx, &product).await));
     let written: Vec<_> = written.buffer_unordered(AT_ONCE).collect().await;
-    for (mut line, outcome) in written {
+    for (place, mut line, outcome) in written {
         match outcome {
             // What a run of this message before an interruption wrote is the same now.
             Ok(Imported::Unchanged) => {}
             Ok(outcome) => line.outcome = outcome.into(),
             Err(error) => (line.outcome, line.errors) = (Outcome::LeftOut, faults(error.into())?),
         }
-        done.push(line);
+        done.push((place, line));
     }
-    import.result.count(&done);
     import.written = import.written.saturating_add(done.len() as u64);
-    keep_lines(tx, import, batch, done)?;
+    let done = keep_lines(tx, import, batch, done)?;
+    import.result.count(&done.value);
     Ok(match batch.saturating_add(1) {
         next if next < import.batches => Some((Stage::Write, next)),
         _ => {
@@ -298,9 +447,34 @@ fn faults(error: RecordError) -> Result<Vec<FieldError>, JobError> {
     }
 }
 
-fn keep_lines(tx: &JobTransaction, import: &Import, batch: u32, lines: Vec<Line>) -> Result<(), JobError> {
+fn keep_lines(
+    tx: &JobTransaction,
+    import: &Import,
+    batch: u32,
+    lines: Vec<(usize, ImportLine)>,
+) -> Result<Stored<Vec<ImportLine>>, JobError> {
     let lines = report(lines).map_err(JobError::Fatal)?;
     let put = tx.put(lines_key(&import.id, batch), lines);
-    put.expires_at(expiry(import.created_at)).always();
-    Ok(())
+    Ok(put.expires_at(expiry(import.created_at)).always())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_from_where_they_are() {
+        let url = "https://a.example/feeds/all.csv?x=1#y";
+        for (location, expected) in [
+            ("https://b.example/z", "https://b.example/z"),
+            ("//b.example/z#f", "https://b.example/z"),
+            ("/z?q", "https://a.example/z?q"),
+            ("z.csv", "https://a.example/feeds/z.csv"),
+            ("?page=2", "https://a.example/feeds/all.csv?page=2"),
+        ] {
+            assert_eq!(resolved(url, location), expected);
+        }
+        assert_eq!(resolved("https://a.example", "z"), "https://a.example/z");
+        assert_eq!(host_of("https://a.example:8443?x"), "a.example:8443");
+    }
 }

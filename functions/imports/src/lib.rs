@@ -17,9 +17,9 @@ use souk_kit::Partitions::{Documents, Index};
 use souk_kit::{Function, StoreUse};
 
 pub use error::ImportError;
-pub use import::{Counts, IMPORT, Import, Line, NewImport, Outcome, Status};
+pub use import::{Counts, IMPORT, Import, ImportLine, NewImport, Outcome, Status};
 pub use places::{Attributes, ids_named};
-pub use record::{Checked, Importer, RecordError, Rules, Seen};
+pub use record::{Checked, Importer, RecordError, Rules, SeenRecords};
 
 /// The function.
 #[must_use]
@@ -35,6 +35,7 @@ pub fn function() -> Function {
                 Documents("imports/*"),
                 Documents("import-parts/*"),
                 Documents("import-lines/*"),
+                Documents("account/*"),
                 Documents("account-named/*"),
                 Documents("job/*"),
             ],
@@ -46,7 +47,9 @@ pub fn function() -> Function {
                 Documents("import-parts/*"),
                 Documents("import-batches/*"),
                 Documents("import-lines/*"),
+                Documents("account/*"),
                 Documents("imported"),
+                Documents("old-address/*"),
                 Documents("product/*"),
                 Documents("product-named/*"),
                 Documents("category/*"),
@@ -64,7 +67,9 @@ pub fn function() -> Function {
                 Documents("imports/*"),
                 Documents("import-batches/*"),
                 Documents("import-lines/*"),
+                Documents("import-parts/*"),
                 Documents("imported"),
+                Documents("old-address/*"),
                 Documents("product/*"),
                 Documents("product-named/*"),
                 Documents("category/*"),

@@ -3,6 +3,8 @@
 //! A file is kept in parts until it is read; the job then divides it into batches, and each batch is one message. So an import that
 //! is interrupted goes on where it was, and a file of any host's limits is imported in bounded time and memory.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
@@ -10,16 +12,14 @@ use souk_core::outbound::target;
 use souk_core::{Document, FieldError, Key, Query, Timestamp, clock};
 use souk_kit::jobs::tracked::{self, Progress, Tracked};
 use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
-use souk_model::identity::ACCOUNT;
+use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
 
-use crate::import::{IMPORT, Import, Line, MAX_PART, MAX_PARTS, NewImport, Outcome, Status};
-use crate::jobs::{Stage, Step};
+use crate::import::{IMPORT, Import, ImportLine, MAX_PART, MAX_PARTS, NewImport, Outcome, Status};
+use crate::jobs::{Fetch, Remains, Stage, Step};
 use crate::{Counts, ImportError};
 
 /// How long an import is kept, in seconds.
 const KEEP_SECONDS: i64 = 14 * 24 * 3600;
-/// How long the parts of its file are kept, in seconds.
-const KEEP_PARTS_SECONDS: i64 = 24 * 3600;
 /// How many imports an account may have.
 const MAX_IMPORTS: usize = 20;
 /// How much of a part is in one document, in bytes. Base64 makes it a third longer.
@@ -44,8 +44,9 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
         let author = match &new.owner {
             None => principal.account.clone(),
             Some(name) => {
-                let found = tx.resolve(&[(ACCOUNT, name)]).await?.pop().flatten();
-                found.ok_or_else(|| Failure::invalid("owner", "is no account"))?
+                let found = tx.find(ACCOUNT, name).await?;
+                let active = active_account(found.as_ref()).map_err(Failure::from)?;
+                active.ok_or_else(|| Failure::invalid("owner", NO_RECIPIENT))?
             }
         };
         let now = tx.now();
@@ -72,7 +73,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
             version: 1,
         };
         if new.url.is_some() {
-            run(&tx, &mut import, Stage::Read)?;
+            run(&tx, &mut import, Stage::Fetch)?;
         }
         let put = tx.create(Import::key(&import.account, &import.id), import);
         Ok(put.expires_at(clock::after(now, KEEP_SECONDS)).or_retry())
@@ -84,17 +85,15 @@ fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
     if let Some(url) = &new.url {
         target(url, &cx.settings.outbound_allow).map_err(|why| Failure::invalid("url", why.to_string()))?;
     }
-    let is_admin = cx.signed_in()?.is_admin();
-    let for_admins = [("owner", new.owner.is_some()), ("adopt", new.adopt)];
-    let errors: Vec<FieldError> = for_admins
+    let errors: Vec<FieldError> = new
+        .for_admins()
         .into_iter()
-        .filter(|(_, is_given)| *is_given && !is_admin)
-        .map(|(field, _)| FieldError::new(field, "is for admins"))
+        .map(|field| FieldError::new(field, "is for admins"))
         .collect();
-    if errors.is_empty() {
+    if errors.is_empty() || cx.signed_in()?.is_admin() {
         return Ok(());
     }
-    let detail = "only admins import for others".to_owned();
+    let detail = "these options are for admins".to_owned();
     Err(Failure::Forbidden { detail, errors })
 }
 
@@ -106,7 +105,10 @@ fn run(tx: &Transaction<ImportError>, import: &mut Import, stage: Stage) -> Resu
         stage,
         batch: import.next_batch,
     };
-    let job = tracked::start(tx, &step, &import.account)?;
+    let job = match stage {
+        Stage::Fetch => tracked::start(tx, &Fetch(step), &import.account)?,
+        _ => tracked::start(tx, &step, &import.account)?,
+    };
     import.job = Some(job.id);
     import.status = stage.status();
     import.error = None;
@@ -141,14 +143,17 @@ async fn own_import(cx: &Context, id: &str) -> Result<Stored<Import>, Failure> {
     cx.read(key).await?.ok_or(NOT_FOUND)
 }
 
-/// Why the job of a running import failed, if it did.
+/// Why a running import does not go on, if its job has ended.
 async fn stopped(cx: &Context, import: &Import) -> Result<Option<String>, Failure> {
     let Some(job) = import.job.as_ref().filter(|_| import.is_running()) else {
         return Ok(None);
     };
-    let job = cx.read::<Tracked>(tracked::key(job)).await?;
-    let failed = job.filter(|job| job.status == Progress::Failed);
-    Ok(failed.map(|job| job.value.error.unwrap_or_else(|| "the job failed".into())))
+    let job = cx.read::<Tracked>(tracked::key(job)).await?.map(|job| job.value);
+    Ok(match job {
+        Some(job) if job.status == Progress::Queued => None,
+        Some(Tracked { error: Some(error), .. }) => Some(error),
+        _ => Some("the job has ended".into()),
+    })
 }
 
 /// The partition of the parts of an import.
@@ -187,20 +192,40 @@ pub async fn put_part(cx: &Context, id: &str, part: u32, bytes: &[u8]) -> Result
                 "the import has started: make another for another file",
             ));
         }
-        let until = clock::after(tx.now(), KEEP_PARTS_SECONDS);
-        let mut chunks = bytes.chunks(CHUNK);
-        for n in 0..MAX_PART.div_ceil(CHUNK) {
-            let key = Key::new(parts_of(id), format!("{part:02}/{n:02}"));
-            match chunks.next() {
-                Some(chunk) => drop(tx.put(key, STANDARD.encode(chunk)).expires_at(until).always()),
-                None => tx.remove(key),
-            }
-        }
+        keep_part(&tx, &import, part, bytes);
         import.value.parts.insert(part, bytes.len());
         import.value.updated_at = tx.now();
         Ok(tx.update(&import.document, import.value).or_retry())
     })
     .await
+}
+
+fn keep_part<E>(tx: &Transaction<E>, import: &Import, part: u32, bytes: &[u8]) {
+    let mut chunks = bytes.chunks(CHUNK);
+    for n in 0..MAX_PART.div_ceil(CHUNK) {
+        let key = Key::new(parts_of(&import.id), format!("{part:02}/{n:02}"));
+        match chunks.next() {
+            Some(chunk) => {
+                let put = tx.put(key, STANDARD.encode(chunk));
+                put.expires_at(expiry(import.created_at)).always();
+            }
+            None => tx.remove(key),
+        }
+    }
+}
+
+/// Keeps a whole file in parts; returns their sizes.
+pub(crate) async fn keep_file(cx: &Context, import: &Import, file: &[u8]) -> Result<BTreeMap<u32, usize>, Failure> {
+    let mut sizes = BTreeMap::new();
+    for (part, bytes) in (1..).zip(file.chunks(MAX_PART)) {
+        cx.commit(|tx: Transaction<Failure>| async move {
+            keep_part(&tx, import, part, bytes);
+            Ok(())
+        })
+        .await?;
+        sizes.insert(part, bytes.len());
+    }
+    Ok(sizes)
 }
 
 /// The file that was uploaded.
@@ -225,6 +250,8 @@ pub(crate) async fn uploaded(cx: &Context, id: &str) -> Result<Vec<u8>, Failure>
 pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, ImportError> {
     cx.commit(|tx| async move {
         let mut import = own_import(&tx, id).await?;
+        check(&tx, &import.options)?;
+        import.value.changes_categories = tx.signed_in()?.is_admin();
         let stage = match import.status {
             Status::Uploading => {
                 let parts = import.parts.len();
@@ -238,13 +265,11 @@ pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, Impo
                 Stage::Read
             }
             Status::Judged => Stage::Write,
-            Status::Reading | Status::Judging | Status::Writing if stopped(&tx, &import).await?.is_some() => {
-                import.status.stage().unwrap_or(Stage::Read)
-            }
-            Status::Reading | Status::Judging | Status::Writing => {
-                return Err(ImportError::NotNow("the import is running"));
-            }
             Status::Done | Status::Failed => return Err(ImportError::NotNow("the import has ended")),
+            running => match running.stage() {
+                Some(stage) if stopped(&tx, &import).await?.is_some() => stage,
+                _ => return Err(ImportError::NotNow("the import is running")),
+            },
         };
         if import.status != stage.status() {
             import.value.next_batch = 0;
@@ -256,10 +281,12 @@ pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, Impo
     .await
 }
 
-/// Deletes an import. One that is running ends after its current batch; what it has written stays.
+/// Deletes an import with its file. One that is running ends after its current batch; what it has written stays.
 pub async fn delete_import(cx: &Context, id: &str) -> Result<(), ImportError> {
     cx.commit(|tx| async move {
         let import = own_import(&tx, id).await?;
+        let remains = Remains { import: id.to_owned() };
+        tx.send(tx.message(&remains)?);
         tx.delete(&import.document, Vec::new()).or_retry();
         Ok(())
     })
@@ -272,7 +299,7 @@ pub async fn list_lines(
     id: &str,
     outcome: Option<Outcome>,
     page: &PageRequest,
-) -> Result<SortedPage<Line>, Failure> {
+) -> Result<SortedPage<ImportLine>, Failure> {
     let import = own_import(cx, id).await?;
     let paging = page.of_list(&format!("lines of {} {outcome:?}", import.id))?;
     // The cursor is the batch and how many of its lines have been shown.
@@ -287,7 +314,7 @@ pub async fn list_lines(
     for _ in 0..MAX_READ / AT_ONCE {
         let batches = cx.query(&query).await?;
         for batch in &batches.items {
-            let lines: Vec<Line> = batch.document.parse()?;
+            let lines: Vec<ImportLine> = batch.document.parse()?;
             for (n, line) in lines.into_iter().enumerate().skip(shown) {
                 if outcome.is_some_and(|outcome| outcome != line.outcome) {
                     continue;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use souk_catalog::NewCategory;
 use souk_catalog::formats::Record;
 use souk_catalog::operations::{create_category, edit_category, find_category};
-use souk_core::{Kind, Query, check};
+use souk_core::{FieldError, Key, Kind, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType, Category, MAX_DEPTH, NAMED};
@@ -22,8 +22,13 @@ use crate::{RecordError, Rules};
 
 /// How many attributes a category has at most.
 const MAX_ATTRIBUTES: usize = 30;
+/// The longest label of an attribute, in bytes.
+const MAX_LABEL: usize = 200;
+/// How many vendors of one name are looked at to find those of the account.
+const MAX_VENDORS: usize = 20;
 /// How many categories of one name are told apart by their parents at most.
 const MAX_NAMED: usize = 100;
+
 /// The id of what is not made, because nothing is written.
 fn to_be_made(key: &str) -> String {
     format!("to be made: {key}")
@@ -62,6 +67,7 @@ impl Attributes {
         }
         let known = self.0.entry(record_key(record)).or_default();
         for (name, value) in values {
+            let count = known.len();
             let r#type = match value {
                 Value::Bool(_) => AttributeType::Boolean,
                 Value::Number(_) => AttributeType::Number,
@@ -72,8 +78,10 @@ impl Attributes {
                     let known = known.get_mut();
                     known.r#type = wider(known.r#type, r#type);
                 }
+                // What a category has no room for is left out with the records that have it.
+                Entry::Vacant(_) if count >= MAX_ATTRIBUTES => {}
                 Entry::Vacant(place) => {
-                    let label = labels.remove(place.key());
+                    let label = labels.remove(place.key()).filter(|label| label.len() <= MAX_LABEL);
                     place.insert(Wanted { r#type, label });
                 }
             }
@@ -140,7 +148,15 @@ impl Place {
             }
         }
         let Some(category) = &self.category else {
-            return Ok(notes);
+            // Of more attributes than a category may have, those seen first are made.
+            let is_known = |name: &String| self.attributes.iter().any(|attribute| attribute.name == *name);
+            return match values.keys().find(|name| !is_known(name)) {
+                Some(name) => {
+                    let detail = format!("is not one of the {MAX_ATTRIBUTES} attributes that the category gets");
+                    Err(RecordError::of(&format!("attributes.{name}"), detail))
+                }
+                None => Ok(notes),
+            };
         };
         let widened = Category {
             attributes: self.attributes.clone(),
@@ -158,7 +174,8 @@ pub(crate) struct Places<'a> {
     cx: &'a Context,
     rules: Rules,
     attributes: Attributes,
-    categories: HashMap<String, Arc<Place>>,
+    /// The categories by path, or why there is none.
+    categories: HashMap<String, Result<Arc<Place>, Vec<FieldError>>>,
     /// The ids of the vendors, by name.
     vendors: HashMap<String, String>,
 }
@@ -193,29 +210,32 @@ impl<'a> Places<'a> {
             return Err(RecordError::of("category_path", detail));
         }
         let key = path_key(path, is_rooted);
-        if let Some(place) = self.categories.get(&key) {
-            return Ok(place.clone());
+        if let Some(known) = self.categories.get(&key) {
+            return known.clone().map_err(RecordError::Invalid);
         }
+        let found = match self.look_up(path, is_rooted, &key).await {
+            Ok(place) => Ok(Arc::new(place)),
+            Err(RecordError::Invalid(errors)) => Err(errors),
+            Err(failed) => return Err(failed),
+        };
+        self.categories.insert(key, found.clone());
+        found.map_err(RecordError::Invalid)
+    }
+
+    async fn look_up(&mut self, path: &[String], is_rooted: bool, key: &str) -> Result<Place, RecordError> {
         let found = match path {
             [name] if !is_rooted => self.find(CATEGORY, NAMED, name).await?,
             _ => self.walk(path).await?,
         };
-        let wanted = self.attributes.0.get(&key).cloned().unwrap_or_default();
-        let place = match found {
-            Some(id) => self.widened(id, &wanted).await?,
-            None => {
-                let id = self.add_category(path, &wanted).await?;
-                let attributes = widen(&[], &wanted);
-                Place {
-                    id,
-                    category: None,
-                    attributes,
-                }
-            }
-        };
-        let place = Arc::new(place);
-        self.categories.insert(key, place.clone());
-        Ok(place)
+        let wanted = self.attributes.0.get(key).cloned().unwrap_or_default();
+        if let Some(id) = found {
+            return self.widened(id, &wanted).await;
+        }
+        Ok(Place {
+            id: self.add_category(path, &wanted).await?,
+            category: None,
+            attributes: widen(&[], &wanted),
+        })
     }
 
     /// The category at the end of a path from the root, if all of the path is there.
@@ -223,10 +243,15 @@ impl<'a> Places<'a> {
         let mut parent: Option<String> = None;
         for name in path {
             let mut below = Vec::new();
-            for id in ids_named(self.cx, NAMED, name, MAX_NAMED).await? {
-                let category = self.cx.read::<Category>(CATEGORY.key(&id)).await?;
-                if category.is_some_and(|category| category.parent == parent) {
-                    below.push(id);
+            let keys: Vec<Key> = ids_named(self.cx, NAMED, name, MAX_NAMED)
+                .await?
+                .iter()
+                .map(|id| CATEGORY.key(id))
+                .collect();
+            for document in self.cx.get_all(&keys).await?.into_iter().flatten() {
+                let category: Category = document.parse().map_err(Failure::from)?;
+                if category.parent == parent {
+                    below.push(category.id);
                 }
             }
             match <[String; 1]>::try_from(below) {
@@ -306,10 +331,28 @@ impl<'a> Places<'a> {
         if let Some(id) = self.vendors.get(&key) {
             return Ok(id.clone());
         }
-        let id = match self.find(VENDOR, VENDORS_NAMED, name).await? {
+        let mut named = ids_named(self.cx, VENDORS_NAMED, name, MAX_VENDORS).await?;
+        if named.len() > 1 {
+            // Others may have taken the same name. Of several own ones it is the oldest.
+            let mut own = Vec::new();
+            for id in named {
+                if self.sells_for(&id).await? {
+                    own.push(id);
+                }
+            }
+            own.sort_unstable();
+            own.truncate(1);
+            named = own;
+        }
+        let found = match named.pop() {
+            Some(id) => Some(id),
+            None => self.find(VENDOR, VENDORS_NAMED, name).await?,
+        };
+        let id = match found {
             Some(id) => {
-                if !self.rules.adopt {
-                    self.check_seller(&id).await?;
+                if !self.rules.adopt && !self.sells_for(&id).await? {
+                    let detail = "only its owner and staff may add products to it; an admin can `adopt` it";
+                    return Err(RecordError::of("vendor", detail));
                 }
                 id
             }
@@ -367,14 +410,10 @@ impl<'a> Places<'a> {
         Ok(kind.id_of(&document.key).filter(|_| is_it).map(str::to_owned))
     }
 
-    /// Fails if the importing account may not sell for the vendor.
-    async fn check_seller(&self, vendor: &str) -> Result<(), RecordError> {
+    /// Whether the importing account may sell for the vendor.
+    async fn sells_for(&self, vendor: &str) -> Result<bool, RecordError> {
         let found = self.cx.get_all(&seller_keys(vendor)).await?;
-        if may_sell(self.cx.signed_in()?, &found).map_err(Failure::from)? {
-            return Ok(());
-        }
-        let detail = "belongs to another account; the option `adopt` adds the product nevertheless";
-        Err(RecordError::of("vendor", detail))
+        Ok(may_sell(self.cx.signed_in()?, &found).map_err(Failure::from)?)
     }
 }
 

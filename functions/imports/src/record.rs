@@ -8,8 +8,8 @@ use garde::Validate as _;
 use sha2::{Digest as _, Sha256};
 use souk_catalog::formats::{Fault, Record};
 use souk_catalog::operations::ProductImport;
-use souk_catalog::{CatalogError, NewProduct};
-use souk_core::{FieldError, Money, check};
+use souk_catalog::{CatalogError, NewProduct, normal_address};
+use souk_core::{FieldError, Money, StoreError, check};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::status::Status;
 use souk_vendors::VendorError;
@@ -18,6 +18,9 @@ use crate::places::{Attributes, Places};
 
 /// The longest id of a record in the system that it comes from, in bytes.
 const MAX_SOURCE: usize = 500;
+
+/// The longest name of a category or vendor, in characters.
+const MAX_NAME: usize = 80;
 
 /// What an import may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +53,8 @@ impl From<Failure> for RecordError {
         match failure {
             Failure::Invalid(errors) => RecordError::Invalid(errors),
             Failure::Forbidden { errors, .. } if !errors.is_empty() => RecordError::Invalid(errors),
+            // Such as a key that is too long.
+            Failure::Store(StoreError::Refused(why)) => RecordError::of("", why),
             Failure::Store(_) | Failure::Contention | Failure::Busy | Failure::Internal(_) => {
                 RecordError::Failed(failure)
             }
@@ -118,6 +123,7 @@ pub struct Checked {
     slug: Option<String>,
     source: Option<String>,
     status: Status,
+    old_address: Option<String>,
     /// What of the record is left out.
     pub notes: Vec<String>,
 }
@@ -161,10 +167,24 @@ impl Checked {
                     "compare_at_price" | "compare_at_price.amount" => "compare_at_price_minor".to_owned(),
                     other => other.to_owned(),
                 };
-                FieldError::new(field, error.message())
+                let detail = match (&*field, &product.vendor) {
+                    ("sku", None) => "needs a vendor: name one for products without (the option `vendor`)",
+                    _ => error.message(),
+                };
+                FieldError::new(field, detail)
             });
             RecordError::Invalid(faults.collect())
         })?;
+        for (field, name) in path
+            .iter()
+            .map(|name| ("category", name))
+            .chain(product.vendor.iter().map(|name| ("vendor", name)))
+        {
+            if !name.is_empty() {
+                let is_name = check::line::<()>(1, MAX_NAME)(name, &());
+                is_name.map_err(|error| RecordError::of(field, error.message()))?;
+            }
+        }
         let slug = record.slug;
         if slug.as_ref().is_some_and(|slug| check::slug(slug, &()).is_err()) {
             let detail = "must be lower-case letters and digits with single hyphens";
@@ -173,6 +193,14 @@ impl Checked {
         if record.source.as_ref().is_some_and(|source| source.len() > MAX_SOURCE) {
             return Err(RecordError::of("id", format!("is longer than {MAX_SOURCE} bytes")));
         }
+        let mut notes = record.notes;
+        let old_address = record.old_address.and_then(|address| {
+            let normal = normal_address(&address);
+            if normal.is_none() {
+                notes.push(format!("old address left out: {address:?} cannot lead on"));
+            }
+            normal
+        });
         Ok(Self {
             product,
             path,
@@ -180,7 +208,8 @@ impl Checked {
             slug,
             source: record.source,
             status: record.status,
-            notes: record.notes,
+            old_address,
+            notes,
         })
     }
 
@@ -217,12 +246,12 @@ fn digest(parts: &[&str]) -> Digest {
 
 /// What the records of a file so far were, with their lines.
 #[derive(Default)]
-pub struct Seen {
+pub struct SeenRecords {
     products: HashMap<Digest, u64>,
     skus: HashMap<Digest, u64>,
 }
 
-impl Seen {
+impl SeenRecords {
     /// Fails if the record is one that was there already; else it is one of them from now on.
     pub fn note(&mut self, record: &Checked, line: u64) -> Result<(), RecordError> {
         let place = match self.products.entry(record.identity()) {
@@ -282,6 +311,7 @@ impl<'a> Importer<'a> {
             status: record.status,
             author: self.owner.to_owned(),
             adopt: self.rules.adopt,
+            old_address: record.old_address.filter(|_| self.rules.changes_categories),
         };
         Ok((import, notes))
     }

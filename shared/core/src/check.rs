@@ -196,6 +196,21 @@ fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
         .map_err(garde::Error::new)
 }
 
+/// A host as DNS knows it: in lower case, and labels in other letters than Latin ones as `xn--…`.
+#[must_use]
+pub fn ascii_host(host: &str) -> Option<String> {
+    let label = |label: &str| {
+        let label: String = label.nfkc().collect::<String>().to_lowercase().nfkc().collect();
+        match label.is_ascii() {
+            true => Some(label),
+            false => Some(format!("xn--{}", idna::punycode::encode_str(&label)?)),
+        }
+    };
+    // Ideographic full stops divide labels too.
+    let labels = host.split(['.', '。', '．', '｡']).map(label);
+    Some(labels.collect::<Option<Vec<_>>>()?.join("."))
+}
+
 /// A slug made from the words of a title, cut at a word; `fallback` if there are none. Latin letters lose their accents, Greek
 /// and Cyrillic ones are written in Latin, and letters of other scripts stay: nothing that is written there is lost, and
 /// browsers show it.
@@ -260,6 +275,20 @@ pub fn named(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_written_as_dns_has_them() {
+        for (host, expected) in [
+            ("Shop.Example", "shop.example"),
+            ("MÜNCHEN.example", "xn--mnchen-3ya.example"),
+            ("mu\u{308}nchen.example", "xn--mnchen-3ya.example"),
+            ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("", ""),
+        ] {
+            assert_eq!(ascii_host(host).as_deref(), Some(expected));
+        }
+    }
 
     #[test]
     fn slugs_come_from_any_title() {

@@ -137,6 +137,7 @@ async fn a_member_imports_into_what_is_there() {
         line(category, &own, "1"),
         "{\"title\": 1}".to_owned(),
     ];
+    let lines_of_own = lines[0].clone();
     let path = upload(&member, json!({}), lines.join("\n").as_bytes(), 70).await;
     let done = started(&member, &path).await;
     assert_eq!(counts(&done["result"]), [1, 0, 0, 4], "{done}");
@@ -157,6 +158,10 @@ async fn a_member_imports_into_what_is_there() {
     let lamp = line(category, text(&theirs, "name"), "3");
     let path = upload(&member, json!({}), lamp.as_bytes(), 1000).await;
     assert_eq!(counts(&started(&member, &path).await["result"]), [1, 0, 0, 0]);
+    // Somebody else's vendor of the same name does not stand in the way.
+    other.add("/v1/vendors", json!({ "name": own })).await;
+    let again = upload(&member, json!({}), lines_of_own.as_bytes(), 1000).await;
+    assert_eq!(counts(&started(&member, &again).await["result"]), [0, 0, 1, 0]);
     // Nobody else sees it.
     other.get(&path).await.expect(404);
     other.act(&format!("{path}/start")).await.expect(404);
@@ -164,6 +169,7 @@ async fn a_member_imports_into_what_is_there() {
     for options in [
         json!({ "adopt": true }),
         json!({ "owner": text(&other.me, "username") }),
+        json!({ "redirects": "link" }),
     ] {
         member.post("/v1/imports", options).await.expect(403);
     }
@@ -204,7 +210,8 @@ async fn a_file_is_fetched_from_its_url() {
     let admin = market.admin().await;
     let (category, vendor) = (unique("Shirts"), unique("Dora"));
     receiver.serves(shop(&category, &vendor));
-    let new = json!({ "url": receiver.url, "currency": "EUR" });
+    let moved = receiver.url.replace("/file/", "/moved/");
+    let new = json!({ "url": moved, "currency": "EUR", "redirects": "/products/{Handle}" });
     let import = admin.add("/v1/imports", new).await;
     let done = ended(&admin, &format!("/v1/imports/{}", text(&import, "id"))).await;
     assert_eq!(
@@ -212,6 +219,10 @@ async fn a_file_is_fetched_from_its_url() {
         ("done", [2, 0, 0, 1]),
         "{done}"
     );
+    let old = format!("/products/shirt-{vendor}?variant=1");
+    let moved = admin.get(&old).await.expect(301);
+    let slug = format!("/v1/products/shirt-{}", vendor.to_lowercase());
+    assert!(moved.header("location").ends_with(&slug), "{moved:?}");
     let Some(nothing) = Receiver::new("file") else { return };
     let import = admin.add("/v1/imports", json!({ "url": nothing.url })).await;
     let failed = ended(&admin, &format!("/v1/imports/{}", text(&import, "id"))).await;

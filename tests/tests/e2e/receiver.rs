@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -81,7 +82,7 @@ impl Receiver {
         })
     }
 
-    /// Serves this file to GET, instead of a receiver.
+    /// Serves this file to GET, for a receiver that is `file`; `moved` in its place redirects there.
     pub(crate) fn serves(&self, file: String) {
         FILES.lock().unwrap().insert(self.path.clone(), file);
     }
@@ -109,12 +110,14 @@ fn serve(address: &str) {
     });
 }
 
-async fn serve_file(Path((behaviour, name)): Path<(String, String)>) -> Result<String, StatusCode> {
+async fn serve_file(Path((behaviour, name)): Path<(String, String)>) -> Result<Response, StatusCode> {
+    if behaviour == "moved" {
+        let location = [("location", format!("/file/{name}"))];
+        return Ok((StatusCode::FOUND, location).into_response());
+    }
     let files = FILES.lock().unwrap();
-    files
-        .get(&format!("{behaviour}/{name}"))
-        .cloned()
-        .ok_or(StatusCode::NOT_FOUND)
+    let file = files.get(&format!("{behaviour}/{name}")).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(file.clone().into_response())
 }
 
 async fn receive(

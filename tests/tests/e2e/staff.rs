@@ -133,6 +133,11 @@ async fn the_owner_and_the_staff_of_a_shop_change_its_products_whoever_added_the
     let of_anna = anna.draft(&category, json!({})).await;
     let moved = anna.patch(&path_of(&of_anna), here.clone()).await.expect(200);
     assert_eq!((&moved["vendor"], &moved["author"]), (&shop["id"], &json!(anna.id())));
+    // Whoever only sells for the shop cannot take its products away.
+    let (annas, _) = self::shop(&anna).await;
+    anna.patch(&path_of(&of_owner), json!({ "vendor": annas["id"] }))
+        .await
+        .names(403, &["vendor"]);
     let elsewhere = owner.draft(&category, json!({})).await;
     anna.get(&path_of(&elsewhere)).await.expect(404);
     anna.patch(&path_of(&elsewhere), json!({ "title": "Mine now" }))

@@ -88,6 +88,8 @@ pub struct Reading {
     pub category: Option<String>,
     /// The vendor of products without one.
     pub vendor: Option<String>,
+    /// The old address of a product: a column that has it, or a rule such as `/products/{handle}` with names of columns in braces.
+    pub redirects: Option<String>,
 }
 
 /// The records of a file, or the faults of its rows.
@@ -105,7 +107,12 @@ pub fn read(file: impl Read + 'static, encoding: Encoding, how: &Reading) -> Res
     // JSON is UTF-8: a line that is not is a fault of this line alone.
     if how.format == Some(Format::NdJson) || (how.format.is_none() && unmarked.trim_ascii_start().starts_with(b"{")) {
         let file = BufReader::new(file);
-        return Ok((Format::NdJson, Box::new(Lines { file, number: 0 })));
+        let lines = Lines {
+            file,
+            number: 0,
+            redirects: how.redirects.clone(),
+        };
+        return Ok((Format::NdJson, Box::new(lines)));
     }
     let (start, file) = started(encoding.decoded(file)).map_err(|error| error.to_string())?;
     let (start, file) = (String::from_utf8_lossy(&start), BufReader::new(file));
@@ -160,6 +167,7 @@ fn recognised(table: &Table) -> Option<Format> {
 struct Lines<F> {
     file: F,
     number: u64,
+    redirects: Option<String>,
 }
 
 impl<F: BufRead> Iterator for Lines<F> {
@@ -194,6 +202,15 @@ impl<F: BufRead> Iterator for Lines<F> {
             return match serde_json::from_str::<Record>(text) {
                 Ok(mut record) => {
                     record.line = self.number;
+                    if let Some(rule) = &self.redirects {
+                        let cell = |name: &str| match name {
+                            "slug" => record.slug.as_deref(),
+                            "sku" => record.sku.as_deref(),
+                            "url" => record.url.as_deref(),
+                            _ => None,
+                        };
+                        record.old_address = text::by_rule(rule, cell).or(record.old_address);
+                    }
                     Some(Ok(record))
                 }
                 // serde reports the position "line 1", because it parses each line on its own.

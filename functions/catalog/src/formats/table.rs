@@ -250,6 +250,11 @@ impl Row {
         }
     }
 
+    /// The URL of the product in the shop that it comes from.
+    pub(super) fn old_address(&self, how: &Reading) -> Option<String> {
+        text::by_rule(how.redirects.as_deref()?, |name| self.get(&name.to_lowercase()))
+    }
+
     /// The price in a column.
     pub(super) fn price(&self, name: &str, how: &Reading) -> Result<Option<Money>, Fault> {
         let price = self

@@ -1,9 +1,9 @@
 //! Texts as files have them: HTML, prices, paths and addresses.
 
 use iso_currency::Currency;
-use souk_core::Money;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use souk_core::money::MAX_AMOUNT;
-use url::Url;
+use souk_core::{Money, check};
 
 /// The elements that descriptions are made of. What else is between angle brackets is text.
 const ELEMENTS: [&str; 42] = [
@@ -163,9 +163,23 @@ pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> 
 
 /// The names of a path such as `Clothing > Shirts > T-Shirts`.
 pub(super) fn path(text: &str) -> Vec<String> {
-    let names = text.split('>').map(souk_core::check::normal_line);
+    let names = text.split('>').map(check::normal_line);
     names.filter(|name| !name.is_empty()).collect()
 }
+
+/// What cannot be in a URL, or not in an attribute that shows it.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\'')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// The address of a picture in the form that addresses are kept in: with a scheme, escaped, and its host in Latin letters.
 pub(super) fn address(text: &str) -> Option<String> {
@@ -175,10 +189,28 @@ pub(super) fn address(text: &str) -> Option<String> {
     } else {
         text.to_owned()
     };
-    let url = Url::parse(&whole).ok()?;
-    // What is escaped so that it can be shown in an attribute.
-    let url = url.to_string().replace('\'', "%27");
-    souk_core::check::url(&url, &()).is_ok().then_some(url)
+    let (scheme, rest) = whole.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at_checked(end)?;
+    let (scheme, host) = (scheme.to_ascii_lowercase(), check::ascii_host(host)?);
+    let url = format!("{scheme}://{host}{}", utf8_percent_encode(path, UNSAFE));
+    check::url(&url, &()).is_ok().then_some(url)
+}
+
+/// A text that a rule makes of cells: the cell that it names, or the rule with the cells in place of their names in braces. `None`
+/// if one of them is empty.
+pub(super) fn by_rule<'a>(rule: &str, cell: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let mut parts = rule.split('{');
+    let mut text = parts.next()?.to_owned();
+    if text == rule {
+        return cell(rule).map(str::to_owned);
+    }
+    for part in parts {
+        let (name, rest) = part.split_once('}')?;
+        text.push_str(cell(name.trim())?);
+        text.push_str(rest);
+    }
+    Some(text)
 }
 
 /// Addresses separated by commas: a comma within one is not followed by a scheme.
@@ -215,7 +247,7 @@ pub(super) fn parts(text: &str) -> Vec<String> {
             }
         }
     }
-    let parts = parts.iter().map(|part| souk_core::check::normal_line(part));
+    let parts = parts.iter().map(|part| check::normal_line(part));
     parts.filter(|part| !part.is_empty()).collect()
 }
 
@@ -280,6 +312,25 @@ mod tests {
         );
         assert!(!text.contains("alert") && !text.contains('<'), "{text:?}");
         assert_eq!(plain_text(" Just text.\n\n1 2 "), "Just text.\n\n1 2");
+    }
+
+    #[test]
+    fn rules_make_texts_of_cells() {
+        let cell = |name: &str| match name {
+            "handle" => Some("red-shirt"),
+            "id" => Some("7"),
+            _ => None,
+        };
+        for (rule, text) in [
+            ("handle", Some("red-shirt")),
+            ("/products/{handle}", Some("/products/red-shirt")),
+            ("/p/{id}-{ handle }.html", Some("/p/7-red-shirt.html")),
+            ("/p/{none}", None),
+            ("none", None),
+            ("/p/{handle", None),
+        ] {
+            assert_eq!(by_rule(rule, cell).as_deref(), text, "{rule}");
+        }
     }
 
     #[test]

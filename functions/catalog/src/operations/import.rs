@@ -11,6 +11,7 @@ use souk_model::catalog::product::Product;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
+use super::addresses::lead_on;
 use super::products::{add, check_attributes, new_variant, replace, unique_slug};
 use super::skus::check_skus;
 use crate::CatalogError;
@@ -34,6 +35,9 @@ pub struct ProductImport {
     pub author: String,
     /// Also change products of other accounts.
     pub adopt: bool,
+    /// The [address](crate::normal_address) that leads to the product from now on. The importer has made sure that the account may
+    /// decide that.
+    pub old_address: Option<String>,
 }
 
 /// The result of an import.
@@ -59,10 +63,8 @@ impl ProductImport {
         match (vendor, sku, &self.slug) {
             (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
             (_, _, Some(slug)) => PRODUCT.name_key(slug),
-            (vendor, _, None) => Key::new(
-                IMPORTED,
-                format!("{}/{}", vendor.as_deref().unwrap_or(""), title.trim()),
-            ),
+            (Some(vendor), ..) => Key::new(IMPORTED, format!("{vendor}/{}", title.trim())),
+            (None, ..) => Key::new(IMPORTED, format!("{}//{}", self.author, title.trim())),
         }
     }
 }
@@ -91,17 +93,28 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
         let category = category.ok_or(Failure::NotFound("category"))?;
         check_attributes(&category, product, None)?;
         tx.require(&category.document).or_retry();
-        match existing(&tx, import).await? {
+        let identity = import.identity();
+        let claim = match &*identity.pk {
+            IMPORTED => tx.get(identity.clone()).await?,
+            _ => None,
+        };
+        let (id, is_claimed, outcome) = match existing(&tx, import).await? {
             Some((old, key)) => {
-                let identity = import.identity();
-                if import.source.is_some() && key != identity {
-                    // From now on it is found by where it comes from.
-                    tx.put(identity, json!({ "id": old.id })).always();
-                }
-                update(&tx, &old, product, *status).await
+                let outcome = update(&tx, &old, product, *status).await?;
+                (old.value.id, key == identity || import.source.is_none(), outcome)
             }
-            None => create(&tx, import, id).await,
+            None => (create(&tx, import, id).await?, false, Imported::Added),
+        };
+        if identity.pk == IMPORTED && !is_claimed {
+            // From now on it is found by where it comes from, or by its title. The claim may refer to a product that has been
+            // deleted, and somebody else may make it at the same time.
+            tx.create_or_update(identity, claim.as_ref(), json!({ "id": id }))
+                .or_retry();
         }
+        if let Some(address) = &import.old_address {
+            lead_on(&tx, address, &id).await?;
+        }
+        Ok(outcome)
     })
     .await
 }
@@ -130,6 +143,11 @@ pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Import
 /// slug; with the key that led to it. Fails if it is somebody else's.
 async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored<Product>, Key)>, CatalogError> {
     let mut keys = vec![import.identity()];
+    let NewProduct { vendor, title, .. } = &import.product;
+    if vendor.is_none() && keys.first().is_some_and(|key| key.pk == IMPORTED) && import.source.is_none() {
+        // Titles without a vendor were claimed for everybody.
+        keys.push(Key::new(IMPORTED, format!("/{}", title.trim())));
+    }
     if import.source.is_some() {
         keys.extend(import.sku_keys());
         keys.extend(import.slug.as_deref().map(|slug| PRODUCT.name_key(slug)));
@@ -146,9 +164,13 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
             vendor, sku, variants, ..
         } = &import.product;
         let is_it = match &import.source {
+            None if is_source && vendor.is_none() => is_own || import.adopt,
             _ if is_source => true,
             // A SKU may lead to a product that has it no longer, or in a variant.
-            Some(_) if key == PRODUCT.name_key(&product.slug) => is_own && product.vendor == *vendor,
+            // Who sells for the vendor may have imported it before.
+            Some(_) if key == PRODUCT.name_key(&product.slug) => {
+                (is_own || vendor.is_some()) && product.vendor == *vendor
+            }
             Some(_) => sku_keys(&product).contains(&key) && variants.is_empty() == product.variants.is_empty(),
             None if vendor.is_some() && sku.is_some() => product.vendor == *vendor && product.sku == *sku,
             None => true,
@@ -158,7 +180,7 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
         }
         let is_of_vendor = product.vendor.is_some() && product.vendor == *vendor;
         if !is_own && !is_of_vendor && !import.adopt {
-            let detail = "there is a product of another account; the option `adopt` changes it nevertheless";
+            let detail = "there is a product of another account; an admin can `adopt` it";
             return Err(Failure::forbidden_field(detail, "slug", detail).into());
         }
         return Ok(Some((product, key)));
@@ -187,12 +209,13 @@ async fn update(
     Ok(Imported::Changed)
 }
 
-async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str) -> Result<Imported, CatalogError> {
+async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str) -> Result<String, CatalogError> {
     let ProductImport {
         product,
         slug,
         status,
         author,
+        old_address: _,
         source: _,
         adopt: _,
     } = import;
@@ -214,13 +237,7 @@ async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str
         new = advanced(&new, *status, tx.now());
     }
     emit(tx, &new, 1, None);
-    let identity = import.identity();
-    if identity.pk == IMPORTED {
-        // The claim may refer to a product that has been deleted.
-        tx.put(identity, json!({ "id": new.id })).always();
-    }
-    add(tx, new).await?;
-    Ok(Imported::Added)
+    Ok(add(tx, new).await?.value.id)
 }
 
 /// Emits the events of a product that had the status `before` and is now at `version`.

@@ -20,7 +20,7 @@ use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
 use souk_model::vendors::{VENDOR, VendorView};
 
-use super::rights::{may_edit, sells_for};
+use super::rights::{may_edit, may_take_away, sells_for};
 use super::skus::{change_skus, give_back, release};
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_keys};
@@ -224,6 +224,10 @@ pub async fn edit_product(
         let input: NewProduct = patch.apply(&patched(&old, patch))?;
         refuse(variant::unknown_ids(&input.variants, &old.variants))?;
         let References { category, vendor } = references(&tx, &input, Some(&old)).await?;
+        if vendor != old.vendor && !may_take_away(&tx, &old).await? {
+            let detail = "only its author and the owner of its vendor may take a product away from the vendor";
+            return Err(Failure::forbidden_field(detail, "vendor", detail).into());
+        }
         let new = input.rewrite(&old, category, vendor, tx.now(), || new_variant(&tx));
         tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
         replace(&tx, &old, new, if_match).await

@@ -63,13 +63,10 @@ impl Role {
             role.allow(&[], &[OUTBOX, SHED]);
         }
         // Who reads documents may read and write the cached copies of them.
-        for kind in kinds.iter().filter(|kind| kind.cached_seconds.is_some()) {
-            for documents in [format!("{}/*", kind.name), format!("{}-named/*", kind.name)] {
-                if role.reads.contains(&document_partition(&documents)) {
-                    let copies = value_partition(&format!("{}{documents}", DocumentCache::PREFIX));
-                    role.reads.insert(copies.clone());
-                    role.writes.insert(copies);
-                }
+        for (documents, copies) in copied(kinds) {
+            if role.reads.contains(&documents) {
+                role.reads.insert(copies.clone());
+                role.writes.insert(copies);
             }
         }
         role
@@ -86,6 +83,13 @@ impl Role {
         for function in functions {
             role.allow(function.job_store.reads, function.job_store.writes);
         }
+        // Its reads are strong, and so it makes no copies, but it removes those of what it changes.
+        let kinds: Vec<Kind> = functions.iter().flat_map(|function| function.kinds).copied().collect();
+        for (documents, copies) in copied(&kinds) {
+            if role.writes.contains(&documents) {
+                role.writes.insert(copies);
+            }
+        }
         role
     }
 
@@ -97,6 +101,16 @@ impl Role {
         self.reads.extend(reads.iter().map(pattern));
         self.writes.extend(writes.iter().map(pattern));
     }
+}
+
+/// The partitions of documents of which there are cached copies, and those of the copies.
+fn copied(kinds: &[Kind]) -> impl Iterator<Item = (String, String)> {
+    let kinds = kinds.iter().filter(|kind| kind.cached_seconds.is_some());
+    let names = kinds.flat_map(|kind| [format!("{}/*", kind.name), format!("{}-named/*", kind.name)]);
+    names.map(|name| {
+        let copies = value_partition(&format!("{}{name}", DocumentCache::PREFIX));
+        (document_partition(&name), copies)
+    })
 }
 
 /// Whether `pattern` names the partition, as IAM's `StringLike` would for a pattern with one `*` at its end or none.

@@ -15,7 +15,7 @@ use souk_catalog::formats::{self, Encoding, Format, Reading, Records};
 use souk_catalog::operations::{Imported, import_product, plan_product};
 use souk_core::{Principal, Role};
 use souk_identity::operations::ensure_passive_account;
-use souk_imports::{Attributes, Checked, Importer, RecordError, Rules, Seen};
+use souk_imports::{Attributes, Checked, Importer, RecordError, Rules, SeenRecords};
 use souk_kit::Context;
 use souk_model::identity::ACCOUNT;
 
@@ -165,7 +165,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
         ..Report::default()
     };
     let bar = data::bar(count);
-    let mut seen = Seen::default();
+    let mut seen = SeenRecords::default();
     let (_, mut records) = open()?;
     loop {
         let mut ready = Vec::with_capacity(BATCH);

@@ -104,6 +104,10 @@ enum Command {
         /// Username of the account that new products and vendors belong to
         #[arg(long, value_name = "USERNAME")]
         owner: Option<String>,
+        /// URL of each product in the old shop, which then leads to the product here: a column, or a rule such as
+        /// /products/{handle} with names of columns
+        #[arg(long, value_name = "COLUMN|RULE")]
+        redirects: Option<String>,
         /// Write nothing, and say what would be added, changed and left out
         #[arg(long)]
         dry_run: bool,
@@ -258,6 +262,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             category,
             vendor,
             owner,
+            redirects,
             dry_run,
             adopt,
             data,
@@ -272,6 +277,7 @@ async fn run(cli: Cli) -> Result<(), String> {
                     decimal_comma,
                     category,
                     vendor,
+                    redirects,
                 },
                 adopt,
                 dry_run,

@@ -83,17 +83,17 @@ pub async fn remove_staff(cx: &Context, vendor: &str, username: &str) -> Result<
         if !is_employer(&tx, &vendor)? && tx.signed_in()?.account != account {
             return Err(Failure::forbidden("only its owner may remove other staff of a vendor"));
         }
-        remove(&tx, &vendor.id, &account).await
+        remove(&tx, &vendor.id, &[&account]).await
     })
     .await
 }
 
-/// Removes an account from the staff of a vendor, if it is there.
-pub(super) async fn remove<E>(tx: &Transaction<E>, vendor: &str, account: &str) -> Result<(), Failure> {
+/// Removes accounts from the staff of a vendor, if they are there.
+pub(super) async fn remove<E>(tx: &Transaction<E>, vendor: &str, accounts: &[&str]) -> Result<(), Failure> {
     if let Some(Stored { mut value, document }) = read(tx, vendor).await?
-        && value.has(account)
+        && accounts.iter().any(|account| value.has(account))
     {
-        value.members.retain(|member| member.account != account);
+        value.members.retain(|member| !accounts.contains(&&*member.account));
         tx.update(&document, value).or_retry();
     }
     Ok(())

@@ -106,7 +106,7 @@ pub async fn hand_over_vendor(
         if owner == old.owner {
             return Ok(old);
         }
-        remove(&tx, &old.id, &owner).await?;
+        remove(&tx, &old.id, &[&owner, &old.owner]).await?;
         let new = Vendor {
             owner,
             updated_at: tx.now(),

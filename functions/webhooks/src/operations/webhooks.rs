@@ -4,8 +4,9 @@
 //! The roster limits the number of webhooks, so concurrent requests cannot exceed the limit.
 
 use souk_core::outbound::target;
-use souk_core::{Document, FieldError, Key};
+use souk_core::{Document, FieldError, Key, Principal};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
+use souk_model::identity::{ACCOUNT, AccountView};
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::read_or_default;
@@ -147,6 +148,10 @@ pub async fn edit_webhook(
         }
         check(&tx, &input)?;
         if input.enabled && !old.enabled {
+            if old.scope == Scope::Vendor && !is_owned(&tx, &old).await? {
+                let detail = "the vendor belongs to another account: its owner can add another webhook";
+                return Err(Failure::invalid("enabled", detail).into());
+            }
             tx.remove(Health::key(&old.id));
         }
         let verified = old.verified && input.url == old.url;
@@ -200,6 +205,21 @@ pub async fn rotate_secret(cx: &Context, id: &str) -> Result<NewSecret, Failure>
 }
 
 /// The rules that need the registry and the settings.
+/// Whether the account that added a webhook of a vendor still has the vendor, or may edit it as a moderator does.
+async fn is_owned(cx: &Context, webhook: &Webhook) -> Result<bool, Failure> {
+    let vendor = webhook.vendor.as_deref().unwrap_or_default();
+    let mut found = cx.get_all(&[VENDOR.key(vendor), ACCOUNT.key(&webhook.owner)]).await?;
+    let (Some(account), Some(vendor)) = (found.pop().flatten(), found.pop().flatten()) else {
+        return Ok(false);
+    };
+    let principal = Principal {
+        account: webhook.owner.clone(),
+        session: String::new(),
+        role: account.parse::<AccountView>()?.role,
+    };
+    Ok(principal.may_edit(&vendor.parse::<VendorView>()?.owner))
+}
+
 fn check(cx: &Context, input: &NewWebhook) -> Result<(), Failure> {
     check_events(&input.events, &cx.registry.events)?;
     match target(&input.url, &cx.settings.outbound_allow) {

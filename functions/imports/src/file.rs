@@ -138,11 +138,15 @@ fn entry(
     let attributes = all.of(&record);
     let (line, title) = (record.line, Some(cut(&record.title)));
     let checked = Checked::new(record.clone());
-    let checked = checked.and_then(|checked| seen.note(&checked, line).map(|()| checked.notes));
-    let found = Found {
+    let checked = checked.and_then(|mut checked| seen.note(&mut checked, line).map(|()| checked));
+    let mut found = Found {
         source: record.source.clone(),
         record,
     };
+    let checked = checked.map(|checked| {
+        found.record.old_addresses = checked.old_addresses;
+        checked.notes
+    });
     let (what, notes) = match checked {
         Ok(_) if json(&found)?.len() + json(&attributes)?.len() > BATCH_BYTES => {
             let detail = format!("is larger than {} KB", BATCH_BYTES / 1024);

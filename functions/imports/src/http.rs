@@ -19,9 +19,10 @@ const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of 
     Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 16 parts of at most 256 KB each \
     (`PUT /v1/imports/{id}/parts/{part}`), then `POST /v1/imports/{id}/start`. All records are judged before the first is \
     written; with `dry_run` the import stops there, and another start writes what it found. Poll `GET /v1/imports/{id}` for \
-    progress, and read `GET /v1/imports/{id}/lines` for what becomes of each record. The same file again changes nothing. \
-    Missing vendors are opened for you; missing categories, and attributes that a category lacks, are added only if an admin \
-    imports. An import is kept for two weeks.";
+    progress, and read `GET /v1/imports/{id}/lines` for what becomes of each record. Products are published, unless the file \
+    says otherwise. The same file again changes nothing. Missing vendors are opened for you; missing categories, and \
+    attributes that a category lacks, are added only if an admin imports. An account has at most 20 imports; each is kept for \
+    two weeks.";
 
 /// An import that does not look as it is stored: it may have stopped.
 #[derive(Serialize)]

@@ -131,6 +131,7 @@ fn are_columns(columns: &BTreeMap<String, String>, _: &()) -> garde::Result {
 /// The stage of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ImportStatus)]
 pub enum Status {
     /// Parts of the file are uploaded.
     Uploading,
@@ -153,6 +154,7 @@ pub enum Status {
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ImportOutcome)]
 pub enum Outcome {
     /// A product is added.
     Added,
@@ -173,6 +175,7 @@ impl Outcome {
 
 /// How many records have each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ImportCounts)]
 pub struct Counts {
     /// Products that are added.
     pub added: u64,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use souk_catalog::operations::{Imported, import_product, plan_product};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::Payload;
-use souk_core::{FieldError, Lane, Message, Principal, Query, Role, StoreError};
+use souk_core::{FieldError, Lane, Message, Principal, Query, Role};
 use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, tracked};
 use souk_kit::{Context, Stored};
 use souk_model::identity::{ACCOUNT, AccountView};
@@ -29,6 +29,8 @@ const FETCH_MS: i64 = 25_000;
 const MAX_REDIRECTS: usize = 3;
 /// How often a file is fetched, until the import fails.
 const FETCHES: usize = 4;
+/// How long an import waits for its turn to be read, in milliseconds.
+const TURN_MS: i64 = 1_000;
 /// How many documents of a deleted import are removed by one message.
 const REMOVED: usize = 90;
 
@@ -137,8 +139,14 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
     };
     if let Some((stage, batch)) = next {
         (import.value.status, import.value.next_batch) = (stage.status(), batch);
+        // The same stage again is one whose turn has not come.
+        let wait = if stage == Stage::Read && step.stage == stage {
+            TURN_MS
+        } else {
+            0
+        };
         let next = Step { stage, batch, ..step };
-        tracked::next(&tx, &message, &next)?;
+        tracked::next_after(&tx, &message, &next, wait)?;
     }
     let Stored { value, document } = import;
     tx.update(&document, value).or_retry();
@@ -252,13 +260,9 @@ static IS_READING: AtomicBool = AtomicBool::new(false);
 struct Turn;
 
 impl Turn {
-    fn take() -> Result<Self, JobError> {
+    fn take() -> Option<Self> {
         let is_taken = IS_READING.swap(true, Ordering::AcqRel);
-        if is_taken {
-            // This does not count as an attempt.
-            return Err(StoreError::Unavailable("another file is being read".into()).into());
-        }
-        Ok(Self)
+        (!is_taken).then_some(Self)
     }
 }
 
@@ -270,7 +274,9 @@ impl Drop for Turn {
 
 /// Reads the file, and divides it into batches.
 async fn read(cx: &Context, import: &mut Import) -> Result<Next, JobError> {
-    let _turn = Turn::take()?;
+    let Some(_turn) = Turn::take() else {
+        return Ok(Some((Stage::Read, 0)));
+    };
     let file = uploaded(cx, &import.id).await?;
     if file.len() != import.parts.values().sum::<usize>() {
         return Ok(fail(
@@ -375,7 +381,8 @@ async fn write(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
     let mut importer = Importer::new(cx, &import.author, import.rules(false), attributes);
     let (mut done, mut ready) = (Vec::with_capacity(lines.len()), Vec::new());
     for (place, (mut line, entry)) in lines.into_iter().zip(entries).enumerate() {
-        let is_wanted = matches!(line.outcome, Outcome::Added | Outcome::Changed);
+        let leads_on = import.options.redirects.is_some() && line.outcome != Outcome::LeftOut;
+        let is_wanted = leads_on || matches!(line.outcome, Outcome::Added | Outcome::Changed);
         let Ok(found) = entry.what else {
             done.push((place, line));
             continue;

@@ -22,6 +22,9 @@ const MAX_SOURCE: usize = 500;
 /// The longest name of a category or vendor, in characters.
 const MAX_NAME: usize = 80;
 
+/// How many old addresses of a product lead on to it.
+const MAX_ADDRESSES: usize = 20;
+
 /// What an import may do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
@@ -123,7 +126,7 @@ pub struct Checked {
     slug: Option<String>,
     source: Option<String>,
     status: Status,
-    old_address: Option<String>,
+    pub(crate) old_addresses: Vec<String>,
     /// What of the record is left out.
     pub notes: Vec<String>,
 }
@@ -194,13 +197,18 @@ impl Checked {
             return Err(RecordError::of("id", format!("is longer than {MAX_SOURCE} bytes")));
         }
         let mut notes = record.notes;
-        let old_address = record.old_address.and_then(|address| {
-            let normal = normal_address(&address);
-            if normal.is_none() {
-                notes.push(format!("old address left out: {address:?} cannot lead on"));
+        let mut old_addresses = Vec::new();
+        for address in record.old_addresses {
+            match normal_address(&address) {
+                Some(normal) if old_addresses.len() < MAX_ADDRESSES => old_addresses.push(normal),
+                Some(_) => notes.push(format!(
+                    "old address left out: {address:?} is more than {MAX_ADDRESSES}"
+                )),
+                None => notes.push(format!(
+                    "old address left out: {address:?} is none, such as /products/shirt"
+                )),
             }
-            normal
-        });
+        }
         Ok(Self {
             product,
             path,
@@ -208,7 +216,7 @@ impl Checked {
             slug,
             source: record.source,
             status: record.status,
-            old_address,
+            old_addresses,
             notes,
         })
     }
@@ -249,11 +257,12 @@ fn digest(parts: &[&str]) -> Digest {
 pub struct SeenRecords {
     products: HashMap<Digest, u64>,
     skus: HashMap<Digest, u64>,
+    addresses: HashMap<Digest, u64>,
 }
 
 impl SeenRecords {
     /// Fails if the record is one that was there already; else it is one of them from now on.
-    pub fn note(&mut self, record: &Checked, line: u64) -> Result<(), RecordError> {
+    pub fn note(&mut self, record: &mut Checked, line: u64) -> Result<(), RecordError> {
         let place = match self.products.entry(record.identity()) {
             Entry::Occupied(first) => {
                 let detail = format!("is the same product as line {}", first.get());
@@ -270,6 +279,23 @@ impl SeenRecords {
         }
         place.insert(line);
         self.skus.extend(skus.into_iter().map(|(digest, _)| (digest, line)));
+        let notes = &mut record.notes;
+        // An address leads to one product.
+        record
+            .old_addresses
+            .retain(|address| match self.addresses.entry(digest(&[address])) {
+                Entry::Occupied(first) => {
+                    notes.push(format!(
+                        "old address left out: {address:?} is that of line {}",
+                        first.get()
+                    ));
+                    false
+                }
+                Entry::Vacant(place) => {
+                    place.insert(line);
+                    true
+                }
+            });
         Ok(())
     }
 }
@@ -311,7 +337,10 @@ impl<'a> Importer<'a> {
             status: record.status,
             author: self.owner.to_owned(),
             adopt: self.rules.adopt,
-            old_address: record.old_address.filter(|_| self.rules.changes_categories),
+            old_addresses: match self.rules.changes_categories {
+                true => record.old_addresses,
+                false => Vec::new(),
+            },
         };
         Ok((import, notes))
     }

@@ -170,7 +170,12 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     };
     let title = first.get("title").ok_or_else(|| first.fault("title", "is required"))?;
     let mut record = Record::at(first.line, title);
-    record.old_address = first.old_address(how);
+    for row in rows {
+        let address = row
+            .old_address(how)
+            .filter(|address| !record.old_addresses.contains(address));
+        record.old_addresses.extend(address);
+    }
     let group = first.any(&["item_group_id", "item group id"]);
     let id = group
         .or_else(|| first.get("id"))

@@ -122,6 +122,9 @@ pub fn read(file: impl Read + 'static, encoding: Encoding, how: &Reading) -> Res
         return Ok((Format::Google, google::xml(file, how)));
     }
     let table = Table::new(file, &start, &how.columns)?;
+    if let Some(rule) = &how.redirects {
+        table.check_rule(rule)?;
+    }
     let format = how.format.or_else(|| recognised(&table)).ok_or_else(|| {
         let known = Format::ALL.map(Format::name).join(", ");
         format!("the columns are those of no known format ({known}): name it, or map the columns to ours")
@@ -209,7 +212,8 @@ impl<F: BufRead> Iterator for Lines<F> {
                             "url" => record.url.as_deref(),
                             _ => None,
                         };
-                        record.old_address = text::by_rule(rule, cell).or(record.old_address);
+                        let address = text::by_rule(rule, cell);
+                        record.old_addresses.extend(address);
                     }
                     Some(Ok(record))
                 }

@@ -60,7 +60,7 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     };
     let title = first.get("title").ok_or_else(|| first.fault("title", "is required"))?;
     let mut record = Record::at(first.line, title);
-    record.old_address = first.old_address(how);
+    record.old_addresses.extend(first.old_address(how));
     record.slug = first.get("slug").map(str::to_owned);
     record.description = text::plain_text(first.get("description").unwrap_or(""));
     record.vendor = first.get("vendor").or(how.vendor.as_deref()).map(normal_line);

@@ -26,9 +26,9 @@ pub struct Record {
     /// What identifies the record in the system that it comes from, such as `shopify/red-shirt`.
     #[serde(skip)]
     pub source: Option<String>,
-    /// The URL that the product has in the shop that it comes from; it leads on to the product.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_address: Option<String>,
+    /// The URLs that the product has in the shop that it comes from; they lead on to the product.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_addresses: Vec<String>,
     /// Stock keeping unit.
     #[serde(default, deserialize_with = "check::optional_line")]
     pub sku: Option<String>,

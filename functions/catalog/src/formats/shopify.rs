@@ -45,7 +45,7 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
         .ok_or_else(|| first.fault(name(first, HANDLE), "is required"))?;
     let title = first.get("title").ok_or_else(|| first.fault("title", "is required"))?;
     let mut record = Record::at(first.line, title);
-    record.old_address = first.old_address(how);
+    record.old_addresses.extend(first.old_address(how));
     record.source = Some(format!("shopify/{handle}"));
     record.slug = Some(souk_core::check::slugify(handle, "product"));
     record.description = text::plain_text(first.any(DESCRIPTION).unwrap_or(""));

@@ -86,6 +86,19 @@ impl Table {
         })
     }
 
+    /// Fails if a rule names a column that is not there.
+    pub(super) fn check_rule(&self, rule: &str) -> Result<(), String> {
+        for name in text::names_of(rule) {
+            if !self.has(&name.to_lowercase()) {
+                let names = self.columns.names.join(", ");
+                return Err(format!(
+                    "there is no column {name:?} for the old addresses; there are {names}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.columns.places.contains_key(name)
     }

@@ -116,15 +116,21 @@ pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> 
     } else {
         &letters
     };
-    let code = code.to_uppercase();
-    if code.is_empty() {
-        return Err("has no currency: give one".into());
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        return Err("is not a price".into());
     }
     let sign = text.chars().find_map(|c| match c {
         '€' => Some("EUR"),
         '£' => Some("GBP"),
         _ => None,
     });
+    let code = match code.to_uppercase() {
+        code if code.is_empty() => sign.unwrap_or_default().to_owned(),
+        code => code,
+    };
+    if code.is_empty() {
+        return Err("has no currency: name one for all (the option `currency`)".into());
+    }
     if sign.is_some_and(|sign| sign != code) {
         return Err(format!("has the sign of another currency than {code}"));
     }
@@ -144,6 +150,10 @@ pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> 
     }
     let digits: String = whole.chars().filter(|c| *c != group).collect();
     let places = usize::from(known.exponent().unwrap_or(2));
+    if places != 3 && fraction.len() == 3 && digits.len() <= 3 && fraction.ends_with('0') {
+        let detail = "may be a thousand or more, or not: give it two decimal places, or the option `decimal_comma`";
+        return Err(detail.into());
+    }
     let fraction = fraction.trim_end_matches('0');
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if digits.is_empty() || !is_number(&digits) || !is_number(fraction) {
@@ -197,6 +207,17 @@ pub(super) fn address(text: &str) -> Option<String> {
     check::url(&url, &()).is_ok().then_some(url)
 }
 
+/// The names of cells in a rule.
+pub(super) fn names_of(rule: &str) -> Vec<&str> {
+    match rule.split_once('{') {
+        None => vec![rule],
+        Some((_, rest)) => rest
+            .split('{')
+            .map(|part| part.split('}').next().unwrap_or(part).trim())
+            .collect(),
+    }
+}
+
 /// A text that a rule makes of cells: the cell that it names, or the rule with the cells in place of their names in braces. `None`
 /// if one of them is empty.
 pub(super) fn by_rule<'a>(rule: &str, cell: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
@@ -216,7 +237,7 @@ pub(super) fn by_rule<'a>(rule: &str, cell: impl Fn(&str) -> Option<&'a str>) ->
 /// Addresses separated by commas: a comma within one is not followed by a scheme.
 pub(super) fn addresses(text: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for part in text.split([',', '\n']) {
+    for part in text.split([',', '\n', '|']) {
         let trimmed = part.trim();
         let begins = trimmed.starts_with("//") || trimmed.split_once("://").is_some_and(|(scheme, _)| scheme.len() < 8);
         match all.last_mut() {
@@ -295,6 +316,8 @@ mod tests {
             ("99999999999999999", false),
             ("1,234.56", true),
             ("£19.99", false),
+            ("1.500", false),
+            ("ask us", false),
         ] {
             assert!(read(text, comma).is_err(), "{text}");
         }

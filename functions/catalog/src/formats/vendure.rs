@@ -27,7 +27,7 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     };
     let title = first.get("name").ok_or_else(|| first.fault("name", "is required"))?;
     let mut record = Record::at(first.line, title);
-    record.old_address = first.old_address(how);
+    record.old_addresses.extend(first.old_address(how));
     let slug = slugify(first.get("slug").unwrap_or(title), "product");
     record.source = Some(format!("vendure/{slug}"));
     record.slug = Some(slug);

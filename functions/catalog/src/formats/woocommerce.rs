@@ -87,7 +87,7 @@ fn product(row: &Row, variations: &[Row], how: &Reading) -> Result<Record, Fault
     }
     let title = row.any(&["name"]).ok_or_else(|| row.fault("name", "is required"))?;
     let mut record = Record::at(row.line, title);
-    record.old_address = row.old_address(how);
+    record.old_addresses.extend(row.old_address(how));
     let id = row.any(&["id", "sku"]).ok_or_else(|| row.fault("id", "is required"))?;
     record.source = Some(format!("woocommerce/{id}"));
     let texts = ["short description", "description"]

@@ -35,9 +35,9 @@ pub struct ProductImport {
     pub author: String,
     /// Also change products of other accounts.
     pub adopt: bool,
-    /// The [address](crate::normal_address) that leads to the product from now on. The importer has made sure that the account may
-    /// decide that.
-    pub old_address: Option<String>,
+    /// The [addresses](crate::normal_address) that lead to the product from now on. The importer has made sure that the account
+    /// may decide that.
+    pub old_addresses: Vec<String>,
 }
 
 /// The result of an import.
@@ -58,7 +58,8 @@ impl ProductImport {
         let NewProduct { vendor, sku, title, .. } = &self.product;
         if let Some(source) = &self.source {
             // Two shops may have the same ids.
-            return Key::new(IMPORTED, format!("{}/{source}", self.author));
+            let shop = vendor.as_ref().unwrap_or(&self.author);
+            return Key::new(IMPORTED, format!("{shop}/{source}"));
         }
         match (vendor, sku, &self.slug) {
             (Some(vendor), Some(sku), _) => sku_key(vendor, sku),
@@ -111,7 +112,7 @@ pub async fn import_product(cx: &Context, import: &ProductImport) -> Result<Impo
             tx.create_or_update(identity, claim.as_ref(), json!({ "id": id }))
                 .or_retry();
         }
-        if let Some(address) = &import.old_address {
+        for address in &import.old_addresses {
             lead_on(&tx, address, &id).await?;
         }
         Ok(outcome)
@@ -148,7 +149,10 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
         // Titles without a vendor were claimed for everybody.
         keys.push(Key::new(IMPORTED, format!("/{}", title.trim())));
     }
-    if import.source.is_some() {
+    if let Some(source) = &import.source {
+        // The ids of a shop were those of the account that imported it.
+        keys.push(Key::new(IMPORTED, format!("{}/{source}", import.author)));
+        keys.dedup();
         keys.extend(import.sku_keys());
         keys.extend(import.slug.as_deref().map(|slug| PRODUCT.name_key(slug)));
     }
@@ -165,7 +169,7 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
         } = &import.product;
         let is_it = match &import.source {
             None if is_source && vendor.is_none() => is_own || import.adopt,
-            _ if is_source => true,
+            _ if is_source => product.vendor == *vendor,
             // A SKU may lead to a product that has it no longer, or in a variant.
             // Who sells for the vendor may have imported it before.
             Some(_) if key == PRODUCT.name_key(&product.slug) => {
@@ -215,14 +219,20 @@ async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str
         slug,
         status,
         author,
-        old_address: _,
+        old_addresses: _,
         source: _,
         adopt: _,
     } = import;
     let slug = match slug {
-        Some(slug) if !tx.is_retry() => slug.clone(),
-        None if !tx.is_retry() => check::slugify(&product.title, "product"),
-        _ => unique_slug(tx, &product.title),
+        Some(slug) => slug.clone(),
+        None => check::slugify(&product.title, "product"),
+    };
+    // What failed may have been another condition.
+    let is_taken = tx.is_retry() && tx.get(PRODUCT.name_key(&slug)).await?.is_some();
+    let slug = if is_taken {
+        unique_slug(tx, &product.title)
+    } else {
+        slug
     };
     let origin = Origin {
         id: id.to_owned(),

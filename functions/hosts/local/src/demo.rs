@@ -398,7 +398,7 @@ fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
     ProductImport {
         source: None,
         adopt: false,
-        old_address: None,
+        old_addresses: Vec::new(),
         slug: Some(format!("{}-{seed}-{n}", check::slugify(&product.title, "product"))),
         product,
         status: Status::Published,

@@ -176,7 +176,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
                 Ok(record) => (record.line, Checked::new(record)),
                 Err(fault) => (fault.line, Err(fault.into())),
             };
-            let checked = checked.and_then(|checked| seen.note(&checked, line).map(|()| checked));
+            let checked = checked.and_then(|mut checked| seen.note(&mut checked, line).map(|()| checked));
             let prepared = match checked {
                 Ok(checked) => importer.prepare(checked).await,
                 Err(error) => Err(error),

@@ -79,8 +79,8 @@ enum Command {
     /// Add products from a file; a second run changes nothing
     Import {
         /// One JSON object per line, with title, category, price_minor, currency, and optionally sku, gtin, slug, description,
-        /// vendor, tags, url, compare_at_price_minor, weight, options, variants, condition, cover, gallery, attributes, location,
-        /// status; or a table (CSV, TSV) with such columns; or an export of Shopify or WooCommerce, a Google Merchant feed (table
+        /// vendor, tags, url, compare_at_price_minor, weight (in grams), options, variants, condition, cover, gallery, attributes, location,
+        /// status (published, if it has none); or a table (CSV, TSV) with such columns, and attr.NAME and option.NAME; or an export of Shopify or WooCommerce, a Google Merchant feed (table
         /// or XML), or an import file of Vendure
         file: PathBuf,
         /// The format, if the columns do not tell: ndjson, plain, shopify, woocommerce, google, vendure

@@ -90,11 +90,24 @@ pub fn start<E: From<Failure>, P: Payload>(tx: &Transaction<E>, payload: &P, own
 
 /// Sends the message for the part of a job that follows the part of `message`.
 pub fn next<P: Payload>(tx: &JobTransaction, message: &Message, payload: &P) -> Result<(), Failure> {
+    next_after(tx, message, payload, 0)
+}
+
+/// The same, after a wait in milliseconds.
+pub fn next_after<P: Payload>(
+    tx: &JobTransaction,
+    message: &Message,
+    payload: &P,
+    wait_ms: i64,
+) -> Result<(), Failure> {
     let (id, part) = message.id.split_once('.').unwrap_or((&message.id, "1"));
     let part = part.parse::<u32>().unwrap_or(1).saturating_add(1);
     let mut next = tx.message(payload)?;
     next.id = format!("{id}.{part}");
     next.tracked = message.tracked;
+    if wait_ms > 0 {
+        next.delay(tx.now(), wait_ms);
+    }
     tx.send(next);
     Ok(())
 }

@@ -10,8 +10,8 @@ pub enum CatalogError {
     /// An error that any operation can return.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// Another category has this slug.
-    #[error("there is a category of this slug")]
+    /// Another product or category has this slug.
+    #[error("this slug is taken")]
     SlugTaken,
     /// Another product of the vendor has this SKU.
     #[error("this vendor has a product of the SKU {0:?}")]

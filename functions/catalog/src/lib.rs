@@ -49,6 +49,7 @@ pub fn function() -> Function {
             reads: &[
                 Documents("product/*"),
                 Documents("product-named/*"),
+                Documents("product-former/*"),
                 Documents("category/*"),
                 Documents("category-named/*"),
                 Documents("category-former/*"),
@@ -67,6 +68,7 @@ pub fn function() -> Function {
             writes: &[
                 Documents("product/*"),
                 Documents("product-named/*"),
+                Documents("product-former/*"),
                 Documents("category/*"),
                 Documents("category-named/*"),
                 Documents("category-former/*"),

@@ -28,6 +28,11 @@ pub struct NewProduct {
     #[serde(default, deserialize_with = "check::one_line")]
     #[schema(required = true, min_length = 1, max_length = 200, example = "Brass oil lamp")]
     pub title: String,
+    /// Slug. It is made from the title if it is absent. A former one leads on to the product.
+    #[garde(inner(custom(check::slug)))]
+    #[serde(default)]
+    #[schema(max_length = 80)]
+    pub slug: Option<String>,
     /// Description, plain text.
     #[garde(custom(check::text(0, 10_000)))]
     #[serde(default)]
@@ -247,6 +252,7 @@ impl NewProduct {
         };
         Product {
             title: self.title.clone(),
+            slug: self.slug.clone().unwrap_or_else(|| old.slug.clone()),
             description: self.description.clone(),
             category,
             vendor,
@@ -279,6 +285,7 @@ impl NewProduct {
     pub(crate) fn of(product: &Product) -> Self {
         Self {
             title: product.title.clone(),
+            slug: Some(product.slug.clone()),
             description: product.description.clone(),
             category: product.category.clone(),
             vendor: product.vendor.clone(),

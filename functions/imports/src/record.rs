@@ -138,6 +138,7 @@ impl Checked {
         let (values, _) = record.take_attributes();
         let product = NewProduct {
             title: record.title,
+            slug: None,
             description: record.description,
             category: path.last().cloned().unwrap_or_default(),
             vendor: record.vendor,

@@ -162,7 +162,7 @@ fn faults(category: &str) -> Vec<(Value, Vec<&'static str>)> {
         (with(json!({ "attributes": { "other": 1 } })), vec!["attributes.other"]),
         // Nobody sets these.
         (with(json!({ "status": "published" })), vec!["status"]),
-        (with(json!({ "slug": "mine" })), vec!["slug"]),
+        (with(json!({ "slug": "not a slug" })), vec!["slug"]),
         (with(json!({ "upvote_count": 7 })), vec!["upvote_count"]),
         (
             with(json!({ "author": "acc_0123456789abcdef0123456789abcdef" })),
@@ -390,4 +390,42 @@ async fn fields_and_include_shape_the_answer() {
         anyone.get(&format!("{path}?{query}")).await.names(400, &[field]);
         anyone.get(&format!("/v1/products?{query}")).await.names(400, &[field]);
     }
+}
+
+#[tokio::test]
+async fn a_product_gets_another_slug_and_the_former_one_leads_on() {
+    let Some(market) = market() else { return };
+    let (seller, anyone) = (market.member().await, market.anonymous());
+    let category = market.category(json!([])).await;
+    let lamp = seller.published(&category, json!({})).await;
+    let (path, former, renamed) = (path_of(&lamp), text(&lamp, "slug"), unique("renamed"));
+    let by = |slug: &str| format!("/v1/products/{slug}");
+    anyone.get(&by(former)).await.expect(200);
+    let changed = seller.patch(&path, json!({ "slug": renamed })).await.expect(200);
+    assert_eq!(text(&changed.json, "slug"), renamed);
+    let moved = seller.get(&format!("{}?fields=title", by(former))).await.expect(308);
+    assert_eq!(moved.header("location"), format!("{}?fields=title", by(&renamed)));
+    assert_eq!(anyone.get(&by(&renamed)).await.expect(200)["id"], lamp["id"]);
+    assert_eq!(anyone.get(&path).await.expect(200)["slug"], json!(renamed));
+    // Nothing else gets either of them, and another title changes neither.
+    for slug in [former, &renamed] {
+        let new = product(&category, json!({ "slug": slug }));
+        seller.post("/v1/products", new).await.names(409, &["slug"]);
+    }
+    let own = unique("own");
+    let other = seller.draft(&category, json!({ "slug": own })).await;
+    assert_eq!(text(&other, "slug"), own);
+    seller
+        .patch(&path_of(&other), json!({ "slug": renamed }))
+        .await
+        .names(409, &["slug"]);
+    seller
+        .patch(&path, json!({ "slug": "No Slug" }))
+        .await
+        .names(422, &["slug"]);
+    let titled = seller.patch(&path, json!({ "title": "Another" })).await.expect(200);
+    assert_eq!(text(&titled.json, "slug"), renamed);
+    seller.delete(&path).await.expect(204);
+    seller.get(&by(former)).await.expect(404);
+    seller.draft(&category, json!({ "slug": former })).await;
 }

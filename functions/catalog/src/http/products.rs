@@ -1,12 +1,14 @@
 //! The routes of products.
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use souk_core::Role;
 use souk_core::check::{self, normal_line};
 use souk_kit::http::{
-    Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_documents,
+    Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
+    list_documents,
 };
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest};
+use souk_model::catalog::PRODUCT;
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 use souk_model::catalog::status::Status;
@@ -90,11 +92,17 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/products/{id}", Access::Public, show)
             .summary(
                 "Show a product",
-                "By id or slug. Only those who may change them can see drafts and archived products.",
+                "By id or slug. A slug that it had before leads on to it by 308. Only those who may change them can see drafts and \
+                 archived products.",
             )
             .params(ONE)
             .cached(10, 60)
-            .response(StatusCode::OK, "The product", product()),
+            .response(StatusCode::OK, "The product", product())
+            .response(
+                StatusCode::PERMANENT_REDIRECT,
+                "The product has another slug now",
+                Some(Schema::of::<Moved>()),
+            ),
         Route::new(Method::PATCH, "/v1/products/{id}", member, edit)
             .summary("Change a product", EDITORS)
             .body(Schema::patch_of::<NewProduct>(), MAX_BODY)
@@ -210,9 +218,21 @@ async fn create(cx: Context, Json(new): Json<NewProduct>) -> Result<Answer, Prob
     Ok(Answer::document(&product.document).created(format!("/v1/products/{}", product.id)))
 }
 
-async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
+async fn show(
+    cx: Context,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    params: QueryParams,
+    uri: Uri,
+) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
     let product = operations::find_product(&cx, &id).await?;
+    if !PRODUCT.is_id(&id) {
+        let slug: String = product.field("slug")?;
+        if PRODUCT.is_former_name(&id, &slug) {
+            return Ok(viewer.answer(Answer::renamed(&uri, &slug)?));
+        }
+    }
     let version = product.version;
     let shown = selection.render_with(&cx, &[product], &REFERENCES).await?;
     Ok(viewer.answer(Answer::raw(shown.concat()).version(version)))

@@ -126,10 +126,11 @@ pub async fn create_product(cx: &Context, new: NewProduct) -> Result<Stored<Prod
     let (new, id) = (&new, &cx.new_id(PRODUCT));
     cx.commit(|tx| async move {
         let References { category, vendor } = references(&tx, new, None).await?;
-        let slug = if tx.is_retry() {
-            unique_slug(&tx, &new.title)
-        } else {
-            check::slugify(&new.title, "product")
+        let slug = match &new.slug {
+            Some(slug) if tx.get(PRODUCT.name_key(slug)).await?.is_some() => return Err(CatalogError::SlugTaken),
+            Some(slug) => slug.clone(),
+            None if tx.is_retry() => unique_slug(&tx, &new.title),
+            None => check::slugify(&new.title, "product"),
         };
         let origin = Origin {
             id: id.clone(),
@@ -229,6 +230,8 @@ pub async fn edit_product(
             return Err(Failure::forbidden_field(detail, "vendor", detail).into());
         }
         let new = input.rewrite(&old, category, vendor, tx.now(), || new_variant(&tx));
+        tx.rename(PRODUCT, &old.slug, &new.slug, &old.id, CatalogError::SlugTaken)
+            .await?;
         tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
         replace(&tx, &old, new, if_match).await
     })
@@ -258,6 +261,7 @@ pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Resul
             let product = find_own(&tx, id).await?;
             if_match.check(product.version())?;
             tx.release(PRODUCT.name_key(&product.slug)).or_precondition(if_match);
+            tx.release_former_names(PRODUCT, &product.id).await?;
             let rest = release(&tx, sku_keys(&product));
             tx.emit(PRODUCT_DELETED, &product.event(product.version()));
             tx.delete(&product.document, product.entries())

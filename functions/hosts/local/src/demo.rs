@@ -358,6 +358,7 @@ fn product(stage: &Stage, seed: u64, n: u32) -> ProductImport {
     ];
     tags.truncate(1 + dice.below(3));
     let product = NewProduct {
+        slug: None,
         description: format!(
             "A {} {make} in {material}, from {label}, about {year}. It comes from a house where it was used and looked \
              after. Small marks tell its age; nothing needs repair. We pack it well and send it within two days, or you \

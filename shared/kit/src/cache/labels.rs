@@ -32,9 +32,10 @@ impl Labels {
             self.lists.push(list);
             self.ids.push(id.to_owned());
         } else if let Some((kind, list)) = name.strip_suffix("-named").and_then(|name| registry.tagged(name))
-            && kind.renaming != Renaming::Never
+            && kind.renaming == Renaming::Reserves
         {
-            // Another document can claim the name later; its commit purges the lists of the kind.
+            // Another document can claim the name later; its commit purges the lists of the kind. A name that leads on for good
+            // becomes free only by a commit of the document that has it.
             self.names.push(list);
         }
     }

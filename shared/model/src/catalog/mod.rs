@@ -23,6 +23,6 @@ pub const CATEGORY: Kind = Kind {
 pub const PRODUCT: Kind = Kind {
     list_tag: Some("products"),
     lists: &["products", "ranked"],
-    renaming: Renaming::Never,
+    renaming: Renaming::LeadsOn,
     ..Kind::new("product", "prd")
 };

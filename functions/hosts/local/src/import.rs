@@ -26,7 +26,7 @@ const BATCH: usize = 1_000;
 /// How many records that were left out, and how many notes, are reported.
 const MAX_REPORTED: usize = 1_000;
 /// How many records are written concurrently.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 512;
 /// The username of the account that owns imported products, unless another is named.
 const IMPORTER: &str = "importer";
 

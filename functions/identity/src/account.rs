@@ -112,6 +112,7 @@ pub(crate) struct EditableAccount {
 }
 
 fn is_email<C>(email: &str, _: &C) -> garde::Result {
+    let email = kept_email(email);
     let valid = email.len() <= 254
         && !email.chars().any(|c| c.is_whitespace() || c.is_control())
         && email.split_once('@').is_some_and(|(name, domain)| {

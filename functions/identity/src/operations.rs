@@ -25,6 +25,10 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, I
     }
     let new = &new;
     cx.commit(|tx| async move {
+        // Its claim may be one from before domains were kept as DNS has them.
+        if find_by_email(&tx, &new.email).await?.is_some() {
+            return Err(IdentityError::Taken("email"));
+        }
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let account = create_account(&tx, &kept_email(&new.email), &new.username, name);
         let hash = password::hash(&tx, &new.password).await?;

@@ -47,6 +47,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Whether old addresses lead to the product.
+    pub(crate) fn leads_on(&self) -> bool {
+        !self.record.old_addresses.is_empty()
+    }
+
     /// The record, checked as it was when the file was read.
     pub(crate) fn checked(self) -> Result<Checked, RecordError> {
         Checked::new(Record {

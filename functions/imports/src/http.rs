@@ -59,7 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::DELETE, "/v1/imports/{id}", MEMBER, delete)
             .summary(
                 "Delete an import",
-                "One that is running ends after at most a hundred records; what it has written stays.",
+                "One that is running ends after at most 25 records; what it has written stays.",
             )
             .response(StatusCode::NO_CONTENT, "The import was deleted", None),
         Route::new(Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)

@@ -4,14 +4,15 @@
 //! Each message checks that the import is where the message takes it on. So a message that comes twice, or one of a run that
 //! was given up, does nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use souk_catalog::operations::{Imported, import_product, plan_product};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::Payload;
-use souk_core::{FieldError, Lane, Message, Principal, Query, Role};
+use souk_core::{FieldError, Lane, Message, Principal, Query, Role, StoreError};
 use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, tracked};
 use souk_kit::{Context, Stored};
 use souk_model::identity::{ACCOUNT, AccountView};
@@ -95,7 +96,6 @@ pub(crate) struct Remains {
 
 impl Payload for Remains {
     const JOB: &'static str = "imports.remove";
-    const LANE: Lane = Lane::Low;
 }
 
 pub(crate) fn jobs() -> Vec<Job> {
@@ -145,13 +145,17 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
         } else {
             0
         };
-        let next = Step { stage, batch, ..step };
+        let next = Step {
+            stage,
+            batch,
+            ..step.clone()
+        };
         tracked::next_after(&tx, &message, &next, wait)?;
     }
     let Stored { value, document } = import;
     tx.update(&document, value).or_retry();
     Ok(JobOutput {
-        result: None,
+        result: Some(json!({ "import": step.import })),
         unfinished: next.is_some(),
     })
 }
@@ -179,15 +183,26 @@ async fn fetch(cx: &Context, import: &mut Import, message: &Message) -> Result<N
     let file = match file_at(cx, import, url).await {
         Ok(file) => file,
         // What may be otherwise in a moment is tried again.
-        Err((why, true)) if message.attempts.len() + 1 < FETCHES => return Err(JobError::Retry(why)),
-        Err((why, _)) => return Ok(fail(import, why)),
+        Err(NoFile::Failed(why)) if message.attempts.len() + 1 < FETCHES => return Err(JobError::Retry(why)),
+        Err(NoFile::NotNow(why)) => return Err(StoreError::Unavailable(why).into()),
+        Err(NoFile::Failed(why) | NoFile::Never(why)) => return Ok(fail(import, why)),
     };
     import.parts = keep_file(cx, import, &file).await?;
     Ok(Some((Stage::Read, 0)))
 }
 
-/// The file at a URL, or why there is none, and whether that may change.
-async fn file_at(cx: &Context, import: &Import, mut url: String) -> Result<Vec<u8>, (String, bool)> {
+/// Why there is no file.
+enum NoFile {
+    /// This may be otherwise in a moment.
+    Failed(String),
+    /// It was not asked for; this is no attempt.
+    NotNow(String),
+    /// This will not change.
+    Never(String),
+}
+
+/// The file at a URL.
+async fn file_at(cx: &Context, import: &Import, mut url: String) -> Result<Vec<u8>, NoFile> {
     let end = cx.now().as_millisecond().saturating_add(FETCH_MS);
     for _ in 0..=MAX_REDIRECTS {
         // URLs may hold secrets, and this is logged.
@@ -203,28 +218,25 @@ async fn file_at(cx: &Context, import: &Import, mut url: String) -> Result<Vec<u
         };
         let reply = match cx.outbound.call_for(&import.account, &import.id, call).await {
             Ok(reply) => reply,
-            Err(error) => {
-                let is_final = matches!(error, OutboundError::Refused(_));
-                return Err((format!("{host}: {error}"), !is_final));
+            // Others are called for this account: the file waits.
+            Err(error @ (OutboundError::Busy | OutboundError::Open)) => {
+                return Err(NoFile::NotNow(format!("{host}: {error}")));
             }
+            Err(error @ OutboundError::Refused(_)) => return Err(NoFile::Never(format!("{host}: {error}"))),
+            Err(error) => return Err(NoFile::Failed(format!("{host}: {error}"))),
         };
         match (reply.status, location(&reply)) {
             (200, _) if reply.truncated => {
-                return Err((format!("the file is larger than {} MB", MAX_FILE / 1024 / 1024), false));
+                let limit = MAX_FILE / 1024 / 1024;
+                return Err(NoFile::Never(format!("the file is larger than {limit} MB")));
             }
             (200, _) => return Ok(reply.body),
-            (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                url = resolved(&url, location);
-            }
-            (status, _) => {
-                return Err((
-                    format!("{host}: the status is {status}"),
-                    status == 429 || status >= 500,
-                ));
-            }
+            (301 | 302 | 303 | 307 | 308, Some(location)) => url = resolved(&url, location),
+            (status @ (429 | 500..), _) => return Err(NoFile::Failed(format!("{host}: the status is {status}"))),
+            (status, _) => return Err(NoFile::Never(format!("{host}: the status is {status}"))),
         }
     }
-    Err(("there are too many redirects".into(), false))
+    Err(NoFile::Never("there are too many redirects".into()))
 }
 
 fn host_of(url: &str) -> &str {
@@ -238,10 +250,16 @@ fn resolved(url: &str, location: &str) -> String {
     let path = rest.split(['?', '#']).next().unwrap_or(rest);
     let location = location.split('#').next().unwrap_or(location);
     match location {
-        _ if location.contains("://") => location.to_owned(),
         _ if location.starts_with("//") => format!("{scheme}:{location}"),
         _ if location.starts_with('/') => format!("{scheme}://{}{location}", host_of(url)),
         _ if location.starts_with('?') => format!("{scheme}://{path}{location}"),
+        _ if location
+            .split(['/', '?'])
+            .next()
+            .is_some_and(|start| start.ends_with(':')) =>
+        {
+            location.to_owned()
+        }
         _ => {
             let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
             format!("{scheme}://{folder}/{location}")
@@ -254,27 +272,31 @@ fn location(reply: &Reply) -> Option<&str> {
     header.map(|(_, value)| value.as_str())
 }
 
-/// Whether a file is being read: one at a time, because of the memory that it takes.
-static IS_READING: AtomicBool = AtomicBool::new(false);
+/// When the file that is being read was begun, in milliseconds, or 0: one at a time, because of the memory that it takes.
+static READING_SINCE: AtomicI64 = AtomicI64::new(0);
+/// How long reading a file may take at most, in milliseconds. What takes longer has been given up by its host.
+const READING_MS: i64 = 60_000;
 
 struct Turn;
 
 impl Turn {
-    fn take() -> Option<Self> {
-        let is_taken = IS_READING.swap(true, Ordering::AcqRel);
-        (!is_taken).then_some(Self)
+    fn take(now: i64) -> Option<Self> {
+        let since = READING_SINCE.load(Ordering::Acquire);
+        let is_free = since == 0 || !(since..since.saturating_add(READING_MS)).contains(&now);
+        let take = || READING_SINCE.compare_exchange(since, now, Ordering::AcqRel, Ordering::Acquire);
+        (is_free && take().is_ok()).then_some(Self)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        IS_READING.store(false, Ordering::Release);
+        READING_SINCE.store(0, Ordering::Release);
     }
 }
 
 /// Reads the file, and divides it into batches.
 async fn read(cx: &Context, import: &mut Import) -> Result<Next, JobError> {
-    let Some(_turn) = Turn::take() else {
+    let Some(_turn) = Turn::take(cx.now().as_millisecond()) else {
         return Ok(Some((Stage::Read, 0)));
     };
     let file = uploaded(cx, &import.id).await?;
@@ -381,12 +403,12 @@ async fn write(cx: &Context, tx: &JobTransaction, import: &mut Import, batch: u3
     let mut importer = Importer::new(cx, &import.author, import.rules(false), attributes);
     let (mut done, mut ready) = (Vec::with_capacity(lines.len()), Vec::new());
     for (place, (mut line, entry)) in lines.into_iter().zip(entries).enumerate() {
-        let leads_on = import.options.redirects.is_some() && line.outcome != Outcome::LeftOut;
-        let is_wanted = leads_on || matches!(line.outcome, Outcome::Added | Outcome::Changed);
         let Ok(found) = entry.what else {
             done.push((place, line));
             continue;
         };
+        let leads_on = found.leads_on() && line.outcome != Outcome::LeftOut;
+        let is_wanted = leads_on || matches!(line.outcome, Outcome::Added | Outcome::Changed);
         if !is_wanted {
             done.push((place, line));
             continue;
@@ -475,6 +497,11 @@ mod tests {
         for (location, expected) in [
             ("https://b.example/z", "https://b.example/z"),
             ("//b.example/z#f", "https://b.example/z"),
+            (
+                "/dl?next=https://x.example/",
+                "https://a.example/dl?next=https://x.example/",
+            ),
+            ("HTTP://b.example", "HTTP://b.example"),
             ("/z?q", "https://a.example/z?q"),
             ("z.csv", "https://a.example/feeds/z.csv"),
             ("?page=2", "https://a.example/feeds/all.csv?page=2"),

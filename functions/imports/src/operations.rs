@@ -217,13 +217,15 @@ fn keep_part<E>(tx: &Transaction<E>, import: &Import, part: u32, bytes: &[u8]) {
 /// Keeps a whole file in parts; returns their sizes.
 pub(crate) async fn keep_file(cx: &Context, import: &Import, file: &[u8]) -> Result<BTreeMap<u32, usize>, Failure> {
     let mut sizes = BTreeMap::new();
-    for (part, bytes) in (1..).zip(file.chunks(MAX_PART)) {
+    let parts = file.chunks(MAX_PART).map(Some).chain(std::iter::repeat(None));
+    for (part, bytes) in (1..).zip(parts).take(MAX_PARTS) {
         cx.commit(|tx: Transaction<Failure>| async move {
-            keep_part(&tx, import, part, bytes);
+            // What an attempt before kept of a larger file goes.
+            keep_part(&tx, import, part, bytes.unwrap_or_default());
             Ok(())
         })
         .await?;
-        sizes.insert(part, bytes.len());
+        sizes.extend(bytes.map(|bytes| (part, bytes.len())));
     }
     Ok(sizes)
 }

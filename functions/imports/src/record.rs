@@ -23,7 +23,7 @@ const MAX_SOURCE: usize = 500;
 const MAX_NAME: usize = 80;
 
 /// How many old addresses of a product lead on to it.
-const MAX_ADDRESSES: usize = 20;
+const MAX_ADDRESSES: usize = 10;
 
 /// What an import may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -330,6 +330,9 @@ impl<'a> Importer<'a> {
         product.category.clone_from(&category.id);
         if let Some(name) = &product.vendor {
             product.vendor = Some(self.places.vendor(name).await?);
+        }
+        if !record.old_addresses.is_empty() && !self.rules.changes_categories {
+            notes.push("old addresses left out: imports of admins set them".into());
         }
         let import = ProductImport {
             source: record.source,

@@ -108,7 +108,11 @@ async fn show(
     uri: Uri,
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
-    let vendor = operations::find_vendor(&cx, &id).await?;
+    let mut vendor = operations::find_vendor(&cx, &id).await?;
+    if VENDOR.is_former_name(&id, &vendor.slug) {
+        // A copy may be older than the name; caches would keep that.
+        vendor = operations::find_vendor(&cx.strong(), &id).await?;
+    }
     if VENDOR.is_former_name(&id, &vendor.slug) {
         return Ok(viewer.answer(Answer::renamed(&uri, &vendor.slug)?));
     }

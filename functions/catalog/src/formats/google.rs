@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 
 use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event;
 use serde_json::Value;
 use souk_core::check::normal_line;
@@ -97,8 +98,9 @@ impl<F: BufRead> Iterator for Items<F> {
                 Event::GeneralRef(name) => {
                     if let Some((_, value)) = &mut field {
                         let entity = name.decode().unwrap_or_default();
+                        let known = resolve_xml_entity(&entity).map(str::to_owned);
                         let number = name.resolve_char_ref().ok().flatten().map(String::from);
-                        value.push_str(&number.or_else(|| text::entity(&entity)).unwrap_or_default());
+                        value.push_str(&known.or(number).or_else(|| text::entity(&entity)).unwrap_or_default());
                     }
                 }
                 Event::End(end) => {

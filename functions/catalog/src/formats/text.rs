@@ -150,9 +150,11 @@ pub(super) fn price(text: &str, currency: Option<&str>, decimal_comma: bool) -> 
     }
     let digits: String = whole.chars().filter(|c| *c != group).collect();
     let places = usize::from(known.exponent().unwrap_or(2));
-    if places != 3 && fraction.len() == 3 && digits.len() <= 3 && fraction.ends_with('0') {
-        let detail = "may be a thousand or more, or not: give it two decimal places, or the option `decimal_comma`";
-        return Err(detail.into());
+    if places != 3 && fraction.len() == 3 && digits.len() <= 3 && digits != "0" && fraction.ends_with('0') {
+        let is_what = if decimal_comma { "with" } else { "without" };
+        return Err(format!(
+            "may be a thousand times more: read {is_what} the option `decimal_comma`"
+        ));
     }
     let fraction = fraction.trim_end_matches('0');
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -234,19 +236,21 @@ pub(super) fn by_rule<'a>(rule: &str, cell: impl Fn(&str) -> Option<&'a str>) ->
     Some(text)
 }
 
-/// Addresses separated by commas: a comma within one is not followed by a scheme.
+/// Addresses separated by commas, bars or line breaks: one within an address is not followed by a scheme.
 pub(super) fn addresses(text: &str) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for part in text.split([',', '\n', '|']) {
-        let trimmed = part.trim();
+    let (mut all, mut separator): (Vec<String>, char) = (Vec::new(), ',');
+    let separators = [',', '\n', '|'];
+    for whole in text.split_inclusive(separators) {
+        let trimmed = whole.trim_end_matches(separators).trim();
         let begins = trimmed.starts_with("//") || trimmed.split_once("://").is_some_and(|(scheme, _)| scheme.len() < 8);
         match all.last_mut() {
             Some(last) if !begins => {
-                last.push(',');
+                last.push(separator);
                 last.push_str(trimmed);
             }
             _ => all.push(trimmed.to_owned()),
         }
+        separator = whole.chars().next_back().unwrap_or(',');
     }
     all.retain(|address| !address.is_empty());
     all

@@ -102,7 +102,11 @@ async fn show(
     uri: Uri,
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
-    let category = operations::find_category(&cx, &id).await?;
+    let mut category = operations::find_category(&cx, &id).await?;
+    if CATEGORY.is_former_name(&id, &category.slug) {
+        // A copy may be older than the name; caches would keep that.
+        category = operations::find_category(&cx.strong(), &id).await?;
+    }
     if CATEGORY.is_former_name(&id, &category.slug) {
         return Ok(viewer.answer(Answer::renamed(&uri, &category.slug)?));
     }

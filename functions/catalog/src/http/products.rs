@@ -1,8 +1,8 @@
 //! The routes of products.
 
 use http::{Method, StatusCode, Uri};
-use souk_core::Role;
 use souk_core::check::{self, normal_line};
+use souk_core::{Document, Role};
 use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
     list_documents,
@@ -226,12 +226,17 @@ async fn show(
     uri: Uri,
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
-    let product = operations::find_product(&cx, &id).await?;
-    if !PRODUCT.is_id(&id) {
-        let slug: String = product.field("slug")?;
-        if PRODUCT.is_former_name(&id, &slug) {
-            return Ok(viewer.answer(Answer::renamed(&uri, &slug)?));
-        }
+    let mut product = operations::find_product(&cx, &id).await?;
+    let is_former = |product: &Document| -> Result<bool, Failure> {
+        Ok(!PRODUCT.is_id(&id) && PRODUCT.is_former_name(&id, &product.field::<String>("slug")?))
+    };
+    if is_former(&product)? {
+        // A copy may be older than the name; caches would keep that.
+        product = operations::find_product(&cx.strong(), &id).await?;
+    }
+    if is_former(&product)? {
+        let slug: String = product.field("slug").map_err(Failure::from)?;
+        return Ok(viewer.answer(Answer::renamed(&uri, &slug)?));
     }
     let version = product.version;
     let shown = selection.render_with(&cx, &[product], &REFERENCES).await?;

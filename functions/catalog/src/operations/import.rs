@@ -129,7 +129,7 @@ pub async fn plan_product(cx: &Context, import: &ProductImport) -> Result<Import
     let Some(old) = old else {
         return Ok(Imported::Added);
     };
-    let (category, vendor) = (product.category.clone(), product.vendor.clone());
+    let (category, vendor) = (product.category.clone(), vendor_of(product, &old));
     let mut new = product.rewrite(&old, category, vendor, cx.now(), || new_variant(cx));
     new.updated_at = old.updated_at;
     let is_same = new == old.value && old.status == *status;
@@ -168,8 +168,9 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
             vendor, sku, variants, ..
         } = &import.product;
         let is_it = match &import.source {
-            None if is_source && vendor.is_none() => is_own || import.adopt,
-            _ if is_source => product.vendor == *vendor,
+            // The product has been given to a vendor since, or its vendor is told now.
+            _ if is_source && vendor.is_none() => is_own || import.adopt,
+            _ if is_source => product.vendor == *vendor || (is_own && product.vendor.is_none()),
             // A SKU may lead to a product that has it no longer, or in a variant.
             // Who sells for the vendor may have imported it before.
             Some(_) if key == PRODUCT.name_key(&product.slug) => {
@@ -177,7 +178,8 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
             }
             Some(_) => sku_keys(&product).contains(&key) && variants.is_empty() == product.variants.is_empty(),
             None if vendor.is_some() && sku.is_some() => product.vendor == *vendor && product.sku == *sku,
-            None => true,
+            // A former slug is not what a product is known by.
+            None => key == PRODUCT.name_key(&product.slug),
         };
         if !is_it {
             continue;
@@ -192,13 +194,18 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
     Ok(None)
 }
 
+/// The vendor of an imported product: a file that names none does not take it from the one that it has.
+fn vendor_of(product: &NewProduct, old: &Product) -> Option<String> {
+    product.vendor.clone().or_else(|| old.vendor.clone())
+}
+
 async fn update(
     tx: &Transaction<CatalogError>,
     old: &Stored<Product>,
     product: &NewProduct,
     status: Status,
 ) -> Result<Imported, CatalogError> {
-    let (category, vendor) = (product.category.clone(), product.vendor.clone());
+    let (category, vendor) = (product.category.clone(), vendor_of(product, old));
     let mut new = product.rewrite(old, category, vendor, tx.now(), || new_variant(tx));
     new.updated_at = old.updated_at;
     if old.status != status {

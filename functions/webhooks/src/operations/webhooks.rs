@@ -204,7 +204,6 @@ pub async fn rotate_secret(cx: &Context, id: &str) -> Result<NewSecret, Failure>
     .await
 }
 
-/// The rules that need the registry and the settings.
 /// Whether the account that added a webhook of a vendor still has the vendor, or may edit it as a moderator does.
 async fn is_owned(cx: &Context, webhook: &Webhook) -> Result<bool, Failure> {
     let vendor = webhook.vendor.as_deref().unwrap_or_default();
@@ -220,6 +219,7 @@ async fn is_owned(cx: &Context, webhook: &Webhook) -> Result<bool, Failure> {
     Ok(principal.may_edit(&vendor.parse::<VendorView>()?.owner))
 }
 
+/// The rules that need the registry and the settings.
 fn check(cx: &Context, input: &NewWebhook) -> Result<(), Failure> {
     check_events(&input.events, &cx.registry.events)?;
     match target(&input.url, &cx.settings.outbound_allow) {

@@ -78,6 +78,15 @@ impl Context {
         }
     }
 
+    /// The same with strongly consistent reads, for what cannot be undone when caches have kept it.
+    #[must_use]
+    pub fn strong(&self) -> Self {
+        Self {
+            consistency: Consistency::Strong,
+            ..self.clone()
+        }
+    }
+
     /// Continues the trace of this `traceparent`.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<&str>) -> Self {

@@ -351,7 +351,7 @@ impl<'a> Places<'a> {
         let id = match found {
             Some(id) => {
                 if !self.rules.adopt && !self.sells_for(&id).await? {
-                    let detail = "only its owner and staff may add products to it; an admin can `adopt` it";
+                    let detail = "belongs to another account: its owner and staff add its products, or an admin who can `adopt` it";
                     return Err(RecordError::of("vendor", detail));
                 }
                 id

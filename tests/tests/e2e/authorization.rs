@@ -25,7 +25,8 @@ async fn operations(market: &Market) -> Vec<Operation> {
                     .replace("{id}", "nobody-has-this")
                     .replace("{lane}", "low")
                     .replace("{username}", "nobody-has-this")
-                    .replace("{delivery}", "nobody-has-this"),
+                    .replace("{delivery}", "nobody-has-this")
+                    .replace("{part}", "1"),
                 access: operation["x-access"].as_str().unwrap().to_owned(),
                 takes_body: operation.get("requestBody").is_some(),
             });

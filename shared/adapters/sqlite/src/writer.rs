@@ -18,7 +18,7 @@ use crate::connection::{execute, sql_error};
 use crate::watched_file::WatchedFile;
 
 /// How many batches one transaction takes at most.
-const MAX_GROUP: usize = 64;
+const MAX_GROUP: usize = 256;
 /// How long the thread waits for a write before it checkpoints.
 const IDLE: Duration = Duration::from_secs(1);
 

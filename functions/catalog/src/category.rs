@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use souk_core::check;
 use souk_model::catalog::category::{Attribute, Category};
 
+/// How many attributes a category has at most.
+pub const MAX_ATTRIBUTES: usize = 30;
+
 /// The slug that no category has, because `/v1/categories/tree` is the tree.
 pub(crate) const TREE: &str = "tree";
 
@@ -86,8 +89,8 @@ fn is_colour<C>(colour: &str, _: &C) -> garde::Result {
 
 fn distinct<C>(attributes: &[Attribute], _: &C) -> garde::Result {
     let mut names = HashSet::new();
-    if attributes.len() > 30 {
-        Err(garde::Error::new("must be at most 30"))
+    if attributes.len() > MAX_ATTRIBUTES {
+        Err(garde::Error::new(format!("must be at most {MAX_ATTRIBUTES}")))
     } else if !attributes.iter().all(|attribute| names.insert(&attribute.name)) {
         Err(garde::Error::new("must have different names"))
     } else {

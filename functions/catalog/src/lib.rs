@@ -21,7 +21,7 @@ use souk_model::catalog::events::{CategoryEvent, ProductEvent};
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
 pub use address::{OldAddress, normal_address};
-pub use category::NewCategory;
+pub use category::{MAX_ATTRIBUTES, NewCategory};
 pub use error::CatalogError;
 pub use product::NewProduct;
 pub use variant::{NewOption, NewVariant};

@@ -19,7 +19,7 @@ pub(crate) const MAX_TAGS: usize = 10;
 pub(crate) const MAX_TAG: usize = 40;
 pub(crate) const MAX_GALLERY: usize = 20;
 
-/// The fields of a product that whoever sells it may set.
+/// The fields of a product that its seller sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {

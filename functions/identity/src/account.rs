@@ -118,6 +118,7 @@ fn is_email<C>(email: &str, _: &C) -> garde::Result {
         && email.split_once('@').is_some_and(|(name, domain)| {
             !name.is_empty()
                 && name.len() <= 64
+                && domain.is_ascii()
                 && domain.contains('.')
                 && !domain.contains('@')
                 && domain.split('.').all(|label| !label.is_empty())

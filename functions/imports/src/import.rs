@@ -1,7 +1,8 @@
 //! The import: its fields and its rules.
 //!
-//! The import is `imports/{account}` + id, as documents that expire have no index entries. It also has the documents `import-parts/{id}` + part (the file, in base64), `import-batches/{id}` + number (its records),
-//! and `import-lines/{id}` + number (what becomes of them).
+//! The import is `imports/{account}` + id, as documents that expire have no index entries. It also has the documents
+//! `import-parts/{id}` + part (the file, in base64), `import-batches/{id}` + number (its records), and `import-lines/{id}` + number
+//! (what becomes of them).
 
 use std::collections::BTreeMap;
 

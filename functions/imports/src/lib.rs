@@ -5,6 +5,7 @@
 //! Nothing is written before all of the file is judged.
 
 mod error;
+mod fetch;
 mod file;
 mod http;
 mod import;

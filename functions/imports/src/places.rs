@@ -7,9 +7,9 @@ use std::sync::Arc;
 use garde::Validate as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use souk_catalog::NewCategory;
 use souk_catalog::formats::Record;
 use souk_catalog::operations::{create_category, edit_category, find_category};
+use souk_catalog::{MAX_ATTRIBUTES, NewCategory};
 use souk_core::{FieldError, Key, Kind, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
@@ -20,8 +20,6 @@ use souk_vendors::operations::open_vendor;
 
 use crate::{RecordError, Rules};
 
-/// How many attributes a category has at most.
-const MAX_ATTRIBUTES: usize = 30;
 /// The longest label of an attribute, in bytes.
 const MAX_LABEL: usize = 200;
 /// How many vendors of one name are looked at to find those of the account.
@@ -87,9 +85,7 @@ impl Attributes {
             }
         }
     }
-}
 
-impl Attributes {
     /// Those of the category of this record.
     pub(crate) fn of(&self, record: &Record) -> Self {
         let key = record_key(record);

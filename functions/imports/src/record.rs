@@ -39,7 +39,7 @@ pub struct Rules {
 /// Why a record is not imported.
 #[derive(Debug)]
 pub enum RecordError {
-    /// Its fields are not valid, or do not fit what is there.
+    /// The record has a field that is not valid, or that does not fit the categories, vendors and products there are.
     Invalid(Vec<FieldError>),
     /// The store failed: the import can go on later.
     Failed(Failure),
@@ -227,7 +227,7 @@ impl Checked {
         let NewProduct { vendor, sku, title, .. } = &self.product;
         let vendor = vendor.as_deref().map(check::name_key).unwrap_or_default();
         match (&self.source, &self.slug, sku) {
-            (Some(source), ..) => digest(&["source", source]),
+            (Some(source), ..) => digest(&["source", &vendor, source]),
             (None, _, Some(sku)) if !vendor.is_empty() => digest(&["sku", &vendor, sku]),
             (None, Some(slug), _) => digest(&["slug", slug]),
             (None, None, _) => digest(&["title", &vendor, title.trim()]),

@@ -196,13 +196,16 @@ fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
         .map_err(garde::Error::new)
 }
 
-/// A host as DNS knows it: in lower case, and labels in other letters than Latin ones as `xn--…`.
+/// A host as DNS knows it: in lower case, and labels in other letters than Latin ones as `xn--…`. `None` if a label is longer than
+/// DNS has them.
 #[must_use]
 pub fn ascii_host(host: &str) -> Option<String> {
     let label = |label: &str| {
         let label: String = label.nfkc().collect::<String>().to_lowercase().nfkc().collect();
         match label.is_ascii() {
             true => Some(label),
+            // Writing a label takes the square of its length.
+            false if label.chars().count() > 63 => None,
             false => Some(format!("xn--{}", idna::punycode::encode_str(&label)?)),
         }
     };
@@ -288,6 +291,7 @@ mod tests {
         ] {
             assert_eq!(ascii_host(host).as_deref(), Some(expected));
         }
+        assert_eq!(ascii_host(&"ü".repeat(64)), None);
     }
 
     #[test]

@@ -99,6 +99,20 @@ async fn a_file_is_judged_then_written_and_changes_nothing_the_second_time() {
         json!([lines[0]])
     );
 
+    // What another run has written is the same now; nothing is added twice. So it is after an interruption.
+    let (first, second) = (
+        shop(&category, &unique("Eve")),
+        json!({ "currency": "EUR", "dry_run": true }),
+    );
+    let cut_off = upload(&admin, second.clone(), first.as_bytes(), 100_000).await;
+    started(&admin, &cut_off).await;
+    let whole = upload(&admin, json!({ "currency": "EUR" }), first.as_bytes(), 100_000).await;
+    started(&admin, &whole).await;
+    let done = started(&admin, &cut_off).await;
+    assert_eq!(counts(&done["result"]), [2, 0, 0, 1], "{done}");
+    let again = upload(&admin, second, first.as_bytes(), 100_000).await;
+    assert_eq!(counts(&started(&admin, &again).await["planned"]), [0, 0, 2, 1]);
+
     // The same file again, and a cheaper lamp.
     let path = upload(
         &admin,

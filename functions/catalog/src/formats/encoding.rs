@@ -1,4 +1,4 @@
-//! Encodings of texts. A decoder of all that the web knows would be a sixth of the Worker, for tables that no shop needs.
+//! Encodings of texts. A decoder of all that the web knows would be a tenth of the Worker, for tables that no shop needs.
 
 use std::io::{self, Read};
 

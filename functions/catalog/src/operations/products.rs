@@ -212,7 +212,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Failure> {
     }
 }
 
-/// Changes the fields of a product; whoever may see it in any status may.
+/// Changes the fields of a product. Its author, the owner and staff of its vendor, and moderators may.
 pub async fn edit_product(
     cx: &Context,
     id: &str,
@@ -254,7 +254,7 @@ pub(super) async fn replace(
         .or_precondition(if_match))
 }
 
-/// Deletes a product; whoever may see it in any status may.
+/// Deletes a product. Its author, the owner and staff of its vendor, and moderators may.
 pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let (id, rest): (String, Vec<Key>) = cx
         .commit(|tx| async move {

@@ -71,14 +71,14 @@ mod tests {
     #[test]
     fn what_means_the_same_has_one_key() {
         for (target, expected) in [
-            ("/v1/products", "/v1/products"),
-            ("/v1/products?", "/v1/products"),
-            ("/v1/products?&&", "/v1/products"),
+            ("/v1/orders", "/v1/orders"),
+            ("/v1/orders?", "/v1/orders"),
+            ("/v1/orders?&&", "/v1/orders"),
             ("/a?b=1&a=2", "/a?a=2&b=1"),
             ("/a?a=2&b=1", "/a?a=2&b=1"),
             ("/a?&b=%31&%61=2&", "/a?a=2&b=1"),
-            ("/a?include=category,vendor", "/a?include=category,vendor"),
-            ("/a?include=category%2cvendor", "/a?include=category,vendor"),
+            ("/a?include=buyer,item", "/a?include=buyer,item"),
+            ("/a?include=buyer%2citem", "/a?include=buyer,item"),
             ("/a?q=a+b", "/a?q=a%20b"),
             ("/a?q=a%20b", "/a?q=a%20b"),
             ("/a?q=%C3%A4", "/a?q=%C3%A4"),

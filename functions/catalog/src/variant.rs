@@ -18,6 +18,7 @@ pub(crate) const MAX_WEIGHT: u32 = 1_000_000_000;
 /// An option of a product, such as its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewProductOption)]
 pub struct NewOption {
     /// Display name. The key is made from it.
     #[garde(custom(check::line(1, 40)))]

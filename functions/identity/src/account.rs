@@ -87,7 +87,6 @@ pub struct NewAccount {
 
 /// The fields of an account that its owner may change.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
-#[schema(as = Account)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditableAccount {
     /// Unique name for URLs.

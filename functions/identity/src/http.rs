@@ -38,45 +38,57 @@ pub(crate) fn routes() -> Vec<Route> {
     let tokens = || Some(Schema::of::<Tokens>());
     let me = || Some(Schema::of::<Me>());
     vec![
-        Route::new(Method::POST, "/v1/accounts", Access::Open, sign_up)
+        Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
             .summary("Sign up", "Afterwards sign in with `POST /v1/sessions`.")
             .body(Schema::of::<NewAccount>(), MAX_BODY)
             .response(StatusCode::CREATED, "The account, as its owner sees it", me())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/accounts/{id}", Access::Public, show)
+        Route::new("getAccount", Method::GET, "/v1/accounts/{id}", Access::Public, show)
             .summary("Show a public profile", "By id or username.")
             .params(&[Param::FIELDS])
             .cached(30, 300)
             .response(StatusCode::OK, "The profile", Some(Schema::of::<Profile>())),
-        Route::new(Method::POST, "/v1/sessions", Access::Open, sign_in)
+        Route::new("signIn", Method::POST, "/v1/sessions", Access::Open, sign_in)
             .summary("Sign in", "With an email address or a username, and the password.")
             .body(Schema::of::<Credentials>(), MAX_BODY)
             .response(StatusCode::CREATED, "The tokens of the session", tokens())
             .errors(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
-        Route::new(Method::POST, "/v1/sessions/refresh", Access::Open, refresh)
-            .summary(
-                "Refresh a session",
-                "Each refresh token works once. Using it again ends its session, because the token may have been \
+        Route::new(
+            "refreshSession",
+            Method::POST,
+            "/v1/sessions/refresh",
+            Access::Open,
+            refresh,
+        )
+        .summary(
+            "Refresh a session",
+            "Each refresh token works once. Using it again ends its session, because the token may have been \
                  stolen.",
-            )
-            .body(Schema::of::<Refresh>(), MAX_BODY)
-            .response(StatusCode::CREATED, "The new tokens of the session", tokens())
-            .errors(&[StatusCode::UNAUTHORIZED]),
-        Route::new(Method::DELETE, "/v1/sessions/current", member, sign_out)
+        )
+        .body(Schema::of::<Refresh>(), MAX_BODY)
+        .response(StatusCode::CREATED, "The new tokens of the session", tokens())
+        .errors(&[StatusCode::UNAUTHORIZED]),
+        Route::new("signOut", Method::DELETE, "/v1/sessions/current", member, sign_out)
             .summary("Sign out", "The tokens of the session stop working at once.")
             .response(StatusCode::NO_CONTENT, "The session has ended", None),
-        Route::new(Method::GET, "/v1/me", member, show_me)
+        Route::new("getMe", Method::GET, "/v1/me", member, show_me)
             .summary("Show my account", "")
             .params(&[Param::FIELDS])
             .response(StatusCode::OK, "The account", me()),
-        Route::new(Method::PATCH, "/v1/me", member, edit_me)
+        Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
             .summary("Change my account", "")
-            .body(Schema::patch_of::<EditableAccount>(), MAX_BODY)
+            .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
-        Route::new(Method::GET, "/.well-known/jwks.json", Access::Public, jwks)
-            .summary("Show the keys that sign access tokens", "A JWK set (RFC 7517).")
-            .cached(300, 3600)
-            .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
+        Route::new(
+            "getSigningKeys",
+            Method::GET,
+            "/.well-known/jwks.json",
+            Access::Public,
+            jwks,
+        )
+        .summary("Show the keys that sign access tokens", "A JWK set (RFC 7517).")
+        .cached(300, 3600)
+        .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
     ]
 }
 

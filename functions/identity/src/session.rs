@@ -57,6 +57,7 @@ fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde
 /// A refresh token to exchange for new tokens.
 #[derive(Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RefreshToken)]
 pub(crate) struct Refresh {
     /// The refresh token of the latest response.
     #[garde(length(min = 1, max = 400))]
@@ -67,6 +68,7 @@ pub(crate) struct Refresh {
 
 /// The tokens of a session.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SessionTokens)]
 pub struct Tokens {
     /// Access token, to be sent as `Authorization: Bearer …`.
     pub access_token: String,

@@ -44,25 +44,25 @@ pub(crate) fn routes() -> Vec<Route> {
     ];
     let import = || Some(Schema::of::<Import>());
     vec![
-        Route::new(Method::GET, "/v1/imports", MEMBER, list)
+        Route::new("listImports", Method::GET, "/v1/imports", MEMBER, list)
             .summary("List your imports", "Newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of imports", Some(Schema::list_of::<Import>())),
-        Route::new(Method::POST, "/v1/imports", MEMBER, create)
+        Route::new("createImport", Method::POST, "/v1/imports", MEMBER, create)
             .summary("Make an import", ABOUT)
             .body(Schema::of::<NewImport>(), MAX_BODY)
             .response(StatusCode::CREATED, "The import", import())
             .errors(&[StatusCode::CONFLICT, StatusCode::FORBIDDEN]),
-        Route::new(Method::GET, "/v1/imports/{id}", MEMBER, show)
+        Route::new("getImport", Method::GET, "/v1/imports/{id}", MEMBER, show)
             .summary("Show an import", "With its progress.")
             .response(StatusCode::OK, "The import", import()),
-        Route::new(Method::DELETE, "/v1/imports/{id}", MEMBER, delete)
+        Route::new("deleteImport", Method::DELETE, "/v1/imports/{id}", MEMBER, delete)
             .summary(
                 "Delete an import",
                 "One that is running ends after at most 25 records; what it has written stays.",
             )
             .response(StatusCode::NO_CONTENT, "The import was deleted", None),
-        Route::new(Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)
+        Route::new("uploadImportPart", Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)
             .summary(
                 "Upload a part of the file",
                 "Parts are numbered from 1, and may end anywhere. The same part again replaces the one before. They are kept \
@@ -71,14 +71,14 @@ pub(crate) fn routes() -> Vec<Route> {
             .raw_body(MAX_PART)
             .response(StatusCode::OK, "The import", import())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::POST, "/v1/imports/{id}/start", MEMBER, start)
+        Route::new("startImport", Method::POST, "/v1/imports/{id}/start", MEMBER, start)
             .summary(
                 "Start an import",
                 "Starts an import whose parts are there, writes what a dry run found, or lets one that has stopped go on.",
             )
             .response(StatusCode::ACCEPTED, "The import, which is running", import())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/imports/{id}/lines", MEMBER, lines)
+        Route::new("listImportLines", Method::GET, "/v1/imports/{id}/lines", MEMBER, lines)
             .summary(
                 "List the records of an import",
                 "In the order of the file: what becomes of each, or became of it. A page may be short and still have a next one.",

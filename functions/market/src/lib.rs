@@ -114,6 +114,23 @@ mod tests {
     }
 
     #[test]
+    fn no_two_operations_share_an_id() {
+        let document = openapi();
+        let paths = document["paths"].as_object().unwrap().values();
+        let ids = paths.flat_map(|path| {
+            path.as_object()
+                .unwrap()
+                .values()
+                .map(|of| of["operationId"].as_str().unwrap())
+        });
+        let mut seen = std::collections::BTreeSet::new();
+        assert_eq!(
+            ids.filter(|id| !seen.insert(*id)).collect::<Vec<_>>(),
+            Vec::<&str>::new()
+        );
+    }
+
+    #[test]
     fn functions_are_chosen_by_name() {
         let names = |text: &str| named(text).map(|all| all.iter().map(|function| function.name).collect::<Vec<_>>());
         assert_eq!(names("").unwrap().len(), functions().len());

@@ -54,94 +54,148 @@ pub(crate) fn routes() -> Vec<Route> {
 fn dead_letter_routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     vec![
-        Route::new(Method::GET, "/v1/dead-letters", admin, list_dead_letters)
-            .summary(
-                "List dead letters",
-                "Messages that failed permanently, grouped by lane.",
-            )
-            .params(&[LANE, Param::LIMIT, Param::CURSOR])
-            .response(
-                StatusCode::OK,
-                "A page of dead letters",
-                Some(Schema::list_of::<Summary>()),
-            ),
-        Route::new(Method::POST, "/v1/dead-letters/{lane}/replay", admin, replay_lane)
-            .summary(
-                "Replay all dead letters of a lane",
-                "Starts a job that replays the current dead letters of the lane; its result is their number.",
-            )
-            .response(
-                StatusCode::ACCEPTED,
-                "The job that replays the dead letters",
-                Some(Schema::of::<Tracked>()),
-            ),
-        Route::new(Method::GET, "/v1/dead-letters/{lane}/{id}", admin, show_dead_letter)
-            .summary("Show a dead letter", "With its message and all attempts.")
-            .response(StatusCode::OK, "The dead letter", Some(Schema::of::<DeadLetter>())),
-        Route::new(Method::DELETE, "/v1/dead-letters/{lane}/{id}", admin, discard)
-            .summary("Discard a dead letter", "Deletes the message without processing it.")
-            .response(StatusCode::NO_CONTENT, "The dead letter was deleted", None),
-        Route::new(Method::POST, "/v1/dead-letters/{lane}/{id}/replay", admin, replay)
-            .summary(
-                "Replay a dead letter",
-                "Sends the message to its lane again, with new attempts. If the message was processed after all, it \
+        Route::new(
+            "listDeadLetters",
+            Method::GET,
+            "/v1/dead-letters",
+            admin,
+            list_dead_letters,
+        )
+        .summary(
+            "List dead letters",
+            "Messages that failed permanently, grouped by lane.",
+        )
+        .params(&[LANE, Param::LIMIT, Param::CURSOR])
+        .response(
+            StatusCode::OK,
+            "A page of dead letters",
+            Some(Schema::list_of::<Summary>()),
+        ),
+        Route::new(
+            "replayLane",
+            Method::POST,
+            "/v1/dead-letters/{lane}/replay",
+            admin,
+            replay_lane,
+        )
+        .summary(
+            "Replay all dead letters of a lane",
+            "Starts a job that replays the current dead letters of the lane; its result is their number.",
+        )
+        .response(
+            StatusCode::ACCEPTED,
+            "The job that replays the dead letters",
+            Some(Schema::of::<Tracked>()),
+        ),
+        Route::new(
+            "getDeadLetter",
+            Method::GET,
+            "/v1/dead-letters/{lane}/{id}",
+            admin,
+            show_dead_letter,
+        )
+        .summary("Show a dead letter", "With its message and all attempts.")
+        .response(StatusCode::OK, "The dead letter", Some(Schema::of::<DeadLetter>())),
+        Route::new(
+            "discardDeadLetter",
+            Method::DELETE,
+            "/v1/dead-letters/{lane}/{id}",
+            admin,
+            discard,
+        )
+        .summary("Discard a dead letter", "Deletes the message without processing it.")
+        .response(StatusCode::NO_CONTENT, "The dead letter was deleted", None),
+        Route::new(
+            "replayDeadLetter",
+            Method::POST,
+            "/v1/dead-letters/{lane}/{id}/replay",
+            admin,
+            replay,
+        )
+        .summary(
+            "Replay a dead letter",
+            "Sends the message to its lane again, with new attempts. If the message was processed after all, it \
                  has no second effect.",
-            )
-            .response(StatusCode::NO_CONTENT, "The message was sent to its lane", None),
+        )
+        .response(StatusCode::NO_CONTENT, "The message was sent to its lane", None),
     ]
 }
 
 fn state_routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     vec![
-        Route::new(Method::GET, "/v1/lanes", admin, list_lanes)
+        Route::new("listLanes", Method::GET, "/v1/lanes", admin, list_lanes)
             .summary("List lanes", "The backlog and the recent throughput of each.")
             .response(StatusCode::OK, "All lanes", Some(Schema::list_of::<LaneState>())),
-        Route::new(Method::GET, "/v1/schedules", admin, list_schedules)
+        Route::new("listSchedules", Method::GET, "/v1/schedules", admin, list_schedules)
             .summary("List schedules", "The latest runs of every schedule, newest first.")
             .response(StatusCode::OK, "All schedules", Some(Schema::list_of::<Runs>())),
-        Route::new(Method::GET, "/v1/dependencies", admin, list_dependencies)
-            .summary(
-                "List dependencies",
-                "The external systems that the responding instance has called recently, with the state of their \
+        Route::new(
+            "listDependencies",
+            Method::GET,
+            "/v1/dependencies",
+            admin,
+            list_dependencies,
+        )
+        .summary(
+            "List dependencies",
+            "The external systems that the responding instance has called recently, with the state of their \
                  circuit breakers.",
-            )
-            .response(
-                StatusCode::OK,
-                "All dependencies of this instance",
-                Some(Schema::list_of::<Dependency>()),
-            ),
-        Route::new(Method::GET, "/v1/jobs/{id}", Access::Role(Role::Member), show_job)
-            .summary(
-                "Show a job",
-                "Only for the account that started it and for admins. Jobs are kept for a week.",
-            )
-            .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
+        )
+        .response(
+            StatusCode::OK,
+            "All dependencies of this instance",
+            Some(Schema::list_of::<Dependency>()),
+        ),
+        Route::new(
+            "getJob",
+            Method::GET,
+            "/v1/jobs/{id}",
+            Access::Role(Role::Member),
+            show_job,
+        )
+        .summary(
+            "Show a job",
+            "Only for the account that started it and for admins. Jobs are kept for a week.",
+        )
+        .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
     ]
 }
 
 fn event_routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/events", Access::Role(Role::Admin), list_events)
-            .summary(
-                "List events",
-                "The events of the last seven days, in the order of time. A page may have few items or none and \
+        Route::new(
+            "listEvents",
+            Method::GET,
+            "/v1/events",
+            Access::Role(Role::Admin),
+            list_events,
+        )
+        .summary(
+            "List events",
+            "The events of the last seven days, in the order of time. A page may have few items or none and \
                  still have a `next_cursor`. An event that is delivered late is added late, at the position of its \
                  time.",
-            )
-            .params(&[TYPE, AFTER, Param::LIMIT, Param::CURSOR])
-            .response(StatusCode::OK, "A page of events", Some(Schema::list_of::<Event>())),
-        Route::new(Method::GET, "/v1/events/catalogue", Access::Public, list_event_types)
-            .summary(
-                "List event types",
-                "With the version and the JSON schema of their `data`.",
-            )
-            .cached(300, 3600)
-            .response(
-                StatusCode::OK,
-                "All event types",
-                Some(Schema::list_of::<EventTypeView>()),
-            ),
+        )
+        .params(&[TYPE, AFTER, Param::LIMIT, Param::CURSOR])
+        .response(StatusCode::OK, "A page of events", Some(Schema::list_of::<Event>())),
+        Route::new(
+            "listEventTypes",
+            Method::GET,
+            "/v1/events/catalogue",
+            Access::Public,
+            list_event_types,
+        )
+        .summary(
+            "List event types",
+            "With the version and the JSON schema of their `data`.",
+        )
+        .cached(300, 3600)
+        .response(
+            StatusCode::OK,
+            "All event types",
+            Some(Schema::list_of::<EventTypeView>()),
+        ),
     ]
 }
 

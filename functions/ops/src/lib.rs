@@ -28,7 +28,6 @@ struct Page {
     path: &'static str,
     file: &'static str,
     content_type: &'static str,
-    summary: &'static str,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -38,31 +37,26 @@ const PAGES: [Page; 5] = [
         path: "/",
         file: "index.html",
         content_type: HTML,
-        summary: "Get the start page for developers",
     },
     Page {
         path: "/docs",
         file: "docs.html",
         content_type: HTML,
-        summary: "Get the documentation page",
     },
     Page {
         path: "/docs/docs.css",
         file: "docs.css",
         content_type: "text/css; charset=utf-8",
-        summary: "Get the style of the documentation page",
     },
     Page {
         path: "/docs/docs.js",
         file: "docs.js",
         content_type: "text/javascript; charset=utf-8",
-        summary: "Get the script of the documentation page",
     },
     Page {
         path: "/openapi.json",
         file: "openapi.json",
         content_type: "application/json",
-        summary: "Get the OpenAPI document",
     },
 ];
 
@@ -78,10 +72,10 @@ struct Health {
 pub fn function() -> Function {
     let health = || Some(Schema::of::<Health>());
     let mut routes = vec![
-        Route::new(Method::GET, "/healthz", Access::Open, healthz)
+        Route::new("checkLiveness", Method::GET, "/healthz", Access::Open, healthz)
             .summary("Check liveness", "Checks only that the function responds to requests.")
             .response(StatusCode::OK, "The function runs", health()),
-        Route::new(Method::GET, "/readyz", Access::Open, readyz)
+        Route::new("checkReadiness", Method::GET, "/readyz", Access::Open, readyz)
             .summary(
                 "Check readiness",
                 "Checks the document store, and the search index if it is used. A 503 names the unavailable ones.",
@@ -93,10 +87,7 @@ pub fn function() -> Function {
             let content = cx.assets.get(page.file).await.map_err(Problem::internal)?;
             Ok::<_, Problem>(viewer.answer(Answer::file(page.content_type, content)))
         };
-        Route::new(Method::GET, page.path, Access::Public, handler)
-            .summary(page.summary, "")
-            .cached(300, 3600)
-            .response(StatusCode::OK, "The file", None)
+        Route::page(page.path, handler).cached(300, 3600)
     }));
     Function {
         name: "ops",

@@ -12,6 +12,7 @@ const TOP: usize = 50;
 /// A click on a search result.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSearchClick)]
 pub(crate) struct NewClick {
     /// The `query_id` of the search that found the product.
     #[garde(length(min = 1, max = 40))]

@@ -22,6 +22,7 @@ const MAX_GROUP: usize = 10;
 /// Weight of a match in each field. With 0 the field is not searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = SearchWeights)]
 pub(crate) struct Weights {
     /// Weight of the title.
     #[garde(range(max = 100))]

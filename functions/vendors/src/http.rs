@@ -19,17 +19,17 @@ pub(crate) fn routes() -> Vec<Route> {
     let member = Access::Role(Role::Member);
     let vendor = || Some(Schema::of::<Vendor>());
     vec![
-        Route::new(Method::GET, "/v1/vendors", Access::Public, list_vendors)
+        Route::new("listVendors", Method::GET, "/v1/vendors", Access::Public, list_vendors)
             .summary("List vendors", "By slug.")
             .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS])
             .cached(30, 300)
             .response(StatusCode::OK, "A page of vendors", Some(Schema::list_of::<Vendor>())),
-        Route::new(Method::POST, "/v1/vendors", member, open)
+        Route::new("createVendor", Method::POST, "/v1/vendors", member, open)
             .summary("Create a vendor", "The vendor belongs to the account that creates it.")
             .body(Schema::of::<NewVendor>(), MAX_BODY)
             .response(StatusCode::CREATED, "The vendor", vendor())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/vendors/{id}", Access::Public, show)
+        Route::new("getVendor", Method::GET, "/v1/vendors/{id}", Access::Public, show)
             .summary(
                 "Show a vendor",
                 "By id or slug. A slug that it had before leads on to it by 308.",
@@ -42,12 +42,12 @@ pub(crate) fn routes() -> Vec<Route> {
                 "The vendor has another slug now",
                 Some(Schema::of::<Moved>()),
             ),
-        Route::new(Method::PATCH, "/v1/vendors/{id}", member, edit)
+        Route::new("updateVendor", Method::PATCH, "/v1/vendors/{id}", member, edit)
             .summary("Change a vendor", "Only for its owner and moderators.")
-            .body(Schema::patch_of::<NewVendor>(), MAX_BODY)
+            .body(Schema::patch_of::<NewVendor>("UpdateVendor"), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),
-        Route::new(Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
+        Route::new("handOverVendor", Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
             .summary(
                 "Hand a vendor over",
                 "It belongs to this account from now on. Its staff and the authors of its products stay; its webhooks of the \
@@ -56,7 +56,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .body(Schema::of::<Recipient>(), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
-        Route::new(Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
+        Route::new("listVendorStaff", Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
             .summary(
                 "List the staff of a vendor",
                 "All of it, in the order in which it was added. Only for the owner, the staff and admins.",
@@ -67,7 +67,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 Some(Schema::list_of::<StaffMember>()),
             )
             .errors(&[StatusCode::FORBIDDEN]),
-        Route::new(Method::PUT, "/v1/vendors/{id}/staff/{username}", member, add_staff)
+        Route::new("addVendorStaff", Method::PUT, "/v1/vendors/{id}/staff/{username}", member, add_staff)
             .summary(
                 "Add an account to the staff of a vendor",
                 "The staff, at most 50, adds and changes products of the vendor, whoever added them. Only the owner and \
@@ -79,7 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 StatusCode::CONFLICT,
                 StatusCode::UNPROCESSABLE_ENTITY,
             ]),
-        Route::new(Method::DELETE, "/v1/vendors/{id}/staff/{username}", member, remove_staff)
+        Route::new("removeVendorStaff", Method::DELETE, "/v1/vendors/{id}/staff/{username}", member, remove_staff)
             .summary(
                 "Remove an account from the staff of a vendor",
                 "Only for the owner, admins, and the account itself. Products that it added stay its own.",

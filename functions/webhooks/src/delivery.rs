@@ -84,6 +84,7 @@ pub struct Delivery {
 
 /// The body of a request to a webhook.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WebhookEvent)]
 pub(crate) struct Payload<'a> {
     /// Type of the event.
     r#type: &'a str,
@@ -122,6 +123,7 @@ pub struct Attempt {
 
 /// The request of an attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DeliveryRequest)]
 pub struct Sent {
     /// URL.
     pub url: String,
@@ -131,6 +133,7 @@ pub struct Sent {
 
 /// The response to an attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DeliveryResponse)]
 pub struct Received {
     /// HTTP status; 2xx means that the receiver has accepted the event.
     pub status: u16,
@@ -143,6 +146,7 @@ pub struct Received {
 /// The deliveries to replay.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewDeliveryReplay)]
 pub struct NewReplay {
     /// Earliest `created_at` of the deliveries.
     #[garde(required)]

@@ -35,6 +35,7 @@ struct Previous {
 
 /// A new secret.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = WebhookSecret)]
 pub struct NewSecret {
     /// The new secret, with which deliveries are signed. Store it: it is not shown again.
     #[schema(pattern = "^whsec_")]

@@ -19,6 +19,7 @@ pub(crate) const MARKET: &str = "market";
 /// The scope of a webhook: which events it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = WebhookScope)]
 pub enum Scope {
     /// Events caused by the owner of the webhook, or about resources of the owner.
     Account,
@@ -112,6 +113,7 @@ pub struct NewWebhook {
 /// The proof that a webhook's receiver wants its events.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookVerification)]
 pub struct Verification {
     /// The header `webhook-challenge` of the test that arrived at the URL.
     #[garde(length(min = 1, max = 100))]

@@ -113,6 +113,7 @@ pub trait Payload: Serialize + DeserializeOwned {
 
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = FailedAttempt)]
 pub struct Attempt {
     /// When.
     #[schema(value_type = String, format = DateTime)]
@@ -232,6 +233,7 @@ pub enum Outcome {
 
 /// How much waits in a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = LaneBacklog)]
 pub struct Backlog {
     /// Messages that could be done now, where the platform tells.
     pub ready: Option<u64>,

@@ -427,9 +427,9 @@ fn gossip() -> Function {
         Ok::<_, Problem>(viewer.answer(Answer::json(&found.unwrap_or_default())?))
     };
     let routes = vec![
-        Route::new(Method::GET, "/gossip", Access::Public, tell).params(&[Param::LIMIT]),
-        Route::new(Method::GET, "/search", Access::Public, find),
-        Route::new(Method::GET, "/suggest", Access::Public, complete),
+        Route::new("listGossip", Method::GET, "/gossip", Access::Public, tell).params(&[Param::LIMIT]),
+        Route::new("search", Method::GET, "/search", Access::Public, find),
+        Route::new("suggest", Method::GET, "/suggest", Access::Public, complete),
     ];
     let note = |tx: JobTransaction, _: Note, _: Message| async move {
         let found = tx.read::<Value>(CATEGORY.key(&category())).await?;

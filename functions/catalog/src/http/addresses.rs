@@ -18,7 +18,7 @@ const ADDRESS: Param = Param::text("address", "The URL, or its path and query.")
 pub(super) fn routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     vec![
-        Route::new(Method::PUT, "/v1/old-addresses", admin, set)
+        Route::new("setOldAddress", Method::PUT, "/v1/old-addresses", admin, set)
             .summary(
                 "Set where an old address leads",
                 "A URL that a page had in another shop then answers 301 with the URL of the product or category here, if it \
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .body(Schema::of::<OldAddress>(), MAX_BODY)
             .response(StatusCode::OK, "The address", Some(Schema::of::<OldAddress>())),
-        Route::new(Method::DELETE, "/v1/old-addresses", admin, remove)
+        Route::new("removeOldAddress", Method::DELETE, "/v1/old-addresses", admin, remove)
             .summary("Remove an old address", "It is a 404 from now on.")
             .params(&[ADDRESS])
             .response(StatusCode::NO_CONTENT, "The address leads nowhere", None)

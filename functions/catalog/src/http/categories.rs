@@ -26,26 +26,38 @@ pub(super) fn routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     let category = || Some(Schema::of::<Category>());
     vec![
-        Route::new(Method::GET, "/v1/categories", Access::Public, list_categories)
-            .summary("List categories", "By slug.")
-            .params(LIST)
-            .cached(60, 600)
-            .response(
-                StatusCode::OK,
-                "A page of categories",
-                Some(Schema::list_of::<Category>()),
-            )
-            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
-        Route::new(Method::GET, "/v1/categories/tree", Access::Public, show_tree)
-            .summary("Show all categories as a tree", "Each level is sorted by slug.")
-            .cached(60, 600)
-            .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
-        Route::new(Method::POST, "/v1/categories", admin, create)
+        Route::new(
+            "listCategories",
+            Method::GET,
+            "/v1/categories",
+            Access::Public,
+            list_categories,
+        )
+        .summary("List categories", "By slug.")
+        .params(LIST)
+        .cached(60, 600)
+        .response(
+            StatusCode::OK,
+            "A page of categories",
+            Some(Schema::list_of::<Category>()),
+        )
+        .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+        Route::new(
+            "getCategoryTree",
+            Method::GET,
+            "/v1/categories/tree",
+            Access::Public,
+            show_tree,
+        )
+        .summary("Show all categories as a tree", "Each level is sorted by slug.")
+        .cached(60, 600)
+        .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
+        Route::new("createCategory", Method::POST, "/v1/categories", admin, create)
             .summary("Add a category", "")
             .body(Schema::of::<NewCategory>(), MAX_BODY)
             .response(StatusCode::CREATED, "The category", category())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/categories/{id}", Access::Public, show)
+        Route::new("getCategory", Method::GET, "/v1/categories/{id}", Access::Public, show)
             .summary(
                 "Show a category",
                 "By id or slug. A slug that it had before leads on to it by 308.",
@@ -58,14 +70,14 @@ pub(super) fn routes() -> Vec<Route> {
                 "The category has another slug now",
                 Some(Schema::of::<Moved>()),
             ),
-        Route::new(Method::PATCH, "/v1/categories/{id}", admin, edit)
+        Route::new("updateCategory", Method::PATCH, "/v1/categories/{id}", admin, edit)
             .summary(
                 "Change a category",
                 "Existing products are validated against the new attributes when they next change.",
             )
-            .body(Schema::patch_of::<NewCategory>(), MAX_BODY)
+            .body(Schema::patch_of::<NewCategory>("UpdateCategory"), MAX_BODY)
             .response(StatusCode::OK, "The category", category()),
-        Route::new(Method::DELETE, "/v1/categories/{id}", admin, delete)
+        Route::new("deleteCategory", Method::DELETE, "/v1/categories/{id}", admin, delete)
             .summary(
                 "Delete a category",
                 "Only a category without products and without child categories can be deleted.",

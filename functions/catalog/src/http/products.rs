@@ -71,7 +71,7 @@ pub(super) fn routes() -> Vec<Route> {
     let member = Access::Role(Role::Member);
     let product = || Some(Schema::of::<Product>());
     vec![
-        Route::new(Method::GET, "/v1/products", Access::Public, list_products)
+        Route::new("listProducts", Method::GET, "/v1/products", Access::Public, list_products)
             .summary(
                 "List products",
                 "Without `variants`, unless `fields` names them. Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, \
@@ -81,7 +81,7 @@ pub(super) fn routes() -> Vec<Route> {
             .cached(10, 60)
             .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))
             .errors(&[StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY]),
-        Route::new(Method::POST, "/v1/products", member, create)
+        Route::new("createProduct", Method::POST, "/v1/products", member, create)
             .summary(
                 "Add a product",
                 "The product starts as a draft, which only those who may change it can see.",
@@ -89,7 +89,7 @@ pub(super) fn routes() -> Vec<Route> {
             .body(Schema::of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::CREATED, "The product", product())
             .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/products/{id}", Access::Public, show)
+        Route::new("getProduct", Method::GET, "/v1/products/{id}", Access::Public, show)
             .summary(
                 "Show a product",
                 "By id or slug. A slug that it had before leads on to it by 308. Only those who may change them can see drafts and \
@@ -103,12 +103,12 @@ pub(super) fn routes() -> Vec<Route> {
                 "The product has another slug now",
                 Some(Schema::of::<Moved>()),
             ),
-        Route::new(Method::PATCH, "/v1/products/{id}", member, edit)
+        Route::new("updateProduct", Method::PATCH, "/v1/products/{id}", member, edit)
             .summary("Change a product", EDITORS)
-            .body(Schema::patch_of::<NewProduct>(), MAX_BODY)
+            .body(Schema::patch_of::<NewProduct>("UpdateProduct"), MAX_BODY)
             .response(StatusCode::OK, "The product", product())
             .errors(&[StatusCode::FORBIDDEN]),
-        Route::new(Method::DELETE, "/v1/products/{id}", member, delete)
+        Route::new("deleteProduct", Method::DELETE, "/v1/products/{id}", member, delete)
             .summary("Delete a product", EDITORS)
             .response(StatusCode::NO_CONTENT, "The product was deleted", None)
             .errors(&[
@@ -116,7 +116,7 @@ pub(super) fn routes() -> Vec<Route> {
                 StatusCode::CONFLICT,
                 StatusCode::PRECONDITION_FAILED,
             ]),
-        Route::new(
+        Route::new("handOverProduct",
             Method::PUT,
             "/v1/products/{id}/author",
             Access::Role(Role::Admin),
@@ -135,8 +135,8 @@ pub(super) fn routes() -> Vec<Route> {
 /// One row per transition of the life cycle.
 pub(super) fn life_cycle() -> Vec<Route> {
     let member = Access::Role(Role::Member);
-    let row = |path, status| {
-        Route::new(Method::POST, path, member, move |cx, id, if_match| {
+    let row = |id, path, status| {
+        Route::new(id, Method::POST, path, member, move |cx, id, if_match| {
             advance(status, cx, id, if_match)
         })
         .response(StatusCode::OK, "The product", Some(Schema::of::<Product>()))
@@ -147,10 +147,13 @@ pub(super) fn life_cycle() -> Vec<Route> {
         ])
     };
     vec![
-        row("/v1/products/{id}/publish", Status::Published).summary("Publish a product", "From draft or archived."),
-        row("/v1/products/{id}/archive", Status::Archived).summary("Archive a product", "From published or sold."),
-        row("/v1/products/{id}/sold", Status::Sold).summary("Mark a product as sold", "From published."),
-        row("/v1/products/{id}/draft", Status::Draft)
+        row("publishProduct", "/v1/products/{id}/publish", Status::Published)
+            .summary("Publish a product", "From draft or archived."),
+        row("archiveProduct", "/v1/products/{id}/archive", Status::Archived)
+            .summary("Archive a product", "From published or sold."),
+        row("markProductSold", "/v1/products/{id}/sold", Status::Sold)
+            .summary("Mark a product as sold", "From published."),
+        row("returnProductToDraft", "/v1/products/{id}/draft", Status::Draft)
             .summary("Change a product back to a draft", "From published or archived."),
     ]
 }

@@ -19,33 +19,45 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) fn routes() -> Vec<Route> {
     let comment = || Some(Schema::of::<Comment>());
     vec![
-        Route::new(Method::GET, "/v1/products/{id}/comments", Access::Public, list_comments)
-            .summary(
-                "List the comments on a product",
-                "Each comment is followed by its replies, oldest first; `parent` and `depth` give the tree.",
-            )
-            .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
-            .cached(10, 60)
-            .response(StatusCode::OK, "A page of comments", Some(Schema::list_of::<Comment>())),
-        Route::new(Method::POST, "/v1/products/{id}/comments", MEMBER, create)
-            .summary(
-                "Comment on a product",
-                "With `parent`, reply to a comment on the product.",
-            )
-            .body(Schema::of::<NewComment>(), MAX_BODY)
-            .response(StatusCode::CREATED, "The comment", comment())
-            .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/comments/{id}", Access::Public, show)
+        Route::new(
+            "listComments",
+            Method::GET,
+            "/v1/products/{id}/comments",
+            Access::Public,
+            list_comments,
+        )
+        .summary(
+            "List the comments on a product",
+            "Each comment is followed by its replies, oldest first; `parent` and `depth` give the tree.",
+        )
+        .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE])
+        .cached(10, 60)
+        .response(StatusCode::OK, "A page of comments", Some(Schema::list_of::<Comment>())),
+        Route::new(
+            "createComment",
+            Method::POST,
+            "/v1/products/{id}/comments",
+            MEMBER,
+            create,
+        )
+        .summary(
+            "Comment on a product",
+            "With `parent`, reply to a comment on the product.",
+        )
+        .body(Schema::of::<NewComment>(), MAX_BODY)
+        .response(StatusCode::CREATED, "The comment", comment())
+        .errors(&[StatusCode::CONFLICT]),
+        Route::new("getComment", Method::GET, "/v1/comments/{id}", Access::Public, show)
             .summary("Show a comment", "")
             .params(&[Param::FIELDS, INCLUDE])
             .cached(10, 60)
             .response(StatusCode::OK, "The comment", comment()),
-        Route::new(Method::PATCH, "/v1/comments/{id}", MEMBER, edit)
+        Route::new("updateComment", Method::PATCH, "/v1/comments/{id}", MEMBER, edit)
             .summary("Change a comment", "Only for its author and moderators.")
-            .body(Schema::patch_of::<CommentText>(), MAX_BODY)
+            .body(Schema::patch_of::<CommentText>("UpdateComment"), MAX_BODY)
             .response(StatusCode::OK, "The comment", comment())
             .errors(&[StatusCode::FORBIDDEN]),
-        Route::new(Method::DELETE, "/v1/comments/{id}", MEMBER, delete)
+        Route::new("deleteComment", Method::DELETE, "/v1/comments/{id}", MEMBER, delete)
             .summary(
                 "Delete a comment",
                 "Only for its author and moderators. The comment stays in its thread for its replies, without author \

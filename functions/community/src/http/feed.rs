@@ -15,7 +15,7 @@ const INCLUDE: Param = Param {
 };
 
 pub(super) fn route() -> Route {
-    Route::new(Method::GET, "/v1/feed", MEMBER, show)
+    Route::new("listFeed", Method::GET, "/v1/feed", MEMBER, show)
         .summary(
             "List the products in your feed",
             "Products that the followed accounts and vendors have published in the last 60 days, newest first, without \

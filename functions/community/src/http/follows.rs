@@ -13,6 +13,7 @@ use crate::operations;
 
 /// Whether the account follows another account or a vendor.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FollowState)]
 struct Following {
     /// Whether the account follows it.
     following: bool,
@@ -20,37 +21,42 @@ struct Following {
 
 pub(super) fn routes() -> Vec<Route> {
     let accounts = [
-        "Show whether you follow an account",
-        "Follow an account",
-        "Unfollow an account",
+        ("getAccountFollow", "Show whether you follow an account"),
+        ("followAccount", "Follow an account"),
+        ("unfollowAccount", "Unfollow an account"),
     ];
     let vendors = [
-        "Show whether you follow a vendor",
-        "Follow a vendor",
-        "Unfollow a vendor",
+        ("getVendorFollow", "Show whether you follow a vendor"),
+        ("followVendor", "Follow a vendor"),
+        ("unfollowVendor", "Unfollow a vendor"),
     ];
     let mut routes = Vec::from(routes_of(ACCOUNT, "/v1/accounts/{id}/follow", accounts));
     routes.extend(routes_of(VENDOR, "/v1/vendors/{id}/follow", vendors));
     routes
 }
 
-fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: [&'static str; 3]) -> [Route; 3] {
+/// The rows that get, set and remove a follow, each with its operation id and summary.
+type Names = [(&'static str, &'static str); 3];
+
+fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names) -> [Route; 3] {
     [
-        Route::new(Method::GET, path, MEMBER, move |cx, id| show(kind, cx, id))
-            .summary(show_it, "")
+        Route::new(show_it.0, Method::GET, path, MEMBER, move |cx, id| show(kind, cx, id))
+            .summary(show_it.1, "")
             .response(
                 StatusCode::OK,
                 "Whether the account follows it",
                 Some(Schema::of::<Following>()),
             ),
-        Route::new(Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
-            .summary(add_it, "Products that it publishes from now on appear in your feed.")
+        Route::new(add_it.0, Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
+            .summary(add_it.1, "Products that it publishes from now on appear in your feed.")
             .response(StatusCode::NO_CONTENT, "The account follows it", None)
             .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
-        Route::new(Method::DELETE, path, MEMBER, move |cx, id| unfollow(kind, cx, id))
-            .summary(remove_it, "Its products no longer appear in your feed.")
-            .response(StatusCode::NO_CONTENT, "The account does not follow it", None)
-            .errors(&[StatusCode::CONFLICT]),
+        Route::new(remove_it.0, Method::DELETE, path, MEMBER, move |cx, id| {
+            unfollow(kind, cx, id)
+        })
+        .summary(remove_it.1, "Its products no longer appear in your feed.")
+        .response(StatusCode::NO_CONTENT, "The account does not follow it", None)
+        .errors(&[StatusCode::CONFLICT]),
     ]
 }
 

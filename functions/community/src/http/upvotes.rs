@@ -10,6 +10,7 @@ use crate::operations;
 
 /// Whether the account has upvoted a product.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UpvoteState)]
 struct Upvoted {
     /// Whether the account has upvoted the product.
     upvoted: bool,
@@ -18,20 +19,20 @@ struct Upvoted {
 pub(super) fn routes() -> [Route; 3] {
     const PATH: &str = "/v1/products/{id}/upvote";
     [
-        Route::new(Method::GET, PATH, MEMBER, show)
+        Route::new("getUpvote", Method::GET, PATH, MEMBER, show)
             .summary("Show whether you have upvoted a product", "")
             .response(
                 StatusCode::OK,
                 "Whether the account has upvoted the product",
                 Some(Schema::of::<Upvoted>()),
             ),
-        Route::new(Method::PUT, PATH, MEMBER, add)
+        Route::new("upvoteProduct", Method::PUT, PATH, MEMBER, add)
             .summary(
                 "Upvote a product",
                 "An account has at most one upvote per product; a second request changes nothing.",
             )
             .response(StatusCode::NO_CONTENT, "The product is upvoted", None),
-        Route::new(Method::DELETE, PATH, MEMBER, remove)
+        Route::new("removeUpvote", Method::DELETE, PATH, MEMBER, remove)
             .summary("Withdraw your upvote", "Without an upvote nothing changes.")
             .response(StatusCode::NO_CONTENT, "The product is not upvoted", None)
             .errors(&[StatusCode::CONFLICT]),

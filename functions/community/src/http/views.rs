@@ -7,12 +7,18 @@ use souk_kit::http::{Access, Answer, ClientAddress, Path, Problem, Route};
 use crate::operations;
 
 pub(super) fn route() -> Route {
-    Route::new(Method::POST, "/v1/products/{id}/views", Access::Public, record)
-        .summary(
-            "Record a view of a product",
-            "Each viewer counts once in 30 days. Views are counted asynchronously; under high load some are dropped.",
-        )
-        .response(StatusCode::NO_CONTENT, "The view was recorded", None)
+    Route::new(
+        "recordProductView",
+        Method::POST,
+        "/v1/products/{id}/views",
+        Access::Public,
+        record,
+    )
+    .summary(
+        "Record a view of a product",
+        "Each viewer counts once in 30 days. Views are counted asynchronously; under high load some are dropped.",
+    )
+    .response(StatusCode::NO_CONTENT, "The view was recorded", None)
 }
 
 /// The viewer is the account, or for anonymous requests the network address and the `User-Agent`.

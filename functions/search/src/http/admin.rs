@@ -37,9 +37,13 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
     let (showing, replacing) = (memory.clone(), memory.clone());
     let settings = || Some(Schema::of::<SearchSettings>());
     vec![
-        Route::new(Method::GET, "/v1/search/analytics", admin, move |cx, params| {
-            show_analytics(showing.clone(), cx, params)
-        })
+        Route::new(
+            "getSearchAnalytics",
+            Method::GET,
+            "/v1/search/analytics",
+            admin,
+            move |cx, params| show_analytics(showing.clone(), cx, params),
+        )
         .summary(
             "Show search analytics",
             "Analytics are per day, kept for 90 days, and delayed by some seconds. Searches that a shared cache \
@@ -51,12 +55,22 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             "The analytics of the day",
             Some(Schema::of::<SearchAnalytics>()),
         ),
-        Route::new(Method::GET, "/v1/search/settings", admin, show_settings)
-            .summary("Show the settings of search", "")
-            .response(StatusCode::OK, "The settings", settings()),
-        Route::new(Method::PUT, "/v1/search/settings", admin, move |cx, if_match, new| {
-            replace_settings(replacing.clone(), cx, if_match, new)
-        })
+        Route::new(
+            "getSearchSettings",
+            Method::GET,
+            "/v1/search/settings",
+            admin,
+            show_settings,
+        )
+        .summary("Show the settings of search", "")
+        .response(StatusCode::OK, "The settings", settings()),
+        Route::new(
+            "replaceSearchSettings",
+            Method::PUT,
+            "/v1/search/settings",
+            admin,
+            move |cx, if_match, new| replace_settings(replacing.clone(), cx, if_match, new),
+        )
         .summary(
             "Replace the settings of search",
             "All instances use the new settings within ten seconds.",
@@ -64,10 +78,10 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         .body(Schema::of::<NewSearchSettings>(), 128 * 1024)
         .response(StatusCode::OK, "The settings", settings())
         .errors(&[StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]),
-        Route::new(Method::GET, "/v1/search/state", admin, show_state)
+        Route::new("getSearchState", Method::GET, "/v1/search/state", admin, show_state)
             .summary("Show the state of the search index", "")
             .response(StatusCode::OK, "The state", Some(Schema::of::<SearchState>())),
-        Route::new(Method::POST, "/v1/search/reindex", admin, reindex)
+        Route::new("rebuildSearchIndex", Method::POST, "/v1/search/reindex", admin, reindex)
             .summary(
                 "Rebuild the search index",
                 "Starts a job that builds a new index from the documents. The current index serves queries until it \

@@ -31,6 +31,7 @@ pub(crate) struct SearchHit {
 
 /// Highlights as HTML: everything except `<mark>` is escaped.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SearchHighlights)]
 pub(crate) struct Highlights {
     /// The title, with matches marked.
     title: String,
@@ -146,25 +147,39 @@ const TYPED: &[Param] = &[Param {
 pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
     let (searching, clicking) = (memory.clone(), memory.clone());
     vec![
-        Route::new(Method::GET, "/v1/search", Access::Public, move |cx, viewer, params| {
-            search(searching.clone(), cx, viewer, params)
-        })
+        Route::new(
+            "searchProducts",
+            Method::GET,
+            "/v1/search",
+            Access::Public,
+            move |cx, viewer, params| search(searching.clone(), cx, viewer, params),
+        )
         .summary("Search products", DESCRIPTION)
         .params(SEARCH)
         .cached(10, 60)
         .response(StatusCode::OK, "A page of results", Some(Schema::of::<SearchResult>()))
         .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
-        Route::new(Method::GET, "/v1/search/suggest", Access::Public, suggest)
-            .summary(
-                "Complete a search text",
-                "From titles, tags, names of categories and vendors, and earlier queries that had results.",
-            )
-            .params(TYPED)
-            .cached(10, 60)
-            .response(StatusCode::OK, "Completions", Some(Schema::of::<Suggestions>())),
-        Route::new(Method::POST, "/v1/search/clicks", Access::Open, move |cx, click| {
-            record_click(clicking.clone(), cx, click)
-        })
+        Route::new(
+            "listSuggestions",
+            Method::GET,
+            "/v1/search/suggest",
+            Access::Public,
+            suggest,
+        )
+        .summary(
+            "Complete a search text",
+            "From titles, tags, names of categories and vendors, and earlier queries that had results.",
+        )
+        .params(TYPED)
+        .cached(10, 60)
+        .response(StatusCode::OK, "Completions", Some(Schema::of::<Suggestions>())),
+        Route::new(
+            "recordSearchClick",
+            Method::POST,
+            "/v1/search/clicks",
+            Access::Open,
+            move |cx, click| record_click(clicking.clone(), cx, click),
+        )
         .summary(
             "Record a click on a search result",
             "Clicks are counted for queries of today and yesterday. Nothing about the client is stored.",

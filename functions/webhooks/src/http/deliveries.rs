@@ -17,7 +17,7 @@ pub(super) fn routes() -> Vec<Route> {
     let delivery = || Some(Schema::of::<Delivery>());
     let deliveries = Some(Schema::list_of::<Delivery>());
     vec![
-        Route::new(Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
+        Route::new("testWebhook", Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
             .summary(
                 "Send a test event",
                 "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 at once, \
@@ -26,21 +26,21 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
-        Route::new(Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
+        Route::new("listDeliveries", Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
             .summary("List deliveries", "The deliveries of the last 30 days, newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of deliveries", deliveries),
-        Route::new(Method::GET, DELIVERY, MEMBER, show)
+        Route::new("getDelivery", Method::GET, DELIVERY, MEMBER, show)
             .summary("Show a delivery", "With the request and response of its attempts.")
             .response(StatusCode::OK, "The delivery", delivery()),
-        Route::new(Method::POST, REPLAY, MEMBER, replay)
+        Route::new("replayDelivery", Method::POST, REPLAY, MEMBER, replay)
             .summary(
                 "Replay a delivery",
                 "Sends the delivery again with the same `webhook-id`; the retry schedule starts over.",
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT]),
-        Route::new(Method::POST, "/v1/webhooks/{id}/replay", MEMBER, replay_range)
+        Route::new("replayDeliveries", Method::POST, "/v1/webhooks/{id}/replay", MEMBER, replay_range)
             .summary(
                 "Replay deliveries of a time range",
                 "Starts a job that replays up to 1,000 deliveries. Its result has their number, and the start of the \

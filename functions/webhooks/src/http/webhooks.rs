@@ -13,7 +13,7 @@ use crate::webhook::{NewWebhook, Verification, Webhook};
 const MAX_BODY: usize = 16 * 1024;
 
 /// The contract with receivers; `jobs::deliver` and `health` implement it.
-const CONTRACT: &str = "Each event is sent by POST as JSON (`Payload`), signed according to Standard Webhooks with \
+const CONTRACT: &str = "Each event is sent by POST as JSON (`WebhookEvent`), signed according to Standard Webhooks with \
     the headers `webhook-id` (the id of the delivery, the same in all its attempts), `webhook-timestamp` and \
     `webhook-signature`. Respond with 2xx within 10 seconds. Any other response, including a redirect, is a failed \
     attempt. Retries follow after 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, 6 h and 12 h, each with up to 10% of jitter \
@@ -51,14 +51,14 @@ pub(super) fn routes() -> Vec<Route> {
     ];
     let webhook = || Some(Schema::of::<Webhook>());
     vec![
-        Route::new(Method::GET, "/v1/webhooks", MEMBER, list)
+        Route::new("listWebhooks", Method::GET, "/v1/webhooks", MEMBER, list)
             .summary(
                 "List webhooks",
                 "The webhooks of your account or of a vendor, oldest first.",
             )
             .params(LIST)
             .response(StatusCode::OK, "A page of webhooks", Some(Schema::list_of::<Webhook>())),
-        Route::new(Method::POST, "/v1/webhooks", MEMBER, create)
+        Route::new("createWebhook", Method::POST, "/v1/webhooks", MEMBER, create)
             .summary("Add a webhook", CONTRACT)
             .body(Schema::of::<NewWebhook>(), MAX_BODY)
             .response(
@@ -67,34 +67,46 @@ pub(super) fn routes() -> Vec<Route> {
                 Some(Schema::of::<CreatedWebhook>()),
             )
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
-        Route::new(Method::GET, "/v1/webhooks/{id}", MEMBER, show)
+        Route::new("getWebhook", Method::GET, "/v1/webhooks/{id}", MEMBER, show)
             .summary("Show a webhook", "Without its secret.")
             .response(StatusCode::OK, "The webhook", webhook()),
-        Route::new(Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
+        Route::new("updateWebhook", Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
             .summary(
                 "Change a webhook",
                 "Enabling a disabled webhook resets its failure count. A new URL has to be verified.",
             )
-            .body(Schema::patch_of::<NewWebhook>(), MAX_BODY)
+            .body(Schema::patch_of::<NewWebhook>("UpdateWebhook"), MAX_BODY)
             .response(StatusCode::OK, "The webhook", webhook())
             .errors(&[StatusCode::TOO_MANY_REQUESTS]),
-        Route::new(Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
+        Route::new("deleteWebhook", Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
             .summary("Delete a webhook", "Its pending deliveries fail.")
             .response(StatusCode::NO_CONTENT, "The webhook was deleted", None),
-        Route::new(Method::POST, "/v1/webhooks/{id}/verify", MEMBER, verify)
-            .summary(
-                "Verify the URL",
-                "For receivers that do not respond with the challenge themselves.",
-            )
-            .body(Schema::of::<Verification>(), MAX_BODY)
-            .response(StatusCode::OK, "The verified webhook", webhook()),
-        Route::new(Method::POST, "/v1/webhooks/{id}/rotate", MEMBER, rotate)
-            .summary(
-                "Rotate the secret",
-                "For 24 hours, deliveries are also signed with the previous secret: two signatures, separated by a \
+        Route::new(
+            "verifyWebhook",
+            Method::POST,
+            "/v1/webhooks/{id}/verify",
+            MEMBER,
+            verify,
+        )
+        .summary(
+            "Verify the URL",
+            "For receivers that do not respond with the challenge themselves.",
+        )
+        .body(Schema::of::<Verification>(), MAX_BODY)
+        .response(StatusCode::OK, "The verified webhook", webhook()),
+        Route::new(
+            "rotateWebhookSecret",
+            Method::POST,
+            "/v1/webhooks/{id}/rotate",
+            MEMBER,
+            rotate,
+        )
+        .summary(
+            "Rotate the secret",
+            "For 24 hours, deliveries are also signed with the previous secret: two signatures, separated by a \
                  space.",
-            )
-            .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
+        )
+        .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
     ]
 }
 

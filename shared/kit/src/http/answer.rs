@@ -32,6 +32,7 @@ pub struct Answer {
 
 /// A resource is at another URL.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Redirect)]
 pub struct Moved {
     /// Where it is, as in the header `Location`.
     location: String,

@@ -48,7 +48,7 @@ pub fn document(functions: &[Section<'_>], version: &str) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     (Schema::of::<ProblemDocument>().collect)(&mut schemas);
     for function in functions {
-        for route in function.routes {
+        for route in function.routes.iter().filter(|route| is_documented(route)) {
             let operation = operation(function.name, route, &mut schemas, &mut components);
             let path = paths.entry(route.path).or_insert_with(|| json!({}));
             if let Some(path) = path.as_object_mut() {
@@ -61,7 +61,11 @@ pub fn document(functions: &[Section<'_>], version: &str) -> Value {
             .entry(name)
             .or_insert_with(|| serde_json::to_value(schema).unwrap_or_default());
     }
-    let statuses = functions.iter().flat_map(|function| function.routes).flat_map(failures);
+    let documented = functions
+        .iter()
+        .flat_map(|function| function.routes)
+        .filter(|route| is_documented(route));
+    let statuses = documented.flat_map(failures);
     let problems: Map<String, Value> = statuses
         .map(|status| (response_name(status), problem(status)))
         .collect();
@@ -132,7 +136,7 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas, components: &mut M
     }
 
     let mut operation = json!({
-        "operationId": operation_id(route),
+        "operationId": route.id,
         "tags": [tag],
         "summary": route.summary,
         "parameters": parameters,
@@ -314,6 +318,9 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
     let mut own: Schemas = Vec::new();
     (schema.collect)(&mut own);
     let first = merged(&own);
+    if schema.shape == Shape::Patch {
+        own.remove(0);
+    }
     schemas.extend(own);
     let mut one = json!({ "$ref": format!("#/components/schemas/{}", schema.name) });
     if part {
@@ -337,9 +344,8 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
             json!({ "$ref": format!("#/components/schemas/{name}") })
         }
         Shape::Patch => {
-            let name = format!("{}Patch", schema.name);
-            components.insert(name.clone(), patch_of(first));
-            json!({ "$ref": format!("#/components/schemas/{name}") })
+            components.insert(schema.name.clone(), patch_of(first));
+            one
         }
     }
 }
@@ -361,29 +367,12 @@ fn relaxed(mut schema: Value, about: &str) -> Value {
     schema
 }
 
+/// Whether the row is an operation of the API; pages and the fallback are not.
+fn is_documented(route: &Route) -> bool {
+    !route.id.is_empty()
+}
+
 fn path_names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
-/// The operation id: `get_v1_products_id` becomes `getProductsById`, which is stable, unique and readable in generated
-/// clients.
-fn operation_id(route: &Route) -> String {
-    let mut id = route.method.as_str().to_lowercase();
-    for part in route.path.split('/').filter(|part| !part.is_empty() && *part != "v1") {
-        let (by, word) = match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            Some(word) => ("By", word),
-            None => ("", part),
-        };
-        id.push_str(by);
-        for piece in word
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|piece| !piece.is_empty())
-        {
-            let mut chars = piece.chars();
-            id.extend(chars.next().map(|first| first.to_ascii_uppercase()));
-            id.push_str(chars.as_str());
-        }
-    }
-    id
 }

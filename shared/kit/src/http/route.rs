@@ -150,10 +150,11 @@ impl Schema {
         }
     }
 
-    /// A merge patch of a `T`.
+    /// A merge patch of a `T`, with this name, such as `UpdateOrder`.
     #[must_use]
-    pub fn patch_of<T: utoipa::ToSchema>() -> Self {
+    pub fn patch_of<T: utoipa::ToSchema>(name: &str) -> Self {
         Self {
+            name: name.to_owned(),
             shape: Shape::Patch,
             ..Self::of::<T>()
         }
@@ -162,6 +163,8 @@ impl Schema {
 
 /// One row of the table.
 pub struct Route {
+    /// The operation id in the OpenAPI document; empty if the document leaves the row out.
+    pub(crate) id: &'static str,
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) policy: Policy,
@@ -192,13 +195,15 @@ pub(crate) struct Policy {
 }
 
 impl Route {
-    /// A row with this method, path, access and handler.
-    pub fn new<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Self
+    /// A row with this method, path, access and handler. `id` names it in the OpenAPI document and in clients that are
+    /// generated from it: a verb and a noun, such as `listOrders`.
+    pub fn new<H, T>(id: &'static str, method: Method, path: &'static str, access: Access, handler: H) -> Self
     where
         H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
         T: 'static,
     {
         Self {
+            id,
             method,
             path,
             policy: Policy {
@@ -225,7 +230,16 @@ impl Route {
         H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
         T: 'static,
     {
-        Self::new(Method::GET, "", Access::Public, handler)
+        Self::page("", handler)
+    }
+
+    /// The row for `GET` of a page for people or of one of its files. It is not in the OpenAPI document.
+    pub fn page<H, T>(path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
+        T: 'static,
+    {
+        Self::new("", Method::GET, path, Access::Public, handler)
     }
 
     /// Sets the summary of the operation, and an optional description.

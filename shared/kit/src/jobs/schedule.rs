@@ -55,6 +55,7 @@ impl Schedule {
 
 /// One run of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ScheduleRun)]
 pub struct Run {
     /// When the run started.
     #[schema(value_type = String, format = DateTime)]
@@ -69,6 +70,7 @@ pub struct Run {
 
 /// A schedule and its latest runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Schedule)]
 pub struct Runs {
     /// The name of the schedule.
     pub name: String,

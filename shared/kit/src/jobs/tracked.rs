@@ -16,6 +16,7 @@ const KEEP_SECONDS: i64 = 7 * 24 * 3600;
 /// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = JobStatus)]
 pub enum Progress {
     /// Waiting to start, running, or waiting for a retry.
     Queued,
@@ -27,6 +28,7 @@ pub enum Progress {
 
 /// A background job started by a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Job)]
 pub struct Tracked {
     /// The id of the job.
     #[schema(pattern = "^job_[0-9a-f]{32}$")]

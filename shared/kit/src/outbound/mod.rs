@@ -78,6 +78,7 @@ impl Drop for Permit<'_> {
 /// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CircuitState)]
 pub enum Circuit {
     /// Requests are sent.
     Closed,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Life-cycle status of a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ProductStatus)]
 pub enum Status {
     /// Not public: visible to its author, to the owner and staff of its vendor, and to moderators.
     #[default]

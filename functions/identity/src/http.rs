@@ -39,12 +39,12 @@ pub(crate) fn routes() -> Vec<Route> {
     let me = || Some(Schema::of::<Me>());
     vec![
         Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
-            .summary("Sign up", "Afterwards sign in with `POST /v1/sessions`.")
+            .summary("Create an account", "Then sign in with `POST /v1/sessions`.")
             .body(Schema::of::<NewAccount>(), MAX_BODY)
             .response(StatusCode::CREATED, "The account, as its owner sees it", me())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getAccount", Method::GET, "/v1/accounts/{id}", Access::Public, show)
-            .summary("Show a public profile", "By id or username.")
+            .summary("Get the public profile of an account", "By id or username.")
             .params(&[Param::FIELDS])
             .cached(30, 300)
             .response(StatusCode::OK, "The profile", Some(Schema::of::<Profile>())),
@@ -72,11 +72,11 @@ pub(crate) fn routes() -> Vec<Route> {
             .summary("Sign out", "The tokens of the session stop working at once.")
             .response(StatusCode::NO_CONTENT, "The session has ended", None),
         Route::new("getMe", Method::GET, "/v1/me", member, show_me)
-            .summary("Show my account", "")
+            .summary("Get my account", "")
             .params(&[Param::FIELDS])
             .response(StatusCode::OK, "The account", me()),
         Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
-            .summary("Change my account", "")
+            .summary("Update my account", "")
             .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
         Route::new(
@@ -86,7 +86,7 @@ pub(crate) fn routes() -> Vec<Route> {
             Access::Public,
             jwks,
         )
-        .summary("Show the keys that sign access tokens", "A JWK set (RFC 7517).")
+        .summary("Get the public keys that verify access tokens", "A JWK set (RFC 7517).")
         .cached(300, 3600)
         .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
     ]

@@ -17,11 +17,11 @@ const MEMBER: Access = Access::Role(Role::Member);
 
 const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of this market, Shopify, WooCommerce, Google Merchant (also XML) or \
     Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 16 parts of at most 256 KB each \
-    (`PUT /v1/imports/{id}/parts/{part}`), then `POST /v1/imports/{id}/start`. All records are judged before the first is \
-    written; with `dry_run` the import stops there, and another start writes what it found. Poll `GET /v1/imports/{id}` for \
-    progress, and read `GET /v1/imports/{id}/lines` for what becomes of each record. Products are published, unless the file \
-    says otherwise. The same file again changes nothing. Missing vendors are opened for you; missing categories, and \
-    attributes that a category lacks, are added only if an admin imports. An account has at most 20 imports; each is kept for \
+    (`PUT /v1/imports/{id}/parts/{part}`), then `POST /v1/imports/{id}/start`. All records are checked before the first is \
+    written. With `dry_run` the import stops there; start it again to write the changes. Poll `GET /v1/imports/{id}` for \
+    progress, and read the outcome of each record from `GET /v1/imports/{id}/lines`. Products are published, unless the file \
+    has another status. Importing the same file again changes nothing. Missing vendors are created and belong to you; missing \
+    categories and attributes are created only if an admin imports. An account has at most 20 imports; each is kept for \
     two weeks.";
 
 /// An import that does not look as it is stored: it may have stopped.
@@ -45,27 +45,27 @@ pub(crate) fn routes() -> Vec<Route> {
     let import = || Some(Schema::of::<Import>());
     vec![
         Route::new("listImports", Method::GET, "/v1/imports", MEMBER, list)
-            .summary("List your imports", "Newest first.")
+            .summary("List my imports", "Newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of imports", Some(Schema::list_of::<Import>())),
         Route::new("createImport", Method::POST, "/v1/imports", MEMBER, create)
-            .summary("Make an import", ABOUT)
+            .summary("Create an import", ABOUT)
             .body(Schema::of::<NewImport>(), MAX_BODY)
             .response(StatusCode::CREATED, "The import", import())
             .errors(&[StatusCode::CONFLICT, StatusCode::FORBIDDEN]),
         Route::new("getImport", Method::GET, "/v1/imports/{id}", MEMBER, show)
-            .summary("Show an import", "With its progress.")
+            .summary("Get an import", "With its progress.")
             .response(StatusCode::OK, "The import", import()),
         Route::new("deleteImport", Method::DELETE, "/v1/imports/{id}", MEMBER, delete)
             .summary(
                 "Delete an import",
-                "One that is running ends after at most 25 records; what it has written stays.",
+                "A running import stops after at most 25 more records. Products that it has written stay.",
             )
             .response(StatusCode::NO_CONTENT, "The import was deleted", None),
         Route::new("uploadImportPart", Method::PUT, "/v1/imports/{id}/parts/{part}", MEMBER, put_part)
             .summary(
                 "Upload a part of the file",
-                "Parts are numbered from 1, and may end anywhere. The same part again replaces the one before. They are kept \
+                "Parts are numbered from 1. A file may be split anywhere. Uploading a part again replaces it. The parts are kept \
                  as long as the import.",
             )
             .raw_body(MAX_PART)
@@ -74,14 +74,14 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("startImport", Method::POST, "/v1/imports/{id}/start", MEMBER, start)
             .summary(
                 "Start an import",
-                "Starts an import whose parts are there, writes what a dry run found, or lets one that has stopped go on.",
+                "Starts an import whose parts are uploaded, writes the changes that a dry run found, or continues an import that has stopped.",
             )
             .response(StatusCode::ACCEPTED, "The import, which is running", import())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("listImportLines", Method::GET, "/v1/imports/{id}/lines", MEMBER, lines)
             .summary(
                 "List the records of an import",
-                "In the order of the file: what becomes of each, or became of it. A page may be short and still have a next one.",
+                "With the outcome of each, in the order of the file. A page may be short and still have a `next_cursor`.",
             )
             .params(LINES)
             .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<ImportLine>())),

@@ -94,7 +94,7 @@ fn dead_letter_routes() -> Vec<Route> {
             admin,
             show_dead_letter,
         )
-        .summary("Show a dead letter", "With its message and all attempts.")
+        .summary("Get a dead letter", "With its message and all attempts.")
         .response(StatusCode::OK, "The dead letter", Some(Schema::of::<DeadLetter>())),
         Route::new(
             "discardDeadLetter",
@@ -103,7 +103,7 @@ fn dead_letter_routes() -> Vec<Route> {
             admin,
             discard,
         )
-        .summary("Discard a dead letter", "Deletes the message without processing it.")
+        .summary("Delete a dead letter", "The message is not processed.")
         .response(StatusCode::NO_CONTENT, "The dead letter was deleted", None),
         Route::new(
             "replayDeadLetter",
@@ -125,10 +125,16 @@ fn state_routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     vec![
         Route::new("listLanes", Method::GET, "/v1/lanes", admin, list_lanes)
-            .summary("List lanes", "The backlog and the recent throughput of each.")
+            .summary(
+                "List queue lanes",
+                "With the backlog and the recent throughput of each.",
+            )
             .response(StatusCode::OK, "All lanes", Some(Schema::list_of::<LaneState>())),
         Route::new("listSchedules", Method::GET, "/v1/schedules", admin, list_schedules)
-            .summary("List schedules", "The latest runs of every schedule, newest first.")
+            .summary(
+                "List scheduled runs",
+                "The latest runs of every schedule, newest first.",
+            )
             .response(StatusCode::OK, "All schedules", Some(Schema::list_of::<Runs>())),
         Route::new(
             "listDependencies",
@@ -155,7 +161,7 @@ fn state_routes() -> Vec<Route> {
             show_job,
         )
         .summary(
-            "Show a job",
+            "Get a job",
             "Only for the account that started it and for admins. Jobs are kept for a week.",
         )
         .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
@@ -173,9 +179,8 @@ fn event_routes() -> Vec<Route> {
         )
         .summary(
             "List events",
-            "The events of the last seven days, in the order of time. A page may have few items or none and \
-                 still have a `next_cursor`. An event that is delivered late is added late, at the position of its \
-                 time.",
+            "The events of the last seven days, oldest first. A page may have few or no items and still have a \
+                 `next_cursor`: continue as long as there is one. An event that arrives late is inserted at its time.",
         )
         .params(&[TYPE, AFTER, Param::LIMIT, Param::CURSOR])
         .response(StatusCode::OK, "A page of events", Some(Schema::list_of::<Event>())),

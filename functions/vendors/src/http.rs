@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let vendor = || Some(Schema::of::<Vendor>());
     vec![
         Route::new("listVendors", Method::GET, "/v1/vendors", Access::Public, list_vendors)
-            .summary("List vendors", "By slug.")
+            .summary("List vendors", "In the order of their slugs.")
             .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS])
             .cached(30, 300)
             .response(StatusCode::OK, "A page of vendors", Some(Schema::list_of::<Vendor>())),
@@ -31,8 +31,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getVendor", Method::GET, "/v1/vendors/{id}", Access::Public, show)
             .summary(
-                "Show a vendor",
-                "By id or slug. A slug that it had before leads on to it by 308.",
+                "Get a vendor",
+                "By id or slug. A former slug of the vendor redirects to it (308).",
             )
             .params(&[Param::FIELDS])
             .cached(30, 300)
@@ -43,15 +43,15 @@ pub(crate) fn routes() -> Vec<Route> {
                 Some(Schema::of::<Moved>()),
             ),
         Route::new("updateVendor", Method::PATCH, "/v1/vendors/{id}", member, edit)
-            .summary("Change a vendor", "Only for its owner and moderators.")
+            .summary("Update a vendor", "Only for its owner and moderators.")
             .body(Schema::patch_of::<NewVendor>("UpdateVendor"), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),
         Route::new("handOverVendor", Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
             .summary(
-                "Hand a vendor over",
-                "It belongs to this account from now on. Its staff and the authors of its products stay; its webhooks of the \
-                 former owner are disabled.",
+                "Hand a vendor over to another account",
+                "The account becomes the owner of the vendor. The staff and the authors of the products stay the same. The \
+                 webhooks that the former owner has for the vendor are disabled.",
             )
             .body(Schema::of::<Recipient>(), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
@@ -59,7 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("listVendorStaff", Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
             .summary(
                 "List the staff of a vendor",
-                "All of it, in the order in which it was added. Only for the owner, the staff and admins.",
+                "All of them, in the order in which they were added. Only for the owner, the staff and admins.",
             )
             .response(
                 StatusCode::OK,
@@ -70,8 +70,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("addVendorStaff", Method::PUT, "/v1/vendors/{id}/staff/{username}", member, add_staff)
             .summary(
                 "Add an account to the staff of a vendor",
-                "The staff, at most 50, adds and changes products of the vendor, whoever added them. Only the owner and \
-                 admins add staff.",
+                "Staff can create products for the vendor and update all of its products. A vendor has at most 50. Only the \
+                 owner and admins can add staff.",
             )
             .response(StatusCode::NO_CONTENT, "The account is one of the staff", None)
             .errors(&[
@@ -82,7 +82,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("removeVendorStaff", Method::DELETE, "/v1/vendors/{id}/staff/{username}", member, remove_staff)
             .summary(
                 "Remove an account from the staff of a vendor",
-                "Only for the owner, admins, and the account itself. Products that it added stay its own.",
+                "Only for the owner, admins, and the account itself. The account stays the author of the products that it created.",
             )
             .response(StatusCode::NO_CONTENT, "The account is not one of the staff", None)
             .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),

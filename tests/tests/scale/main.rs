@@ -126,7 +126,7 @@ impl Catalogue {
             ("list author", list(&format!("&author={}", market::author(3)))),
             ("list tag", list("&tag=tag-3")),
             ("list by price", list("&sort=price")),
-            ("list by price, dearest", list("&sort=-price")),
+            ("list by price, most expensive first", list("&sort=-price")),
             ("list include", list("&include=category,author")),
             ("list deep", list(&cursor)),
         ];

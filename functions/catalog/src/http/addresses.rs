@@ -13,23 +13,24 @@ use crate::operations;
 /// The maximum body size of an old address, in bytes.
 const MAX_BODY: usize = 8 * 1024;
 
-const ADDRESS: Param = Param::text("address", "The URL, or its path and query.");
+const ADDRESS: Param = Param::text("address", "The old URL, or its path and query.");
 
 pub(super) fn routes() -> Vec<Route> {
     let admin = Access::Role(Role::Admin);
     vec![
         Route::new("setOldAddress", Method::PUT, "/v1/old-addresses", admin, set)
             .summary(
-                "Set where an old address leads",
-                "A URL that a page had in another shop then answers 301 with the URL of the product or category here, if it \
-                 has the path of no route. Its host does not count. Where it led before, caches may say for some minutes.",
+                "Redirect an old address",
+                "Redirects (301) a URL from a previous shop to a product or category of this market. The host of the URL is \
+                 ignored. A path that the API itself uses cannot be redirected. Caches may keep a previous redirect for some \
+                 minutes.",
             )
             .body(Schema::of::<OldAddress>(), MAX_BODY)
             .response(StatusCode::OK, "The address", Some(Schema::of::<OldAddress>())),
         Route::new("removeOldAddress", Method::DELETE, "/v1/old-addresses", admin, remove)
-            .summary("Remove an old address", "It is a 404 from now on.")
+            .summary("Delete the redirect of an old address", "Requests for the address are answered with 404 from then on.")
             .params(&[ADDRESS])
-            .response(StatusCode::NO_CONTENT, "The address leads nowhere", None)
+            .response(StatusCode::NO_CONTENT, "The redirect was deleted", None)
             .errors(&[StatusCode::NOT_FOUND]),
     ]
 }

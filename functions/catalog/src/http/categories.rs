@@ -33,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Public,
             list_categories,
         )
-        .summary("List categories", "By slug.")
+        .summary("List categories", "In the order of their slugs.")
         .params(LIST)
         .cached(60, 600)
         .response(
@@ -49,18 +49,21 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Public,
             show_tree,
         )
-        .summary("Show all categories as a tree", "Each level is sorted by slug.")
+        .summary(
+            "Get the category tree",
+            "All categories. Each level is in the order of the slugs.",
+        )
         .cached(60, 600)
         .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
         Route::new("createCategory", Method::POST, "/v1/categories", admin, create)
-            .summary("Add a category", "")
+            .summary("Create a category", "")
             .body(Schema::of::<NewCategory>(), MAX_BODY)
             .response(StatusCode::CREATED, "The category", category())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getCategory", Method::GET, "/v1/categories/{id}", Access::Public, show)
             .summary(
-                "Show a category",
-                "By id or slug. A slug that it had before leads on to it by 308.",
+                "Get a category",
+                "By id or slug. A former slug of the category redirects to it (308).",
             )
             .params(&[Param::FIELDS])
             .cached(60, 600)
@@ -72,8 +75,8 @@ pub(super) fn routes() -> Vec<Route> {
             ),
         Route::new("updateCategory", Method::PATCH, "/v1/categories/{id}", admin, edit)
             .summary(
-                "Change a category",
-                "Existing products are validated against the new attributes when they next change.",
+                "Update a category",
+                "Existing products are checked against the new attributes the next time they change.",
             )
             .body(Schema::patch_of::<NewCategory>("UpdateCategory"), MAX_BODY)
             .response(StatusCode::OK, "The category", category()),

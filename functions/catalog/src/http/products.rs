@@ -83,17 +83,17 @@ pub(super) fn routes() -> Vec<Route> {
             .errors(&[StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new("createProduct", Method::POST, "/v1/products", member, create)
             .summary(
-                "Add a product",
-                "The product starts as a draft, which only those who may change it can see.",
+                "Create a product",
+                "The product starts as a draft. Only the accounts that may change it can see a draft.",
             )
             .body(Schema::of::<NewProduct>(), MAX_BODY)
             .response(StatusCode::CREATED, "The product", product())
             .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),
         Route::new("getProduct", Method::GET, "/v1/products/{id}", Access::Public, show)
             .summary(
-                "Show a product",
-                "By id or slug. A slug that it had before leads on to it by 308. Only those who may change them can see drafts and \
-                 archived products.",
+                "Get a product",
+                "By id or slug. A former slug of the product redirects to it (308). Only the accounts that may change a product \
+                 can see it as a draft or archived.",
             )
             .params(ONE)
             .cached(10, 60)
@@ -104,7 +104,7 @@ pub(super) fn routes() -> Vec<Route> {
                 Some(Schema::of::<Moved>()),
             ),
         Route::new("updateProduct", Method::PATCH, "/v1/products/{id}", member, edit)
-            .summary("Change a product", EDITORS)
+            .summary("Update a product", EDITORS)
             .body(Schema::patch_of::<NewProduct>("UpdateProduct"), MAX_BODY)
             .response(StatusCode::OK, "The product", product())
             .errors(&[StatusCode::FORBIDDEN]),
@@ -123,8 +123,8 @@ pub(super) fn routes() -> Vec<Route> {
             hand_over,
         )
         .summary(
-            "Hand a product over",
-            "It belongs to this account from now on; its vendor stays.",
+            "Hand a product over to another account",
+            "The account becomes the author of the product. The vendor stays the same.",
         )
         .body(Schema::of::<Recipient>(), 4 * 1024)
         .response(StatusCode::OK, "The product", product())
@@ -148,13 +148,15 @@ pub(super) fn life_cycle() -> Vec<Route> {
     };
     vec![
         row("publishProduct", "/v1/products/{id}/publish", Status::Published)
-            .summary("Publish a product", "From draft or archived."),
+            .summary("Publish a product", "Puts a draft or an archived product on sale."),
         row("archiveProduct", "/v1/products/{id}/archive", Status::Archived)
-            .summary("Archive a product", "From published or sold."),
+            .summary("Archive a product", "Hides a published or sold product."),
         row("markProductSold", "/v1/products/{id}/sold", Status::Sold)
-            .summary("Mark a product as sold", "From published."),
-        row("returnProductToDraft", "/v1/products/{id}/draft", Status::Draft)
-            .summary("Change a product back to a draft", "From published or archived."),
+            .summary("Mark a product as sold", "A published product only."),
+        row("returnProductToDraft", "/v1/products/{id}/draft", Status::Draft).summary(
+            "Return a product to draft",
+            "Takes a published or archived product off sale, so that only its editors see it.",
+        ),
     ]
 }
 

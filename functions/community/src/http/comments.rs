@@ -48,12 +48,12 @@ pub(super) fn routes() -> Vec<Route> {
         .response(StatusCode::CREATED, "The comment", comment())
         .errors(&[StatusCode::CONFLICT]),
         Route::new("getComment", Method::GET, "/v1/comments/{id}", Access::Public, show)
-            .summary("Show a comment", "")
+            .summary("Get a comment", "")
             .params(&[Param::FIELDS, INCLUDE])
             .cached(10, 60)
             .response(StatusCode::OK, "The comment", comment()),
         Route::new("updateComment", Method::PATCH, "/v1/comments/{id}", MEMBER, edit)
-            .summary("Change a comment", "Only for its author and moderators.")
+            .summary("Update a comment", "Only for its author and moderators.")
             .body(Schema::patch_of::<CommentText>("UpdateComment"), MAX_BODY)
             .response(StatusCode::OK, "The comment", comment())
             .errors(&[StatusCode::FORBIDDEN]),

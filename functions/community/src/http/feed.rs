@@ -17,8 +17,8 @@ const INCLUDE: Param = Param {
 pub(super) fn route() -> Route {
     Route::new("listFeed", Method::GET, "/v1/feed", MEMBER, show)
         .summary(
-            "List the products in your feed",
-            "Products that the followed accounts and vendors have published in the last 60 days, newest first, without \
+            "List my feed",
+            "The products that the accounts and vendors you follow have published in the last 60 days, newest first, without \
              `variants` unless `fields` names them. A page may have fewer items than `limit`, even none, before the end: continue as long as there is a \
              `next_cursor`.",
         )

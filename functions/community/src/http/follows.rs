@@ -21,12 +21,12 @@ struct Following {
 
 pub(super) fn routes() -> Vec<Route> {
     let accounts = [
-        ("getAccountFollow", "Show whether you follow an account"),
+        ("getAccountFollow", "Check whether I follow an account"),
         ("followAccount", "Follow an account"),
         ("unfollowAccount", "Unfollow an account"),
     ];
     let vendors = [
-        ("getVendorFollow", "Show whether you follow a vendor"),
+        ("getVendorFollow", "Check whether I follow a vendor"),
         ("followVendor", "Follow a vendor"),
         ("unfollowVendor", "Unfollow a vendor"),
     ];
@@ -48,13 +48,16 @@ fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names
                 Some(Schema::of::<Following>()),
             ),
         Route::new(add_it.0, Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
-            .summary(add_it.1, "Products that it publishes from now on appear in your feed.")
+            .summary(
+                add_it.1,
+                "Products that are published from then on appear in your feed.",
+            )
             .response(StatusCode::NO_CONTENT, "The account follows it", None)
             .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new(remove_it.0, Method::DELETE, path, MEMBER, move |cx, id| {
             unfollow(kind, cx, id)
         })
-        .summary(remove_it.1, "Its products no longer appear in your feed.")
+        .summary(remove_it.1, "The products no longer appear in your feed.")
         .response(StatusCode::NO_CONTENT, "The account does not follow it", None)
         .errors(&[StatusCode::CONFLICT]),
     ]

@@ -20,7 +20,7 @@ pub(super) fn routes() -> [Route; 3] {
     const PATH: &str = "/v1/products/{id}/upvote";
     [
         Route::new("getUpvote", Method::GET, PATH, MEMBER, show)
-            .summary("Show whether you have upvoted a product", "")
+            .summary("Check whether I upvoted a product", "")
             .response(
                 StatusCode::OK,
                 "Whether the account has upvoted the product",
@@ -33,7 +33,7 @@ pub(super) fn routes() -> [Route; 3] {
             )
             .response(StatusCode::NO_CONTENT, "The product is upvoted", None),
         Route::new("removeUpvote", Method::DELETE, PATH, MEMBER, remove)
-            .summary("Withdraw your upvote", "Without an upvote nothing changes.")
+            .summary("Remove my upvote", "If there is no upvote, nothing changes.")
             .response(StatusCode::NO_CONTENT, "The product is not upvoted", None)
             .errors(&[StatusCode::CONFLICT]),
     ]

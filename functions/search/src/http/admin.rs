@@ -45,7 +45,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             move |cx, params| show_analytics(showing.clone(), cx, params),
         )
         .summary(
-            "Show search analytics",
+            "Get search analytics",
             "Analytics are per day, kept for 90 days, and delayed by some seconds. Searches that a shared cache \
              serves are not counted; the least frequent queries may be left out.",
         )
@@ -62,7 +62,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             admin,
             show_settings,
         )
-        .summary("Show the settings of search", "")
+        .summary("Get the search settings", "")
         .response(StatusCode::OK, "The settings", settings()),
         Route::new(
             "replaceSearchSettings",
@@ -72,14 +72,14 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             move |cx, if_match, new| replace_settings(replacing.clone(), cx, if_match, new),
         )
         .summary(
-            "Replace the settings of search",
+            "Replace the search settings",
             "All instances use the new settings within ten seconds.",
         )
         .body(Schema::of::<NewSearchSettings>(), 128 * 1024)
         .response(StatusCode::OK, "The settings", settings())
         .errors(&[StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]),
         Route::new("getSearchState", Method::GET, "/v1/search/state", admin, show_state)
-            .summary("Show the state of the search index", "")
+            .summary("Get the state of the search index", "")
             .response(StatusCode::OK, "The state", Some(Schema::of::<SearchState>())),
         Route::new("rebuildSearchIndex", Method::POST, "/v1/search/reindex", admin, reindex)
             .summary(

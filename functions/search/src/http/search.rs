@@ -167,7 +167,7 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             suggest,
         )
         .summary(
-            "Complete a search text",
+            "Suggest search terms",
             "From titles, tags, names of categories and vendors, and earlier queries that had results.",
         )
         .params(TYPED)

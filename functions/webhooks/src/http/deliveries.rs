@@ -19,7 +19,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("testWebhook", Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
             .summary(
-                "Send a test event",
+                "Send a test event to a webhook",
                 "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 at once, \
                  and then one a minute, those for new URLs included, for all webhooks of your account. A test to a \
                  URL that is not verified has the header `webhook-challenge`, three attempts, and no replays.",
@@ -27,11 +27,11 @@ pub(super) fn routes() -> Vec<Route> {
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
         Route::new("listDeliveries", Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
-            .summary("List deliveries", "The deliveries of the last 30 days, newest first.")
+            .summary("List the deliveries of a webhook", "The deliveries of the last 30 days, newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of deliveries", deliveries),
         Route::new("getDelivery", Method::GET, DELIVERY, MEMBER, show)
-            .summary("Show a delivery", "With the request and response of its attempts.")
+            .summary("Get a delivery", "With the request and response of its attempts.")
             .response(StatusCode::OK, "The delivery", delivery()),
         Route::new("replayDelivery", Method::POST, REPLAY, MEMBER, replay)
             .summary(
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
             .errors(&[StatusCode::CONFLICT]),
         Route::new("replayDeliveries", Method::POST, "/v1/webhooks/{id}/replay", MEMBER, replay_range)
             .summary(
-                "Replay deliveries of a time range",
+                "Replay the deliveries of a time range",
                 "Starts a job that replays up to 1,000 deliveries. Its result has their number, and the start of the \
                  remaining range if there are more.",
             )

@@ -59,7 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
             .params(LIST)
             .response(StatusCode::OK, "A page of webhooks", Some(Schema::list_of::<Webhook>())),
         Route::new("createWebhook", Method::POST, "/v1/webhooks", MEMBER, create)
-            .summary("Add a webhook", CONTRACT)
+            .summary("Create a webhook", CONTRACT)
             .body(Schema::of::<NewWebhook>(), MAX_BODY)
             .response(
                 StatusCode::CREATED,
@@ -68,11 +68,11 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
         Route::new("getWebhook", Method::GET, "/v1/webhooks/{id}", MEMBER, show)
-            .summary("Show a webhook", "Without its secret.")
+            .summary("Get a webhook", "Without its secret.")
             .response(StatusCode::OK, "The webhook", webhook()),
         Route::new("updateWebhook", Method::PATCH, "/v1/webhooks/{id}", MEMBER, edit)
             .summary(
-                "Change a webhook",
+                "Update a webhook",
                 "Enabling a disabled webhook resets its failure count. A new URL has to be verified.",
             )
             .body(Schema::patch_of::<NewWebhook>("UpdateWebhook"), MAX_BODY)
@@ -89,7 +89,7 @@ pub(super) fn routes() -> Vec<Route> {
             verify,
         )
         .summary(
-            "Verify the URL",
+            "Verify the URL of a webhook",
             "For receivers that do not respond with the challenge themselves.",
         )
         .body(Schema::of::<Verification>(), MAX_BODY)
@@ -102,9 +102,9 @@ pub(super) fn routes() -> Vec<Route> {
             rotate,
         )
         .summary(
-            "Rotate the secret",
-            "For 24 hours, deliveries are also signed with the previous secret: two signatures, separated by a \
-                 space.",
+            "Rotate the secret of a webhook",
+            "For 24 hours, deliveries are also signed with the previous secret: they have two signatures, separated by \
+                 a space.",
         )
         .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
     ]

@@ -1,0 +1,56 @@
+/** The market that the shop is tried against: the one at `SOUK_URL`, with the settings that the end-to-end tests have. */
+import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import { Souk, SoukError } from "../src/index.js";
+
+/** How long what happens in the background may take, in milliseconds. */
+const DEADLINE = 120_000;
+
+export function url(): string {
+  const url = process.env["SOUK_URL"];
+  if (!url) throw new Error("set SOUK_URL to the address of a host");
+  return url;
+}
+
+export function unique(what: string): string {
+  return `${what}-${randomBytes(6).toString("hex")}`;
+}
+
+export function newAccount() {
+  const username = unique("ts");
+  return { username, email: `${username}@souk.test`, password: "correct-horse-battery" };
+}
+
+/** Somebody who has signed up and in. */
+export async function member(): Promise<{ souk: Souk; username: string; id: string }> {
+  const souk = new Souk({ url: url() });
+  const account = newAccount();
+  const { id } = await souk.post("/v1/accounts", { body: account });
+  await souk.signIn({ email: account.email, password: account.password });
+  return { souk, username: account.username, id };
+}
+
+/** The first admin, who is signed up if need be. */
+export async function admin(): Promise<Souk> {
+  const souk = new Souk({ url: url() });
+  const email = process.env["SOUK_TEST_ADMIN_EMAIL"] ?? "admin@e2e.test";
+  const password = process.env["SOUK_TEST_ADMIN_PASSWORD"] ?? "correct-horse-battery";
+  try {
+    await souk.post("/v1/accounts", { body: { username: unique("admin"), email, password } });
+  } catch (error) {
+    if (!(error instanceof SoukError && error.status === 409)) throw error;
+  }
+  await souk.signIn({ email, password });
+  return souk;
+}
+
+/** Looks until there is something. */
+export async function eventually<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
+  const end = Date.now() + DEADLINE;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
+    await pause(100);
+  }
+}

@@ -1,0 +1,151 @@
+import { SoukError } from "./problem.js";
+import type { Send } from "./retry.js";
+import type { components } from "./api.js";
+
+type Tokens = components["schemas"]["Tokens"];
+
+/** A session, as it is stored. */
+export interface Session {
+  access_token: string;
+  refresh_token: string;
+  /** When the access token expires by this device's clock, in milliseconds since 1970. */
+  expires_at: number;
+}
+
+/** Where a session is kept: all clients with the same storage are signed in and out together. */
+export interface SessionStorage {
+  read(): Session | null | Promise<Session | null>;
+  write(session: Session | null): void | Promise<void>;
+  /** Runs one task at a time, of all clients with this storage. */
+  lock<T>(task: () => Promise<T>): Promise<T>;
+}
+
+/** A session in memory, which ends with the process. */
+export class MemoryStorage implements SessionStorage {
+  #session: Session | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  read(): Session | null {
+    return this.#session;
+  }
+
+  write(session: Session | null): void {
+    this.#session = session;
+  }
+
+  lock<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(task);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** A session in `localStorage`, shared by all tabs. */
+export class BrowserStorage implements SessionStorage {
+  readonly #name: string;
+  /** For browsers without Web Locks. Tabs may then refresh at the same time, and are given the same tokens. */
+  readonly #locks = new MemoryStorage();
+
+  constructor(name = "souk-session") {
+    this.#name = name;
+  }
+
+  read(): Session | null {
+    return JSON.parse(localStorage.getItem(this.#name) ?? "null") as Session | null;
+  }
+
+  write(session: Session | null): void {
+    if (session) localStorage.setItem(this.#name, JSON.stringify(session));
+    else localStorage.removeItem(this.#name);
+  }
+
+  async lock<T>(task: () => Promise<T>): Promise<T> {
+    if (!navigator.locks) return this.#locks.lock(task);
+    return await navigator.locks.request(this.#name, task);
+  }
+}
+
+/** An access token is replaced so long before it expires, in milliseconds. */
+const EARLY = 30_000;
+/** How long a refresh may take with all its retries, in milliseconds: less than a lock is held. */
+const REFRESH_TIMEOUT = 20_000;
+
+/** Keeps a session and its tokens. */
+export class Sessions {
+  /** The refresh that is under way in this client. */
+  #refresh: Promise<string | undefined> | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly send: Send,
+    private readonly storage: SessionStorage,
+    private readonly onSignedOut: () => void,
+  ) {}
+
+  async start(tokens: Tokens): Promise<void> {
+    await this.storage.lock(async () => this.storage.write(stored(tokens)));
+  }
+
+  /** Ends the session: here in any case, and in the market if it can be reached. */
+  async end(): Promise<void> {
+    try {
+      const token = await this.token();
+      if (token === undefined) return;
+      const headers = { authorization: `Bearer ${token}` };
+      const response = await this.send(new Request(`${this.url}/v1/sessions/current`, { method: "DELETE", headers }));
+      if (!response.ok && response.status !== 401) throw await SoukError.of(response);
+    } finally {
+      await this.storage.lock(async () => this.storage.write(null));
+    }
+  }
+
+  /** The access token, refreshed if it is about to expire; `undefined` if nobody is signed in. */
+  async token(): Promise<string | undefined> {
+    const session = await this.storage.read();
+    if (!session) return undefined;
+    return session.expires_at - EARLY > Date.now() ? session.access_token : this.refresh(session.access_token);
+  }
+
+  /**
+   * Replaces this access token, unless another client has replaced it; `undefined` if the session has ended. One refresh serves
+   * all who wait.
+   */
+  refresh(replaced: string): Promise<string | undefined> {
+    this.#refresh ??= this.storage
+      .lock(() => this.#exchange(replaced))
+      .finally(() => {
+        this.#refresh = undefined;
+      });
+    return this.#refresh;
+  }
+
+  async #exchange(replaced: string): Promise<string | undefined> {
+    const session = await this.storage.read();
+    if (session?.access_token !== replaced) return session?.access_token;
+    // A refresh whose response was lost is repeated with the same key, and gets the tokens that it would have got.
+    const body = JSON.stringify({ refresh_token: session.refresh_token });
+    const headers = { "content-type": "application/json", "idempotency-key": await digest(body) };
+    const signal = AbortSignal.timeout(REFRESH_TIMEOUT);
+    const request = new Request(`${this.url}/v1/sessions/refresh`, { method: "POST", headers, body, signal });
+    const response = await this.send(request);
+    if (response.ok) {
+      const next = stored((await response.json()) as Tokens);
+      await this.storage.write(next);
+      return next.access_token;
+    }
+    if (response.status >= 500 || response.status === 429) throw await SoukError.of(response);
+    await this.storage.write(null);
+    this.onSignedOut();
+    return undefined;
+  }
+}
+
+function stored({ access_token, refresh_token, expires_in }: Tokens): Session {
+  return { access_token, refresh_token, expires_at: Date.now() + expires_in * 1000 };
+}
+
+/** SHA-256 in hexadecimal digits. */
+async function digest(text: string): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

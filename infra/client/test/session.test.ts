@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { MemoryStorage, type SessionStorage, Souk } from "../src/index.js";
+import { FileStorage } from "../src/node.js";
+
+/** A market with one account. As in Souk a refresh token works once, and again with the same key. */
+class Market {
+  /** How long its access tokens live, in seconds. */
+  lifetime = 600;
+  /** Which of the next answers to refreshes are lost. */
+  losses: boolean[] = [];
+  /** How many tokens it has given out; the last ones are valid. */
+  issued = 0;
+  refreshes = 0;
+  readonly #results = new Map<string, object>();
+
+  #tokens(): object {
+    this.issued += 1;
+    return { access_token: `a${this.issued}`, refresh_token: `r${this.issued}`, token_type: "Bearer", expires_in: this.lifetime };
+  }
+
+  readonly fetch = async (request: Request): Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/v1/sessions") return Response.json(this.#tokens(), { status: 201 });
+    if (pathname === "/v1/sessions/refresh") {
+      this.refreshes += 1;
+      const key = request.headers.get("idempotency-key") ?? "";
+      const { refresh_token } = (await request.json()) as { refresh_token: string };
+      const known = this.#results.get(key);
+      if (!known && refresh_token !== `r${this.issued}`) return Response.json({}, { status: 401 });
+      const tokens = known ?? this.#tokens();
+      this.#results.set(key, tokens);
+      if (this.losses.shift()) throw new TypeError("fetch failed");
+      return Response.json(tokens, { status: 201 });
+    }
+    const token = request.headers.get("authorization");
+    if (token === null) return Response.json({ code: "token_missing" }, { status: 401 });
+    if (token !== `Bearer a${this.issued}`) return Response.json({ code: "token_expired" }, { status: 401 });
+    if (request.method === "DELETE") {
+      this.issued += 1;
+      return new Response(null, { status: 204 });
+    }
+    return Response.json({ username: "ada" });
+  };
+
+  /** Several tabs: clients with one storage, the first of which signs in. */
+  async tabs(storage: SessionStorage, number: number, onSignedOut = () => {}): Promise<[Souk, ...Souk[]]> {
+    const tab = () => new Souk({ url: "http://market.test", storage, fetch: this.fetch, onSignedOut });
+    const [first, ...others] = [tab(), ...Array.from({ length: number - 1 }, tab)];
+    await first.signIn({ email: "ada@example.com", password: "correct-horse" });
+    return [first, ...others];
+  }
+}
+
+const me = (souk: Souk) => souk.get("/v1/me");
+
+test("one refresh serves all calls of all tabs", async () => {
+  const market = new Market();
+  market.lifetime = 10; // So short that it is always about to expire.
+  const tabs = await market.tabs(new MemoryStorage(), 5);
+  market.lifetime = 600;
+  const calls = tabs.flatMap((tab) => Array.from({ length: 10 }, () => me(tab)));
+  for (const account of await Promise.all(calls)) assert.equal(account.username, "ada");
+  assert.equal(market.refreshes, 1);
+});
+
+test("a token that the market no longer takes is replaced, and the call repeated", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  const [tab] = await market.tabs(storage, 1);
+  const session = storage.read();
+  assert(session);
+  storage.write({ ...session, access_token: "of a market with other keys" });
+  assert.equal((await me(tab)).username, "ada");
+  assert.equal(market.refreshes, 1);
+});
+
+test("a refresh that lost its answer is repeated, even by a process that comes later", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  const [tab, later] = await market.tabs(storage, 2);
+  market.losses = [true, true, true, true];
+  await assert.rejects(tab.refresh(), TypeError);
+  assert.deepEqual([market.refreshes, market.issued], [4, 2]);
+  assert.equal(storage.read()?.access_token, "a1");
+  assert(later);
+  assert.equal(await later.refresh(), true);
+  assert.deepEqual([storage.read()?.access_token, market.issued], ["a2", 2]);
+});
+
+test("a session that has ended is told once, and what needs none goes on", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  let told = 0;
+  const tabs = await market.tabs(storage, 3, () => (told += 1));
+  market.issued += 7;
+  const results = await Promise.allSettled(tabs.map(me));
+  assert(results.every((result) => result.status === "rejected" && result.reason.status === 401));
+  assert.deepEqual([told, storage.read(), market.refreshes], [1, null, 1]);
+  await assert.rejects(me(tabs[0]), { code: "token_missing" });
+  assert.equal(await tabs[0].refresh(), false);
+});
+
+test("a sign-out ends the session here even if the market cannot be reached", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  const [tab] = await market.tabs(storage, 1);
+  await tab.signOut();
+  assert.deepEqual([storage.read(), market.issued, await tab.isSignedIn()], [null, 2, false]);
+  await tab.signOut();
+  const unreachable = async (): Promise<Response> => Promise.reject(new TypeError("fetch failed"));
+  const lonely = new Souk({ url: "http://market.test", storage, fetch: unreachable, retries: 0 });
+  storage.write({ access_token: "a", refresh_token: "r", expires_at: Date.now() + 600_000 });
+  await assert.rejects(lonely.signOut(), TypeError);
+  assert.equal(storage.read(), null);
+});
+
+test("a file keeps a session for its owner only, and a lock that outlived its process ends", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "souk-client-"));
+  try {
+    const path = join(folder, "session");
+    const storages = [new FileStorage(path), new FileStorage(path)] as const;
+    assert.equal(await storages[0].read(), null);
+    await storages[0].write({ access_token: "a", refresh_token: "r", expires_at: 1 });
+    assert.deepEqual([(await stat(path)).mode & 0o777, (await storages[1].read())?.access_token], [0o600, "a"]);
+
+    await writeFile(`${path}.lock`, "");
+    const longAgo = new Date(Date.now() - 60_000);
+    await utimes(`${path}.lock`, longAgo, longAgo);
+    let running = 0;
+    const task = async () => {
+      assert.equal((running += 1), 1);
+      await readFile(path);
+      running -= 1;
+    };
+    await Promise.all(Array.from({ length: 20 }, (_, number) => storages[number % 2 ? 1 : 0].lock(task)));
+    await assert.rejects(storages[0].lock(() => Promise.reject(new Error("failed"))), { message: "failed" });
+    await storages[1].lock(() => storages[1].write(null));
+    assert.equal(await storages[0].read(), null);
+    await assert.rejects(stat(`${path}.lock`), { code: "ENOENT" });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

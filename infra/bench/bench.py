@@ -238,10 +238,10 @@ def votes(products):
             "id": f"evt_{int(now * 1000):012x}{uuid.uuid4().hex[:20]}",
             "type": "upvote.added",
             "version": 1,
-            "time": at,
+            "timestamp": at,
             "actor": None,
             "trace": None,
-            "data": {"product": products[n % len(products)], "account": f"acc_{n:032x}", "cast_at": at},
+            "data": {"product": products[n % len(products)], "account": f"acc_{n:032x}", "created_at": at},
         }
         for job in JOBS:
             message = {"id": f"{event['id']}.{job}", "job": job, "lane": "default", "body": event, "created_at": at}

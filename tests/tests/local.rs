@@ -398,7 +398,7 @@ fn an_import_leaves_the_vendors_of_others_alone() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let first = products.find(|product| product["vendor"].is_string()).unwrap();
     let line = serde_json::json!({ "title": "Mine", "sku": "new-1", "category": first["category"],
-        "vendor": first["vendor"], "price_minor": 1, "currency": "EUR" });
+        "vendor": first["vendor"], "price": { "amount": 1, "currency": "EUR" } });
     fs::write(&lines, line.to_string()).unwrap();
     let lines = lines.to_str().unwrap();
     let refused = run(&binary, &["import", lines], &data);

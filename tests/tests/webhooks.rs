@@ -134,7 +134,7 @@ impl World {
         };
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
-        // What is sold is an event of the catalogue.
+        // What is sold is an event of the catalog.
         let mut registry = Registry::of(&[souk_webhooks::function()]);
         registry.events = souk_market::registry().events;
         let platform = Arc::new(Platform::new(ports, keys, settings, registry));

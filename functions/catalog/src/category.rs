@@ -45,11 +45,11 @@ pub struct NewCategory {
     #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80, example = "💡")]
     pub icon: Option<String>,
-    /// Colour, as `#rrggbb`.
-    #[garde(inner(custom(is_colour)))]
+    /// Color, as `#rrggbb`.
+    #[garde(inner(custom(is_color)))]
     #[serde(default)]
     #[schema(pattern = "^#[0-9a-fA-F]{6}$", example = "#ffaa00")]
-    pub colour: Option<String>,
+    pub color: Option<String>,
     /// The id or slug of the parent category.
     #[garde(inner(custom(check::line(1, 80))))]
     #[serde(default, deserialize_with = "check::optional_line")]
@@ -70,20 +70,20 @@ impl NewCategory {
             slug: Some(category.slug.clone()),
             description: category.description.clone(),
             icon: category.icon.clone(),
-            colour: category.colour.clone(),
+            color: category.color.clone(),
             parent: category.parent.clone(),
             attributes: category.attributes.clone(),
         }
     }
 }
 
-fn is_colour<C>(colour: &str, _: &C) -> garde::Result {
-    let hex = colour.strip_prefix('#').unwrap_or("");
+fn is_color<C>(color: &str, _: &C) -> garde::Result {
+    let hex = color.strip_prefix('#').unwrap_or("");
     let valid = hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit());
     if valid {
         Ok(())
     } else {
-        Err(garde::Error::new("must be a colour such as #ffaa00"))
+        Err(garde::Error::new("must be a color such as #ffaa00"))
     }
 }
 

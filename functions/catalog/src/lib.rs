@@ -1,4 +1,4 @@
-//! The catalogue: categories with typed attributes, products, and the addresses that they had in other shops
+//! The catalog: categories with typed attributes, products, and the addresses that they had in other shops
 //! (VT-03, VT-04, VT-06, VT-13, VN-27).
 //!
 //! A product has entries in one index for each list filter (`souk_model::catalog::lists`), so a list is one query

@@ -72,7 +72,7 @@ pub struct NewProduct {
     #[serde(default)]
     #[schema(maximum = 1_000_000_000)]
     pub weight: Option<u32>,
-    /// The options that variants differ in, such as size and colour.
+    /// The options that variants differ in, such as size and color.
     #[garde(length(max = MAX_OPTIONS), custom(distinct_options), dive)]
     #[serde(default)]
     #[schema(max_items = 3)]

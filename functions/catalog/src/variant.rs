@@ -44,7 +44,7 @@ pub struct NewVariant {
     /// The value of each option, by its key or name.
     #[garde(custom(values))]
     #[serde(default, deserialize_with = "check::named_lines")]
-    #[schema(required = true, example = json!({ "size": "M", "colour": "red" }))]
+    #[schema(required = true, example = json!({ "size": "M", "color": "red" }))]
     pub options: BTreeMap<String, String>,
     /// Stock keeping unit (SKU): the vendor's identifier of the variant, unique per vendor.
     #[garde(inner(custom(check::line(1, 100))))]

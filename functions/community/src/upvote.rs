@@ -6,7 +6,9 @@ use souk_core::{Key, Timestamp};
 /// An upvote, as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Upvote {
-    pub(crate) cast_at: Timestamp,
+    // It was stored as `cast_at` before.
+    #[serde(alias = "cast_at")]
+    pub(crate) created_at: Timestamp,
 }
 
 /// The partition of a product's upvotes.

@@ -36,7 +36,7 @@ pub(crate) async fn file_at(cx: &Context, import: &Import, mut url: String) -> R
             timeout_ms: u32::try_from(left).unwrap_or_default(),
             max_reply: MAX_FILE,
         };
-        let reply = match cx.outbound.call_for(&import.account, &import.id, call).await {
+        let reply = match cx.outbound.call_for(&import.owner, &import.id, call).await {
             Ok(reply) => reply,
             // Others are called for this account: the file waits.
             Err(error @ (OutboundError::Busy | OutboundError::Open)) => {

@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn line(sku: usize, category: &str, more: serde_json::Value) -> String {
-        let mut line = json!({ "sku": sku.to_string(), "vendor": "V", "title": "t", "category": category, "price_minor": 1, "currency": "EUR" });
+        let mut line = json!({ "sku": sku.to_string(), "vendor": "V", "title": "t", "category": category, "price": { "amount": 1, "currency": "EUR" } });
         for (name, value) in more.as_object().unwrap() {
             line[name] = value.clone();
         }

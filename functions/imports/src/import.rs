@@ -67,11 +67,12 @@ pub struct NewImport {
     #[garde(skip)]
     #[serde(default)]
     pub dry_run: bool,
-    /// The username of the account that new products and vendors belong to; only for admins.
+    /// The author of new products, who owns new vendors: the username of an account; only for admins.
+    // It was stored as `owner` before.
     #[garde(inner(custom(check::line(1, 80))))]
     #[schema(min_length = 1, max_length = 80)]
-    #[serde(default, deserialize_with = "check::optional_line")]
-    pub owner: Option<String>,
+    #[serde(default, alias = "owner", deserialize_with = "check::optional_line")]
+    pub author: Option<String>,
     /// The URL of each product in the old shop, which from then on leads to the product here: a column that has it, or a rule such as
     /// `/products/{handle}` with the names of columns in braces; only for admins.
     #[garde(inner(custom(check::line(1, 200))))]
@@ -88,7 +89,7 @@ impl NewImport {
     /// The fields that only admins may set, if they are set.
     pub(crate) fn for_admins(&self) -> Vec<&'static str> {
         let fields = [
-            ("owner", self.owner.is_some()),
+            ("author", self.author.is_some()),
             ("adopt", self.adopt),
             ("redirects", self.redirects.is_some()),
         ];
@@ -225,9 +226,11 @@ pub struct Import {
     /// The id, `imp_…`.
     #[schema(pattern = "^imp_[0-9a-f]{32}$")]
     pub id: String,
-    /// The account that made the import. Only this account sees it.
-    pub account: String,
-    /// The account that new products and vendors belong to.
+    /// The id of the account that made the import. Only this account sees it.
+    // It was stored as `account` before.
+    #[serde(alias = "account")]
+    pub owner: String,
+    /// The id of the account that is the author of new products and owns new vendors.
     pub author: String,
     /// Whether missing categories are made, because an admin made the import.
     pub changes_categories: bool,

@@ -158,7 +158,7 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
 
 /// Whether the accounts of the import are active, and the one that made it has the role that its options need.
 async fn may_go_on(cx: &Context, import: &Import) -> Result<bool, JobError> {
-    let mut keys = vec![ACCOUNT.key(&import.account), ACCOUNT.key(&import.author)];
+    let mut keys = vec![ACCOUNT.key(&import.owner), ACCOUNT.key(&import.author)];
     keys.dedup();
     let mut views = Vec::new();
     for found in cx.get_all(&keys).await? {

@@ -41,18 +41,18 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
         if tx.query(&query).await?.items.len() >= MAX_IMPORTS {
             return Err(ImportError::TooMany(MAX_IMPORTS));
         }
-        let author = match &new.owner {
+        let author = match &new.author {
             None => principal.account.clone(),
             Some(name) => {
                 let found = tx.find(ACCOUNT, name).await?;
                 let active = active_account(found.as_ref()).map_err(Failure::from)?;
-                active.ok_or_else(|| Failure::invalid("owner", NO_RECIPIENT))?
+                active.ok_or_else(|| Failure::invalid("author", NO_RECIPIENT))?
             }
         };
         let now = tx.now();
         let mut import = Import {
             id: tx.new_id(IMPORT),
-            account: principal.account.clone(),
+            owner: principal.account.clone(),
             author,
             changes_categories: principal.is_admin(),
             options: new.clone(),
@@ -75,7 +75,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
         if new.url.is_some() {
             run(&tx, &mut import, Stage::Fetch)?;
         }
-        let put = tx.create(Import::key(&import.account, &import.id), import);
+        let put = tx.create(Import::key(&import.owner, &import.id), import);
         Ok(put.expires_at(clock::after(now, KEEP_SECONDS)).or_retry())
     })
     .await
@@ -100,14 +100,14 @@ fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
 /// Sends the message of a stage of the import, and notes it.
 fn run(tx: &Transaction<ImportError>, import: &mut Import, stage: Stage) -> Result<(), Failure> {
     let step = Step {
-        account: import.account.clone(),
+        account: import.owner.clone(),
         import: import.id.clone(),
         stage,
         batch: import.next_batch,
     };
     let job = match stage {
-        Stage::Fetch => tracked::start(tx, &Fetch(step), &import.account)?,
-        _ => tracked::start(tx, &step, &import.account)?,
+        Stage::Fetch => tracked::start(tx, &Fetch(step), &import.owner)?,
+        _ => tracked::start(tx, &step, &import.owner)?,
     };
     import.job = Some(job.id);
     import.status = stage.status();

@@ -314,7 +314,7 @@ impl<'a> Places<'a> {
             slug: None,
             description: String::new(),
             icon: None,
-            colour: None,
+            color: None,
             parent,
             attributes: widen(&[], wanted),
         };

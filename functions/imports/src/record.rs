@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use souk_catalog::formats::{Fault, Record};
 use souk_catalog::operations::ProductImport;
 use souk_catalog::{CatalogError, NewProduct, normal_address};
-use souk_core::{FieldError, Money, StoreError, check};
+use souk_core::{FieldError, StoreError, check};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::status::Status;
 use souk_vendors::VendorError;
@@ -144,14 +144,8 @@ impl Checked {
             vendor: record.vendor,
             sku: record.sku,
             gtin: record.gtin,
-            compare_at_price: record.compare_at_price_minor.map(|amount| Money {
-                amount,
-                currency: record.currency.clone(),
-            }),
-            price: Some(Money {
-                amount: record.price_minor,
-                currency: record.currency,
-            }),
+            compare_at_price: record.compare_at_price,
+            price: Some(record.price),
             weight: record.weight,
             options: record.options,
             variants: record.variants,
@@ -165,12 +159,7 @@ impl Checked {
         };
         product.validate().map_err(|report| {
             let faults = report.iter().map(|(path, error)| {
-                let field = match path.to_string().as_str() {
-                    "price" | "price.amount" => "price_minor".to_owned(),
-                    "price.currency" => "currency".to_owned(),
-                    "compare_at_price" | "compare_at_price.amount" => "compare_at_price_minor".to_owned(),
-                    other => other.to_owned(),
-                };
+                let field = path.to_string();
                 let detail = match (&*field, &product.vendor) {
                     ("sku", None) => "needs a vendor: name one for products without (the option `vendor`)",
                     _ => error.message(),
@@ -304,17 +293,17 @@ impl SeenRecords {
 /// Finds the categories and vendors of records, and makes those that are not there.
 pub struct Importer<'a> {
     places: Places<'a>,
-    owner: &'a str,
+    author: &'a str,
     rules: Rules,
 }
 
 impl<'a> Importer<'a> {
-    /// An importer for products of the account `owner`, which `cx` acts as; `attributes` are those of all records.
+    /// An importer for products of the account `author`, which `cx` acts as; `attributes` are those of all records.
     #[must_use]
-    pub fn new(cx: &'a Context, owner: &'a str, rules: Rules, attributes: Attributes) -> Self {
+    pub fn new(cx: &'a Context, author: &'a str, rules: Rules, attributes: Attributes) -> Self {
         Self {
             places: Places::new(cx, rules, attributes),
-            owner,
+            author,
             rules,
         }
     }
@@ -339,7 +328,7 @@ impl<'a> Importer<'a> {
             product,
             slug: record.slug,
             status: record.status,
-            author: self.owner.to_owned(),
+            author: self.author.to_owned(),
             adopt: self.rules.adopt,
             old_addresses: match self.rules.changes_categories {
                 true => record.old_addresses,

@@ -187,7 +187,7 @@ fn event_routes() -> Vec<Route> {
         Route::new(
             "listEventTypes",
             Method::GET,
-            "/v1/events/catalogue",
+            "/v1/events/catalog",
             Access::Public,
             list_event_types,
         )

@@ -333,7 +333,7 @@ function operationView(operation) {
   return { node, update: attempt.update };
 }
 
-// `attr.NAME` stands for every parameter that begins so; its field takes `colour=red`.
+// `attr.NAME` stands for every parameter that begins so; its field takes `color=red`.
 const isFamily = (parameter) => parameter.name.endsWith(".NAME");
 const familyMember = (parameter, text) => {
   const [name, ...value] = text.split("=");
@@ -513,7 +513,7 @@ function answerView(answer, text, value, ms) {
   ];
 }
 
-/** JSON in colour, as text nodes in spans. */
+/** JSON in color, as text nodes in spans. */
 function paint(text) {
   if (text.length > 100_000) return text;
   const out = [];

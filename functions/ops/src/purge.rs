@@ -86,7 +86,7 @@ async fn purge(tx: JobTransaction, changes: Vec<Change>) -> Result<JobOutput, Jo
     // The reference is derived from the events that added tags, so one reference always has the same tags.
     let mut events = BTreeSet::new();
     for Change(event) in changes {
-        if event.time.as_second() > oldest && stale.add(&event)? {
+        if event.timestamp.as_second() > oldest && stale.add(&event)? {
             events.insert(event.id);
         }
     }

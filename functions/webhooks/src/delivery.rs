@@ -97,7 +97,7 @@ pub(crate) struct Payload<'a> {
     version: u32,
     /// The id of the account that caused the event; `null` for events of the system.
     actor: Option<&'a str>,
-    /// Data of the event; its schema is in the catalogue of events.
+    /// Data of the event; its schema is in the catalog of events.
     #[schema(value_type = Object)]
     data: &'a serde_json::Value,
 }
@@ -109,8 +109,10 @@ pub struct Attempt {
     /// Number of the round that the attempt belongs to.
     pub round: u32,
     /// When the attempt started.
+    // It was stored as `at` before.
+    #[serde(alias = "at")]
     #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
+    pub started_at: Timestamp,
     /// Duration in milliseconds.
     pub duration_ms: i64,
     /// Request, without the body, which is the `payload` of the delivery.
@@ -197,7 +199,7 @@ impl Delivery {
     ) -> serde_json::Result<Self> {
         let payload = Payload {
             r#type: &event.name,
-            timestamp: event.time,
+            timestamp: event.timestamp,
             id: &event.id,
             version: event.version,
             actor: event.actor.as_deref(),

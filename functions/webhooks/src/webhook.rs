@@ -82,7 +82,7 @@ pub struct NewWebhook {
         example = "https://example.com/souk"
     )]
     pub url: String,
-    /// Event types from `/v1/events/catalogue`; `product.*` for all with this prefix, `*` for all.
+    /// Event types from `/v1/events/catalog`; `product.*` for all with this prefix, `*` for all.
     // The operations check that the types exist (`check_events`), because this needs the registry.
     #[garde(length(min = 1, max = 50))]
     #[serde(default)]
@@ -136,12 +136,7 @@ pub(crate) fn check_events(filters: &[String], types: &[EventType]) -> Result<()
     };
     let unknown = filters.iter().enumerate().filter(|(_, filter)| !is_known(filter));
     let errors: Vec<FieldError> = unknown
-        .map(|(n, _)| {
-            FieldError::new(
-                format!("events[{n}]"),
-                "is not a type of event: see /v1/events/catalogue",
-            )
-        })
+        .map(|(n, _)| FieldError::new(format!("events[{n}]"), "is not a type of event: see /v1/events/catalog"))
         .collect();
     if errors.is_empty() {
         Ok(())

@@ -11,7 +11,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::{Clock, Random, StoreError, Timestamp, id};
 
-/// A type of event, as the catalogue lists it.
+/// A type of event, as the catalog lists it.
 #[derive(Clone)]
 pub struct EventType {
     /// The name, such as `order.placed`.
@@ -48,14 +48,16 @@ pub struct Event {
     /// The version of the shape of `data`.
     #[schema(minimum = 1)]
     pub version: u32,
-    /// When.
+    /// When it happened.
+    // Events were stored with `time` before.
+    #[serde(alias = "time")]
     #[schema(value_type = String, format = DateTime)]
-    pub time: Timestamp,
-    /// The account that did it; `null` for what the market does by itself.
+    pub timestamp: Timestamp,
+    /// The id of the account that did it; `null` for what the market does by itself.
     pub actor: Option<String>,
     /// The `traceparent` of the request that caused it.
     pub trace: Option<String>,
-    /// What is known of it; the schema is in the catalogue of events.
+    /// What is known of it; the schema is in the catalog of events.
     #[schema(value_type = Object)]
     pub data: Value,
 }
@@ -101,7 +103,7 @@ impl Event {
             id: id::new("evt", clock, random),
             name: name.to_owned(),
             version: D::VERSION,
-            time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+            timestamp: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
             actor: cause.actor.clone(),
             trace: cause.trace.clone(),
             data: serde_json::to_value(data).map_err(|e| refused(e.to_string()))?,
@@ -149,11 +151,17 @@ mod tests {
     fn event(name: &str, version: u32, data: Value) -> Event {
         let stored = json!({
             "id": "evt_0194bbd7e6007abc8def0123456789ab", "type": name, "version": version,
-            "time": "2025-01-31T12:00:00Z", "actor": "acc_1", "trace": null, "data": data,
+            "timestamp": "2025-01-31T12:00:00.000Z", "actor": "acc_1", "trace": null, "data": data,
         });
         let read: Event = serde_json::from_value(stored.clone()).unwrap();
         // The stored event stays unchanged.
         assert_eq!(serde_json::to_value(&read).unwrap(), stored);
+        // Earlier versions wrote this name, and no decimals.
+        let mut old = stored;
+        let fields = old.as_object_mut().unwrap();
+        fields.remove("timestamp");
+        fields.insert("time".into(), "2025-01-31T12:00:00Z".into());
+        assert_eq!(serde_json::from_value::<Event>(old).unwrap(), read);
         read
     }
 

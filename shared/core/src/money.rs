@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// An amount of money, for example `{"amount": 1999, "currency": "EUR"}` for 19.99 euro.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, garde::Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, garde::Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// In minor units (cents), from 0 to 9 007 199 254 740 991: the integers that every JSON reader keeps exact.

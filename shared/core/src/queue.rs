@@ -115,9 +115,11 @@ pub trait Payload: Serialize + DeserializeOwned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = FailedAttempt)]
 pub struct Attempt {
-    /// When.
+    /// When the attempt failed.
+    // It was stored as `at` before.
+    #[serde(alias = "at")]
     #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
+    pub failed_at: Timestamp,
     /// Why.
     pub error: String,
 }

@@ -43,11 +43,13 @@ impl EventData for CommentEvent {
 pub struct UpvoteEvent {
     /// The product.
     pub product: String,
-    /// The account of the upvote.
+    /// The id of the account of the upvote.
     pub account: String,
     /// When the upvote was added, also in the event about its removal.
+    // It was stored as `cast_at` before.
+    #[serde(alias = "cast_at")]
     #[schema(value_type = String, format = DateTime)]
-    pub cast_at: Timestamp,
+    pub created_at: Timestamp,
 }
 
 /// `upvote.added`

@@ -114,7 +114,7 @@ impl Trial {
             delayed_at: None,
             expires_at: Some(at(3_600_000)),
             attempts: vec![Attempt {
-                at: at(-1000),
+                failed_at: at(-1000),
                 error: "übel: \"nein\"\n\u{1f4a5}".into(),
             }],
             tracked: false,

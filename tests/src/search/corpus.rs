@@ -1,7 +1,7 @@
-//! A whole catalogue: fixed queries answer the same on every adapter, and misspelt names are found.
+//! A whole catalog: fixed queries answer the same on every adapter, and misspelt names are found.
 //!
-//! What they answer is stored here as a digest per catalogue: an adapter that answers otherwise has failed, and who changes
-//! on purpose what is found or in which order stores the new ones. One catalogue is generated. `SOUK_TEST_PRODUCTS` names
+//! What they answer is stored here as a digest per catalog: an adapter that answers otherwise has failed, and who changes
+//! on purpose what is found or in which order stores the new ones. One catalog is generated. `SOUK_TEST_PRODUCTS` names
 //! the file of another one, one JSON object per line with `title` ("name: what it is"), `description`, `category`, `vendor`,
 //! `tags`, `price_minor`; without it that is skipped, and of a file other than the one that the digest is of, the answers
 //! are only shown.
@@ -73,10 +73,10 @@ pub async fn generated(bench: &Bench) {
 }
 
 /// Products of the file.
-pub async fn catalogue(bench: &Bench) {
+pub async fn catalog(bench: &Bench) {
     let Ok(path) = std::env::var("SOUK_TEST_PRODUCTS") else {
         // No part of the project, so not missing either.
-        println!("skipped: a catalogue: set SOUK_TEST_PRODUCTS to a file of products");
+        println!("skipped: a catalog: set SOUK_TEST_PRODUCTS to a file of products");
         return;
     };
     let file = std::fs::read_to_string(path).unwrap();

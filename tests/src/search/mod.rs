@@ -3,7 +3,7 @@
 //! Each case is an `async fn` over a [`Bench`]: an index that is empty when the case begins.
 //! [`search_contract!`](crate::search_contract) turns them into tests of one adapter, which take turns, because a rebuild
 //! concerns all of an index. [`oracle`] says by brute force what a query must find; [`histories`] what is left of changes
-//! that come in any order; [`corpus`] compares adapters over a whole catalogue.
+//! that come in any order; [`corpus`] compares adapters over a whole catalog.
 
 pub mod bench;
 pub mod bounds;
@@ -31,7 +31,7 @@ macro_rules! search_contract {
                 bounds: prices, places;
                 rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;
                 suggestions: completes, used_first, gone;
-                corpus: generated, catalogue;
+                corpus: generated, catalog;
             );
 
             /// What is left of changes in any order is what the model says.

@@ -231,7 +231,7 @@ impl World {
         };
         let now = world.clock.now();
         let category = json!({
-            "id": category(), "slug": "things", "name": "Things", "description": "", "icon": null, "colour": null,
+            "id": category(), "slug": "things", "name": "Things", "description": "", "icon": null, "color": null,
             "parent": null, "attributes": [], "created_at": now, "updated_at": now, "closing": false,
         });
         let claim = Change::claim(CATEGORY.name_key("things"), &self::category());

@@ -120,7 +120,7 @@ async fn late_repeated_and_shuffled_messages_end_right() {
     for _ in 0..20 {
         world.deliver(&mut rng, 1_000).await;
     }
-    let vote = json!({ "cast_at": "2026-01-01T00:00:00Z" }).to_string();
+    let vote = json!({ "created_at": "2026-01-01T00:00:00Z" }).to_string();
     let vote = Change::create(
         souk_core::Key::new(format!("upvotes/{last}"), "acc_late"),
         vote,
@@ -159,7 +159,7 @@ async fn late_repeated_and_shuffled_messages_end_right() {
         assert_eq!(counts["comment_count"], comments.len(), "{id}");
         assert_eq!(counts["view_count"], world.count(&format!("views/{id}")).await, "{id}");
         let product = body(&product);
-        let given = votes.iter().map(|vote| (1.0, millis(&body(vote)["cast_at"])));
+        let given = votes.iter().map(|vote| (1.0, millis(&body(vote)["created_at"])));
         let given = given.chain(comments.iter().map(|comment| (0.5, millis(&comment["created_at"]))));
         let given: Vec<_> = given.collect();
         let since = millis(&product["published_at"]);

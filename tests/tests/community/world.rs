@@ -160,7 +160,7 @@ impl World {
             _directory: directory,
         };
         let category = json!({
-            "id": category(), "slug": "things", "name": "Things", "description": "", "icon": null, "colour": null,
+            "id": category(), "slug": "things", "name": "Things", "description": "", "icon": null, "color": null,
             "parent": null, "attributes": [], "created_at": world.clock.now(), "updated_at": world.clock.now(),
             "closing": false,
         });

@@ -52,10 +52,10 @@ async fn what_has_happened_is_in_the_log() {
     }
     assert_eq!(text(&events[2], "trace").split('-').nth(1), Some(trace));
     assert_eq!(text(&events[2]["data"], "title"), "Another");
-    // Each of them is in the catalogue, with a schema that names what it says.
-    let catalogue = market.anonymous().get("/v1/events/catalogue").await.expect(200).json;
+    // Each of them is in the catalog, with a schema that names what it says.
+    let catalog = market.anonymous().get("/v1/events/catalog").await.expect(200).json;
     for event in events {
-        let listed = catalogue["items"]
+        let listed = catalog["items"]
             .as_array()
             .unwrap()
             .iter()

@@ -24,7 +24,7 @@ async fn public(market: &Market) -> Vec<String> {
         "/v1/vendors?limit=1".into(),
         format!("/v1/accounts/{}", seller.id()),
         "/.well-known/jwks.json".into(),
-        "/v1/events/catalogue".into(),
+        "/v1/events/catalog".into(),
         "/openapi.json".into(),
         "/".into(),
         "/docs".into(),

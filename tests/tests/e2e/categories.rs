@@ -12,7 +12,7 @@ async fn an_admin_keeps_categories_and_everyone_reads_them() {
     let (admin, anyone) = (market.admin().await, market.anonymous());
     let (name, slug) = (unique("Lamps"), unique("lamps"));
     let new = json!({
-        "name": name, "slug": slug, "description": "They shine.\nMost of them.", "icon": "💡", "colour": "#ffaa00", "parent": null,
+        "name": name, "slug": slug, "description": "They shine.\nMost of them.", "icon": "💡", "color": "#ffaa00", "parent": null,
         "attributes": [
             { "name": "watts", "label": "Power", "type": "number", "required": true, "filterable": true },
             { "name": "socket", "label": null, "type": "choice", "required": false, "filterable": false, "choices": ["E14", "E27"] },
@@ -198,8 +198,8 @@ async fn a_category_that_is_not_valid_is_refused_with_every_field_named() {
         (json!({}), vec!["name"]),
         (json!([]), vec![""]),
         (
-            json!({ "name": " ", "slug": "No Slug", "colour": "red", "icon": "", "description": long }),
-            vec!["name", "slug", "colour", "icon", "description"],
+            json!({ "name": " ", "slug": "No Slug", "color": "red", "icon": "", "description": long }),
+            vec!["name", "slug", "color", "icon", "description"],
         ),
         (json!({ "name": "A", "color": "#ffffff" }), vec!["color"]),
         (

@@ -139,7 +139,7 @@ async fn a_member_imports_into_what_is_there() {
     let category = admin.add("/v1/categories", json!({ "name": unique("Lamps") })).await;
     let theirs = other.add("/v1/vendors", json!({ "name": unique("Bert") })).await;
     let line = |category: &str, vendor: &str, sku: &str| {
-        json!({ "sku": sku, "title": "Lamp", "category": category, "vendor": vendor, "price_minor": 5, "currency": "EUR",
+        json!({ "sku": sku, "title": "Lamp", "category": category, "vendor": vendor, "price": { "amount": 5, "currency": "EUR" },
                 "attributes": { "watts": 5 } })
         .to_string()
     };
@@ -182,7 +182,7 @@ async fn a_member_imports_into_what_is_there() {
     market.anonymous().get(&path).await.expect(401);
     for options in [
         json!({ "adopt": true }),
-        json!({ "owner": text(&other.me, "username") }),
+        json!({ "author": text(&other.me, "username") }),
         json!({ "redirects": "link" }),
     ] {
         member.post("/v1/imports", options).await.expect(403);

@@ -172,7 +172,7 @@ async fn a_parameter_that_is_unknown_or_wrong_is_named() {
     let Some(market) = market() else { return };
     let anyone = market.anonymous();
     for (path, fields) in [
-        ("/v1/products?colour=red", vec!["colour"]),
+        ("/v1/products?color=red", vec!["color"]),
         ("/v1/products?Limit=1", vec!["Limit"]),
         ("/v1/products?limit=0", vec!["limit"]),
         ("/v1/products?limit=101", vec!["limit"]),

@@ -10,8 +10,8 @@ fn euro(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "EUR" })
 }
 
-fn variant(size: &str, colour: &str, more: Value) -> Value {
-    let mut variant = json!({ "options": { "Size": size, "colour": colour } });
+fn variant(size: &str, color: &str, more: Value) -> Value {
+    let mut variant = json!({ "options": { "Size": size, "color": color } });
     variant
         .as_object_mut()
         .unwrap()
@@ -22,7 +22,7 @@ fn variant(size: &str, colour: &str, more: Value) -> Value {
 fn shirt() -> Value {
     json!({
         "price": euro(2000),
-        "options": [{ "name": "Size", "values": ["S", "M", "L"] }, { "name": "Colour" }],
+        "options": [{ "name": "Size", "values": ["S", "M", "L"] }, { "name": "Color" }],
         "variants": [
             variant("S", "red", json!({ "sku": "S-R", "gtin": "4006381333931", "weight": 200 })),
             variant("M", "red", json!({ "sku": "M-R", "price": euro(2500), "compare_at_price": euro(3000) })),
@@ -51,14 +51,14 @@ async fn a_product_has_options_and_variants() {
         made["options"],
         json!([
             { "key": "size", "name": "Size", "values": ["S", "M"] },
-            { "key": "colour", "name": "Colour", "values": ["red", "dark blue"] },
+            { "key": "color", "name": "Color", "values": ["red", "dark blue"] },
         ])
     );
     let variants = made["variants"].as_array().unwrap().clone();
     let expected = [
-        json!({ "options": { "size": "S", "colour": "red" }, "sku": "S-R", "gtin": "4006381333931", "price": euro(1500), "weight": 200 }),
-        json!({ "options": { "size": "M", "colour": "red" }, "sku": "M-R", "price": euro(2500), "compare_at_price": euro(3000) }),
-        json!({ "options": { "size": "M", "colour": "dark blue" }, "price": euro(2000), "picture": "https://img.example/m.jpg" }),
+        json!({ "options": { "size": "S", "color": "red" }, "sku": "S-R", "gtin": "4006381333931", "price": euro(1500), "weight": 200 }),
+        json!({ "options": { "size": "M", "color": "red" }, "sku": "M-R", "price": euro(2500), "compare_at_price": euro(3000) }),
+        json!({ "options": { "size": "M", "color": "dark blue" }, "price": euro(2000), "picture": "https://img.example/m.jpg" }),
     ];
     for (variant, expected) in variants.iter().zip(expected) {
         let mut shown = variant.clone();
@@ -79,7 +79,7 @@ async fn a_product_has_options_and_variants() {
     let path = path_of(&made);
     let patch = json!({ "variants": [
         variant("M", "dark blue", json!({ "price": euro(900) })),
-        { "id": variants[1]["id"], "options": { "size": "L", "colour": "red" }, "sku": "S-R", "price": euro(1000) },
+        { "id": variants[1]["id"], "options": { "size": "L", "color": "red" }, "sku": "S-R", "price": euro(1000) },
         variant("S", "green", json!({ "price": euro(1000) })),
     ] });
     let patched = seller.patch(&path, patch).await.expect(200);
@@ -155,7 +155,7 @@ async fn variants_that_do_not_fit_are_refused_with_the_reason() {
             "variants",
         ),
         (
-            json!({ "options": one_option, "variants": [{ "options": { "size": "S", "colour": "red" } }] }),
+            json!({ "options": one_option, "variants": [{ "options": { "size": "S", "color": "red" } }] }),
             "variants",
         ),
         (
@@ -385,9 +385,9 @@ async fn several_options_are_those_of_one_variant() {
         let variants: Vec<Value> = choices
             .iter()
             .enumerate()
-            .map(|(n, (size, colour))| variant(size, colour, json!({ "sku": sku.then(|| format!("{code}-{n}/x")) })))
+            .map(|(n, (size, color))| variant(size, color, json!({ "sku": sku.then(|| format!("{code}-{n}/x")) })))
             .collect();
-        json!({ "vendor": vendor["id"], "options": [{ "name": "Size" }, { "name": "Colour" }], "variants": variants })
+        json!({ "vendor": vendor["id"], "options": [{ "name": "Size" }, { "name": "Color" }], "variants": variants })
     };
     let one = seller
         .published(&category, with(&[("S", "red"), ("M", "blue"), ("L", "red")], true))
@@ -399,9 +399,9 @@ async fn several_options_are_those_of_one_variant() {
     let table: [(&str, Vec<&Value>); 7] = [
         ("", vec![&one, &two, &plain]),
         ("&option.size=M", vec![&one, &two]),
-        ("&option.size=M&option.colour=red", vec![&two]),
-        ("&option.size=L&option.colour=red", vec![&one]),
-        ("&option.size=L&option.colour=blue", vec![]),
+        ("&option.size=M&option.color=red", vec![&two]),
+        ("&option.size=L&option.color=red", vec![&one]),
+        ("&option.size=L&option.color=blue", vec![]),
         ("&option.size=XL", vec![]),
         ("&option.fabric=wool", vec![]),
     ];
@@ -418,7 +418,7 @@ async fn several_options_are_those_of_one_variant() {
     }
     finds(
         &anyone,
-        &format!("category={category}&option.size=S,L&option.colour=red,green"),
+        &format!("category={category}&option.size=S,L&option.color=red,green"),
         &[&one],
     )
     .await;
@@ -432,9 +432,9 @@ async fn several_options_are_those_of_one_variant() {
         finds(&anyone, &format!("q={typed}"), &[&one]).await;
     }
     let counts = async |query: &str| {
-        let path = format!("/v1/search?category={category}&facets=option.size,tag,option.colour{query}");
+        let path = format!("/v1/search?category={category}&facets=option.size,tag,option.color{query}");
         let found = anyone.get(&path).await.expect(200).json;
-        ["option.size", "option.colour"].map(|facet| {
+        ["option.size", "option.color"].map(|facet| {
             let values = found["facets"][facet].as_array().unwrap().clone();
             let counts = values
                 .iter()
@@ -445,7 +445,7 @@ async fn several_options_are_those_of_one_variant() {
     assert_eq!(counts("").await, ["M 2, S 2, L 1", "blue 2, red 2"]);
     assert_eq!(counts("&option.size=L").await, ["M 2, S 2, L 1", "red 1"]);
     assert_eq!(
-        counts("&option.size=M&option.colour=red").await,
+        counts("&option.size=M&option.color=red").await,
         ["L 1, M 1, S 1", "blue 1, red 1"]
     );
     for wrong in [

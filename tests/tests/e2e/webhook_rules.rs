@@ -118,8 +118,8 @@ async fn a_webhook_is_its_owners_and_valid() {
         ),
         (
             422,
-            with(json!({ "colour": "red", "description": "x".repeat(501) })),
-            vec!["colour", "description"],
+            with(json!({ "color": "red", "description": "x".repeat(501) })),
+            vec!["color", "description"],
         ),
         (422, with(json!({ "vendor": "nobody-s" })), vec!["vendor"]),
         (

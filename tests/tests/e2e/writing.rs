@@ -302,7 +302,7 @@ fn anything() -> impl Strategy<Value = Value> {
         "name",
         "slug",
         "icon",
-        "colour",
+        "color",
         "parent",
         "type",
         "choices",

@@ -381,13 +381,14 @@ pub(crate) fn import_line(rng: &mut Rng, n: u64) -> Vec<u8> {
         wild,
     };
     let text = json!({ "type": "string" });
+    let currency = json!({ "enum": ["EUR", "USD", "JPY", "XXX", "eur"] });
+    let price = json!({ "type": "object", "required": ["amount", "currency"], "properties": { "amount": { "type": "integer" }, "currency": currency } });
     let mut fields = Map::new();
     for (name, schema) in [
         ("title", &text),
         ("category", &text),
         ("vendor", &text),
-        ("price_minor", &json!({ "type": "integer" })),
-        ("currency", &json!({ "enum": ["EUR", "USD", "JPY", "XXX", "eur"] })),
+        ("price", &price),
         ("sku", &text),
         ("slug", &text),
         ("description", &text),
@@ -400,7 +401,7 @@ pub(crate) fn import_line(rng: &mut Rng, n: u64) -> Vec<u8> {
         ("condition", &json!({ "enum": ["new", "used"] })),
         ("location", &json!({ "type": "object" })),
     ] {
-        let is_common = matches!(name, "title" | "category" | "vendor" | "price_minor" | "currency");
+        let is_common = matches!(name, "title" | "category" | "vendor" | "price");
         if is_common || source.rng.u8(..10) < 2 {
             fields.insert(name.into(), value(&mut source, schema));
         }

@@ -103,7 +103,7 @@ fn no_line_of_an_import_panics_or_stops_the_others() {
         lines.write_all(&inputs::import_line(&mut rng, n)).unwrap();
         lines.write_all(b"\n").unwrap();
     }
-    let good = r#"{"title": "The last lamp", "category": "Lamps", "price_minor": 100, "currency": "EUR"}"#;
+    let good = r#"{"title": "The last lamp", "category": "Lamps", "price": {"amount": 100, "currency": "EUR"}}"#;
     lines.write_all(good.as_bytes()).unwrap();
     drop(lines);
     let output = Command::new(souk)

@@ -1,7 +1,7 @@
 //! No read's cost grows with the data: what a get and a list take of the store, counted in a small market and in one
 //! that is many times as large.
 //!
-//! The reads are those of the catalogue, through its routes. On SQLite the steps of its virtual machine are counted, on
+//! The reads are those of the catalog, through its routes. On SQLite the steps of its virtual machine are counted, on
 //! DynamoDB the calls, the items and the capacity units. Unlike times, these are the same on every machine and every day
 //! (`infra/bench/scale.py` measures times).
 //!
@@ -63,12 +63,12 @@ impl Outbound for Nowhere {
     }
 }
 
-/// The catalogue over some store.
-struct Catalogue {
+/// The catalog over some store.
+struct Catalog {
     app: App,
 }
 
-impl Catalogue {
+impl Catalog {
     fn new(documents: Arc<dyn Documents>) -> Self {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let ports = Ports {
@@ -156,12 +156,12 @@ impl Catalogue {
 /// Fills `store` twice, and holds the costs against each other.
 async fn prove(name: &str, store: Arc<dyn Documents>, counted: Arc<dyn Documents>, take: impl Fn() -> Cost) {
     let large = env::var("SOUK_TEST_SCALE").map_or(5_000, |text| text.parse().unwrap());
-    let catalogue = Catalogue::new(counted);
+    let catalog = Catalog::new(counted);
     market::stage(&*store).await;
     market::fill(&*store, 0..SMALL).await;
-    let before = catalogue.costs(SMALL, &take).await;
+    let before = catalog.costs(SMALL, &take).await;
     market::fill(&*store, SMALL..large).await;
-    let after = catalogue.costs(large, &take).await;
+    let after = catalog.costs(large, &take).await;
     say(&format!(
         "{name}: {:24}{SMALL:>26} products{large:>26} products",
         "most of any sample"

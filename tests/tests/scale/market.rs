@@ -1,4 +1,4 @@
-//! A market of any size, made as the catalogue makes it: the `n`th product is always the same.
+//! A market of any size, made as the catalog makes it: the `n`th product is always the same.
 
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ pub(crate) async fn stage(store: &dyn Documents) {
             name: format!("Category {n}"),
             description: String::new(),
             icon: None,
-            colour: None,
+            color: None,
             parent: None,
             attributes: Vec::new(),
             created_at: now,

@@ -13,14 +13,14 @@ use crate::world::World;
 fn a_message_says_what_it_says_for_ever() {
     let message = json!({
         "id": "evt_1.community.count", "job": "community.count", "lane": "default", "body": { "n": 1 },
-        "created_at": "2025-01-31T12:00:00Z",
+        "created_at": "2025-01-31T12:00:00.000Z",
     });
     let read: Message = serde_json::from_value(message.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), message);
     let whole = json!({
         "id": "job_1", "job": "operators.replay", "lane": "high", "body": {}, "trace": crate::TRACE,
-        "created_at": "2025-01-31T12:00:00Z", "not_before": "2025-01-31T12:00:01Z",
-        "expires_at": "2025-02-01T00:00:00Z", "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }],
+        "created_at": "2025-01-31T12:00:00.000Z", "not_before": "2025-01-31T12:00:01.000Z",
+        "expires_at": "2025-02-01T00:00:00.000Z", "attempts": [{ "failed_at": "2025-01-31T12:00:00.500Z", "error": "no" }],
         "tracked": true, "account": "acc_1",
     });
     let read: Message = serde_json::from_value(whole.clone()).unwrap();
@@ -28,11 +28,19 @@ fn a_message_says_what_it_says_for_ever() {
 
     let letter = json!({
         "id": "job_1", "lane": "high", "job": "operators.replay", "error": "no",
-        "attempts": [{ "at": "2025-01-31T12:00:00.5Z", "error": "no" }], "trace": null,
-        "died_at": "2025-01-31T12:00:02Z", "message": whole,
+        "attempts": [{ "failed_at": "2025-01-31T12:00:00.500Z", "error": "no" }], "trace": null,
+        "died_at": "2025-01-31T12:00:02.000Z", "message": whole,
     });
     let read: DeadLetter = serde_json::from_value(letter.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), letter);
+    // Earlier versions wrote this name, and as few decimals as there were.
+    let old = letter
+        .to_string()
+        .replace("failed_at", "at")
+        .replace("00Z", "Z")
+        .replace(".0Z", "Z");
+    assert_ne!(old, letter.to_string());
+    assert_eq!(serde_json::from_str::<DeadLetter>(&old).unwrap(), read);
 }
 
 /// A program does not write to a store that a newer one has written to, and says so.
@@ -44,12 +52,12 @@ fn a_store_of_a_newer_version_is_not_written_to() {
     let stored = || world.run(get_one(&*world.store, key.clone())).unwrap();
     assert!(stored().is_none());
     world.run(process.app.tick());
-    assert_eq!(stored().unwrap().body, r#"{"version":1}"#);
+    assert_eq!(stored().unwrap().body, r#"{"version":2}"#);
     world.member(&process, "early");
 
     let newer = Change::Put {
         key: key.clone(),
-        body: r#"{"version":2}"#.into(),
+        body: r#"{"version":3}"#.into(),
         counters: Vec::new(),
         expires_at: None,
         condition: Condition::Any,
@@ -73,6 +81,6 @@ fn a_store_of_a_newer_version_is_not_written_to() {
     world.run(older.app.tick());
     assert_eq!(
         (stored().unwrap().body.as_str(), world.partition("schedules").len()),
-        (r#"{"version":2}"#, before)
+        (r#"{"version":3}"#, before)
     );
 }

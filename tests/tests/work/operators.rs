@@ -198,7 +198,7 @@ fn every_event_is_in_the_log_once() {
             let data = UpvoteEvent {
                 product: format!("prd_{n}"),
                 account: "acc_1".into(),
-                cast_at: world.now(),
+                created_at: world.now(),
             };
             return Event::new(UPVOTE_ADDED, &data, &cause, clock, random).unwrap();
         }
@@ -246,13 +246,13 @@ fn every_event_is_in_the_log_once() {
         let products = pages(&world, &process, &admin, &format!("{path}&type=product.*"));
         assert_eq!(ids(&products), expected(&|event| event.name == PRODUCT_CREATED));
     }
-    let from = sent[222].time;
+    let from = sent[222].timestamp;
     let late = pages(&world, &process, &admin, &format!("/v1/events?after={from}&limit=50"));
-    assert_eq!(ids(&late), expected(&|event| event.time >= from));
+    assert_eq!(ids(&late), expected(&|event| event.timestamp >= from));
     assert_eq!(serde_json::from_value::<Event>(late[0].clone()).unwrap(), sent[222]);
     let hour = world.clock.ahead(-3_600_000);
     let usual = pages(&world, &process, &admin, "/v1/events?limit=100");
-    assert_eq!(ids(&usual), expected(&|event| event.time >= hour));
+    assert_eq!(ids(&usual), expected(&|event| event.timestamp >= hour));
     assert_eq!(
         world
             .call(&process, &admin, Method::GET, "/v1/events?after=yesterday", None)
@@ -269,12 +269,12 @@ fn every_event_is_in_the_log_once() {
 }
 
 #[test]
-fn the_catalogue_names_every_type() {
+fn the_catalog_names_every_type() {
     let world = World::new(seed());
     let others = souk_market::functions().into_iter();
     let others = others.filter(|function| !["identity", "operators"].contains(&function.name));
     let process = world.start(others.collect());
-    let types = get(&world, &process, "", "/v1/events/catalogue");
+    let types = get(&world, &process, "", "/v1/events/catalog");
     let items = types["items"].as_array().unwrap();
     assert_eq!(items.len(), souk_market::registry().events.len());
     let upvote = items.iter().find(|of| of["type"] == UPVOTE_ADDED).unwrap();

@@ -220,7 +220,7 @@ fn waits_are_bounded_and_jittered(letters: &BTreeMap<String, DeadLetter>) {
     for n in 1..7_usize {
         let ceiling = 1000.0 * 2_f64.powi(i32::try_from(n).unwrap() - 1).min(60.0);
         let waits = letters.values().map(|letter| {
-            let at = |n: usize| letter.attempts[n].at.as_millisecond();
+            let at = |n: usize| letter.attempts[n].failed_at.as_millisecond();
             (at(n) - at(n - 1)) as f64
         });
         let waits: Vec<f64> = waits.collect();

@@ -159,7 +159,10 @@ fn recognised(table: &Table) -> Option<Format> {
         || has(&["id", "title", "image link"])
     {
         Some(Format::Google)
-    } else if has(&["title", "price"]) || has(&["title", "price_minor"]) {
+    } else if ["price", "price.amount", "price_minor"]
+        .iter()
+        .any(|price| has(&["title", price]))
+    {
         Some(Format::Plain)
     } else {
         None

@@ -15,7 +15,7 @@ use crate::variant::NewVariant;
 /// The line of the first row.
 const FIRST: u64 = 2;
 /// The columns, besides `attr.NAME` and `option.NAME`.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 22] = [
     "title",
     "slug",
     "description",
@@ -24,9 +24,12 @@ const FIELDS: [&str; 19] = [
     "sku",
     "gtin",
     "price",
+    "price.amount",
+    "price.currency",
     "price_minor",
     "currency",
     "compare_at_price",
+    "compare_at_price.amount",
     "weight",
     "tags",
     "condition",
@@ -52,6 +55,14 @@ fn word<T: serde::de::DeserializeOwned + Default>(row: &Row, name: &str, rule: &
         return Ok(T::default());
     };
     serde_json::from_value(Value::String(text.to_lowercase())).map_err(|_| row.fault(name, rule))
+}
+
+/// A price in a column of minor units.
+fn minor(row: &Row, name: &str, how: &Reading) -> Result<Option<Money>, Fault> {
+    let Some(text) = row.get(name) else { return Ok(None) };
+    let amount = text.parse().map_err(|_| row.fault(name, "is not a whole number"))?;
+    let currency = how.currency.clone().unwrap_or_default().to_uppercase();
+    Ok(Some(Money { amount, currency }))
 }
 
 fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
@@ -96,23 +107,22 @@ fn product(rows: &[Row], how: &Reading) -> Result<Record, Fault> {
     let names: Vec<String> = first.with_prefix("option.").map(|(name, _)| name.to_owned()).collect();
     let mut variants = Vec::new();
     for row in rows {
+        let currency = row.get("price.currency").or_else(|| row.get("currency"));
         let how = &Reading {
-            currency: row.get("currency").map(str::to_owned).or_else(|| how.currency.clone()),
+            currency: currency.map(str::to_owned).or_else(|| how.currency.clone()),
             ..how.clone()
         };
-        let price = match row.get("price_minor") {
-            Some(text) => {
-                let currency = how.currency.clone().unwrap_or_default().to_uppercase();
-                let amount = text
-                    .parse()
-                    .map_err(|_| row.fault("price_minor", "is not a whole number"))?;
-                Money { amount, currency }
-            }
+        // Earlier versions called it `price_minor`.
+        let price = match minor(row, "price.amount", how)?.or(minor(row, "price_minor", how)?) {
+            Some(price) => price,
             None => row
                 .price("price", how)?
                 .ok_or_else(|| row.fault("price", "is required"))?,
         };
-        let before = row.price("compare_at_price", how)?;
+        let before = match minor(row, "compare_at_price.amount", how)? {
+            Some(before) => Some(before),
+            None => row.price("compare_at_price", how)?,
+        };
         let mut options = BTreeMap::new();
         for (name, value) in row.with_prefix("option.") {
             options.insert(name.to_owned(), normal_line(value));

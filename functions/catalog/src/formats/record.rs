@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use souk_core::{Money, check};
 use souk_model::catalog::product::{ItemCondition, Location};
@@ -13,9 +14,11 @@ use super::text;
 use crate::product::{MAX_GALLERY, MAX_TAG, MAX_TAGS};
 use crate::variant::{NewOption, NewVariant, is_gtin};
 
-/// A product as a file has it, and a line of NDJSON. Only the title, the category, the price and the currency are required.
+/// A product as a file has it, and a line of NDJSON, with the fields of the API. Only the title, the category and the price
+/// are required.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+// The derived functions are of the type itself, and the traits below call them.
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Record {
     /// Where the record begins in its file, counted from 1.
     #[serde(skip)]
@@ -63,13 +66,11 @@ pub struct Record {
     /// The URL of an external page.
     #[serde(default)]
     pub url: Option<String>,
-    /// Price in minor units.
-    pub price_minor: i64,
-    /// ISO 4217, upper case.
-    pub currency: String,
-    /// The price before a reduction, in minor units.
+    /// Price.
+    pub price: Money,
+    /// The price before a reduction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compare_at_price_minor: Option<i64>,
+    pub compare_at_price: Option<Money>,
     /// In grams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
@@ -97,6 +98,37 @@ pub struct Record {
     /// The status that the product gets.
     #[serde(default = "published")]
     pub status: Status,
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Record::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        nest_prices(&mut fields);
+        Record::deserialize(Value::Object(fields)).map_err(D::Error::custom)
+    }
+}
+
+/// Earlier versions wrote `price_minor`, `compare_at_price_minor` and `currency` in place of `price` and `compare_at_price`.
+fn nest_prices(fields: &mut Map<String, Value>) {
+    if fields.contains_key("price") || !fields.contains_key("price_minor") {
+        return;
+    }
+    let currency = fields.remove("currency");
+    for (old, name) in [("price_minor", "price"), ("compare_at_price_minor", "compare_at_price")] {
+        if let Some(amount) = fields.remove(old).filter(|amount| !amount.is_null()) {
+            let currency = currency
+                .iter()
+                .map(|currency| ("currency".to_owned(), currency.clone()));
+            let money = std::iter::once(("amount".to_owned(), amount)).chain(currency);
+            fields.insert(name.to_owned(), Value::Object(money.collect()));
+        }
+    }
 }
 
 fn published() -> Status {
@@ -225,8 +257,8 @@ impl Record {
     }
 
     pub(super) fn set_price(&mut self, price: Money, before: Option<Money>) {
-        self.compare_at_price_minor = compared(&price, before).map(|before| before.amount);
-        (self.price_minor, self.currency) = (price.amount, price.currency);
+        self.compare_at_price = compared(&price, before);
+        self.price = price;
     }
 
     /// Sets the category path, from the root; `default` is the category if there is none.
@@ -292,14 +324,14 @@ impl Record {
     pub(super) fn set_variants(&mut self, options: Vec<String>, variants: Vec<NewVariant>) {
         let prices = variants.iter().filter_map(|variant| variant.price.clone());
         if let Some(lowest) = prices.min_by_key(|price| price.amount) {
-            (self.price_minor, self.currency) = (lowest.amount, lowest.currency);
+            self.price = lowest;
         }
         match <[NewVariant; 1]>::try_from(variants) {
             Ok([only]) if options.is_empty() => {
                 self.sku = only.sku;
                 self.gtin = only.gtin;
                 self.weight = only.weight;
-                self.compare_at_price_minor = only.compare_at_price.map(|price| price.amount);
+                self.compare_at_price = only.compare_at_price;
                 self.add_pictures(only.picture.as_deref());
             }
             Ok([only]) => self.keep_variants(options, vec![only]),

@@ -68,8 +68,7 @@ fn shopify_before_2024() {
                 "tags",
                 "cover",
                 "gallery",
-                "price_minor",
-                "currency",
+                "price",
                 "status",
                 "sku"
             ]
@@ -77,7 +76,7 @@ fn shopify_before_2024() {
         json!({
             "slug": "red-shirt", "title": "Red shirt", "category_path": ["Apparel", "Clothing", "Shirts"],
             "vendor": "Ada's Shirts", "tags": ["summer", "red"], "cover": "https://cdn.example/red%20shirt.jpg",
-            "gallery": ["https://cdn.example/2.jpg", "https://cdn.example/3.jpg"], "price_minor": 1999, "currency": "EUR",
+            "gallery": ["https://cdn.example/2.jpg", "https://cdn.example/3.jpg"], "price": euro(1999),
             "status": "published", "sku": null,
         })
     );
@@ -108,9 +107,9 @@ fn shopify_before_2024() {
     assert_eq!(
         picked(
             &records[1],
-            &["title", "category_path", "sku", "price_minor", "status", "variants"]
+            &["title", "category_path", "sku", "price", "status", "variants"]
         ),
-        json!({ "title": "Plain mug, large", "category_path": ["Mugs"], "sku": "MUG", "price_minor": 850, "status": "draft", "variants": null })
+        json!({ "title": "Plain mug, large", "category_path": ["Mugs"], "sku": "MUG", "price": euro(850), "status": "draft", "variants": null })
     );
     assert_eq!(
         picked(&records[2], &["category", "status", "tags"]),
@@ -153,8 +152,8 @@ fn shopify_since_2024() {
         json!({ "description": "Bright", "status": "published" })
     );
     assert_eq!(
-        picked(&records[1], &["sku", "price_minor", "options"]),
-        json!({ "sku": "B-1", "price_minor": 300, "options": null })
+        picked(&records[1], &["sku", "price", "options"]),
+        json!({ "sku": "B-1", "price": euro(300), "options": null })
     );
 }
 
@@ -190,13 +189,13 @@ fn woocommerce() {
                 "gallery",
                 "attributes",
                 "vendor",
-                "price_minor"
+                "price"
             ]
         ),
         json!({
             "title": "Tee", "description": "Soft.\n\nLong text.", "category_path": ["Clothing", "Tees"], "tags": ["a", "b"],
             "cover": "https://s.example/1.jpg", "gallery": ["https://s.example/2.jpg"], "attributes": { "Fabric": "Cotton, Wool" },
-            "vendor": "Woo", "price_minor": 1250,
+            "vendor": "Woo", "price": euro(1250),
         })
     );
     assert_eq!(
@@ -207,11 +206,8 @@ fn woocommerce() {
         ]
     );
     assert_eq!(
-        picked(
-            &records[1],
-            &["sku", "price_minor", "status", "attributes", "category_path"]
-        ),
-        json!({ "sku": "CUP", "price_minor": 123_456, "status": "draft", "attributes": { "Colour": "Blue" }, "category_path": ["Home"] })
+        picked(&records[1], &["sku", "price", "status", "attributes", "category_path"]),
+        json!({ "sku": "CUP", "price": euro(123_456), "status": "draft", "attributes": { "Colour": "Blue" }, "category_path": ["Home"] })
     );
     assert_eq!(
         picked(&records[2], &["url", "category_path"]),
@@ -254,7 +250,7 @@ const GOOGLE: [(&str, [&str; 5]); 12] = [
     ("product_type", ["Hats > Caps", "Hats > Caps", "Bags", "Belts", "Socks"]),
     ("item_group_id", ["G", "G", "", "", ""]),
 ];
-const COLOURS: [&str; 5] = ["Blue", "Green", "Black", "", ""];
+const COLORS: [&str; 5] = ["Blue", "Green", "Black", "", ""];
 
 fn is_the_feed(records: &[Value], faults: &[String]) {
     let cap = &records[0];
@@ -286,17 +282,9 @@ fn is_the_feed(records: &[Value], faults: &[String]) {
     assert_eq!(
         picked(
             &records[1],
-            &[
-                "title",
-                "sku",
-                "price_minor",
-                "currency",
-                "condition",
-                "attributes",
-                "variants"
-            ]
+            &["title", "sku", "price", "condition", "attributes", "variants"]
         ),
-        json!({ "title": "Bag", "sku": "3", "price_minor": 4990, "currency": "USD", "condition": "good",
+        json!({ "title": "Bag", "sku": "3", "price": { "amount": 4990, "currency": "USD" }, "condition": "good",
                 "attributes": { "brand": "Acme", "color": "Black" }, "variants": null })
     );
     assert_eq!(records.len(), 2);
@@ -315,7 +303,7 @@ fn google_merchant_as_a_table_and_as_xml() {
     );
     for n in 0..5 {
         table += &GOOGLE.map(|(_, values)| values[n]).join("\t");
-        table += &format!("\t{}\n", COLOURS[n]);
+        table += &format!("\t{}\n", COLORS[n]);
         xml += "<item>";
         for (name, values) in GOOGLE {
             let value = values[n];
@@ -325,7 +313,7 @@ fn google_merchant_as_a_table_and_as_xml() {
                 _ => format!("<g:{name}>{}</g:{name}>", value.replace('>', "&gt;")),
             };
         }
-        xml += &format!("<g:color>{}</g:color></item>\n", COLOURS[n]);
+        xml += &format!("<g:color>{}</g:color></item>\n", COLORS[n]);
     }
     xml += "</channel></rss>";
     for text in [table.into_bytes(), xml.into_bytes()] {
@@ -360,8 +348,8 @@ fn vendure() {
         ]
     );
     assert_eq!(
-        picked(&records[1], &["sku", "category_path", "price_minor"]),
-        json!({ "sku": "M-1", "category_path": ["Electronics"], "price_minor": 1200 })
+        picked(&records[1], &["sku", "category_path", "price"]),
+        json!({ "sku": "M-1", "category_path": ["Electronics"], "price": euro(1200) })
     );
     assert_eq!(faults, ["line 5: optionValues: must have a value for each of size"]);
     assert_eq!(notes, [] as [String; 0]);
@@ -389,17 +377,9 @@ fn our_own_columns_in_other_encodings_and_under_other_names() {
         assert_eq!(
             picked(
                 &records[0],
-                &[
-                    "title",
-                    "category_path",
-                    "price_minor",
-                    "currency",
-                    "sku",
-                    "attributes",
-                    "status"
-                ]
+                &["title", "category_path", "price", "sku", "attributes", "status"]
             ),
-            json!({ "title": "Été", "category_path": ["Café", "Thé"], "price_minor": 123_450, "currency": "EUR", "sku": "A",
+            json!({ "title": "Été", "category_path": ["Café", "Thé"], "price": euro(123_450), "sku": "A",
                     "attributes": { "Screen Size": "5\" wide", "watts": 5 }, "status": "published" })
         );
         assert_eq!(faults, ["line 3: title: is required"]);
@@ -486,10 +466,10 @@ fn rows_that_do_not_fit_the_header_are_named() {
         columns: vec![("Farbe".into(), "attr.Farbe".into())],
         ..how()
     };
-    let (found, _, notes) = records_of("title,price_minor,Farbe,colour\nA,150,rot,red\n", &mapped);
+    let (found, _, notes) = records_of("title,price.amount,Farbe,colour\nA,150,rot,red\n", &mapped);
     assert_eq!(
-        (&found[0]["price_minor"], &found[0]["attributes"]),
-        (&json!(150), &json!({ "Farbe": "rot" }))
+        (&found[0]["price"], &found[0]["attributes"]),
+        (&euro(150), &json!({ "Farbe": "rot" }))
     );
     assert_eq!(notes, ["line 2: columns not read: colour"]);
 }

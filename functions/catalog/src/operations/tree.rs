@@ -21,8 +21,8 @@ pub struct CategoryNode {
     name: String,
     /// Icon: an emoji or the name of an icon.
     icon: Option<String>,
-    /// Colour, as `#rrggbb`.
-    colour: Option<String>,
+    /// Color, as `#rrggbb`.
+    color: Option<String>,
     /// The child categories, by slug.
     children: Vec<CategoryNode>,
 }
@@ -55,7 +55,7 @@ fn nodes(by_parent: &mut HashMap<Option<String>, Vec<Category>>, parent: Option<
         slug: category.slug,
         name: category.name,
         icon: category.icon,
-        colour: category.colour,
+        color: category.color,
     };
     categories.into_iter().map(node).collect()
 }

@@ -52,7 +52,7 @@ pub(super) async fn count_upvotes(tx: JobTransaction, payloads: Vec<UpvoteCount>
     let events = payloads.into_iter().map(|payload| payload.0);
     let deltas = sum(events, |name, upvote: UpvoteEvent| {
         let sign: i8 = if name == UPVOTE_ADDED { 1 } else { -1 };
-        let score = ScoreDelta::new(sign.into(), upvote.cast_at);
+        let score = ScoreDelta::new(sign.into(), upvote.created_at);
         (upvote.product, sign, score)
     })?;
     add(&tx, "upvote_count", deltas).await

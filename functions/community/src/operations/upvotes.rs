@@ -19,12 +19,12 @@ pub async fn add_upvote(cx: &Context, product: &str) -> Result<(), Failure> {
             return Ok(());
         }
         let product = public_product(&tx, product).await?.id;
-        let cast_at = tx.now();
-        tx.create(key(&product, account), Upvote { cast_at }).or_retry();
+        let created_at = tx.now();
+        tx.create(key(&product, account), Upvote { created_at }).or_retry();
         let event = UpvoteEvent {
             product,
             account: account.clone(),
-            cast_at,
+            created_at,
         };
         tx.emit(UPVOTE_ADDED, &event);
         Ok(())
@@ -60,7 +60,7 @@ pub async fn remove_upvote(cx: &Context, product: &str) -> Result<(), Failure> {
         let event = UpvoteEvent {
             product: product.id,
             account: account.clone(),
-            cast_at: upvote.cast_at,
+            created_at: upvote.created_at,
         };
         tx.emit(UPVOTE_REMOVED, &event);
         Ok(())

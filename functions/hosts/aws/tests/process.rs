@@ -196,7 +196,7 @@ async fn wrong_settings_are_named_in_the_answer_and_in_the_log() {
         ("SOUK_PUBLIC_URL", Some(""), "must be the URL"),
         ("SOUK_PUBLIC_URL", Some("http://127.0.0.1:8787"), "must be the URL"),
         ("SOUK_PUBLIC_URL", Some("souk.example"), "SOUK_PUBLIC_URL"),
-        ("SOUK_FUNCTIONS", Some("catalogue"), "catalogue"),
+        ("SOUK_FUNCTIONS", Some("catalogs"), "catalogs"),
         ("SOUK_PROXIES", Some("many"), "whole number"),
         ("SOUK_BACKLOG", Some("lots"), "SOUK_BACKLOG"),
     ] {

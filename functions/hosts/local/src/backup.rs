@@ -127,7 +127,9 @@ mod tests {
         let [market, copy, restored] = ["market", "copy", "restored"].map(|name| folder.path().join(name));
         let open = data::open(&market).unwrap();
         let line = |n: u32| {
-            format!(r#"{{"slug":"lamp-{n}","title":"Lamp {n}","category":"Lamps","price_minor":1,"currency":"EUR"}}"#)
+            format!(
+                r#"{{"slug":"lamp-{n}","title":"Lamp {n}","category":"Lamps","price":{{"amount":1,"currency":"EUR"}}}}"#
+            )
         };
         let lines = folder.path().join("lines");
         fs::write(&lines, (0..200).map(line).collect::<Vec<_>>().join("\n")).unwrap();

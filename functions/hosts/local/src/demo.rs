@@ -41,7 +41,7 @@ const DEMO_PRODUCTS: u32 = 240;
 struct Category {
     name: &'static str,
     icon: &'static str,
-    colour: &'static str,
+    color: &'static str,
     makes: &'static [&'static str],
     materials: &'static [&'static str],
     price: (u32, u32),
@@ -51,7 +51,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Lamps",
         icon: "💡",
-        colour: "#e8a33d",
+        color: "#e8a33d",
         makes: &["oil lamp", "table lamp", "lantern", "wall light"],
         materials: &["brass", "glass", "paper"],
         price: (1_900, 24_000),
@@ -59,7 +59,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Ceramics",
         icon: "🏺",
-        colour: "#b5532d",
+        color: "#b5532d",
         makes: &["bowl", "tea set", "vase", "serving plate"],
         materials: &["stoneware", "porcelain", "terracotta"],
         price: (900, 18_000),
@@ -67,7 +67,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Rugs",
         icon: "🧶",
-        colour: "#8f2d56",
+        color: "#8f2d56",
         makes: &["kilim", "runner", "prayer rug", "floor cushion"],
         materials: &["wool", "cotton", "silk"],
         price: (4_900, 190_000),
@@ -75,7 +75,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Spices",
         icon: "🌶",
-        colour: "#c8102e",
+        color: "#c8102e",
         makes: &["saffron", "sumac", "spice box", "chilli blend"],
         materials: &["whole", "ground", "smoked"],
         price: (300, 4_500),
@@ -83,7 +83,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Books",
         icon: "📚",
-        colour: "#3f6c51",
+        color: "#3f6c51",
         makes: &["atlas", "cookbook", "poetry volume", "travel diary"],
         materials: &["cloth-bound", "paperback", "leather-bound"],
         price: (500, 9_000),
@@ -91,7 +91,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Instruments",
         icon: "🪕",
-        colour: "#5b4b8a",
+        color: "#5b4b8a",
         makes: &["oud", "frame drum", "reed flute", "saz"],
         materials: &["walnut", "cedar", "mulberry"],
         price: (7_000, 160_000),
@@ -99,7 +99,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Bags",
         icon: "👜",
-        colour: "#7a5230",
+        color: "#7a5230",
         makes: &["satchel", "tote", "travel bag", "coin purse"],
         materials: &["leather", "canvas", "felt"],
         price: (1_200, 32_000),
@@ -107,7 +107,7 @@ const CATEGORIES: [Category; 8] = [
     Category {
         name: "Bicycles",
         icon: "🚲",
-        colour: "#1f7a8c",
+        color: "#1f7a8c",
         makes: &["city bike", "cargo bike", "folding bike", "child bike"],
         materials: &["steel", "aluminium", "titanium"],
         price: (9_900, 420_000),
@@ -324,7 +324,7 @@ fn new_category(category: &Category) -> NewCategory {
         slug: None,
         description: String::new(),
         icon: Some(category.icon.into()),
-        colour: Some(category.colour.into()),
+        color: Some(category.color.into()),
         parent: None,
         attributes: vec![
             attribute("material", AttributeType::Choice, materials.collect()),

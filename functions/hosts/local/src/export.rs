@@ -96,9 +96,8 @@ async fn record(
         vendor,
         tags: product.tags,
         url: product.url,
-        price_minor: product.price.amount,
-        currency: product.price.currency,
-        compare_at_price_minor: product.compare_at_price.map(|price| price.amount),
+        price: product.price,
+        compare_at_price: product.compare_at_price,
         weight: product.weight,
         options: product.options.iter().map(NewOption::from).collect(),
         // Another market has other ids.
@@ -209,7 +208,7 @@ mod tests {
     use crate::data::Market;
     use crate::import::{How, import};
 
-    const LINES: &str = r#"{"slug":"oil-lamp","title":"Oil lamp","category":"灯具","vendor":"Zinc & Co","price_minor":1,"currency":"EUR","status":"draft"}"#;
+    const LINES: &str = r#"{"slug":"oil-lamp","title":"Oil lamp","category":"灯具","vendor":"Zinc & Co","price":{"amount":1,"currency":"EUR"},"status":"draft"}"#;
 
     async fn exported(market: &Market, path: &Path) -> String {
         export(&market.context(), Some(path)).await.unwrap();
@@ -246,11 +245,11 @@ mod tests {
     }
 
     /// A product with all that Shopify's columns hold, one with little, and some that are not for sale.
-    const SHOP: &str = r#"{"slug":"shirt","title":"Shirt, \"soft\"","description":"Soft & warm.\n\n=1+1 <b>","category_path":["Clothing","Shirts"],"vendor":"Ada's","tags":["red"],"price_minor":1999,"currency":"EUR","options":[{"name":"Size","values":["S","M"]}],"variants":[{"options":{"size":"S"},"sku":"-5","gtin":"4006381333931","price":{"amount":1999,"currency":"EUR"},"compare_at_price":{"amount":2499,"currency":"EUR"},"weight":200},{"options":{"size":"M"},"sku":"RS-M","price":{"amount":2100,"currency":"EUR"},"picture":"https://cdn.example/m.jpg"}],"cover":"https://cdn.example/1.jpg","gallery":["https://cdn.example/2.jpg"]}
-{"slug":"lamp","title":"灯 💡","category":"Home","price_minor":500,"currency":"EUR"}
-{"slug":"draft","title":"Draft","category":"Home","price_minor":500,"currency":"EUR","status":"draft"}
-{"slug":"old","title":"Old","category":"Home","price_minor":500,"currency":"EUR","status":"archived"}
-{"slug":"dollars","title":"Dollars","category":"Home","price_minor":500,"currency":"USD"}"#;
+    const SHOP: &str = r#"{"slug":"shirt","title":"Shirt, \"soft\"","description":"Soft & warm.\n\n=1+1 <b>","category_path":["Clothing","Shirts"],"vendor":"Ada's","tags":["red"],"price":{"amount":1999,"currency":"EUR"},"options":[{"name":"Size","values":["S","M"]}],"variants":[{"options":{"size":"S"},"sku":"-5","gtin":"4006381333931","price":{"amount":1999,"currency":"EUR"},"compare_at_price":{"amount":2499,"currency":"EUR"},"weight":200},{"options":{"size":"M"},"sku":"RS-M","price":{"amount":2100,"currency":"EUR"},"picture":"https://cdn.example/m.jpg"}],"cover":"https://cdn.example/1.jpg","gallery":["https://cdn.example/2.jpg"]}
+{"slug":"lamp","title":"灯 💡","category":"Home","price":{"amount":500,"currency":"EUR"}}
+{"slug":"draft","title":"Draft","category":"Home","price":{"amount":500,"currency":"EUR"},"status":"draft"}
+{"slug":"old","title":"Old","category":"Home","price":{"amount":500,"currency":"EUR"},"status":"archived"}
+{"slug":"dollars","title":"Dollars","category":"Home","price":{"amount":500,"currency":"USD"}}"#;
 
     #[tokio::test]
     async fn products_survive_the_columns_of_shopify() {

@@ -27,7 +27,7 @@ const BATCH: usize = 1_000;
 const MAX_REPORTED: usize = 1_000;
 /// How many records are written concurrently.
 const AT_ONCE: usize = 512;
-/// The username of the account that owns imported products, unless another is named.
+/// The username of the account that is the author of imported products, unless another is named.
 const IMPORTER: &str = "importer";
 
 /// How products are imported.
@@ -38,8 +38,8 @@ pub(crate) struct How {
     pub(crate) adopt: bool,
     /// Write nothing, and say what would be.
     pub(crate) dry_run: bool,
-    /// The username of the account that new products and vendors belong to.
-    pub(crate) owner: Option<String>,
+    /// The username of the author of new products, who owns new vendors.
+    pub(crate) author: Option<String>,
 }
 
 /// The result of an import.
@@ -119,7 +119,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
         let file = File::open(path).map_err(failed)?;
         formats::read(file, encoding, &how.reading).map_err(|why| format!("{}: {why}", path.display()))
     };
-    let owner = match &how.owner {
+    let author = match &how.author {
         Some(name) => {
             let found = cx
                 .resolve(&[(ACCOUNT, name)])
@@ -149,7 +149,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
         return Err(format!("{}: there is no product in it", path.display()));
     }
     let cx = &cx.clone().acting_as(Principal {
-        account: owner.clone(),
+        account: author.clone(),
         session: String::new(),
         role: Role::Member,
     });
@@ -158,7 +158,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
         changes_categories: true,
         dry_run: how.dry_run,
     };
-    let mut importer = Importer::new(cx, &owner, rules, attributes);
+    let mut importer = Importer::new(cx, &author, rules, attributes);
     let mut report = Report {
         format: Some((format, encoding)),
         is_dry: how.dry_run,

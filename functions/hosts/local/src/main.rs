@@ -78,8 +78,8 @@ enum Command {
     },
     /// Add products from a file; a second run changes nothing
     Import {
-        /// One JSON object per line, with title, category, price_minor, currency, and optionally sku, gtin, slug, description,
-        /// vendor, tags, url, compare_at_price_minor, weight (in grams), options, variants, condition, cover, gallery, attributes, location,
+        /// One JSON object per line, as the API has products, with title, category, price (amount in minor units, currency), and
+        /// optionally sku, gtin, slug, description, vendor, tags, url, compare_at_price, weight (in grams), options, variants, condition, cover, gallery, attributes, location,
         /// status (published, if it has none); or a table (CSV, TSV) with such columns, and attr.NAME and option.NAME; or an export of Shopify or WooCommerce, a Google Merchant feed (table
         /// or XML), or an import file of Vendure
         file: PathBuf,
@@ -101,9 +101,9 @@ enum Command {
         /// Vendor of products without one
         #[arg(long, value_name = "NAME")]
         vendor: Option<String>,
-        /// Username of the account that new products and vendors belong to
+        /// Username of the author of new products, who owns new vendors
         #[arg(long, value_name = "USERNAME")]
-        owner: Option<String>,
+        author: Option<String>,
         /// URL of each product in the old shop, which then leads to the product here: a column, or a rule such as
         /// /products/{handle} with names of columns
         #[arg(long, value_name = "COLUMN|RULE")]
@@ -261,7 +261,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             decimal_comma,
             category,
             vendor,
-            owner,
+            author,
             redirects,
             dry_run,
             adopt,
@@ -281,7 +281,7 @@ async fn run(cli: Cli) -> Result<(), String> {
                 },
                 adopt,
                 dry_run,
-                owner,
+                author,
             };
             let report = import::import(&market.context(), &file, &how).await?;
             jobs::finish(&market, data::spinner("processing queued jobs")).await?;

@@ -25,8 +25,8 @@ fn partition(hour: i64) -> String {
 
 /// Writes an event to the log. If an event is delivered again, it replaces the same document.
 pub(crate) fn log_event(tx: &JobTransaction, event: Event) {
-    let key = Key::new(partition(hour(event.time)), &event.id);
-    let expires_at = clock::after(event.time, KEEP_SECONDS);
+    let key = Key::new(partition(hour(event.timestamp)), &event.id);
+    let expires_at = clock::after(event.timestamp, KEEP_SECONDS);
     tx.put(key, event).expires_at(expires_at).always();
 }
 

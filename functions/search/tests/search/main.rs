@@ -199,7 +199,7 @@ async fn parameters_become_a_query() {
         ]
     );
     for (query, expected) in [
-        ("colour=red", &["colour"][..]),
+        ("color=red", &["color"][..]),
         ("q=", &["q"]),
         ("condition=old&tag=a,,b&sort=best", &["condition", "tag", "sort"]),
         ("min_price=-1&max_price=x", &["min_price", "max_price"]),
@@ -210,7 +210,7 @@ async fn parameters_become_a_query() {
         ("radius=5", &["near"]),
         ("sort=nearest", &["near"]),
         ("attr.Size=1", &["attr.Size"]),
-        ("facets=colour", &["facets"]),
+        ("facets=color", &["facets"]),
         ("limit=0", &["limit"]),
         ("cursor=x", &["cursor"]),
     ] {

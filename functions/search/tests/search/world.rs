@@ -354,7 +354,7 @@ impl World {
         let attributes =
             json!([{ "name": "size", "type": "number", "filterable": true }, { "name": "note", "type": "text" }]);
         let category = json!({
-            "id": CATEGORY_ID, "slug": "lamps", "name": "Lamps", "description": "", "icon": null, "colour": null,
+            "id": CATEGORY_ID, "slug": "lamps", "name": "Lamps", "description": "", "icon": null, "color": null,
             "parent": null, "attributes": attributes, "created_at": now, "updated_at": now,
         });
         world.put(CATEGORY.key(CATEGORY_ID), &category).await;

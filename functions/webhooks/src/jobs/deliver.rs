@@ -187,7 +187,7 @@ async fn attempt(tx: &JobTransaction, step: Step) -> Result<(), Failure> {
     let is_success = status.is_some_and(|status| (200..300).contains(&status));
     delivery.note(Attempt {
         round: step.round,
-        at,
+        started_at: at,
         duration_ms: now.as_millisecond().saturating_sub(at.as_millisecond()),
         request: sent,
         response: result.as_ref().ok().map(|reply| shown(reply, challenge.is_some())),

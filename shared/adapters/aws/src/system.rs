@@ -9,7 +9,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the port on a real machine")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        jiff::Timestamp::now().into()
     }
 }
 

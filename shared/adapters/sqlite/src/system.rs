@@ -13,7 +13,7 @@ impl Clock for SystemClock {
         reason = "this adapter is the Clock port of hosts with a system clock"
     )]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        jiff::Timestamp::now().into()
     }
 }
 

@@ -367,7 +367,7 @@ async fn acknowledge(
     };
     let text: String = error.to_string().chars().take(MAX_ERROR).collect();
     message.attempts.push(Attempt {
-        at: platform.now(),
+        failed_at: platform.now(),
         error: text.clone(),
     });
     let retries = jobs.get(message.job.as_str()).map(|job| job.retries);

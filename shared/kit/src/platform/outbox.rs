@@ -223,7 +223,7 @@ impl Platform {
                 lane: subscription.lane,
                 body: serde_json::to_value(event).unwrap_or_default(),
                 trace: event.trace.clone(),
-                created_at: event.time,
+                created_at: event.timestamp,
                 not_before: None,
                 delayed_at: None,
                 expires_at: None,
@@ -332,16 +332,16 @@ mod tests {
     #[test]
     fn records_stay_readable() {
         let event = json!({
-            "id": "evt_1", "type": "upvote.added", "version": 1, "time": "2025-01-31T12:00:00Z", "actor": null,
+            "id": "evt_1", "type": "upvote.added", "version": 1, "timestamp": "2025-01-31T12:00:00.000Z", "actor": null,
             "trace": null, "data": { "product": "prd_1" },
         });
         let message = json!({
-            "id": "job_1", "job": "jobs.replay", "lane": "low", "body": {}, "created_at": "2025-01-31T12:00:00Z",
+            "id": "job_1", "job": "jobs.replay", "lane": "low", "body": {}, "created_at": "2025-01-31T12:00:00.000Z",
         });
         for stored in [
             json!({ "at": "2025-01-31T12:00:00.123Z", "events": [event], "messages": [message] }),
-            json!({ "at": "2025-01-31T12:00:00Z", "messages": [message] }),
-            json!({ "at": "2025-01-31T12:00:00Z", "events": [event] }),
+            json!({ "at": "2025-01-31T12:00:00.000Z", "messages": [message] }),
+            json!({ "at": "2025-01-31T12:00:00.000Z", "events": [event] }),
         ] {
             let record: Record = serde_json::from_value(stored.clone()).unwrap();
             assert_eq!(serde_json::to_value(&record).unwrap(), stored);

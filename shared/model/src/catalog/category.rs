@@ -22,7 +22,7 @@ pub const FIELDS: &[&str] = &[
     "name",
     "description",
     "icon",
-    "colour",
+    "color",
     "parent",
     "attributes",
     "created_at",
@@ -46,8 +46,10 @@ pub struct Category {
     pub description: String,
     /// Icon: an emoji or the name of an icon.
     pub icon: Option<String>,
-    /// Colour, as `#rrggbb`.
-    pub colour: Option<String>,
+    /// Color, as `#rrggbb`.
+    // It was stored as `colour` before.
+    #[serde(alias = "colour")]
+    pub color: Option<String>,
     /// The id of the parent category.
     pub parent: Option<String>,
     /// Definitions of the attributes of products in this category.
@@ -88,7 +90,7 @@ pub enum AttributeType {
 pub struct Attribute {
     /// Key in the `attributes` of a product.
     #[garde(custom(is_attribute_name))]
-    #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$", example = "colour")]
+    #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$", example = "color")]
     pub name: String,
     /// Display name.
     #[garde(inner(custom(check::line(1, 80))))]
@@ -251,7 +253,7 @@ mod tests {
             name: "Shirts".into(),
             description: String::new(),
             icon: None,
-            colour: None,
+            color: None,
             parent: None,
             attributes: vec![
                 attribute("size", AttributeType::Choice, true),

@@ -29,7 +29,7 @@ pub struct Variant {
     #[schema(pattern = "^var_[0-9a-f]{32}$")]
     pub id: String,
     /// The value of each option, by its key.
-    #[schema(example = json!({ "size": "M", "colour": "red" }))]
+    #[schema(example = json!({ "size": "M", "color": "red" }))]
     pub options: BTreeMap<String, String>,
     /// Stock keeping unit (SKU): the vendor's identifier of the variant. This and what follows is absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -74,7 +74,7 @@ impl<W: Write> Feed<W> {
             ),
             (counts.contains(&0), "products without a picture, which Google requires"),
             (
-                record.price_minor == 0,
+                record.price.amount == 0,
                 "products with a price of 0, which Google refuses",
             ),
             (
@@ -137,7 +137,7 @@ impl<W: Write> Feed<W> {
             self.element(&format!("g:{more}image_link"), picture)?;
         }
         self.element("g:availability", "in_stock")?;
-        let price = |amount| format!("{} {}", decimal(amount, &record.currency), record.currency);
+        let price = |amount| format!("{} {}", decimal(amount, &record.price.currency), record.price.currency);
         let now = price(amount(record, variant));
         match &variant.compare_at_price {
             Some(before) => {

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use iso_currency::Currency;
-use souk_core::Money;
 use souk_model::catalog::variant::option_key;
 
 use super::{Format, Record};
@@ -89,9 +88,9 @@ impl<W: Write> Writer<W> {
     /// Writes a record, or notes why it is left out.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
         if matches!(self.target, Target::Shopify(_)) {
-            self.currency.get_or_insert_with(|| record.currency.clone());
+            self.currency.get_or_insert_with(|| record.price.currency.clone());
         }
-        if let Some(code) = self.currency.as_ref().filter(|code| **code != record.currency) {
+        if let Some(code) = self.currency.as_ref().filter(|code| **code != record.price.currency) {
             self.notes.add(format!(
                 "products left out, with prices in another currency than {code}"
             ));
@@ -130,14 +129,10 @@ fn variants(record: &Record) -> Cow<'_, [NewVariant]> {
     if !record.variants.is_empty() {
         return Cow::Borrowed(&record.variants);
     }
-    let before = record.compare_at_price_minor.map(|amount| Money {
-        amount,
-        currency: record.currency.clone(),
-    });
     Cow::Owned(vec![NewVariant {
         sku: record.sku.clone(),
         gtin: record.gtin.clone(),
-        compare_at_price: before,
+        compare_at_price: record.compare_at_price.clone(),
         weight: record.weight,
         ..NewVariant::default()
     }])
@@ -145,7 +140,7 @@ fn variants(record: &Record) -> Cow<'_, [NewVariant]> {
 
 /// The amount of a variant, in minor units.
 fn amount(record: &Record, variant: &NewVariant) -> i64 {
-    variant.price.as_ref().map_or(record.price_minor, |price| price.amount)
+    variant.price.as_ref().map_or(record.price.amount, |price| price.amount)
 }
 
 /// The value that a variant has of an option, by its key or name.

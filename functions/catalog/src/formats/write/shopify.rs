@@ -117,7 +117,7 @@ pub(super) fn write<W: Write>(table: &mut csv::Writer<W>, record: &Record, notes
             for ((_, column), option) in OPTIONS.iter().zip(&record.options) {
                 row.insert(column, value(variant, option).unwrap_or_default().to_owned());
             }
-            let price = |amount| decimal(amount, &record.currency);
+            let price = |amount| decimal(amount, &record.price.currency);
             let optional = [
                 ("SKU", variant.sku.clone()),
                 ("Barcode", variant.gtin.clone()),

@@ -49,10 +49,7 @@ fn as_read(mut record: Record) -> Record {
         option.values.clear();
     }
     for variant in &mut record.variants {
-        variant.price.get_or_insert_with(|| Money {
-            amount: record.price_minor,
-            currency: record.currency.clone(),
-        });
+        variant.price.get_or_insert_with(|| record.price.clone());
     }
     record
 }
@@ -252,7 +249,7 @@ fn prices_have_the_decimals_of_their_currency() {
             let (file, _) = written(format, std::slice::from_ref(&one), None);
             let found = read(format, &file, currency);
             assert_eq!(
-                (found[0].price_minor, &*found[0].currency),
+                (found[0].price.amount, &*found[0].price.currency),
                 (amount, currency),
                 "{file}"
             );

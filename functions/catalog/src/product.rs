@@ -214,6 +214,7 @@ impl NewProduct {
             comment_count: 0,
             view_count: 0,
             version: 1,
+            viewer: None,
         };
         self.rewrite(&blank, category, vendor, now, new_id)
     }

@@ -6,7 +6,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Entry, Kind, Timestamp, check};
+use souk_core::{Entry, Include, Timestamp, check};
 use souk_model::catalog::product::id_or_object;
 use souk_model::community::CommentEvent;
 use souk_model::identity::ACCOUNT;
@@ -31,8 +31,8 @@ pub(crate) const FIELDS: &[&str] = &[
 ];
 /// The fields that `include=` may expand.
 pub(crate) const INCLUDES: &[&str] = &["author"];
-/// The kinds of documents that these fields refer to.
-pub(crate) const REFERENCES: &[(&str, Kind)] = &[("author", ACCOUNT)];
+/// What these names stand for.
+pub(crate) const REFERENCES: &[(&str, Include)] = &[("author", Include::Reference(ACCOUNT))];
 
 /// A comment on a product. A deleted comment stays in its thread without author and body, because it may have replies.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]

@@ -60,6 +60,7 @@ pub fn function() -> Function {
                 Documents("category/*"),
                 Documents("comment/*"),
                 Documents("upvotes/*"),
+                Documents("saves/*"),
                 Documents("follows/*"),
                 Documents("feed/*"),
                 Index("comments/*"),

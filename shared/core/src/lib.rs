@@ -12,6 +12,7 @@ pub mod documents;
 pub mod edge;
 pub mod event;
 pub mod id;
+pub mod include;
 pub mod key_value;
 pub mod kind;
 pub mod money;
@@ -30,6 +31,7 @@ pub use documents::{
 };
 pub use edge::EdgeCache;
 pub use event::{Event, EventData, EventType};
+pub use include::Include;
 pub use key_value::KeyValue;
 pub use kind::Kind;
 pub use money::Money;

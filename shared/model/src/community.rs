@@ -1,11 +1,29 @@
 //! Comments, upvotes and follows, as other functions see them.
 
 use serde::{Deserialize, Serialize};
-use souk_core::{EventData, Kind, Timestamp};
+use souk_core::{EventData, Key, Kind, Timestamp};
 use utoipa::ToSchema;
 
 /// Comments; they have no names.
 pub const COMMENT: Kind = Kind::new("comment", "cmt");
+
+/// The key of an account's upvote for a product.
+#[must_use]
+pub fn upvote_key(product: &str, account: &str) -> Key {
+    Key::new(format!("upvotes/{product}"), account)
+}
+
+/// The key of the product on an account's wishlist.
+#[must_use]
+pub fn save_key(product: &str, account: &str) -> Key {
+    Key::new(format!("saves/{product}"), account)
+}
+
+/// The key of the follow of an account or a vendor, in the partition of its follower.
+#[must_use]
+pub fn follow_key(follower: &str, target: &str) -> Key {
+    Key::new(format!("follows/{follower}"), target)
+}
 
 /// Data of the events about a comment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

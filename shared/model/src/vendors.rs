@@ -66,13 +66,23 @@ pub fn seller_keys(vendor: &str) -> [Key; 2] {
 /// Whether the principal may sell for a vendor and change its products: its owner, its staff and moderators may. `found` is
 /// what is at the [keys](seller_keys).
 pub fn may_sell(principal: &Principal, found: &[Option<Document>]) -> Result<bool, StoreError> {
-    let [Some(vendor), staff] = found else {
-        return Ok(false);
-    };
+    match found {
+        [vendor, staff] => sells_for(principal, vendor.as_ref(), staff.as_ref()),
+        _ => Ok(false),
+    }
+}
+
+/// The same of the two documents.
+pub(crate) fn sells_for(
+    principal: &Principal,
+    vendor: Option<&Document>,
+    staff: Option<&Document>,
+) -> Result<bool, StoreError> {
+    let Some(vendor) = vendor else { return Ok(false) };
     if principal.may_edit(&vendor.parse::<VendorView>()?.owner) {
         return Ok(true);
     }
-    let staff: Option<Staff> = staff.as_ref().map(Document::parse).transpose()?;
+    let staff: Option<Staff> = staff.map(Document::parse).transpose()?;
     Ok(staff.is_some_and(|staff| staff.has(&principal.account)))
 }
 

@@ -134,5 +134,6 @@ fn product(n: u32) -> Product {
         comment_count: 0,
         view_count: 0,
         version: 1,
+        viewer: None,
     }
 }

@@ -10,8 +10,9 @@ use crate::operations;
 
 const INCLUDE: Param = Param {
     name: "include",
-    summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`.",
-    schema: r#"{"type":"string","pattern":"^(category|author|vendor)(,(category|author|vendor))*$","example":"category,author"}"#,
+    summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`. `viewer` adds what each \
+              product is to you: `null` unless you are signed in.",
+    schema: r#"{"type":"string","pattern":"^(category|author|vendor|viewer)(,(category|author|vendor|viewer))*$","example":"category,viewer"}"#,
 };
 
 pub(super) fn route() -> Route {

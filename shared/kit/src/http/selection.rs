@@ -1,11 +1,15 @@
 //! Renders stored documents for clients: the counters and the version are added to the stored body as text. The JSON is
-//! parsed only for `fields` and `include` (CB-18).
+//! parsed only for `fields` and `include` (CB-18), and only as far as the fields: their values stay text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use souk_core::documents::MAX_KEYS;
-use souk_core::{Document, FieldError, Key, Kind, StoreError};
+use souk_core::include::Make;
+use souk_core::{Document, FieldError, Include, Key, Kind, StoreError};
 
 use super::{Answer, Problem, QueryParams};
 use crate::operation::{Context, Failure};
@@ -51,6 +55,36 @@ pub fn public_fields(kind: Kind, document: &Document) -> Result<Map<String, Valu
         map.retain(|field, _| kind.public_fields.contains(&field.as_str()));
     }
     Ok(map)
+}
+
+/// The fields of a JSON object, with their values as text.
+type Fields<'a> = BTreeMap<&'a str, &'a RawValue>;
+
+/// A value that takes a field of the `n`th document.
+struct Addition<'a> {
+    n: usize,
+    field: &'a str,
+    source: Source,
+}
+
+/// Where the value of an [`Addition`] comes from.
+enum Source {
+    /// The document of this kind at this key.
+    Reference(Kind, Key),
+    /// The documents at these keys, and what is made from them.
+    Lookup(Vec<Key>, Make),
+    /// Nowhere: it is `null`.
+    Nothing,
+}
+
+impl Source {
+    fn keys(&self) -> &[Key] {
+        match self {
+            Source::Reference(_, key) => std::slice::from_ref(key),
+            Source::Lookup(keys, _) => keys,
+            Source::Nothing => &[],
+        }
+    }
 }
 
 /// The fields that a client selected, and the ids that it wants replaced by their documents.
@@ -122,52 +156,88 @@ impl Selection {
         documents.iter().map(|document| self.render(document)).collect()
     }
 
-    /// The selected fields of these documents. Where `include` names one of these fields, its id is replaced by the
-    /// document; all of these documents are read with one batched get.
+    /// The selected fields of these documents, with what `include` adds to them. Everything that this takes is read with one
+    /// batched get, or several at once if it is much.
     pub async fn render_with(
         &self,
         cx: &Context,
         documents: &[Document],
-        references: &[(&str, Kind)],
+        includes: &[(&str, Include)],
     ) -> Result<Vec<Vec<u8>>, Problem> {
-        let wanted = references.iter().filter(|(field, _)| self.includes(field));
-        let wanted: Vec<(&str, Kind)> = wanted.copied().collect();
+        let wanted: Vec<_> = includes.iter().filter(|(name, _)| self.includes(name)).collect();
         if wanted.is_empty() {
             return self.render_all(documents);
         }
-        let mut objects: Vec<Map<String, Value>> = Vec::with_capacity(documents.len());
+        let rendered: Vec<Vec<u8>> = documents.iter().map(render).collect();
+        let mut objects: Vec<Fields<'_>> = Vec::with_capacity(documents.len());
+        let mut additions: Vec<Addition<'_>> = Vec::with_capacity(documents.len() * wanted.len());
         let mut keys: BTreeSet<Key> = BTreeSet::new();
-        for document in documents {
-            let object: Map<String, Value> = serde_json::from_slice(&render(document))?;
-            let ids = wanted
-                .iter()
-                .filter_map(|(field, kind)| Some(kind.key(object.get(*field)?.as_str()?)));
-            keys.extend(ids);
+        for (n, (document, text)) in documents.iter().zip(&rendered).enumerate() {
+            let object: Fields<'_> = serde_json::from_slice(text)?;
+            for (field, include) in &wanted {
+                let source = match include {
+                    Include::Reference(kind) => {
+                        let id = object
+                            .get(field)
+                            .and_then(|id| serde_json::from_str::<&str>(id.get()).ok());
+                        let Some(id) = id else { continue };
+                        Source::Reference(*kind, kind.key(id))
+                    }
+                    Include::ForPrincipal(look_up) => match cx.principal() {
+                        Some(principal) => {
+                            let lookup = look_up(principal, document).map_err(Failure::from)?;
+                            Source::Lookup(lookup.keys, lookup.make)
+                        }
+                        None => Source::Nothing,
+                    },
+                };
+                keys.extend(source.keys().iter().cloned());
+                additions.push(Addition { n, field, source });
+            }
             objects.push(object);
         }
         let keys: Vec<Key> = keys.into_iter().collect();
-        let mut opened: BTreeMap<Key, Document> = BTreeMap::new();
-        for some in keys.chunks(MAX_KEYS) {
-            let found = cx.get_all(some).await?.into_iter().flatten();
-            opened.extend(found.map(|document| (document.key.clone(), document)));
-        }
-        for object in &mut objects {
-            for (field, kind) in &wanted {
-                let id = object.get(*field).and_then(Value::as_str);
-                if let Some(document) = id.and_then(|id| opened.get(&kind.key(id))) {
-                    let shown = public_fields(*kind, document)?;
-                    object.insert((*field).to_owned(), Value::Object(shown));
+        let found = try_join_all(keys.chunks(MAX_KEYS).map(|some| cx.get_all(some))).await?;
+        let found = found.into_iter().flatten().flatten();
+        let found: BTreeMap<Key, Document> = found.map(|document| (document.key.clone(), document)).collect();
+
+        // A document that several refer to is rendered once.
+        let mut shown: BTreeMap<Key, Arc<RawValue>> = BTreeMap::new();
+        let mut values: Vec<(usize, &str, Arc<RawValue>)> = Vec::with_capacity(additions.len());
+        for Addition { n, field, source } in additions {
+            let value = match source {
+                Source::Reference(kind, key) => match (shown.get(&key), found.get(&key)) {
+                    (Some(value), _) => value.clone(),
+                    (None, Some(document)) => {
+                        let fields = public_fields(kind, document).map_err(Failure::from)?;
+                        let value: Arc<RawValue> = to_raw_value(&fields)?.into();
+                        shown.insert(key, value.clone());
+                        value
+                    }
+                    // The id stays.
+                    (None, None) => continue,
+                },
+                Source::Lookup(keys, make) => {
+                    let documents: Vec<Option<&Document>> = keys.iter().map(|key| found.get(key)).collect();
+                    to_raw_value(&make(&documents).map_err(Failure::from)?)?.into()
                 }
+                Source::Nothing => to_raw_value(&Value::Null)?.into(),
+            };
+            values.push((n, field, value));
+        }
+        for (n, field, value) in &values {
+            if let Some(object) = objects.get_mut(*n) {
+                object.insert(field, value);
             }
         }
-        let select = |mut object: Map<String, Value>| {
+        let select = |mut object: Fields<'_>| {
             self.select(&mut object);
             Ok(serde_json::to_vec(&object)?)
         };
         objects.into_iter().map(select).collect()
     }
 
-    fn select(&self, object: &mut Map<String, Value>) {
+    fn select(&self, object: &mut Fields<'_>) {
         if let Some(fields) = &self.fields {
             object.retain(|name, _| fields.iter().any(|field| field == name));
         }
@@ -190,7 +260,7 @@ impl Selection {
 
     /// The selected fields of a rendered document.
     fn apply(&self, rendered: &[u8]) -> Result<Vec<u8>, Problem> {
-        let mut object: Map<String, Value> = serde_json::from_slice(rendered)?;
+        let mut object: Fields<'_> = serde_json::from_slice(rendered)?;
         self.select(&mut object);
         Ok(serde_json::to_vec(&object)?)
     }

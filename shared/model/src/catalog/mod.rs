@@ -7,6 +7,7 @@ pub mod product;
 pub mod rank;
 pub mod status;
 pub mod variant;
+pub mod viewer;
 
 use souk_core::Kind;
 use souk_core::kind::Renaming;

@@ -3,13 +3,14 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::{Document, Entry, Kind, Money, StoreError, Timestamp};
+use souk_core::{Document, Entry, Include, Money, StoreError, Timestamp};
 
 use super::CATEGORY;
 use super::events::ProductEvent;
 use super::lists::{List, Sort};
 use super::status::Status;
 use super::variant::{PastPrice, ProductOption, Variant};
+use super::viewer::{ViewerState, viewer_state};
 use crate::identity::ACCOUNT;
 use crate::vendors::VENDOR;
 
@@ -49,11 +50,17 @@ pub const FIELDS: &[&str] = &[
     "updated_at",
     "published_at",
     "version",
+    "viewer",
 ];
-/// The fields that `include=` may expand.
-pub const INCLUDES: &[&str] = &["category", "author", "vendor"];
-/// The kinds of documents that these fields refer to.
-pub const REFERENCES: [(&str, Kind); 3] = [("category", CATEGORY), ("author", ACCOUNT), ("vendor", VENDOR)];
+/// The names that `include=` may have.
+pub const INCLUDES: &[&str] = &["category", "author", "vendor", "viewer"];
+/// What these names stand for.
+pub const REFERENCES: [(&str, Include); 4] = [
+    ("category", Include::Reference(CATEGORY)),
+    ("author", Include::Reference(ACCOUNT)),
+    ("vendor", Include::Reference(VENDOR)),
+    ("viewer", Include::ForPrincipal(viewer_state)),
+];
 
 /// A product.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -148,6 +155,9 @@ pub struct Product {
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
     pub version: u64,
+    /// With `include=viewer`: what the product is to the account that asks; `null` for anonymous requests.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    pub viewer: Option<ViewerState>,
 }
 
 /// The schema of an id that `include` may expand to an object.

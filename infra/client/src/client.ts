@@ -120,7 +120,7 @@ export class Souk {
 
   /** Signs in: all calls of clients with this storage are then those of the account. */
   async signIn(credentials: Schemas["Credentials"]): Promise<void> {
-    await this.#sessions.start(await this.#anonymous<Schemas["Tokens"]>("/v1/sessions", credentials));
+    await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>("/v1/sessions", credentials));
   }
 
   /** Signs out, here in any case. An error means that the market does not know it yet. */

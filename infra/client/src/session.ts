@@ -2,7 +2,7 @@ import { SoukError } from "./problem.js";
 import type { Send } from "./retry.js";
 import type { components } from "./api.js";
 
-type Tokens = components["schemas"]["Tokens"];
+type Tokens = components["schemas"]["SessionTokens"];
 
 /** A session, as it is stored. */
 export interface Session {

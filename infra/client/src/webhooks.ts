@@ -1,7 +1,7 @@
 import type { components } from "./api.js";
 
 /** What a webhook receives. */
-export type WebhookPayload = components["schemas"]["Payload"];
+export type WebhookPayload = components["schemas"]["WebhookEvent"];
 
 /** A request that is not a delivery of the webhook with this secret. */
 export class WebhookError extends Error {

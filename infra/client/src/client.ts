@@ -4,7 +4,7 @@ import { mergePatch } from "./patch.js";
 import { SoukError } from "./problem.js";
 import { pause, type RetryOptions, type Send, withRetries } from "./retry.js";
 import { BrowserStorage, MemoryStorage, type SessionStorage, Sessions } from "./session.js";
-import type { Arguments, Data, Draft, EditPath, Item, ListPath, Method, Options, Path } from "./types.js";
+import type { Arguments, Choice, Data, Draft, EditPath, GetOptions, Item, ListPath, Method, Options, Path, PlainPath, Shown } from "./types.js";
 
 type Schemas = components["schemas"];
 
@@ -41,8 +41,16 @@ export class Souk {
     });
   }
 
-  get<P extends Path<"get">>(path: P, ...[options]: Arguments<P, "get">): Promise<Data<P, "get">> {
-    return this.#call("get", path, options);
+  get<P extends PlainPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
+    path: P,
+    options?: GetOptions<P, I, F>,
+  ): Promise<Shown<P, I, F>>;
+  get<P extends Path<"get">, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
+    path: P,
+    options: GetOptions<P, I, F>,
+  ): Promise<Shown<P, I, F>>;
+  async get(path: string, options?: object): Promise<unknown> {
+    return (await this.#request("get", path, options)).data;
   }
 
   /** Sends an `Idempotency-Key` of its own, unless `header` has one, so that a retry does not do it twice. */
@@ -63,24 +71,29 @@ export class Souk {
   }
 
   /** All items of a list, page by page: `for await (const product of souk.list("/v1/products")) …`. */
-  async *list<P extends ListPath>(path: P, ...options: Arguments<P, "get">): AsyncGenerator<Item<P>, void, undefined> {
-    for await (const page of this.pages(path, ...options)) {
-      yield* (page as Page<Item<P>>).items;
-    }
+  list<P extends ListPath & PlainPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
+    path: P,
+    options?: GetOptions<P, I, F>,
+  ): Items<Item<Shown<P, I, F>>>;
+  list<P extends ListPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
+    path: P,
+    options: GetOptions<P, I, F>,
+  ): Items<Item<Shown<P, I, F>>>;
+  async *list(path: string, options?: object): Items<unknown> {
+    for await (const page of this.#pages(path, options)) yield* page.items;
   }
 
   /** The pages of a list. A page may be empty although there is a next one. */
-  async *pages<P extends ListPath>(
+  pages<P extends ListPath & PlainPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
     path: P,
-    ...[options]: Arguments<P, "get">
-  ): AsyncGenerator<Data<P, "get">, void, undefined> {
-    let cursor: string | null | undefined;
-    do {
-      const query = { ...(options as { query?: object } | undefined)?.query, ...(cursor ? { cursor } : {}) };
-      const { data } = await this.#request<Page<unknown>>("get", path, { ...options, query });
-      yield data as Data<P, "get">;
-      cursor = data.next_cursor;
-    } while (cursor);
+    options?: GetOptions<P, I, F>,
+  ): Items<Shown<P, I, F>>;
+  pages<P extends ListPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
+    path: P,
+    options: GetOptions<P, I, F>,
+  ): Items<Shown<P, I, F>>;
+  pages(path: string, options?: object): Items<unknown> {
+    return this.#pages(path, options);
   }
 
   /**
@@ -91,7 +104,7 @@ export class Souk {
     path: P,
     options: EditOptions<P>,
     change: (draft: Draft<P>) => void,
-  ): Promise<Data<P, "get">> {
+  ): Promise<Shown<P, [], []>> {
     /** The last attempt, if nobody knows whether it was done. */
     let lost: { error: unknown; version: number; fields: object; wanted: object } | undefined;
     for (let attempt = 1; ; attempt++) {
@@ -99,15 +112,15 @@ export class Souk {
       if (lost && lost.version !== data.version) {
         // Only what is there can tell whose change that was. In doubt it is not made twice.
         if (mergePatch(pick(data, lost.fields), pick(lost.wanted, lost.fields)) !== undefined) throw lost.error;
-        return data as Data<P, "get">;
+        return data as Shown<P, [], []>;
       }
       const wanted = structuredClone(data);
       change(wanted as unknown as Draft<P>);
       const body = mergePatch(data, wanted) as object | undefined;
-      if (body === undefined) return data as Data<P, "get">;
+      if (body === undefined) return data as Shown<P, [], []>;
       const headers = { "if-match": response.headers.get("etag"), "content-type": "application/merge-patch+json" };
       try {
-        return (await this.#request<Data<P, "get">>("patch", path, { ...options, body, headers })).data;
+        return (await this.#request<Shown<P, [], []>>("patch", path, { ...options, body, headers })).data;
       } catch (error) {
         const isConflict = error instanceof SoukError && error.status === 412;
         const isLost = !(error instanceof SoukError) || error.status >= 500;
@@ -137,6 +150,16 @@ export class Souk {
   async refresh(): Promise<boolean> {
     const token = await this.#sessions.token();
     return token !== undefined && (await this.#sessions.refresh(token)) !== undefined;
+  }
+
+  async *#pages(path: string, options: { query?: object } = {}): Items<Page> {
+    let cursor: string | null | undefined;
+    do {
+      const query = { ...options.query, ...(cursor ? { cursor } : {}) };
+      const { data } = await this.#request<Page>("get", path, { ...options, query });
+      yield data;
+      cursor = data.next_cursor;
+    } while (cursor);
   }
 
   async #call<P extends keyof paths, M extends Method>(
@@ -186,7 +209,9 @@ export class Souk {
   }
 }
 
-type Page<T> = { items: T[]; next_cursor?: string | null };
+type Choices<P extends Path<"get">, Name extends "include" | "fields"> = readonly Choice<P, Name>[];
+type Items<T> = AsyncGenerator<T, void, undefined>;
+type Page = { items: unknown[]; next_cursor?: string | null };
 type Versioned = { version: number };
 type EditOptions<P extends EditPath> = Omit<Options<P, "get">, "query" | "header">;
 

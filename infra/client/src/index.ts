@@ -4,5 +4,5 @@ export { Souk, type SoukOptions } from "./client.js";
 export { type FieldError, type Problem, SoukError } from "./problem.js";
 export type { RetryOptions } from "./retry.js";
 export { BrowserStorage, MemoryStorage, type Session, type SessionStorage } from "./session.js";
-export type { Arguments, Data, Draft, EditPath, Item, ListPath } from "./types.js";
+export type { Arguments, Data, Draft, EditPath, Item, ListPath, Options, Shown } from "./types.js";
 export { type VerifyOptions, verifyWebhook, WebhookError, type WebhookPayload } from "./webhooks.js";

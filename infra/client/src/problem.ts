@@ -18,7 +18,8 @@ export class SoukError extends Error {
   /** `body` is the response's, as JSON if it is JSON. */
   constructor(response: Response, body: unknown) {
     const problem = (typeof body === "object" && body !== null ? body : {}) as Partial<Problem>;
-    super(problem.detail ?? `${response.status} ${response.statusText}`.trim());
+    const what = problem.errors?.map(({ field, detail }) => `${field} ${detail}`) ?? [];
+    super([problem.detail ?? `${response.status} ${response.statusText}`.trim(), ...what].join("; "));
     this.status = response.status;
     this.code = problem.code ?? "unknown";
     this.requestId = problem.request_id ?? response.headers.get("x-request-id");

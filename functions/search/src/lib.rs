@@ -10,6 +10,7 @@
 //! | `search-usage/{day}` | search usage of a day, kept for 90 days |
 
 mod analytics;
+mod attributes;
 mod error;
 mod highlight;
 mod http;
@@ -32,6 +33,7 @@ pub use operations::rebuild::{Rebuilt, ensure, rebuild, request_rebuild};
 #[derive(Default)]
 struct Memory {
     tuned: settings::Tuned,
+    attributes: attributes::Attributes,
     usage: usage::Usage,
     /// Whether the index is known to have been built, so that an empty result means that nothing matches.
     built: AtomicBool,
@@ -56,6 +58,7 @@ pub fn function() -> Function {
                 Documents("product/*"),
                 Documents("settings/search"),
                 Documents("search-usage/*"),
+                Index("categories"),
                 Index("products/published"),
             ],
             writes: &[Documents("job/*"), Documents("settings/search")],

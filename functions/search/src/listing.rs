@@ -126,6 +126,7 @@ impl Names {
             facets.push(facet("tag", tag, tag));
             texts.push((Field::Tags, tag.clone()));
         }
+        facets.push(facet("currency", &product.price.currency, &product.price.currency));
         let (value, label) = condition(product.condition);
         facets.push(facet("condition", value, label));
         for (name, value) in &product.attributes {

@@ -26,14 +26,39 @@ fn is_currency<C>(code: &str, _: &C) -> garde::Result {
     }
 }
 
+/// How many decimals the major unit of a currency has.
+fn minor_digits(currency: &str) -> u16 {
+    iso_currency::Currency::from_code(currency)
+        .and_then(|c| c.exponent())
+        .unwrap_or(2)
+}
+
 impl Money {
+    /// A positive amount in major units as people read it: `1,299.50`, and `10` rather than `10.00`.
+    #[must_use]
+    pub fn major_units(amount: i64, currency: &str) -> String {
+        let digits = usize::from(minor_digits(currency));
+        let text = format!("{amount:0width$}", width = digits + 1);
+        let (major, minor) = text.split_at(text.len() - digits);
+        let mut words = String::new();
+        for (n, digit) in major.char_indices() {
+            if n > 0 && (major.len() - n).is_multiple_of(3) {
+                words.push(',');
+            }
+            words.push(digit);
+        }
+        if minor.bytes().any(|digit| digit != b'0') {
+            words.push('.');
+            words.push_str(minor);
+        }
+        words
+    }
+
     /// A string that sorts by the amount in major units, counted in ten-thousandths: 10 yen equal 10.00 euro. Exchange
     /// rates play no part.
     #[must_use]
     pub fn sort_key(&self) -> String {
-        let digits = iso_currency::Currency::from_code(&self.currency)
-            .and_then(|c| c.exponent())
-            .unwrap_or(2);
+        let digits = minor_digits(&self.currency);
         let scale = 10_i128.pow(u32::from(4_u16.saturating_sub(digits)));
         format!("{:020}", i128::from(self.amount).saturating_mul(scale))
     }
@@ -65,6 +90,21 @@ mod tests {
         assert_eq!(faults(MAX_AMOUNT, "JPY"), none);
         assert_eq!(faults(-1, "euro"), ["amount", "currency"]);
         assert_eq!(faults(MAX_AMOUNT + 1, "EUR"), ["amount"]);
+    }
+
+    #[test]
+    fn amounts_read_like_prices() {
+        for (amount, currency, words) in [
+            (0, "EUR", "0"),
+            (5, "EUR", "0.05"),
+            (1_000, "EUR", "10"),
+            (129_950, "EUR", "1,299.50"),
+            (100_000_000, "EUR", "1,000,000"),
+            (1_234, "JPY", "1,234"),
+            (1_234, "KWD", "1.234"),
+        ] {
+            assert_eq!(Money::major_units(amount, currency), words);
+        }
     }
 
     #[test]

@@ -80,6 +80,8 @@ async fn no_query_is_an_error_and_none_is_markup() {
         ("sort=nearest", &["near"]),
         ("condition=old", &["condition"]),
         ("facets=all", &["facets"]),
+        ("attr.no_such_attribute=1", &["attr.no_such_attribute"]),
+        ("facets=tag,attr.no_such_attribute", &["facets"]),
         ("cursor=none", &["cursor"]),
     ] {
         anyone.get(&format!("/v1/search?{query}")).await.names(400, fields);

@@ -21,7 +21,7 @@ const MAX_OPTIONS: usize = 3;
 /// How many combinations of values of several options are searched for at most.
 const MAX_COMBINATIONS: usize = 50;
 const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
-const FACETS: [&str; 5] = ["category", "vendor", "tag", "condition", "price"];
+const FACETS: [&str; 6] = ["category", "vendor", "tag", "condition", "currency", "price"];
 
 /// Parses the parameters; the error names every invalid parameter.
 pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Problem> {

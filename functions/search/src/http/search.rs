@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use souk_core::search::{FacetCounts, Hit};
+use souk_core::search::Hit;
 use souk_kit::Context;
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
 use souk_model::catalog::product::Product;
@@ -18,6 +18,7 @@ use crate::Memory;
 use crate::analytics::NewClick;
 use crate::highlight::Marker;
 use crate::operations::analytics;
+use crate::operations::facets::FacetValue;
 use crate::operations::search::{self as operations, SearchResults};
 
 /// A search result: a product and its highlights.
@@ -39,17 +40,6 @@ pub(crate) struct Highlights {
     description: String,
 }
 
-/// A value of a facet.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct FacetValue<'a> {
-    /// Value, in the format of the filter with the same name; for `price` a range, `min_price-max_price`.
-    value: &'a str,
-    /// Display name.
-    label: &'a str,
-    /// Number of matching products that have the value.
-    count: u64,
-}
-
 /// A page of search results.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct SearchResult {
@@ -58,8 +48,9 @@ pub(crate) struct SearchResult {
     /// Cursor of the next page; `null` on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
-    /// Facet counts, if requested with `facets`: up to 50 values per field, the most frequent first. All filters apply
-    /// to the counts of a field, except the filter on the field itself.
+    /// Facet counts, if requested with `facets`: up to 50 values per field, the most frequent first, but numbers and
+    /// price ranges in ascending order. Price ranges are counted per currency. All filters apply to the counts of a
+    /// field, except the filter on the field itself.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<FacetValue>>>)]
     facets: Option<()>,
     /// Sent with facets: whether they count only the first 10,000 matches, because there are more, or may be too
@@ -133,7 +124,7 @@ const SEARCH: &[Param] = &[
     Param {
         name: "facets",
         summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
-                  `price` (ranges), `attr.NAME`, `option.KEY`.",
+                  `currency`, `price` (ranges), `attr.NAME`, `option.KEY`.",
         schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
     },
 ];
@@ -218,6 +209,7 @@ struct Head<'a> {
 fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u8>> {
     let SearchResults {
         page,
+        facets,
         next_cursor,
         query_id,
     } = results;
@@ -234,7 +226,7 @@ fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u
     out.extend_from_slice(b"],\"next_cursor\":");
     serde_json::to_writer(&mut out, &next_cursor)?;
     if with_facets {
-        write_facets(&page.facets, &mut out)?;
+        write_facets(&facets, &mut out)?;
         out.extend_from_slice(b",\"approximate\":");
         serde_json::to_writer(&mut out, &page.is_approximate)?;
     }
@@ -266,20 +258,15 @@ fn write_hit(hit: &Hit, marker: Option<&Marker>, out: &mut Vec<u8>) -> serde_jso
     Ok(())
 }
 
-fn write_facets(facets: &[FacetCounts], out: &mut Vec<u8>) -> serde_json::Result<()> {
+fn write_facets(facets: &[(String, Vec<FacetValue>)], out: &mut Vec<u8>) -> serde_json::Result<()> {
     out.extend_from_slice(b",\"facets\":{");
-    for (n, facet) in facets.iter().enumerate() {
+    for (n, (field, values)) in facets.iter().enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        serde_json::to_writer(&mut *out, &facet.field)?;
+        serde_json::to_writer(&mut *out, field)?;
         out.push(b':');
-        let values = facet.values.iter().map(|(facet, count)| FacetValue {
-            value: &facet.value,
-            label: &facet.label,
-            count: *count,
-        });
-        serde_json::to_writer(&mut *out, &values.collect::<Vec<_>>())?;
+        serde_json::to_writer(&mut *out, values)?;
     }
     out.push(b'}');
     Ok(())

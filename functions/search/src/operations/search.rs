@@ -13,10 +13,11 @@ use souk_kit::http::render;
 use souk_kit::{Context, Failure, PageRequest};
 use souk_model::catalog::product::without_variants;
 use souk_model::catalog::status::Status;
-use souk_model::catalog::variant::facets;
+use souk_model::catalog::variant::facets as variants;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::vendors::VENDOR;
 
+use super::facets::{self, FacetValue};
 use super::rebuild::is_lost;
 use crate::error::SearchError;
 use crate::{Memory, usage};
@@ -42,6 +43,8 @@ pub(crate) struct SearchRequest {
 #[derive(Debug)]
 pub(crate) struct SearchResults {
     pub(crate) page: SearchPage,
+    /// The facets, in the order in which they were asked for.
+    pub(crate) facets: Vec<(String, Vec<FacetValue>)>,
     pub(crate) next_cursor: Option<String>,
     /// The id of the query; `None` if it has no words.
     pub(crate) query_id: Option<String>,
@@ -60,11 +63,14 @@ pub(crate) async fn search(
         ("vendor", VENDOR, &request.vendors),
     ];
     resolve(cx, &mut query, &names).await?;
+    let known = facets::check_attributes(cx, &memory.attributes, &query).await?;
+    let asked_facets = query.facets.clone();
+    facets::with_currency(&mut query);
     let options = Options::take(&mut query, request.options);
     // Facets do not affect the position of a cursor.
-    let facets = std::mem::take(&mut query.facets);
+    let counted = std::mem::take(&mut query.facets);
     let paging = request.page.of_list(&format!("search {query:?}"))?;
-    query.facets = facets;
+    query.facets = counted;
     query.limit = paging.limit;
     query.after.clone_from(&paging.after);
 
@@ -87,6 +93,8 @@ pub(crate) async fn search(
         }
     }
     page.hits = current(cx, page.hits).await?;
+    let counted = std::mem::take(&mut page.facets);
+    let facets = facets::shown(cx, &query, counted, &asked_facets, &known).await?;
     let mut query_id = None;
     if !asked.is_empty() {
         let day = usage::day(began);
@@ -105,6 +113,7 @@ pub(crate) async fn search(
     Ok(SearchResults {
         next_cursor: page.next.as_deref().map(|place| paging.cursor(place)),
         page,
+        facets,
         query_id,
     })
 }
@@ -148,12 +157,12 @@ impl Options {
             .collect();
         query.facets.retain(|facet| narrowed(facet).is_none());
         if !filters.is_empty() {
-            let conditions = facets::conditions(&filters, "");
+            let conditions = variants::conditions(&filters, "");
             let values = conditions.iter().map(|condition| {
                 let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
-                facets::value(&values)
+                variants::value(&values)
             });
-            let field = facets::field(filters.keys().map(String::as_str));
+            let field = variants::field(filters.keys().map(String::as_str));
             query.filters.push((field, values.collect()));
         }
         Self { filters, facets }
@@ -195,18 +204,18 @@ impl Options {
         key: &str,
         is_approximate: &mut bool,
     ) -> Result<FacetCounts, SearchError> {
-        let conditions = facets::conditions(&self.filters, key);
-        let given = conditions.iter().map(|others| facets::field_given(key, others));
-        let all = facets::field(self.filters.keys().map(String::as_str));
+        let conditions = variants::conditions(&self.filters, key);
+        let given = conditions.iter().map(|others| variants::field_given(key, others));
+        let all = variants::field(self.filters.keys().map(String::as_str));
         let mut filters = query.filters.clone();
         filters.retain(|(field, _)| *field != all);
         // Of the products that the other filters admit.
         let others = self.filters.keys().map(String::as_str).filter(|other| *other != key);
         let values = conditions.iter().map(|condition| {
             let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
-            facets::value(&values)
+            variants::value(&values)
         });
-        filters.push((facets::field(others), values.collect()));
+        filters.push((variants::field(others), values.collect()));
         let query = SearchQuery {
             filters,
             facets: given.chain([facet.to_owned()]).collect(),

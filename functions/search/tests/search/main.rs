@@ -50,7 +50,9 @@ async fn the_index_follows_the_products() {
             format!("category={CATEGORY_ID} Lamps"),
             format!("vendor={VENDOR_ID} Shop"),
             "tag=brass brass".into(),
+            "currency=EUR EUR".into(),
             "condition=like_new Like new".into(),
+            "attr.note=heavy heavy".into(),
             "attr.size=12 12".into(),
         ]
     );
@@ -210,6 +212,7 @@ async fn parameters_become_a_query() {
         ("radius=5", &["near"]),
         ("sort=nearest", &["near"]),
         ("attr.Size=1", &["attr.Size"]),
+        ("attr.color=1&facets=tag,attr.maker", &["attr.color", "facets"]),
         ("facets=color", &["facets"]),
         ("limit=0", &["limit"]),
         ("cursor=x", &["cursor"]),
@@ -245,6 +248,15 @@ async fn a_page_has_products_highlights_facets_and_a_cursor() {
     assert_eq!(
         first["facets"]["tag"][0],
         json!({ "value": "a", "label": "a", "count": 2 })
+    );
+    let (_, page) = world.get("/v1/search?facets=category,attr.size,currency").await;
+    assert_eq!(
+        page["facets"],
+        json!({
+            "category": [{ "value": CATEGORY_ID, "slug": "lamps", "label": "Lamps", "count": 2 }],
+            "attr.size": [],
+            "currency": [{ "value": "EUR", "label": "EUR", "count": 2 }],
+        })
     );
     let cursor = first["next_cursor"].as_str().unwrap();
     let (_, second) = world.get(&format!("/v1/search?q=lamp&limit=1&cursor={cursor}")).await;

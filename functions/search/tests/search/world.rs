@@ -14,11 +14,11 @@ use souk_core::search::{
     FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, words,
 };
 use souk_core::{
-    Change, Clock, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Principal, Query,
-    Queue, Random, Role, Search, StoreError, Timestamp,
+    Change, Clock, Commit, Consistency, Document, Documents, Entry, Key, Lane, Message, Outbound, Page, Principal,
+    Query, Queue, Random, Role, Search, StoreError, Timestamp,
 };
 use souk_kit::{App, Context, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
-use souk_model::catalog::CATEGORY;
+use souk_model::catalog::{CATEGORY, category};
 use souk_model::vendors::VENDOR;
 use souk_sqlite::SqliteDocuments;
 
@@ -351,24 +351,28 @@ impl World {
             _directory: directory,
         };
         let now = world.platform.now();
-        let attributes =
-            json!([{ "name": "size", "type": "number", "filterable": true }, { "name": "note", "type": "text" }]);
+        let attributes = json!([
+            { "name": "size", "type": "number", "filterable": true }, { "name": "note", "type": "text", "filterable": true },
+        ]);
         let category = json!({
             "id": CATEGORY_ID, "slug": "lamps", "name": "Lamps", "description": "", "icon": null, "color": null,
             "parent": null, "attributes": attributes, "created_at": now, "updated_at": now,
         });
-        world.put(CATEGORY.key(CATEGORY_ID), &category).await;
+        let listed = vec![Entry::new(category::INDEX, "lamps".to_owned())];
+        world.put(CATEGORY.key(CATEGORY_ID), &category, listed).await;
         world
-            .put(CATEGORY.name_key("lamps"), &json!({ "id": CATEGORY_ID }))
+            .put(CATEGORY.name_key("lamps"), &json!({ "id": CATEGORY_ID }), Vec::new())
             .await;
         let vendor = json!({ "id": VENDOR_ID, "slug": "shop", "name": "Shop", "owner": admin });
-        world.put(VENDOR.key(VENDOR_ID), &vendor).await;
-        world.put(VENDOR.name_key("shop"), &json!({ "id": VENDOR_ID })).await;
+        world.put(VENDOR.key(VENDOR_ID), &vendor, Vec::new()).await;
+        world
+            .put(VENDOR.name_key("shop"), &json!({ "id": VENDOR_ID }), Vec::new())
+            .await;
         world
     }
 
-    async fn put(&self, key: Key, body: &Value) {
-        let change = Change::create(key, body.to_string(), Vec::new());
+    async fn put(&self, key: Key, body: &Value, entries: Vec<Entry>) {
+        let change = Change::create(key, body.to_string(), entries);
         self.platform
             .documents()
             .commit(Commit::new(vec![change]))

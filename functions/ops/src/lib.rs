@@ -14,51 +14,53 @@ use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
 use souk_kit::platform::FormatError;
 use souk_kit::{Context, Function, StoreUse};
 
-/// The static files, for hosts that embed them.
-pub const FILES: &[(&str, &[u8])] = &[
-    ("docs.css", include_bytes!("../assets/docs.css")),
-    ("docs.html", include_bytes!("../assets/docs.html")),
-    ("docs.js", include_bytes!("../assets/docs.js")),
-    ("index.html", include_bytes!("../assets/index.html")),
-    ("openapi.json", include_bytes!("../assets/openapi.json")),
-];
+/// Declares the static files, each with the paths that it is served at.
+macro_rules! files {
+    ($($file:literal at $($path:literal),+;)+) => {
+        /// The static files, for hosts that embed them.
+        pub const FILES: &[(&str, &[u8])] = &[$(($file, include_bytes!(concat!("../assets/", $file)))),+];
 
-/// A static file and where it is served.
-struct Page {
-    path: &'static str,
-    file: &'static str,
-    content_type: &'static str,
+        /// The paths of the static files.
+        const PAGES: &[(&str, &str)] = &[$($(($path, $file)),+),+];
+    };
 }
 
-const HTML: &str = "text/html; charset=utf-8";
+files! {
+    "index.html" at "/";
+    "openapi.json" at "/openapi.json";
+    // The page reads from its own path which guide to show.
+    "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/errors", "/docs/guides/paging",
+        "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/cors",
+        "/docs/guides/webhooks", "/docs/guides/versioning";
+    "docs.css" at "/docs/docs.css";
+    "docs.js" at "/docs/docs.js";
+    "dom.js" at "/docs/dom.js";
+    "operation.js" at "/docs/operation.js";
+    "request.js" at "/docs/request.js";
+    "schema.js" at "/docs/schema.js";
+    "session.js" at "/docs/session.js";
+    "guides/start.md" at "/docs/guides/start.md";
+    "guides/sessions.md" at "/docs/guides/sessions.md";
+    "guides/errors.md" at "/docs/guides/errors.md";
+    "guides/paging.md" at "/docs/guides/paging.md";
+    "guides/idempotency.md" at "/docs/guides/idempotency.md";
+    "guides/caching.md" at "/docs/guides/caching.md";
+    "guides/money.md" at "/docs/guides/money.md";
+    "guides/cors.md" at "/docs/guides/cors.md";
+    "guides/webhooks.md" at "/docs/guides/webhooks.md";
+    "guides/versioning.md" at "/docs/guides/versioning.md";
+}
 
-const PAGES: [Page; 5] = [
-    Page {
-        path: "/",
-        file: "index.html",
-        content_type: HTML,
-    },
-    Page {
-        path: "/docs",
-        file: "docs.html",
-        content_type: HTML,
-    },
-    Page {
-        path: "/docs/docs.css",
-        file: "docs.css",
-        content_type: "text/css; charset=utf-8",
-    },
-    Page {
-        path: "/docs/docs.js",
-        file: "docs.js",
-        content_type: "text/javascript; charset=utf-8",
-    },
-    Page {
-        path: "/openapi.json",
-        file: "openapi.json",
-        content_type: "application/json",
-    },
-];
+/// The media type of a file with this name.
+fn content_type(file: &str) -> &'static str {
+    match file.rsplit('.').next() {
+        Some("css") => "text/css; charset=utf-8",
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("md") => "text/markdown; charset=utf-8",
+        _ => "application/json",
+    }
+}
 
 /// A health report.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -82,12 +84,12 @@ pub fn function() -> Function {
             )
             .response(StatusCode::OK, "The function can serve requests", health()),
     ];
-    routes.extend(PAGES.iter().map(|page| {
+    routes.extend(PAGES.iter().map(|&(path, file)| {
         let handler = move |cx: Context, viewer: Viewer| async move {
-            let content = cx.assets.get(page.file).await.map_err(Problem::internal)?;
-            Ok::<_, Problem>(viewer.answer(Answer::file(page.content_type, content)))
+            let content = cx.assets.get(file).await.map_err(Problem::internal)?;
+            Ok::<_, Problem>(viewer.answer(Answer::file(content_type(file), content)))
         };
-        Route::page(page.path, handler).cached(300, 3600)
+        Route::page(path, handler).cached(300, 3600)
     }));
     Function {
         name: "ops",

@@ -120,6 +120,36 @@ async fn the_documentation_page_is_complete_and_needs_nothing_from_elsewhere() {
         assert!(path == "/docs" || page.body.contains(path), "the page uses {path}");
         assert!(file.body.len() > 1000);
     }
+    // The modules of the script, and those that they use.
+    let mut modules = vec!["docs.js".to_owned()];
+    let mut at = 0;
+    while let Some(module) = modules.get(at).cloned() {
+        let script = anyone.get(&format!("/docs/{module}")).await.expect(200).body;
+        for used in script
+            .split("from \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
+            if !modules.iter().any(|known| known == used) {
+                modules.push(used.to_owned());
+            }
+        }
+        at += 1;
+    }
+    assert!(modules.len() > 4, "{modules:?}");
+    let guides: Vec<_> = page
+        .body
+        .split("href=\"")
+        .filter(|link| link.starts_with("/docs/guides/"))
+        .collect();
+    assert!(guides.len() >= 10);
+    for link in guides {
+        let path = link.split('"').next().unwrap();
+        assert_eq!(anyone.get(path).await.expect(200).body, page.body, "{path}");
+        let text = anyone.get(&format!("{path}.md")).await.expect(200);
+        assert!(text.header("content-type").starts_with("text/markdown"));
+        assert!(text.body.starts_with("# "), "{path} has no title");
+    }
     let welcome = anyone.get("/").await.expect(200);
     for link in ["/docs", "/docs/docs.css", "/openapi.json", "/v1/products", "/readyz"] {
         assert!(welcome.body.contains(&format!("href=\"{link}\"")), "no link to {link}");

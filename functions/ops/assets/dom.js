@@ -52,7 +52,7 @@ export const codeBlock = (text, label, shown = text) =>
   el("div", { class: "code" }, el("pre", { tabindex: "0", role: "region", "aria-label": label }, el("code", {}, shown)),
     copyButton(() => text));
 
-/** JSON in colour, as text nodes in spans. */
+/** JSON in color, as text nodes in spans. */
 export function paint(text) {
   if (text.length > 100_000) return text;
   const out = [];
@@ -115,10 +115,11 @@ export function markdown(text) {
     if (code.length) out.push(samples(code));
     code = [];
   };
-  for (const part of String(text ?? "").split(/^(```\w*\n[\s\S]*?^```$)/m)) {
-    const fence = part.match(/^```(\w*)\n([\s\S]*?)\n?```$/);
+  for (const part of String(text ?? "").split(/^(```[\w ]*\n[\s\S]*?^```$)/m)) {
+    const fence = part.match(/^```(\w*)( check)?\n([\s\S]*?)\n?```$/);
     if (fence) {
-      code.push({ kind: fence[1], text: fence[2] });
+      // Checks are for `infra/guides`, which runs the samples.
+      if (!fence[2]) code.push({ kind: fence[1], text: fence[3] });
       continue;
     }
     const blocks = part.split(/\n\s*\n/).map((block) => block.trim()).filter(Boolean);

@@ -80,7 +80,7 @@ const inline = (text) => text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\((?:https
   const link = part.match(/^\[([^\]]+)\]\((.+)\)$/);
   if (link) return el("a", { href: link[2], rel: "noreferrer" }, inline(link[1]));
   if (part.length > 2 && part.startsWith("`")) return el("code", {}, part.slice(1, -1));
-  return part.length > 4 && part.startsWith("**") ? el("strong", {}, part.slice(2, -2)) : part;
+  return part.length > 4 && part.startsWith("**") ? el("strong", {}, inline(part.slice(2, -2))) : part;
 });
 
 const cells = (line) => line.replace(/^\||\|$/g, "").split("|").map((cell) => inline(cell.trim()));

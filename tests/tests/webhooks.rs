@@ -194,6 +194,7 @@ impl World {
             category: "cat_1".into(),
             author: OWNER.into(),
             vendor: None,
+            changed: Vec::new(),
         };
         for _ in 0..times {
             let event = Event::new(PRODUCT_SOLD, &data, &Cause::default(), &*self.clock, &SystemRandom).unwrap();

@@ -68,13 +68,14 @@ pub struct NewVendor {
 
 impl Vendor {
     /// The data of an event about this vendor at `version`.
-    pub(crate) fn event(&self, version: u64) -> VendorEvent {
+    pub(crate) fn event(&self, version: u64, changed: Vec<String>) -> VendorEvent {
         VendorEvent {
             vendor: self.id.clone(),
             version,
             slug: self.slug.clone(),
             name: self.name.clone(),
             owner: self.owner.clone(),
+            changed,
         }
     }
 

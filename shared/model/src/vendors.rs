@@ -99,6 +99,10 @@ pub struct VendorEvent {
     pub name: String,
     /// The account that the vendor belongs to after the change.
     pub owner: String,
+    /// The names of the fields that changed; only in `vendor.updated`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub changed: Vec<String>,
 }
 
 /// `vendor.created`

@@ -52,6 +52,7 @@ async fn what_has_happened_is_in_the_log() {
     }
     assert_eq!(text(&events[2], "trace").split('-').nth(1), Some(trace));
     assert_eq!(text(&events[2]["data"], "title"), "Another");
+    assert_eq!(events[2]["data"]["changed"], serde_json::json!(["title"]));
     // Each of them is in the catalog, with a schema that names what it says.
     let catalog = market.anonymous().get("/v1/events/catalog").await.expect(200).json;
     for event in events {

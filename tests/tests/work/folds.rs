@@ -66,6 +66,7 @@ fn change(world: &World, process: &Process, thing: &str, n: usize) {
         category: "cat_1".into(),
         author: "acc_1".into(),
         vendor: None,
+        changed: Vec::new(),
     };
     let (clock, random) = (&*platform.clock, &*platform.random);
     let event = Event::new(PRODUCT_UPDATED, &data, &Cause::default(), clock, random).unwrap();

@@ -6,6 +6,7 @@
 //! - `operators.rs`: what operators see and do through the API.
 //! - `purges.rs`: the cache in front is told of exactly what changed.
 //! - `clocks.rs`: a clock that jumps both ways holds nothing up.
+//! - `edits.rs`: an edit that changes nothing announces nothing.
 //! - `folds.rs`: repeated work on one thing is folded, and misses no change.
 //! - `formats.rs`: stored formats, pinned.
 //!
@@ -18,6 +19,7 @@
 )]
 
 mod clocks;
+mod edits;
 mod folds;
 mod formats;
 mod operators;

@@ -211,6 +211,7 @@ fn every_event_is_in_the_log_once() {
             category: "cat_1".into(),
             author: "acc_1".into(),
             vendor: None,
+            changed: Vec::new(),
         };
         Event::new(PRODUCT_CREATED, &data, &cause, clock, random).unwrap()
     };

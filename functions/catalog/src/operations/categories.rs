@@ -9,7 +9,7 @@ use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
-use souk_model::catalog::events::{CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED};
+use souk_model::catalog::events::{CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, CategoryEvent};
 use souk_model::catalog::lists::every_list_of_category;
 
 use super::tree::below;
@@ -140,9 +140,16 @@ pub async fn edit_category(
             closing: false,
             ..old.value.clone()
         };
+        let mut changed = old.changed_fields(&new)?;
+        if changed.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
+        // Nobody sees that it reopens.
+        changed.retain(|field| field != "closing");
         let taken = CatalogError::SlugTaken;
         tx.rename(CATEGORY, &old.slug, &new.slug, &old.id, taken).await?;
-        tx.emit(CATEGORY_UPDATED, &new.event(old.version() + 1));
+        let event = new.event(old.version() + 1);
+        tx.emit(CATEGORY_UPDATED, &CategoryEvent { changed, ..event });
         let entries = new.entries();
         Ok(tx
             .update(&old.document, new)

@@ -6,7 +6,7 @@ use souk_core::kind::owner_of;
 use souk_core::{Key, check};
 use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
-use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_UPDATED};
+use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_UPDATED, ProductEvent};
 use souk_model::catalog::product::Product;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
@@ -211,11 +211,12 @@ async fn update(
     if old.status != status {
         new = advanced(&new, status, tx.now());
     }
-    if new == old.value {
+    let changed = old.changed_fields(&new)?;
+    if changed.is_empty() {
         return Ok(Imported::Unchanged);
     }
     new.updated_at = tx.now();
-    emit(tx, &new, old.version() + 1, Some(old.status));
+    emit(tx, &new, old.version() + 1, Some((old.status, changed)));
     replace(tx, old, new, &IfMatch::default()).await?;
     Ok(Imported::Changed)
 }
@@ -257,15 +258,26 @@ async fn create(tx: &Transaction<CatalogError>, import: &ProductImport, id: &str
     Ok(add(tx, new).await?.value.id)
 }
 
-/// Emits the events of a product that had the status `before` and is now at `version`.
-fn emit(tx: &Transaction<CatalogError>, product: &Product, version: u64, before: Option<Status>) {
-    let name = if before.is_some() {
-        PRODUCT_UPDATED
-    } else {
-        PRODUCT_CREATED
+/// Emits the events of a product that is now at `version`, and, if it existed, had another status and other fields before.
+fn emit(tx: &Transaction<CatalogError>, product: &Product, version: u64, before: Option<(Status, Vec<String>)>) {
+    let event = product.event(version);
+    let status = match before {
+        Some((status, changed)) => {
+            tx.emit(
+                PRODUCT_UPDATED,
+                &ProductEvent {
+                    changed,
+                    ..event.clone()
+                },
+            );
+            status
+        }
+        None => {
+            tx.emit(PRODUCT_CREATED, &event);
+            Status::Draft
+        }
     };
-    tx.emit(name, &product.event(version));
-    if before.unwrap_or(Status::Draft) != product.status {
-        tx.emit(product.status.event(), &product.event(version));
+    if status != product.status {
+        tx.emit(product.status.event(), &event);
     }
 }

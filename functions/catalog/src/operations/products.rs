@@ -12,7 +12,7 @@ use souk_core::documents::MAX_BODY;
 use souk_core::{Document, FieldError, Key, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
-use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED};
+use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, ProductEvent};
 use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
@@ -230,9 +230,14 @@ pub async fn edit_product(
             return Err(Failure::forbidden_field(detail, "vendor", detail).into());
         }
         let new = input.rewrite(&old, category, vendor, tx.now(), || new_variant(&tx));
+        let changed = old.changed_fields(&new)?;
+        if changed.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
         tx.rename(PRODUCT, &old.slug, &new.slug, &old.id, CatalogError::SlugTaken)
             .await?;
-        tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
+        let event = new.event(old.version() + 1);
+        tx.emit(PRODUCT_UPDATED, &ProductEvent { changed, ..event });
         replace(&tx, &old, new, if_match).await
     })
     .await
@@ -272,7 +277,7 @@ pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Resul
     give_back(cx, &id, &rest).await
 }
 
-/// Moves a product to its next status, if its life cycle allows it.
+/// Moves a product to its next status, if its life cycle allows it. Does nothing if the product has that status.
 pub async fn advance_product(
     cx: &Context,
     id: &str,
@@ -282,6 +287,9 @@ pub async fn advance_product(
     cx.commit(|tx| async move {
         let old = find_own(&tx, id).await?;
         if_match.check(old.version())?;
+        if old.status == next {
+            return Ok(old);
+        }
         if !old.status.may_become(next) {
             let from = old.status;
             return Err(CatalogError::IllegalTransition { from, to: next });
@@ -314,7 +322,8 @@ pub async fn hand_over_product(
             updated_at: tx.now(),
             ..old.value.clone()
         };
-        tx.emit(PRODUCT_UPDATED, &new.event(old.version() + 1));
+        let (event, changed) = (new.event(old.version() + 1), vec!["author".to_owned()]);
+        tx.emit(PRODUCT_UPDATED, &ProductEvent { changed, ..event });
         replace(&tx, &old, new, if_match).await
     })
     .await

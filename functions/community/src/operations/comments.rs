@@ -122,6 +122,9 @@ pub async fn edit_comment(
             edited_at: Some(tx.now()),
             ..old.value.clone()
         };
+        if old.changed_fields(&new)?.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
         tx.emit(COMMENT_EDITED, &new.event(author));
         let entries = new.entries();
         Ok(tx

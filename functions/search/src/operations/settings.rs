@@ -31,17 +31,21 @@ pub(crate) async fn replace_settings(
 ) -> Result<Stored<SearchSettings>, Failure> {
     let stored = cx
         .commit(|tx: Transaction<Failure>| async move {
-            let old = tx.get(key()).await?;
-            let version = old.as_ref().map_or(0, |old| old.version);
+            let old: Option<Stored<SearchSettings>> = tx.read(key()).await?;
+            let version = old.as_ref().map_or(0, Stored::version);
             if_match.check(version)?;
             let settings = SearchSettings {
                 weights: new.weights.clone(),
                 synonyms: new.synonyms.clone(),
                 version: version + 1,
             };
-            Ok(tx
-                .create_or_update(key(), old.as_ref(), settings)
-                .or_precondition(if_match))
+            if let Some(old) = &old
+                && old.changed_fields(&settings)?.is_empty()
+            {
+                return Ok(tx.unchanged(old.clone()));
+            }
+            let old = old.as_ref().map(|old| &old.document);
+            Ok(tx.create_or_update(key(), old, settings).or_precondition(if_match))
         })
         .await?;
     memory.tuned.forget();

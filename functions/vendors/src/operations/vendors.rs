@@ -49,7 +49,7 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
             Some(_) => claim.or_fail(VendorError::SlugTaken),
             None => claim.or_retry(),
         }
-        tx.emit(VENDOR_CREATED, &vendor.event(1));
+        tx.emit(VENDOR_CREATED, &vendor.event(1, Vec::new()));
         let entries = vendor.entries();
         Ok(tx.create(VENDOR.key(&vendor.id), vendor).entries(entries).or_retry())
     })
@@ -77,9 +77,13 @@ pub async fn edit_vendor(
             updated_at: tx.now(),
             ..old.value.clone()
         };
+        let changed = old.changed_fields(&new)?;
+        if changed.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
         let taken = VendorError::SlugTaken;
         tx.rename(VENDOR, &old.slug, &new.slug, &old.id, taken).await?;
-        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
+        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1, changed));
         let entries = new.entries();
         Ok(tx
             .update(&old.document, new)
@@ -112,7 +116,8 @@ pub async fn hand_over_vendor(
             updated_at: tx.now(),
             ..old.value.clone()
         };
-        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1));
+        let changed = vec!["owner".to_owned()];
+        tx.emit(VENDOR_UPDATED, &new.event(old.version() + 1, changed));
         let entries = new.entries();
         Ok(tx
             .update(&old.document, new)

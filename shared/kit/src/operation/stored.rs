@@ -1,10 +1,17 @@
 //! A document with its deserialized body.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 use souk_core::{Document, StoreError};
+
+use super::Failure;
+
+/// When a document changed is no change by itself.
+const TIMES: [&str; 2] = ["updated_at", "edited_at"];
 
 /// A stored document whose body is a `T`. It dereferences to the `T`; the version and the counters are in `document`.
 #[derive(Clone, Debug)]
@@ -20,6 +27,21 @@ impl<T> Stored<T> {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.document.version
+    }
+}
+
+impl<T: Serialize> Stored<T> {
+    /// The names of the fields in which `new` differs, in alphabetical order; [times of change](TIMES) do not count.
+    pub fn changed_fields(&self, new: &T) -> Result<Vec<String>, Failure> {
+        let fields = |value: &T| -> serde_json::Result<Map<String, Value>> {
+            serde_json::from_value(serde_json::to_value(value)?)
+        };
+        let (old, new) = (fields(&self.value)?, fields(new)?);
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| !TIMES.contains(&name.as_str()) && old.get(name.as_str()) != new.get(name.as_str()));
+        Ok(changed.cloned().collect())
     }
 }
 

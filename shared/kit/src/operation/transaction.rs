@@ -274,6 +274,13 @@ impl<E> Transaction<E> {
         self.pending().is_secret = true;
     }
 
+    /// The result of an edit that changes nothing: the stored document as it is. Drops what was added to the transaction, so
+    /// nothing is written, sent or announced.
+    pub fn unchanged<T>(&self, stored: Stored<T>) -> Stored<T> {
+        *self.pending() = Pending::default();
+        stored
+    }
+
     /// The number of changes so far.
     #[must_use]
     pub fn changes(&self) -> usize {

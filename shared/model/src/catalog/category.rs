@@ -146,6 +146,7 @@ impl Category {
             version,
             slug: self.slug.clone(),
             name: self.name.clone(),
+            changed: Vec::new(),
         }
     }
 

@@ -23,6 +23,10 @@ pub struct ProductEvent {
     pub author: String,
     /// The vendor that sells it.
     pub vendor: Option<String>,
+    /// The names of the fields that changed; only in `product.updated`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub changed: Vec<String>,
 }
 
 /// `product.created`
@@ -63,6 +67,10 @@ pub struct CategoryEvent {
     pub slug: String,
     /// The name.
     pub name: String,
+    /// The names of the fields that changed; only in `category.updated`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub changed: Vec<String>,
 }
 
 /// `category.created`

@@ -234,6 +234,7 @@ impl Product {
             category: self.category.clone(),
             author: self.author.clone(),
             vendor: self.vendor.clone(),
+            changed: Vec::new(),
         }
     }
 

@@ -83,6 +83,11 @@ pub struct NewAccount {
     #[serde(default, deserialize_with = "check::optional_line")]
     #[schema(min_length = 1, max_length = 80)]
     pub name: Option<String>,
+    /// Whether to sign in too: the response then has the tokens of a `session`.
+    #[garde(skip)]
+    #[serde(default)]
+    #[schema(default = false)]
+    pub sign_in: bool,
 }
 
 /// The fields of an account that its owner may change.

@@ -7,7 +7,7 @@ use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Ro
 use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
-use crate::operations;
+use crate::operations::{self, SignedUp};
 use crate::session::{Credentials, Refresh, Tokens};
 
 const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
@@ -25,6 +25,16 @@ const ME_FIELDS: &[&str] = &[
 ];
 const MAX_BODY: usize = 16 * 1024;
 
+/// A new account as its owner sees it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct NewMe {
+    #[serde(flatten)]
+    me: Me,
+    /// The tokens of the session; absent unless `sign_in` was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Tokens>,
+}
+
 /// A set of JSON Web Keys (RFC 7517).
 #[derive(Serialize, utoipa::ToSchema)]
 struct JwkSet {
@@ -39,9 +49,16 @@ pub(crate) fn routes() -> Vec<Route> {
     let me = || Some(Schema::of::<Me>());
     vec![
         Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
-            .summary("Create an account", "Then sign in with `POST /v1/sessions`.")
+            .summary(
+                "Create an account",
+                "Then sign in with `POST /v1/sessions`, or sign in at once with `sign_in`.",
+            )
             .body(Schema::of::<NewAccount>(), MAX_BODY)
-            .response(StatusCode::CREATED, "The account, as its owner sees it", me())
+            .response(
+                StatusCode::CREATED,
+                "The account, as its owner sees it, and its session",
+                Some(Schema::of::<NewMe>()),
+            )
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getAccount", Method::GET, "/v1/accounts/{id}", Access::Public, show)
             .summary("Get the public profile of an account", "By id or username.")
@@ -93,10 +110,12 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Problem> {
-    let account = operations::sign_up(&cx, new).await?;
-    let version = account.version();
+    let SignedUp { account, session } = operations::sign_up(&cx, new).await?;
+    let (version, is_secret) = (account.version(), session.is_some());
     let path = format!("/v1/accounts/{}", account.profile.id);
-    Ok(Answer::json(&account.me(version))?.version(version).created(path))
+    let me = account.me(version);
+    let answer = Answer::json(&NewMe { me, session })?.version(version).created(path);
+    Ok(if is_secret { answer.secret() } else { answer })
 }
 
 async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {

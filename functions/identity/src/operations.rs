@@ -5,7 +5,7 @@
 //! was read, so two concurrent requests with the same refresh token get the same next one.
 
 use garde::Validate as _;
-
+use serde::{Deserialize, Serialize};
 use souk_core::kind::owner_of;
 use souk_core::{Key, Role};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
@@ -18,25 +18,54 @@ use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
 const NOT_FOUND: Failure = Failure::NotFound("account");
 
-/// Signs up an account.
-pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<Stored<Account>, IdentityError> {
+/// A new account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedUp {
+    /// The account.
+    #[serde(flatten)]
+    pub account: Stored<Account>,
+    /// The tokens of its session, if it signed in too.
+    #[serde(default)]
+    pub session: Option<Tokens>,
+}
+
+/// Signs up an account, and signs it in if it wants that.
+pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, IdentityError> {
     if let Err(report) = new.validate() {
         return Err(Failure::invalid("account", report.to_string()).into());
     }
     let new = &new;
-    cx.commit(|tx| async move {
+    let signed_up = cx.commit(|tx| async move {
         // Its claim may be one from before domains were kept as DNS has them.
         if find_by_email(&tx, &new.email).await?.is_some() {
             return Err(IdentityError::Taken("email"));
         }
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
-        let account = create_account(&tx, &kept_email(&new.email), &new.username, name);
+        let email = kept_email(&new.email);
+        let role = match new.sign_in && is_first_admin(&tx, &email) {
+            true => Role::Admin,
+            false => Role::Member,
+        };
+        let account = create_account(&tx, &email, &new.username, name, role);
         let hash = password::hash(&tx, &new.password).await?;
         let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
-        Ok(account)
-    })
-    .await
+        let session = match new.sign_in {
+            true => Some(session::open(&tx, &account.profile.id)?),
+            false => None,
+        };
+        Ok(SignedUp { account, session })
+    });
+    let signed_up = signed_up.await?;
+    if let Some(tokens) = &signed_up.session {
+        session::check_replay(cx, tokens).await?;
+    }
+    Ok(signed_up)
+}
+
+/// Whether the account with this email address becomes an admin when it signs in.
+fn is_first_admin(cx: &Context, email: &str) -> bool {
+    cx.settings.first_admin.as_deref().map(email_key) == Some(email_key(email))
 }
 
 /// Creates an account without a password, as the owner of imported and demo data. Returns the id of the account with
@@ -47,12 +76,21 @@ pub async fn ensure_passive_account(cx: &Context, username: &str, name: &str) ->
             return Ok(id);
         }
         let email = format!("{username}@market.example");
-        Ok(create_account(&tx, &email, username, name).value.profile.id)
+        Ok(create_account(&tx, &email, username, name, Role::Member)
+            .value
+            .profile
+            .id)
     })
     .await
 }
 
-fn create_account(tx: &Transaction<IdentityError>, email: &str, username: &str, name: &str) -> Stored<Account> {
+fn create_account(
+    tx: &Transaction<IdentityError>,
+    email: &str,
+    username: &str,
+    name: &str,
+    role: Role,
+) -> Stored<Account> {
     let now = tx.now();
     let account = Account {
         profile: Profile {
@@ -64,7 +102,7 @@ fn create_account(tx: &Transaction<IdentityError>, email: &str, username: &str, 
             created_at: now,
         },
         email: email.to_owned(),
-        role: Role::Member,
+        role,
         active: true,
         updated_at: now,
     };
@@ -120,14 +158,17 @@ pub async fn edit_own_account(
             avatar: input.avatar,
             ..old.profile.clone()
         };
-        let (before, after) = (&old.profile.username, &profile.username);
-        let taken = IdentityError::Taken("username");
-        tx.rename(ACCOUNT, before, after, &profile.id, taken).await?;
         let new = Account {
             profile,
             updated_at: tx.now(),
             ..old.value.clone()
         };
+        if old.changed_fields(&new)?.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
+        let (before, after) = (&old.profile.username, &new.profile.username);
+        let taken = IdentityError::Taken("username");
+        tx.rename(ACCOUNT, before, after, &new.profile.id, taken).await?;
         Ok(tx.update(&old.document, new).or_precondition(if_match))
     })
     .await
@@ -139,7 +180,9 @@ pub async fn grant_role(cx: &Context, email: &str, role: Role) -> Result<bool, I
         let Some(account) = find_by_email(&tx, email).await? else {
             return Ok(false);
         };
-        set_role(&tx, &account, role);
+        if account.role != role {
+            set_role(&tx, &account, role);
+        }
         Ok(true)
     })
     .await
@@ -184,9 +227,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
-        let first_admin = tx.settings.first_admin.as_deref().map(email_key);
-        let is_first_admin = first_admin == Some(email_key(&account.email));
-        if is_first_admin && account.role < Role::Admin {
+        if is_first_admin(&tx, &account.email) && account.role < Role::Admin {
             set_role(&tx, &account, Role::Admin);
         }
         Ok(session::open(&tx, &account.profile.id)?)

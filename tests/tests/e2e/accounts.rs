@@ -56,6 +56,39 @@ async fn anyone_signs_up_as_a_member() {
 }
 
 #[tokio::test]
+async fn who_signs_up_may_be_signed_in_at_once() {
+    let Some(market) = market() else { return };
+    let (anyone, username, key) = (market.anonymous(), unique("ada"), unique("key"));
+    let new = json!({
+        "email": format!("{username}@example.com"), "username": username, "password": "correct horse", "sign_in": true,
+    });
+    let created = anyone.post("/v1/accounts", new.clone()).key(&key).await.expect(201);
+    // Its digest would be one of secrets.
+    assert_eq!(
+        (created.header("etag"), created.header("cache-control")),
+        ("", "no-store")
+    );
+    let session = &created["session"];
+    assert_eq!(text(session, "token_type"), "Bearer");
+    let member = market.with_token(text(session, "access_token"));
+    let mut me = created.json.clone();
+    me.as_object_mut().unwrap().remove("session");
+    assert_eq!(member.get("/v1/me").await.expect(200).json, me);
+    // Whoever did not get the answer gets the same one.
+    let again = anyone.post("/v1/accounts", new.clone()).key(&key).await.expect(201);
+    assert_eq!(again.json, created.json);
+    let refresh = json!({ "refresh_token": session["refresh_token"] });
+    let next = anyone.post("/v1/sessions/refresh", refresh).await.expect(201);
+    // Those tokens no longer work.
+    anyone.post("/v1/accounts", new).key(&key).await.expect(409);
+    market
+        .with_token(next.text("access_token"))
+        .get("/v1/me")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn a_sign_up_that_is_not_valid_is_refused_with_every_field_named() {
     let Some(market) = market() else { return };
     let good =

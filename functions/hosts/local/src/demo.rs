@@ -470,6 +470,7 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
             username: "demo".into(),
             password: password.clone(),
             name: Some("Demo".into()),
+            sign_in: false,
         };
         // Only an account that was made here becomes an admin.
         sign_up(cx, new).await.map_err(|e| format!("the demo's account: {e}"))?;

@@ -123,6 +123,51 @@ fn run(binary: &Path, arguments: &[&str], data: &Path) -> Output {
     command.output().unwrap()
 }
 
+/// With `--cors` the pages of an origin may call; those of this machine may call the demo. Whoever else tries is in the log.
+#[test]
+fn pages_of_listed_origins_may_call() {
+    let Some(binary) = binary() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let listed = [
+        "--no-demo",
+        "--cors",
+        "https://a.example",
+        "--cors",
+        "https://b.example",
+    ];
+    for (name, more, allowed, refused) in [
+        ("listed", &listed[..], "https://b.example", "http://localhost:5173"),
+        ("demo", &[][..], "http://localhost:5173", "https://b.example"),
+    ] {
+        let server = Server::start(&binary, &folder.path().join(name), 128, more);
+        let answer = |origin: &str| {
+            let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
+            server.answer(request.as_bytes())
+        };
+        assert!(
+            answer(allowed).contains(&format!("access-control-allow-origin: {allowed}\r\n")),
+            "{name}"
+        );
+        assert!(!answer(refused).contains("access-control-"), "{name}");
+        // A page of this host itself needs no permission.
+        assert!(!answer("http://x").contains("access-control-"), "{name}");
+        let end = Instant::now() + PATIENCE;
+        let line = format!("\"refused_origin\":\"{refused}\"");
+        while !fs::read_to_string(&server.log).unwrap().contains(&line) {
+            assert!(Instant::now() < end, "{name}: the log does not name {refused}");
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            fs::read_to_string(&server.log)
+                .unwrap()
+                .matches("refused_origin")
+                .count(),
+            1,
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn clients_that_read_no_answer_neither_fill_the_memory_nor_shut_others_out() {
     let Some(binary) = binary() else { return };

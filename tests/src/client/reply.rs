@@ -125,9 +125,11 @@ impl Reply {
         let cache = self.header("cache-control");
         let good = matches!(self.status, 200..=299 | 301 | 304 | 308);
         if sent(header::AUTHORIZATION) || sent(header::COOKIE) {
+            let is_kept =
+                cache == "private, no-cache" && good && matches!(*request.method(), Method::GET | Method::HEAD);
             must(
-                cache == "private, no-store",
-                "what saw a credential is private, no-store",
+                cache == "private, no-store" || is_kept,
+                "what saw a credential is private",
             )?;
         } else if cache != "no-store" {
             let public = cache.starts_with("public, max-age=0, s-maxage=");
@@ -164,6 +166,7 @@ impl Reply {
         must(!self.body.is_empty() && !kind.is_empty(), "no body, or one of no type")?;
         if kind == "application/json" {
             must(!self.json.is_null(), "this is not JSON")?;
+            must(has_whole_times(&self.json), "times have three decimals")?;
         }
         if good {
             return Ok(());
@@ -190,6 +193,23 @@ impl Reply {
             self.status != 405 || !self.header("allow").is_empty(),
             "a 405 says what is allowed",
         )
+    }
+}
+
+/// Whether all times in it are written like `2026-01-31T12:00:00.000Z`.
+fn has_whole_times(json: &Value) -> bool {
+    let is_time = |name: &str| name.ends_with("_at") || name == "timestamp";
+    match json {
+        Value::Array(all) => all.iter().all(has_whole_times),
+        Value::Object(fields) => fields.iter().all(|(name, value)| match value.as_str() {
+            Some(text) if is_time(name) => {
+                text.len() == "2026-01-31T12:00:00.000Z".len()
+                    && text.ends_with('Z')
+                    && text.as_bytes().get(19) == Some(&b'.')
+            }
+            _ => has_whole_times(value),
+        }),
+        _ => true,
     }
 }
 

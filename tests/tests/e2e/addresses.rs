@@ -60,7 +60,7 @@ async fn old_addresses_lead_on_for_good() {
     let head = anyone.call(Method::HEAD, &address).await.expect(301);
     assert!(head.header("location").ends_with(&page));
     let own = seller.get(&address).await.expect(301);
-    assert_eq!(own.header("cache-control"), "private, no-store");
+    assert_eq!(own.header("cache-control"), "private, no-cache");
     let tags = anyone.get(&address).await.header("cache-tag").to_owned();
     assert!(
         tags.is_empty() || tags == format!("product,{}", text(&product, "id")),

@@ -67,11 +67,22 @@ async fn what_everyone_sees_alike_is_cached_for_those_who_show_nothing() {
         for own in others {
             let own = own.expect(200);
             assert_eq!(own.body, reply.body, "{path}");
-            assert_eq!(own.header("cache-control"), "private, no-store", "{path}");
+            assert_eq!(own.header("cache-control"), "private, no-cache", "{path}");
             assert_eq!(own.header("cache-tag"), "", "{path}");
         }
         let refused = anyone.get(&path).header("authorization", "Bearer x").await.expect(401);
         assert_eq!(refused.header("cache-control"), "private, no-store", "{path}");
+    }
+    // What is secret, or is no success, is not even kept by the client.
+    for path in [
+        "/v1/me",
+        "/v1/webhooks",
+        "/v1/products/none",
+        "/v1/products?x=1",
+        "/none",
+    ] {
+        let own = member.get(path).await;
+        assert_eq!(own.header("cache-control"), "private, no-store", "{path}");
     }
     let name = unique("none");
     for path in [
@@ -184,6 +195,30 @@ async fn what_a_client_has_is_not_sent_again() {
         .header("if-none-match", "*")
         .await
         .expect(404);
+}
+
+/// A signed-in browser keeps what it has seen, and asks each time whether it has changed.
+#[tokio::test]
+async fn who_is_signed_in_revalidates() {
+    let Some(market) = market() else { return };
+    let (seller, other) = (market.member().await, market.member().await);
+    let category = market.category(json!([])).await;
+    let draft = path_of(&seller.draft(&category, json!({})).await);
+    for path in [
+        draft.clone(),
+        format!("/v1/products?author={}&category={category}", seller.id()),
+    ] {
+        let first = seller.get(&path).await.expect(200);
+        assert_eq!(first.header("cache-control"), "private, no-cache", "{path}");
+        let again = seller.get(&path).header("if-none-match", first.header("etag"));
+        let again = again.await.expect(304);
+        assert_eq!(again.header("cache-control"), "private, no-cache", "{path}");
+    }
+    // Whoever else sends the tag of a draft learns nothing.
+    let tag = seller.get(&draft).await.header("etag").to_owned();
+    for client in [&other, &market.anonymous()] {
+        client.get(&draft).header("if-none-match", &tag).await.expect(404);
+    }
 }
 
 #[tokio::test]

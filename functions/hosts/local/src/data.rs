@@ -39,11 +39,16 @@ impl Market {
     }
 }
 
-/// Opens the folder, or creates it.
+/// Opens the folder, or creates it, with the settings of the environment.
 pub(crate) fn open(dir: &Path) -> Result<Market, String> {
+    open_with(dir, |name| std::env::var(name).ok())
+}
+
+/// Opens the folder, or creates it, with these settings.
+pub(crate) fn open_with(dir: &Path, setting: impl Fn(&str) -> Option<String>) -> Result<Market, String> {
     let keys = keys(dir, false)?;
     let clock = Arc::new(SystemClock);
-    let settings = Settings::from_lookup(|name| std::env::var(name).ok(), PasswordCost::SERVER)?;
+    let settings = Settings::from_lookup(setting, PasswordCost::SERVER)?;
     let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
     let documents = Arc::new(souk_sqlite::open(&dir.join("souk.db"), clock.clone())?);
     let registry = souk_market::registry();

@@ -52,6 +52,10 @@ struct Serve {
     /// Start empty instead of with the demo market
     #[arg(long, conflicts_with = "demo")]
     no_demo: bool,
+    /// Origin of pages that may call from a browser, beside those of SOUK_CORS_ORIGINS; may be repeated. With the demo, and if
+    /// the server listens on this machine only, pages of this machine may: http://localhost:* and http://127.0.0.1:*
+    #[arg(long, value_name = "ORIGIN")]
+    cors: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -241,7 +245,12 @@ async fn run(cli: Cli) -> Result<(), String> {
                 ));
             }
             let by_itself = !serve.no_demo && serve.listen.ip().is_loopback() && demo::may_open(&serve.data.dir);
-            server::serve(serve.listen, &serve.data.dir, serve.demo || by_itself).await
+            let demo = serve.demo || by_itself;
+            let mut cors = serve.cors;
+            if demo && serve.listen.ip().is_loopback() {
+                cors.extend(["http://localhost:*", "http://127.0.0.1:*"].map(str::to_owned));
+            }
+            server::serve(serve.listen, &serve.data.dir, demo, &cors).await
         }
         Command::Seed { products, seed, data } => {
             let market = data::open(&data.dir)?;

@@ -36,8 +36,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the server logs that log lines were dropped.
 const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves the data folder `dir` until SIGINT or SIGTERM.
-pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<(), String> {
+/// Serves the data folder `dir` until SIGINT or SIGTERM. Pages of the origins `cors` may call too.
+pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool, cors: &[String]) -> Result<(), String> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     // How many trusted proxies are between the clients and this server, as on Lambda.
@@ -47,7 +47,13 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool) -> Result<
     };
     // First, because opening migrates the databases.
     let _lock = data::lock(dir)?;
-    let market = data::open(dir)?;
+    let market = data::open_with(dir, |name| {
+        let set = std::env::var(name).ok();
+        match name {
+            "SOUK_CORS_ORIGINS" => Some([set.as_slice(), cors].concat().join(",")),
+            _ => set,
+        }
+    })?;
     let login = if demo {
         let login = demo::open(&market.context(), dir).await?;
         // Print the greeting before logging starts, so that log lines do not hide it. Later starts do not wait for their jobs.

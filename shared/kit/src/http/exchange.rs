@@ -20,6 +20,8 @@ use crate::telemetry::Trace;
 /// The maximum length of a URL, and the maximum size of all headers together, in bytes.
 const MAX_URL: usize = 4 * 1024;
 const MAX_HEADERS: usize = 8 * 1024;
+/// How much of what a client sent is logged, in characters.
+const MAX_LOGGED: usize = 200;
 
 /// Facts about a request that the route needs beside its `Parts`.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +68,7 @@ pub(crate) async fn handle(
         trace: &request.trace,
         method: method.as_str(),
         path: uri.path(),
+        refused_origin: refused_origin(&parts.headers, request.origin.as_ref()),
     };
 
     let (response, policy) = if let Err(problem) = check_limits(&parts, payload.is_some()) {
@@ -135,6 +138,7 @@ pub(crate) fn refuse(platform: &Platform, problem: Problem) -> Response<Bytes> {
         trace: &trace,
         method: "",
         path: "",
+        refused_origin: None,
     };
     line.write("", &response, parts.extensions.get(), 0);
     response
@@ -153,9 +157,17 @@ pub(crate) async fn refresh(router: &Router, platform: &Arc<Platform>, key: &str
 /// The `Origin` of the request, if CORS allows it.
 fn allowed_origin(headers: &HeaderMap, platform: &Platform) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    let allowed = &platform.settings.cors_origins;
-    let is_allowed = allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+    let is_allowed = origin.to_str().is_ok_and(|text| platform.settings.allows_origin(text));
     is_allowed.then(|| origin.clone())
+}
+
+/// The `Origin` that CORS does not allow, for the log. Pages of this host need no permission.
+fn refused_origin(headers: &HeaderMap, allowed: Option<&HeaderValue>) -> Option<String> {
+    let origin = headers.get(header::ORIGIN).filter(|_| allowed.is_none())?;
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_own = origin.split_once("://").is_some_and(|(_, own)| Some(own) == host);
+    (!is_own && !origin.is_empty()).then(|| origin.chars().take(MAX_LOGGED).collect())
 }
 
 /// Completes a response that does not come from the cache, except for the headers that depend on the request.
@@ -175,7 +187,7 @@ fn complete(
         headers.insert(header::CONTENT_TYPE, problem_json);
     }
     let is_shared = platform.settings.cache.edge && parts.extensions.get::<Shared>().is_some() && !carries_credential;
-    let cache = headers::cache_control(cache, is_shared, carries_credential);
+    let cache = headers::cache_control(cache, status, is_shared, carries_credential);
     headers::common_headers(&mut headers, cache, platform.is_https());
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -240,11 +252,19 @@ pub(super) struct LogLine<'a> {
     trace: &'a Trace,
     method: &'a str,
     path: &'a str,
+    /// The origin of a page that CORS keeps from reading the response.
+    refused_origin: Option<String>,
 }
 
 impl LogLine<'_> {
     fn write(&self, route: &str, response: &Response<Bytes>, problem: Option<&Problem>, duration_us: i64) {
-        let Self { trace, method, path } = self;
+        let Self {
+            trace,
+            method,
+            path,
+            refused_origin,
+        } = self;
+        let refused_origin = refused_origin.as_deref();
         let (request_id, trace_id) = (&trace.request_id, trace.trace_id());
         let (status, bytes) = (response.status().as_u16(), response.body().len());
         let code = problem.map(|problem| problem.code);
@@ -260,12 +280,13 @@ impl LogLine<'_> {
                     bytes,
                     duration_us,
                     code,
+                    refused_origin,
                     cause,
                     "request failed"
                 );
             }
             None if route.is_empty() => {
-                let path: String = path.chars().take(200).collect();
+                let path: String = path.chars().take(MAX_LOGGED).collect();
                 tracing::info!(
                     request_id,
                     trace_id,
@@ -275,6 +296,7 @@ impl LogLine<'_> {
                     bytes,
                     duration_us,
                     code,
+                    refused_origin,
                     "request"
                 );
             }
@@ -287,6 +309,7 @@ impl LogLine<'_> {
                 bytes,
                 duration_us,
                 code,
+                refused_origin,
                 "request"
             ),
         }

@@ -103,7 +103,7 @@ pub(crate) async fn to_cache(
     let (mut headers, body) = (parts.headers, collect(body).await);
     common_headers(
         &mut headers,
-        cache_control(cache, platform.settings.cache.edge, false),
+        cache_control(cache, parts.status, platform.settings.cache.edge, false),
         platform.is_https(),
     );
     for name in [REQUEST_ID, TRACEPARENT, CACHE_STATUS, SERVER_TIMING, header::AGE] {
@@ -204,12 +204,16 @@ fn age(seconds: i64) -> HeaderValue {
     }
 }
 
-/// The `Cache-Control` value: `no-store` unless the handler shared the response and its route allows caching.
-pub(crate) fn cache_control(cache: CachePolicy, shared: bool, credential: bool) -> HeaderValue {
+/// The `Cache-Control` value of a response. If its route allows caching: public if the handler shared it, and, if it is a success
+/// for a request with a credential, for the client's own cache, which revalidates each time. Else `no-store`.
+pub(crate) fn cache_control(cache: CachePolicy, status: StatusCode, shared: bool, credential: bool) -> HeaderValue {
     match cache {
         CachePolicy::Public { s_maxage, stale } if shared => {
             let text = format!("public, max-age=0, s-maxage={s_maxage}, stale-while-revalidate={stale}");
             HeaderValue::from_str(&text).unwrap_or(NO_STORE)
+        }
+        CachePolicy::Public { .. } if credential && (status.is_success() || status.is_redirection()) => {
+            HeaderValue::from_static("private, no-cache")
         }
         _ if credential => HeaderValue::from_static("private, no-store"),
         _ => NO_STORE,

@@ -10,7 +10,7 @@
 //! 6. **policy**: the row defines the access, the query parameters and the maximum body size;
 //! 7. **idempotency**: `Idempotency-Key` on every POST;
 //! 8. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
-//! 9. **headers**: `ETag` and 304; `Cache-Control` on every response, `no-store` unless the handler shared it;
+//! 9. **headers**: `ETag` and 304; `Cache-Control` on every response, by its row;
 //! 10. **problem document** for every error ([`Problem`]);
 //! 11. **log**: one line per request.
 

@@ -274,7 +274,7 @@ fn response_headers(route: &Route, status: StatusCode) -> Map<String, Value> {
     let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
     let caching = match route.policy.cache {
         CachePolicy::NoStore => "Always `no-store`.",
-        CachePolicy::Public { .. } => "Public for requests without a credential, else `private, no-store`.",
+        CachePolicy::Public { .. } => "Public for requests without a credential, else `private, no-cache`.",
     };
     let mut headers = Map::new();
     headers.insert("x-request-id".into(), text("The id of this request in the logs."));

@@ -46,7 +46,7 @@ pub enum Access {
 pub enum CachePolicy {
     /// Not at all.
     NoStore,
-    /// In the CDN; browsers revalidate each time.
+    /// In the CDN; browsers revalidate each time, and may also keep what only they may see.
     Public {
         /// How long the response is fresh in the CDN, in seconds.
         s_maxage: u32,

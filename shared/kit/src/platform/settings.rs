@@ -56,7 +56,7 @@ impl CacheLayers {
 pub struct Settings {
     /// `SOUK_PUBLIC_URL`: the base URL for clients, without a slash at the end; also the issuer of access tokens.
     pub public_url: String,
-    /// `SOUK_CORS_ORIGINS`: the origins that CORS allows, separated by commas.
+    /// `SOUK_CORS_ORIGINS`: the origins that CORS allows, separated by commas; `http://localhost:*` has any port.
     pub cors_origins: Vec<String>,
     /// `SOUK_FIRST_ADMIN`: the account with this email address becomes an admin when it signs in.
     pub first_admin: Option<String>,
@@ -78,6 +78,17 @@ impl Settings {
     pub fn is_loopback(&self) -> bool {
         let uri: Option<http::Uri> = self.public_url.parse().ok();
         uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
+    }
+
+    /// Whether CORS allows the origin.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.cors_origins.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(host) => origin
+                .strip_prefix(host)
+                .is_some_and(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port)),
+            None => allowed == origin,
+        })
     }
 
     /// Reads the settings by name; the error names the invalid one.
@@ -102,7 +113,7 @@ impl Settings {
             }
         }
         for (n, entry) in (1..).zip(&cors_origins) {
-            origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: entry {n}: {why}"))?;
+            allowed_origin(entry).map_err(|why| format!("SOUK_CORS_ORIGINS: entry {n}: {why}"))?;
         }
         let first_admin = get("SOUK_FIRST_ADMIN").map(|email| email.to_lowercase());
         let backlog = match get("SOUK_BACKLOG") {
@@ -127,6 +138,19 @@ impl Settings {
 pub fn is_loopback(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|address| address.is_loopback())
+}
+
+/// An origin that CORS allows: any port, as development servers have, only of the machine itself.
+fn allowed_origin(text: &str) -> Result<(), &'static str> {
+    let Some(start) = text.strip_suffix(":*") else {
+        return origin(text);
+    };
+    origin(start)?;
+    let uri: http::Uri = start.parse().map_err(|_| "is not a URL")?;
+    match uri.host() {
+        Some(host) if uri.port().is_none() && is_loopback(host) => Ok(()),
+        _ => Err("may have any port (*) only at localhost"),
+    }
 }
 
 fn origin(text: &str) -> Result<(), &'static str> {
@@ -186,10 +210,42 @@ mod tests {
             ("SOUK_PUBLIC_URL", "http://user:pw@h"),
             ("SOUK_CORS_ORIGINS", "https://a.example,*"),
             ("SOUK_CORS_ORIGINS", "https://A.example"),
+            ("SOUK_CORS_ORIGINS", "https://a.example:*"),
+            ("SOUK_CORS_ORIGINS", "http://localhost:80:*"),
+            ("SOUK_CORS_ORIGINS", "http://localhost*"),
             ("SOUK_CACHE", "no"),
             ("SOUK_CACHE", "memory,off"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_allowed_as_it_is_listed() {
+        let listed = "https://shop.example, http://localhost:*, http://[::1]:*";
+        let settings = Settings::from_lookup(
+            |name| (name == "SOUK_CORS_ORIGINS").then(|| listed.into()),
+            PasswordCost::WORKER,
+        )
+        .unwrap();
+        for allowed in ["https://shop.example", "http://localhost:5173", "http://[::1]:80"] {
+            assert!(settings.allows_origin(allowed), "{allowed}");
+        }
+        for refused in [
+            "https://shop.example:443",
+            "http://localhost",
+            "http://localhost:",
+            "http://localhost:*",
+            "http://localhost:+80",
+            "http://localhost:080",
+            "http://localhost:80.evil.example",
+            "http://localhost:99999",
+            "https://localhost:80",
+            "http://127.0.0.1:80",
+            "http://localhost.evil.example:80",
+            "null",
+        ] {
+            assert!(!settings.allows_origin(refused), "{refused}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use souk_core::outbound::{OutboundError, Reply};
 use souk_core::{Event, Key, Random, Timestamp, clock, id};
@@ -99,7 +100,13 @@ pub(crate) struct Payload<'a> {
     actor: Option<&'a str>,
     /// Data of the event; its schema is in the catalog of events.
     #[schema(value_type = Object)]
-    data: &'a serde_json::Value,
+    data: &'a Value,
+    /// If the webhook asks for it: the product, vendor, category or comment that the event is about, in the form of the API, as
+    /// it is when the delivery is made, soon after the event; its `version` says which state that is. `null` if there is none,
+    /// if it is larger than 32 KB, or if it is not public and belongs neither to the account nor to the vendor of the webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    snapshot: Option<Value>,
 }
 
 /// One request to the receiver.
@@ -190,10 +197,11 @@ impl Received {
 }
 
 impl Delivery {
-    /// A delivery of an event to a webhook, before its first round.
+    /// A delivery of an event, perhaps with a snapshot of what it is about, to a webhook, before its first round.
     pub(crate) fn new(
         webhook: &Webhook,
         event: &Event,
+        snapshot: Option<Value>,
         now: Timestamp,
         random: &dyn Random,
     ) -> serde_json::Result<Self> {
@@ -204,6 +212,7 @@ impl Delivery {
             version: event.version,
             actor: event.actor.as_deref(),
             data: &event.data,
+            snapshot,
         };
         Ok(Self {
             // From the same reading of the clock as `created_at`: a replay finds by the id what its range has.

@@ -67,6 +67,8 @@ pub fn function() -> Function {
                 Documents("account/*"),
                 Documents("vendor/*"),
                 Documents("product/*"),
+                Documents("category/*"),
+                Documents("comment/*"),
                 Documents("webhook/*"),
                 Documents("webhooks-of/*"),
                 Documents("webhook-secret/*"),

@@ -47,6 +47,10 @@ pub struct Webhook {
     pub events: Vec<String>,
     /// Description, plain text.
     pub description: String,
+    /// Whether payloads have a `snapshot` of what the event is about.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub snapshot: bool,
     /// Whether events are sent.
     pub enabled: bool,
     /// Why the webhook was disabled automatically; `null` if it was not.
@@ -93,6 +97,11 @@ pub struct NewWebhook {
     #[serde(default)]
     #[schema(max_length = 500)]
     pub description: String,
+    /// Whether payloads have a `snapshot` of what the event is about: the product, vendor, category or comment.
+    #[garde(skip)]
+    #[serde(default)]
+    #[schema(default = false)]
+    pub snapshot: bool,
     /// Whether events are sent.
     #[garde(skip)]
     #[serde(default = "yes")]
@@ -159,6 +168,7 @@ impl Webhook {
             url: self.url.clone(),
             events: self.events.clone(),
             description: self.description.clone(),
+            snapshot: self.snapshot,
             enabled: self.enabled,
             scope: Some(self.scope),
             vendor: self.vendor.clone(),

@@ -18,6 +18,7 @@ mod caching;
 mod categories;
 mod comments;
 mod concurrency;
+mod edits;
 mod errors;
 mod follows;
 mod idempotency;

@@ -92,7 +92,7 @@ async fn an_event_arrives_signed_and_the_log_has_it() {
         shown,
         json!({
             "id": created["id"], "owner": owner.id(), "scope": "account", "vendor": null, "url": receiver.url,
-            "events": ["product.*"], "description": "Mine", "enabled": true, "disabled_reason": null, "verified": true,
+            "events": ["product.*"], "description": "Mine", "snapshot": false, "enabled": true, "disabled_reason": null, "verified": true,
             "created_at": created["created_at"], "updated_at": shown["updated_at"], "version": 2,
         })
     );
@@ -314,6 +314,71 @@ async fn deliveries_are_replayed_one_by_one_or_by_time() {
     ] {
         owner.post(&of(&hook, "/replay"), body).await.names(422, &[field]);
     }
+}
+
+/// An update says which fields it is of, and a webhook that asks for it gets the thing too, if its owner may see it.
+#[tokio::test]
+async fn payloads_say_what_changed_and_show_it() {
+    let Some(market) = market() else { return };
+    let (Some(plain), Some(full), Some(theirs)) = (Receiver::new("ok"), Receiver::new("ok"), Receiver::new("ok"))
+    else {
+        return;
+    };
+    let (owner, admin) = (market.member().await, market.admin().await);
+    let category = market.category(json!([])).await;
+    let draft = owner.draft(&category, json!({})).await;
+    let path = path_of(&draft);
+    let bare = webhook(&owner, &plain, &["product.*"], json!({})).await;
+    let hook = webhook(&owner, &full, &["product.*"], json!({ "snapshot": true })).await;
+    assert_eq!(hook["snapshot"], true);
+    let edited = owner
+        .patch(&path, json!({ "title": "Another", "tags": ["new"] }))
+        .await
+        .expect(200)
+        .json;
+    // Nothing changes, so nothing is sent.
+    assert_eq!(
+        owner.patch(&path, json!({ "title": "Another" })).await.expect(200).json,
+        edited
+    );
+    owner.act(&format!("{path}/publish")).await.expect(200);
+    for (hook, receiver) in [(&bare, &plain), (&hook, &full)] {
+        deliveries(&owner, hook, "delivered", 2).await;
+        let payloads: Vec<Value> = receiver.seen().iter().map(crate::receiver::Seen::json).collect();
+        let of = |name: &str| payloads.iter().find(|payload| payload["type"] == name).unwrap();
+        let (updated, published) = (of("product.updated"), of("product.published"));
+        assert_eq!(updated["data"]["changed"], json!(["tags", "title"]));
+        assert!(published["data"].get("changed").is_none());
+        for payload in [updated, published] {
+            assert_eq!(payload.get("snapshot").is_some(), hook["snapshot"] == true);
+        }
+    }
+    let snapshot = full
+        .seen()
+        .iter()
+        .map(crate::receiver::Seen::json)
+        .find(|seen| seen["type"] == "product.updated");
+    let snapshot = snapshot.unwrap()["snapshot"].clone();
+    // It is as it was when the delivery was made, which may have been after the next event.
+    assert_eq!((&snapshot["id"], &snapshot["title"]), (&draft["id"], &json!("Another")));
+    assert!(snapshot["version"].as_i64() >= edited["version"].as_i64());
+
+    // The admin hears of its own edit, but the draft is somebody else's.
+    let heard = webhook(&admin, &theirs, &["product.updated"], json!({ "snapshot": true })).await;
+    let hidden = owner.draft(&category, json!({})).await;
+    admin
+        .patch(&path_of(&hidden), json!({ "title": "Hidden" }))
+        .await
+        .expect(200);
+    let payloads = eventually("the admin hears of its edit", async || {
+        let log = deliveries(&admin, &heard, "delivered", 1).await;
+        let own = log
+            .into_iter()
+            .find(|delivery| delivery["payload"]["data"]["product"] == hidden["id"]);
+        own.map(|delivery| delivery["payload"].clone())
+    });
+    assert_eq!(payloads.await.get("snapshot"), Some(&Value::Null));
+    admin.delete(&of(&heard, "")).await.expect(204);
 }
 
 /// Nobody can have events sent to a receiver that does not want them.

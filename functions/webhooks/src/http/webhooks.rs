@@ -23,7 +23,9 @@ const CONTRACT: &str = "Each event is sent by POST as JSON (`WebhookEvent`), sig
     webhook at once, and so do 20 consecutive failures over at least a day; the event `webhook.disabled` reports it. \
     **Verification.** When a webhook gets a URL, `webhook.test` is sent to it with the header `webhook-challenge`. Respond \
     with 2xx and that value, as plain text or as `{\"challenge\": \"…\"}`; or read it from the request and pass it to \
-    `POST /v1/webhooks/{id}/verify`. Until then all other events wait, for at most a day.";
+    `POST /v1/webhooks/{id}/verify`. Until then all other events wait, for at most a day. **Snapshots.** Events about an \
+    update name the fields that `changed`. With `snapshot`, each payload also has the product, vendor, category or comment \
+    that the event is about, as it is when the delivery is made.";
 
 /// A webhook with its secret.
 #[derive(Serialize, utoipa::ToSchema)]

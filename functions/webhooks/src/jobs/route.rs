@@ -2,20 +2,23 @@
 //!
 //! It uses a fixed number of batched reads for any number of events: first the products of the events, then the rosters
 //! of all audiences that the events concern, then the webhooks on these rosters, then the permissions of the owners of
-//! these webhooks.
+//! these webhooks, and then what the events are about, if a webhook asks for a snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use souk_core::documents::MAX_KEYS;
 use souk_core::queue::Payload;
-use souk_core::{Event, Key, Principal, StoreError};
+use souk_core::{Document, Event, Key, Kind, Principal, StoreError};
+use souk_kit::http::public_fields;
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use souk_kit::{Context, Failure};
-use souk_model::catalog::PRODUCT;
 use souk_model::catalog::events::ProductEvent;
-use souk_model::community::{CommentEvent, FollowEvent, UpvoteEvent};
+use souk_model::catalog::status::Status;
+use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::community::{COMMENT, CommentEvent, FollowEvent, UpvoteEvent};
 use souk_model::identity::{ACCOUNT, AccountView};
 use souk_model::vendors::{VENDOR, VendorEvent, VendorView};
 
@@ -27,6 +30,8 @@ use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};
 pub(crate) const BATCH: usize = 20;
 /// The maximum number of deliveries per commit.
 const MAX_DELIVERIES: usize = 50;
+/// The largest snapshot, in bytes. With it, the deliveries of a commit and the log of a delivery keep within their limits.
+const MAX_SNAPSHOT: usize = 32 * 1024;
 
 /// An event to route.
 #[derive(Serialize, Deserialize)]
@@ -44,12 +49,26 @@ struct Concerned {
     product: Option<String>,
 }
 
-/// The author and the vendor of a product.
+/// The author and the vendor of a product, and whether others see it.
 #[derive(Deserialize)]
 struct ProductOwners {
     author: String,
     #[serde(default)]
     vendor: Option<String>,
+    #[serde(default)]
+    status: Status,
+}
+
+impl ProductOwners {
+    /// Whether the product may be shown to the receiver of a webhook, as far as the fields of the webhook say.
+    fn is_visible(&self, webhook: &Webhook) -> bool {
+        let is_own = match webhook.scope {
+            Scope::Account => self.author == webhook.owner,
+            Scope::Vendor => self.vendor == webhook.vendor,
+            Scope::Market => true,
+        };
+        is_own || self.status.is_public()
+    }
 }
 
 pub(crate) async fn route(tx: JobTransaction, events: Vec<RoutedEvent>) -> Result<JobOutput, JobError> {
@@ -78,12 +97,28 @@ pub(crate) async fn route(tx: JobTransaction, events: Vec<RoutedEvent>) -> Resul
     let mut webhooks: BTreeMap<String, Webhook> = read(&tx, ids, |id| WEBHOOK.key(id)).await?;
     retain_entitled(&tx, &mut webhooks).await?;
 
+    let mut routed: Vec<(&Event, &Concerned, &Webhook)> = Vec::new();
     for (RoutedEvent(event), concerned) in events.iter().zip(&concerned) {
         let rosters = concerned.audiences.iter().filter_map(|audience| rosters.get(audience));
         let found = rosters.flat_map(|roster| &roster.ids).filter_map(|id| webhooks.get(id));
-        for webhook in found.filter(|webhook| webhook.accepts(&event.name)) {
-            start_delivery(&tx, webhook, event)?;
-        }
+        let accepting = found.filter(|webhook| webhook.accepts(&event.name));
+        routed.extend(accepting.map(|webhook| (event, concerned, webhook)));
+    }
+    let shown = routed.iter().filter(|(.., webhook)| webhook.snapshot);
+    let shown: BTreeSet<Key> = shown
+        .filter_map(|(event, ..)| subject(event))
+        .map(|(kind, id)| kind.key(id))
+        .collect();
+    let shown = find(&tx, shown).await?;
+    for (event, concerned, webhook) in routed {
+        let snapshot = match webhook.snapshot {
+            true => {
+                let commented = concerned.product.as_ref().and_then(|id| products.get(id));
+                Some(snapshot(event, webhook, &shown, commented)?.unwrap_or(Value::Null))
+            }
+            false => None,
+        };
+        start_delivery(&tx, webhook, event, snapshot)?;
     }
     if tx.changes() > MAX_DELIVERIES && events.len() > 1 {
         // The runner then processes each event on its own, and the deliveries of one event always fit into a commit.
@@ -115,6 +150,36 @@ fn concerns(event: &Event) -> Result<Concerned, StoreError> {
         audiences.insert(data.owner);
     }
     Ok(Concerned { audiences, product })
+}
+
+/// The kind and the id of what an event is about: a product, vendor, category or comment.
+fn subject(event: &Event) -> Option<(Kind, &str)> {
+    let (thing, _) = event.name.split_once('.')?;
+    let kind = [PRODUCT, VENDOR, CATEGORY, COMMENT]
+        .into_iter()
+        .find(|kind| kind.name == thing)?;
+    Some((kind, event.data.get(thing)?.as_str()?))
+}
+
+/// What an event is about, as the API shows it, if it is there, small enough, and may be shown to the receiver of the webhook.
+/// `commented` is the product that a comment is about.
+fn snapshot(
+    event: &Event,
+    webhook: &Webhook,
+    shown: &BTreeMap<Key, Document>,
+    commented: Option<&ProductOwners>,
+) -> Result<Option<Value>, StoreError> {
+    let found = subject(event).and_then(|(kind, id)| Some((kind, shown.get(&kind.key(id))?)));
+    let Some((kind, document)) = found.filter(|(_, document)| document.body.len() <= MAX_SNAPSHOT) else {
+        return Ok(None);
+    };
+    let is_visible = if kind == PRODUCT {
+        document.parse::<ProductOwners>()?.is_visible(webhook)
+    } else {
+        kind != COMMENT || commented.is_some_and(|product| product.is_visible(webhook))
+    };
+    let fields = is_visible.then(|| public_fields(kind, document)).transpose()?;
+    Ok(fields.map(Value::Object))
 }
 
 /// Why the webhook of a vendor is disabled whose owner may no longer edit the vendor.
@@ -157,20 +222,28 @@ async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>)
     Ok(())
 }
 
+/// The documents with these keys that exist.
+async fn find(cx: &Context, keys: BTreeSet<Key>) -> Result<BTreeMap<Key, Document>, Failure> {
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let mut all = BTreeMap::new();
+    for keys in keys.chunks(MAX_KEYS) {
+        let found = cx.get_all(keys).await?.into_iter().flatten();
+        all.extend(found.map(|document| (document.key.clone(), document)));
+    }
+    Ok(all)
+}
+
 /// The documents with these names that exist, by name.
 async fn read<T: DeserializeOwned>(
     cx: &Context,
     names: BTreeSet<String>,
     key: impl Fn(&str) -> Key,
 ) -> Result<BTreeMap<String, T>, Failure> {
-    let names: Vec<String> = names.into_iter().collect();
+    let documents = find(cx, names.iter().map(|name| key(name)).collect()).await?;
     let mut all = BTreeMap::new();
-    for names in names.chunks(MAX_KEYS) {
-        let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
-        for (name, document) in names.iter().zip(cx.get_all(&keys).await?) {
-            if let Some(document) = document {
-                all.insert(name.clone(), document.parse()?);
-            }
+    for name in names {
+        if let Some(document) = documents.get(&key(&name)) {
+            all.insert(name, document.parse()?);
         }
     }
     Ok(all)

@@ -2,6 +2,7 @@
 //!
 //! **Atomicity.** A round of attempts and the message for its first attempt are one commit.
 
+use serde_json::Value;
 use souk_core::{Document, Event, Query, id as ids};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
@@ -58,13 +59,14 @@ pub async fn replay_deliveries(cx: &Context, webhook: &str, new: NewReplay) -> R
     .await
 }
 
-/// Creates the delivery of an event to a webhook and starts its first round.
+/// Creates the delivery of an event to a webhook, perhaps with a snapshot of what it is about, and starts its first round.
 pub(crate) fn start_delivery<E>(
     tx: &Transaction<E>,
     webhook: &Webhook,
     event: &Event,
+    snapshot: Option<Value>,
 ) -> Result<Stored<Delivery>, Failure> {
-    let mut delivery = Delivery::new(webhook, event, tx.now(), &*tx.random)?;
+    let mut delivery = Delivery::new(webhook, event, snapshot, tx.now(), &*tx.random)?;
     let url = (event.name == WEBHOOK_TEST).then(|| webhook.url.clone());
     begin_round(tx, &mut delivery, Some(&webhook.owner), url)?;
     let (key, expires_at) = (Delivery::key(&webhook.id, &delivery.id), delivery.expires_at());

@@ -51,7 +51,7 @@ pub(super) async fn start_test(
     };
     // The event is not emitted, because no other webhook or job may get it.
     let event = Event::new(WEBHOOK_TEST, &data, &tx.cause(), &*tx.clock, &*tx.random).map_err(Failure::from)?;
-    Ok(start_delivery(tx, webhook, &event)?)
+    Ok(start_delivery(tx, webhook, &event, None)?)
 }
 
 /// Verifies the URL of a webhook by the challenge that was sent to it.

@@ -98,6 +98,7 @@ pub async fn create_webhook(cx: &Context, new: NewWebhook) -> Result<(Stored<Web
             url: new.url.clone(),
             events: new.events.clone(),
             description: new.description.clone(),
+            snapshot: new.snapshot,
             enabled: new.enabled,
             disabled_reason: None,
             verified: false,
@@ -160,11 +161,15 @@ pub async fn edit_webhook(
             verified,
             events: input.events,
             description: input.description,
+            snapshot: input.snapshot,
             enabled: input.enabled,
             disabled_reason: old.disabled_reason.clone().filter(|_| !input.enabled),
             updated_at: tx.now(),
             ..old.value.clone()
         };
+        if old.changed_fields(&new)?.is_empty() {
+            return Ok(tx.unchanged(old));
+        }
         if new.enabled && !verified && (new.url != old.url || !old.enabled) {
             start_test(&tx, &new, NEW_URL).await?;
         }

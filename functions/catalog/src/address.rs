@@ -8,7 +8,7 @@ use garde::Validate;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use souk_core::{Key, Kind};
+use souk_core::{Fault, Key, Kind};
 use souk_model::catalog::{CATEGORY, PRODUCT};
 
 /// The longest address in its normal form, in bytes.
@@ -42,16 +42,16 @@ pub struct OldAddress {
 fn is_address<C>(address: &str, _: &C) -> garde::Result {
     match normal_address(address) {
         Some(_) => Ok(()),
-        None => Err(garde::Error::new(
-            "must be a path or a URL with one, of at most 2000 bytes, and not of this API",
-        )),
+        None => {
+            Err(Fault::format("must be a path or a URL with one, of at most 2000 bytes, and not of this API").into())
+        }
     }
 }
 
 fn is_target<C>(id: &str, _: &C) -> garde::Result {
     match target_kind(id) {
         Some(_) => Ok(()),
-        None => Err(garde::Error::new("must be the id of a product or category")),
+        None => Err(Fault::format("must be the id of a product or category").into()),
     }
 }
 

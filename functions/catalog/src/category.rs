@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::check;
+use souk_core::{Fault, check};
 use souk_model::catalog::category::{Attribute, Category};
 
 /// How many attributes a category has at most.
@@ -15,7 +15,7 @@ pub(crate) const TREE: &str = "tree";
 
 fn is_free<T: AsRef<str>, C>(slug: &T, _: &C) -> garde::Result {
     if slug.as_ref() == TREE {
-        Err(garde::Error::new("is the address of the tree"))
+        Err(Fault::taken().because("is the address of the tree").into())
     } else {
         Ok(())
     }
@@ -83,16 +83,16 @@ fn is_color<C>(color: &str, _: &C) -> garde::Result {
     if valid {
         Ok(())
     } else {
-        Err(garde::Error::new("must be a color such as #ffaa00"))
+        Err(Fault::format("must be a color such as #ffaa00").into())
     }
 }
 
 fn distinct<C>(attributes: &[Attribute], _: &C) -> garde::Result {
     let mut names = HashSet::new();
     if attributes.len() > MAX_ATTRIBUTES {
-        Err(garde::Error::new(format!("must be at most {MAX_ATTRIBUTES}")))
+        Err(Fault::too_many(MAX_ATTRIBUTES).into())
     } else if !attributes.iter().all(|attribute| names.insert(&attribute.name)) {
-        Err(garde::Error::new("must have different names"))
+        Err(Fault::duplicate().because("must have different names").into())
     } else {
         Ok(())
     }

@@ -1,8 +1,22 @@
 //! Why an operation on products or categories failed.
 
-use souk_kit::Failure;
 use souk_kit::http::Problem;
+use souk_kit::{Failure, Fault};
 use souk_model::catalog::status::Status;
+
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// Another product of the vendor has this SKU; `errors` names the field.
+        SKU_TAKEN: CONFLICT "sku_taken";
+        /// The category is being removed, and takes nothing new.
+        CATEGORY_CLOSING: CONFLICT "category_closing";
+        /// There are products in the category or categories below it. Move them first.
+        NOT_EMPTY: CONFLICT "not_empty";
+        /// The product cannot go from its status to this one.
+        ILLEGAL_TRANSITION: CONFLICT "illegal_transition";
+    }
+}
 
 /// Why an operation on products or categories failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,15 +51,17 @@ impl From<CatalogError> for Problem {
         let detail = error.to_string();
         match error {
             CatalogError::Failure(failure) => failure.into(),
-            CatalogError::SlugTaken => Problem::conflict("slug_taken", detail).field("slug", "is taken"),
+            CatalogError::SlugTaken => Problem::taken("slug", detail),
             CatalogError::SkuTaken(sku) => {
-                Problem::conflict("sku_taken", detail).field("sku", format!("{sku:?} is taken"))
+                let fault = Fault::taken().because(format!("{sku:?} is taken"));
+                Problem::new(problems::SKU_TAKEN, detail).field("sku", fault)
             }
             CatalogError::CategoryClosing => {
-                Problem::conflict("category_closing", detail.clone()).field("category", detail)
+                let fault = Fault::not_found("category").because("is being removed");
+                Problem::new(problems::CATEGORY_CLOSING, detail).field("category", fault)
             }
-            CatalogError::CategoryNotEmpty => Problem::conflict("not_empty", detail),
-            CatalogError::IllegalTransition { .. } => Problem::conflict("illegal_transition", detail),
+            CatalogError::CategoryNotEmpty => Problem::new(problems::NOT_EMPTY, detail),
+            CatalogError::IllegalTransition { .. } => Problem::new(problems::ILLEGAL_TRANSITION, detail),
         }
     }
 }

@@ -32,6 +32,7 @@ pub fn function() -> Function {
     Function {
         name: "catalog",
         summary: "Categories and products.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         fallback: Some(http::fallback()),
         kinds: &[PRODUCT, CATEGORY],

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::{Key, Money, Timestamp, check};
+use souk_core::{Fault, Key, Money, Timestamp, check};
 use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::{Variant, ended, lowest, past_prices};
@@ -68,17 +68,17 @@ pub struct NewProduct {
     #[serde(default)]
     pub compare_at_price: Option<Money>,
     /// Weight in grams.
-    #[garde(range(max = MAX_WEIGHT), custom(alone(&self.variants)))]
+    #[garde(inner(custom(check::range(0, MAX_WEIGHT))), custom(alone(&self.variants)))]
     #[serde(default)]
     #[schema(maximum = 1_000_000_000)]
     pub weight: Option<u32>,
     /// The options that variants differ in, such as size and color.
-    #[garde(length(max = MAX_OPTIONS), custom(distinct_options), dive)]
+    #[garde(custom(check::entries(0, MAX_OPTIONS)), custom(distinct_options), dive)]
     #[serde(default)]
     #[schema(max_items = 3)]
     pub options: Vec<NewOption>,
     /// The variants, in the order in which they are shown. A product without options has none.
-    #[garde(length(max = MAX_VARIANTS), custom(fit(&self.options, self.price.as_ref(), self.vendor.as_ref())), dive)]
+    #[garde(custom(check::entries(0, MAX_VARIANTS)), custom(fit(&self.options, self.price.as_ref(), self.vendor.as_ref())), dive)]
     #[serde(default)]
     #[schema(max_items = 250)]
     pub variants: Vec<NewVariant>,
@@ -92,12 +92,12 @@ pub struct NewProduct {
     #[schema(format = "uri", max_length = 1000)]
     pub cover: Option<String>,
     /// The URLs of more pictures.
-    #[garde(length(max = MAX_GALLERY), inner(custom(check::url)))]
+    #[garde(custom(check::entries(0, MAX_GALLERY)), inner(custom(check::url)))]
     #[serde(default)]
     #[schema(max_items = 20)]
     pub gallery: Vec<String>,
     /// Tags; stored in lower case, without duplicates.
-    #[garde(length(max = MAX_TAGS), inner(custom(is_tag)))]
+    #[garde(custom(check::entries(0, MAX_TAGS)), inner(custom(is_tag)))]
     #[serde(default, deserialize_with = "check::lines")]
     #[schema(max_items = 10)]
     pub tags: Vec<String>,
@@ -111,7 +111,7 @@ pub struct NewProduct {
     #[serde(default)]
     pub location: Option<Location>,
     /// The URL of an external page about the product.
-    #[garde(inner(custom(check::link)))]
+    #[garde(inner(custom(check::url)))]
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
     pub url: Option<String>,
@@ -119,7 +119,7 @@ pub struct NewProduct {
 
 fn with_vendor<C>(vendor: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde::Result + '_ {
     move |sku, _| match (sku, vendor) {
-        (Some(_), None) => Err(garde::Error::new("belongs to a vendor: give the vendor too")),
+        (Some(_), None) => Err(Fault::inconsistent("vendor", "belongs to a vendor: give the vendor too").into()),
         _ => Ok(()),
     }
 }
@@ -134,7 +134,7 @@ fn is_tag<C>(tag: &String, context: &C) -> garde::Result {
 /// What each variant has for itself.
 fn alone<T, C>(variants: &[NewVariant]) -> impl Fn(&Option<T>, &C) -> garde::Result + '_ {
     move |value, _| match value {
-        Some(_) if !variants.is_empty() => Err(garde::Error::new("belongs to the variants")),
+        Some(_) if !variants.is_empty() => Err(Fault::inconsistent("variants", "belongs to the variants").into()),
         _ => Ok(()),
     }
 }
@@ -144,13 +144,14 @@ fn is_lowest<C>(variants: &[NewVariant]) -> impl Fn(&Option<Money>, &C) -> garde
         let own = variants.iter().filter_map(|variant| variant.price.as_ref());
         let has_all = variants.iter().all(|variant| variant.price.is_some());
         match (price, own.min_by_key(|price| price.amount)) {
-            (None, None) if variants.is_empty() => Err(garde::Error::new("is required")),
+            (None, None) if variants.is_empty() => Err(Fault::required().into()),
             (Some(price), Some(lowest)) if price.currency != lowest.currency => {
-                Err(garde::Error::new("must have the currency of the variants"))
+                Err(Fault::inconsistent("variants", "must have the currency of the variants").into())
             }
-            (Some(price), Some(lowest)) if has_all && price != lowest => Err(garde::Error::new(
-                "is the lowest price of the variants: change theirs, or leave it out",
-            )),
+            (Some(price), Some(lowest)) if has_all && price != lowest => {
+                let detail = "is the lowest price of the variants: change theirs, or leave it out";
+                Err(Fault::inconsistent("variants", detail).into())
+            }
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use garde::Validate;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use souk_core::{FieldError, Money, Timestamp, check};
+use souk_core::{Fault, FieldError, Money, Timestamp, check};
 use souk_model::catalog::product::Product;
 use souk_model::catalog::variant::{ProductOption, Variant, lowest, option_key, past_prices};
 
@@ -26,7 +26,7 @@ pub struct NewOption {
     #[schema(required = true, min_length = 1, max_length = 40, example = "Size")]
     pub name: String,
     /// The values, in the order in which they are shown. Those that only variants have come last.
-    #[garde(length(max = MAX_VALUES), inner(custom(check::line(1, 80))))]
+    #[garde(custom(check::entries(0, MAX_VALUES)), inner(custom(check::line(1, 80))))]
     #[serde(default, deserialize_with = "check::lines")]
     #[schema(max_items = 100)]
     pub values: Vec<String>,
@@ -65,7 +65,7 @@ pub struct NewVariant {
     #[serde(default)]
     pub compare_at_price: Option<Money>,
     /// Weight in grams.
-    #[garde(range(max = MAX_WEIGHT))]
+    #[garde(inner(custom(check::range(0, MAX_WEIGHT))))]
     #[serde(default)]
     #[schema(maximum = 1_000_000_000)]
     pub weight: Option<u32>,
@@ -87,14 +87,17 @@ pub struct NewVariant {
 
 fn values<C>(options: &BTreeMap<String, String>, context: &C) -> garde::Result {
     let line = check::line(1, 80);
-    options.values().try_for_each(|value| line(value, context))
+    options.iter().try_for_each(|(name, value)| {
+        let fault = |error| Fault::from(&error).at(format!(".{name}"));
+        line(value, context).map_err(|error| fault(error).into())
+    })
 }
 
 /// A GTIN with its check digit.
 pub(crate) fn is_gtin<T: AsRef<str>, C>(gtin: &T, _: &C) -> garde::Result {
     let digits: Option<Vec<u32>> = gtin.as_ref().chars().map(|c| c.to_digit(10)).collect();
     let Some(digits) = digits.filter(|digits| matches!(digits.len(), 8 | 12..=14)) else {
-        return Err(garde::Error::new("must have 8, 12, 13 or 14 digits"));
+        return Err(Fault::format("must have 8, 12, 13 or 14 digits").into());
     };
     let weights = [1, 3].into_iter().cycle();
     let sum: u32 = digits
@@ -106,7 +109,7 @@ pub(crate) fn is_gtin<T: AsRef<str>, C>(gtin: &T, _: &C) -> garde::Result {
     if sum.is_multiple_of(10) {
         Ok(())
     } else {
-        Err(garde::Error::new("has a wrong check digit"))
+        Err(Fault::format("has a wrong check digit").into())
     }
 }
 
@@ -114,10 +117,10 @@ pub(crate) fn is_gtin<T: AsRef<str>, C>(gtin: &T, _: &C) -> garde::Result {
 pub(crate) fn compares_to<C>(price: Option<&Money>) -> impl Fn(&Option<Money>, &C) -> garde::Result + '_ {
     move |before, _| match (before, price) {
         (Some(before), Some(price)) if before.currency != price.currency => {
-            Err(garde::Error::new("must have the currency of the price"))
+            Err(Fault::inconsistent("price", "must have the currency of the price").into())
         }
         (Some(before), Some(price)) if before.amount <= price.amount => {
-            Err(garde::Error::new("must be more than the price"))
+            Err(Fault::inconsistent("price", "must be more than the price").into())
         }
         _ => Ok(()),
     }
@@ -129,10 +132,8 @@ pub(crate) fn distinct_options<C>(options: &[NewOption], _: &C) -> garde::Result
     match options.iter().find(|option| !keys.insert(option_key(&option.name))) {
         Some(twice) => {
             let key = option_key(&twice.name);
-            Err(garde::Error::new(format!(
-                "{:?} has the key {key} of another",
-                twice.name
-            )))
+            let detail = format!("{:?} has the key {key} of another", twice.name);
+            Err(Fault::duplicate().because(detail).into())
         }
         None => Ok(()),
     }
@@ -145,9 +146,8 @@ pub(crate) fn fit<'a, C>(
     vendor: Option<&'a String>,
 ) -> impl Fn(&Vec<NewVariant>, &C) -> garde::Result + 'a {
     move |variants, _| {
-        let fault = |text: String| Err(garde::Error::new(text));
         if variants.is_empty() != options.is_empty() {
-            return fault("options and variants need each other".into());
+            return Err(Fault::inconsistent("options", "options and variants need each other").into());
         }
         let keys: Vec<String> = options.iter().map(|option| option_key(&option.name)).collect();
         let mut values: Vec<BTreeSet<&str>> = options
@@ -157,40 +157,45 @@ pub(crate) fn fit<'a, C>(
         let (mut choices, mut skus, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut currency = None;
         for (n, variant) in variants.iter().enumerate() {
+            let refuse = |field: &str, fault: Fault| Err(fault.at(format!("[{n}].{field}")).into());
             let choice = choice(variant, &keys);
             let has_all = choice.len() == keys.len() && variant.options.len() == keys.len();
             if !has_all {
-                return fault(format!("[{n}] must have one value for each of {}", keys.join(", ")));
+                let detail = format!("must have one value for each of {}", keys.join(", "));
+                return refuse("options", Fault::inconsistent("options", detail));
             }
             for (values, (_, value)) in values.iter_mut().zip(&choice) {
                 values.insert(value);
             }
             if !choices.insert(choice) {
-                return fault(format!("[{n}] has the options of another variant"));
+                return refuse("options", Fault::duplicate().because("are those of another variant"));
             }
             if variant.sku.is_some() && vendor.is_none() {
-                return fault(format!(
-                    "[{n}] has a SKU, which belongs to a vendor: give the vendor too"
-                ));
+                let fault = Fault::inconsistent("vendor", "belongs to a vendor: give the vendor too");
+                return refuse("sku", fault);
             }
             if variant.sku.as_ref().is_some_and(|sku| !skus.insert(sku)) {
-                return fault(format!("[{n}] has the SKU of another variant"));
+                return refuse("sku", Fault::duplicate().because("is that of another variant"));
             }
             if variant.id.as_ref().is_some_and(|id| !ids.insert(id)) {
-                return fault(format!("[{n}] has the id of another variant"));
+                return refuse("id", Fault::duplicate().because("is that of another variant"));
             }
             let Some(price) = variant.price.as_ref().or(price) else {
-                return fault(format!("[{n}] has no price"));
+                return refuse("price", Fault::required());
             };
             if **currency.get_or_insert(&price.currency) != price.currency {
-                return fault(format!("[{n}] has a price in another currency"));
+                let fault = Fault::inconsistent("variants", "must have the currency of the others");
+                return refuse("price.currency", fault);
             }
             if let Err(error) = compares_to::<()>(Some(price))(&variant.compare_at_price, &()) {
-                return fault(format!("[{n}] has a compare_at_price that {error}"));
+                return refuse("compare_at_price", Fault::from(&error));
             }
         }
         match values.iter().zip(&keys).find(|(values, _)| values.len() > MAX_VALUES) {
-            Some((_, key)) => fault(format!("have more than {MAX_VALUES} values of {key}")),
+            Some((_, key)) => {
+                let detail = format!("have more than {MAX_VALUES} values of {key}");
+                Err(Fault::too_many(MAX_VALUES).because(detail).into())
+            }
             None => Ok(()),
         }
     }
@@ -311,7 +316,8 @@ pub(crate) fn unknown_ids(new: &[NewVariant], old: &[Variant]) -> Vec<FieldError
             "the product has no variant {:?}",
             id.chars().take(40).collect::<String>()
         );
-        Some(FieldError::new(format!("variants[{n}].id"), detail))
+        let fault = Fault::not_found("variant").because(detail);
+        Some(FieldError::new(format!("variants[{n}].id"), fault))
     };
     new.iter().enumerate().filter_map(fault).collect()
 }

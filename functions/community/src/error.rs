@@ -3,6 +3,14 @@
 use souk_kit::Failure;
 use souk_kit::http::Problem;
 
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// The comment was deleted.
+        COMMENT_DELETED: CONFLICT "comment_deleted";
+    }
+}
+
 /// Why an operation on comments failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommentError {
@@ -18,7 +26,7 @@ impl From<CommentError> for Problem {
     fn from(error: CommentError) -> Self {
         match error {
             CommentError::Failure(failure) => failure.into(),
-            CommentError::Deleted => Problem::conflict("comment_deleted", error.to_string()),
+            CommentError::Deleted => Problem::new(problems::COMMENT_DELETED, error.to_string()),
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn function() -> Function {
     Function {
         name: "community",
         summary: "Comments, upvotes, follows, the feed and views.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,

@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Key, Role, Timestamp, check};
+use souk_core::{Fault, Key, Role, Timestamp, check};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The public profile of an account.
@@ -130,7 +130,12 @@ fn is_email<C>(email: &str, _: &C) -> garde::Result {
     if valid {
         Ok(())
     } else {
-        Err(garde::Error::new("must be an email address"))
+        Err(if email.is_empty() {
+            Fault::required()
+        } else {
+            Fault::format("must be an email address")
+        }
+        .into())
     }
 }
 
@@ -170,9 +175,14 @@ pub(crate) fn is_reserved(name: &str) -> bool {
         || RESERVED_PARTS.iter().any(|part| name.contains(&skeleton(part)))
 }
 
+/// What is wrong with a username that nobody may have.
+pub(crate) fn reserved() -> Fault {
+    Fault::taken().because("is reserved")
+}
+
 fn is_free_username<C>(name: &str, cx: &C) -> garde::Result {
     if is_reserved(name) {
-        return Err(garde::Error::new("is reserved"));
+        return Err(reserved().into());
     }
     is_username(name, cx)
 }
@@ -183,16 +193,23 @@ fn is_username<C>(name: &str, _: &C) -> garde::Result {
         && name.starts_with(plain)
         && name.chars().all(|c| plain(c) || c == '-' || c == '_');
     let rule = "must be 3 to 30 lower-case letters, digits, - and _, and begin with a letter or digit";
-    if valid { Ok(()) } else { Err(garde::Error::new(rule)) }
+    match name.chars().count() {
+        _ if valid => Ok(()),
+        0 => Err(Fault::required().into()),
+        1..3 => Err(Fault::too_short(3).into()),
+        31.. => Err(Fault::too_long(30).into()),
+        _ => Err(Fault::format(rule).into()),
+    }
 }
 
 fn is_passphrase<C>(password: &str, _: &C) -> garde::Result {
-    let valid = (8..=128).contains(&password.chars().count());
-    if valid {
-        Ok(())
-    } else {
-        Err(garde::Error::new("must have 8 to 128 characters"))
+    Err(match password.chars().count() {
+        0 => Fault::required(),
+        1..8 => Fault::too_short(8),
+        8..=128 => return Ok(()),
+        _ => Fault::too_long(128),
     }
+    .into())
 }
 
 impl Account {

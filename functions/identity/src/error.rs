@@ -1,7 +1,15 @@
 //! Why an operation on accounts or sessions failed.
 
 use souk_kit::Failure;
-use souk_kit::http::Problem;
+use souk_kit::http::{Problem, problem_type};
+
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// The account has been deactivated.
+        ACCOUNT_DEACTIVATED: FORBIDDEN "account_deactivated";
+    }
+}
 
 /// Why an operation on accounts or sessions failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,8 +27,11 @@ pub enum IdentityError {
     #[error("this account has been deactivated")]
     Deactivated,
     /// The refresh token is not valid.
-    #[error("the refresh token is not valid or has expired: sign in again")]
+    #[error("the refresh token is not valid: sign in again")]
     InvalidRefreshToken,
+    /// The session of the refresh token has ended.
+    #[error("the session has ended: sign in again")]
+    SessionEnded,
     /// The refresh token was used before, so it may have been stolen.
     #[error("this refresh token was used before: its session has ended, sign in again")]
     RefreshTokenReused,
@@ -31,11 +42,13 @@ impl From<IdentityError> for Problem {
         let detail = error.to_string();
         match error {
             IdentityError::Failure(failure) => failure.into(),
-            IdentityError::Taken(field) => Problem::conflict("taken", detail).field(field, "is taken"),
-            IdentityError::Deactivated => Problem::forbidden(detail),
-            IdentityError::WrongCredentials
-            | IdentityError::InvalidRefreshToken
-            | IdentityError::RefreshTokenReused => Problem::unauthorized(detail),
+            IdentityError::Taken(field) => Problem::taken(field, detail),
+            IdentityError::Deactivated => Problem::new(problems::ACCOUNT_DEACTIVATED, detail),
+            IdentityError::WrongCredentials => Problem::new(problem_type::INVALID_CREDENTIALS, detail),
+            IdentityError::InvalidRefreshToken => Problem::new(problem_type::TOKEN_INVALID, detail),
+            IdentityError::SessionEnded | IdentityError::RefreshTokenReused => {
+                Problem::new(problem_type::SESSION_ENDED, detail)
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub fn function() -> Function {
     Function {
         name: "identity",
         summary: "Accounts and sessions.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         kinds: &[ACCOUNT],
         store: StoreUse {

@@ -6,12 +6,13 @@
 
 use garde::Validate as _;
 use serde::{Deserialize, Serialize};
+use souk_core::fault::field_errors;
 use souk_core::kind::owner_of;
 use souk_core::{Key, Role};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
-use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, kept_email};
+use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, kept_email, reserved};
 use crate::error::IdentityError;
 use crate::password::{self, PasswordHashDocument};
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
@@ -32,7 +33,7 @@ pub struct SignedUp {
 /// Signs up an account, and signs it in if it wants that.
 pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, IdentityError> {
     if let Err(report) = new.validate() {
-        return Err(Failure::invalid("account", report.to_string()).into());
+        return Err(Failure::Invalid(field_errors(&report).collect()).into());
     }
     let new = &new;
     let signed_up = cx.commit(|tx| async move {
@@ -149,7 +150,7 @@ pub async fn edit_own_account(
         if_match.check(old.version())?;
         let input: EditableAccount = patch.apply(&old.editable())?;
         if input.username != old.profile.username && is_reserved(&input.username) {
-            return Err(Failure::invalid("username", "is reserved").into());
+            return Err(Failure::invalid("username", reserved()).into());
         }
         let profile = Profile {
             username: input.username,

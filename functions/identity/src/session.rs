@@ -15,7 +15,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
-use souk_kit::{ACCESS_TOKEN_SECONDS, Context, Failure, Partitions, Platform, Principals, Transaction};
+use souk_kit::{ACCESS_TOKEN_SECONDS, Context, Failure, Fault, Partitions, Platform, Principals, Transaction, check};
 use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
 
@@ -31,17 +31,17 @@ const GRACE_SECONDS: i64 = 10;
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Email address; required unless `username` is given.
-    #[garde(custom(either(&self.username)), inner(length(max = 254)))]
+    #[garde(custom(either(&self.username)), inner(custom(check::characters(0, 254))))]
     #[serde(default)]
     #[schema(format = "email", max_length = 254, example = "ada@example.com")]
     pub email: Option<String>,
     /// Username; required unless `email` is given.
-    #[garde(inner(length(max = 254)))]
+    #[garde(inner(custom(check::characters(0, 254))))]
     #[serde(default)]
     #[schema(max_length = 254)]
     pub username: Option<String>,
     /// Password.
-    #[garde(length(chars, min = 1, max = 128))]
+    #[garde(custom(check::characters(1, 128)))]
     #[serde(default)]
     #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
     pub password: String,
@@ -50,7 +50,8 @@ pub struct Credentials {
 fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde::Result + '_ {
     move |email, _| match (email, username) {
         (Some(_), None) | (None, Some(_)) => Ok(()),
-        _ => Err(garde::Error::new("give either an email or a username")),
+        (None, None) => Err(Fault::required().because("give either an email or a username").into()),
+        (Some(_), Some(_)) => Err(Fault::inconsistent("username", "give either an email or a username").into()),
     }
 }
 
@@ -60,7 +61,7 @@ fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde
 #[schema(as = RefreshToken)]
 pub(crate) struct Refresh {
     /// The refresh token of the latest response.
-    #[garde(length(min = 1, max = 400))]
+    #[garde(custom(check::characters(1, 400)))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 400)]
     pub(crate) refresh_token: String,
@@ -204,7 +205,10 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
         return Err(invalid);
     }
     let key = session_key(account, id);
-    let session = tx.read::<Session>(key.clone()).await?.ok_or(invalid.clone())?;
+    let session = tx
+        .read::<Session>(key.clone())
+        .await?
+        .ok_or(IdentityError::SessionEnded)?;
     if !same(&session.family, &digest(family)) {
         return Err(invalid);
     }

@@ -3,6 +3,16 @@
 use souk_kit::Failure;
 use souk_kit::http::Problem;
 
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// You have as many imports as you may. Delete one, or wait until one expires.
+        TOO_MANY_IMPORTS: CONFLICT "too_many_imports";
+        /// This cannot be done at this stage of the import.
+        NOT_NOW: CONFLICT "not_now";
+    }
+}
+
 /// Why an operation on imports failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ImportError {
@@ -22,8 +32,8 @@ impl From<ImportError> for Problem {
         let detail = error.to_string();
         match error {
             ImportError::Failure(failure) => failure.into(),
-            ImportError::TooMany(_) => Problem::conflict("too_many_imports", detail),
-            ImportError::NotNow(_) => Problem::conflict("not_now", detail),
+            ImportError::TooMany(_) => Problem::new(problems::TOO_MANY_IMPORTS, detail),
+            ImportError::NotNow(_) => Problem::new(problems::NOT_NOW, detail),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use souk_catalog::formats::{self, Encoding, Fault, Reading, Record};
-use souk_core::FieldError;
+use souk_catalog::formats::{self, Encoding, Reading, Record};
+use souk_core::{Fault, FieldError};
 
 use crate::ImportLine;
 use crate::places::Attributes;
@@ -123,7 +123,7 @@ pub(crate) fn divide(file: Vec<u8>, how: &Reading) -> Result<Divided, String> {
 
 /// What is kept of a record, with the attributes of its category.
 fn entry(
-    record: Result<Record, Fault>,
+    record: Result<Record, formats::Fault>,
     all: &Attributes,
     seen: &mut SeenRecords,
 ) -> Result<(Entry, Attributes), String> {
@@ -155,7 +155,7 @@ fn entry(
     let (what, notes) = match checked {
         Ok(_) if json(&found)?.len() + json(&attributes)?.len() > BATCH_BYTES => {
             let detail = format!("is larger than {} KB", BATCH_BYTES / 1024);
-            (Err(vec![FieldError::new("", detail)]), Vec::new())
+            (Err(vec![FieldError::new("", Fault::invalid(detail))]), Vec::new())
         }
         Ok(notes) => (Ok(found), said(notes)),
         Err(error) => (Err(shown(error)?), Vec::new()),
@@ -181,7 +181,15 @@ pub(crate) fn shown(error: RecordError) -> Result<Vec<FieldError>, String> {
         RecordError::Invalid(errors) => Ok(errors
             .into_iter()
             .take(MAX_SAID)
-            .map(|error| FieldError::new(cut(&error.field), cut(&error.detail)))
+            .map(|mut error| {
+                error.field = cut(&error.field);
+                error.detail = cut(&error.detail);
+                // Such as many choices.
+                if json(&error.params).is_ok_and(|text| text.len() > MAX_TEXT) {
+                    error.params.clear();
+                }
+                error
+            })
             .collect()),
     }
 }

@@ -6,7 +6,7 @@ use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Raw, Route, Schema, list_documents, list_json,
 };
-use souk_kit::{Context, PageRequest};
+use souk_kit::{Context, Fault, PageRequest};
 
 use crate::import::{Import, ImportLine, MAX_PART, NewImport, Outcome};
 use crate::operations;
@@ -117,7 +117,7 @@ async fn delete(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> 
 async fn put_part(cx: Context, Path((id, part)): Path<(String, String)>, Raw(body): Raw) -> Result<Answer, Problem> {
     let part = part
         .parse()
-        .map_err(|_| Problem::bad_parameter("part", "must be a number"))?;
+        .map_err(|_| Problem::bad_parameter("part", Fault::wrong_type("integer")))?;
     let import = operations::put_part(&cx, &id, part, &body).await?;
     Ok(Answer::document(&import.document))
 }
@@ -134,8 +134,8 @@ async fn lines(cx: Context, Path(id): Path<String>, params: QueryParams) -> Resu
         Some(name) => match Outcome::parse(name) {
             Some(outcome) => Some(outcome),
             None => {
-                let detail = "must be added, changed, unchanged or left_out";
-                return Err(Problem::bad_parameter("outcome", detail));
+                let fault = Fault::not_one_of(&["added", "changed", "unchanged", "left_out"]);
+                return Err(Problem::bad_parameter("outcome", fault));
             }
         },
     };

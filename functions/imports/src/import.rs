@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_catalog::formats::{Format, Reading};
-use souk_core::{FieldError, Key, Kind, Timestamp, check};
+use souk_core::{Fault, FieldError, Key, Kind, Timestamp, check};
 use utoipa::ToSchema;
 
 use crate::Rules;
@@ -103,10 +103,7 @@ impl NewImport {
 
 fn is_format(name: &Option<String>, _: &()) -> garde::Result {
     match name {
-        Some(name) if Format::parse(name).is_none() => {
-            let known = Format::ALL.map(Format::name).join(", ");
-            Err(garde::Error::new(format!("is none of {known}")))
-        }
+        Some(name) if Format::parse(name).is_none() => Err(Fault::not_one_of(&Format::ALL.map(Format::name)).into()),
         _ => Ok(()),
     }
 }
@@ -116,16 +113,18 @@ fn is_currency(code: &Option<String>, _: &()) -> garde::Result {
     if code.as_ref().is_none_or(is_one) {
         return Ok(());
     }
-    Err(garde::Error::new("must be an ISO 4217 code, such as EUR"))
+    Err(Fault::format("must be an ISO 4217 code, such as EUR").into())
 }
 
 fn are_columns(columns: &BTreeMap<String, String>, _: &()) -> garde::Result {
     if columns.len() > MAX_COLUMNS {
-        return Err(garde::Error::new(format!("has more than {MAX_COLUMNS} columns")));
+        return Err(Fault::too_many(MAX_COLUMNS).into());
     }
     let is_long = |text: &String| text.len() > 200;
     if columns.iter().any(|(column, field)| is_long(column) || is_long(field)) {
-        return Err(garde::Error::new("has a name that is longer than 200 bytes"));
+        return Err(Fault::too_long(200)
+            .because("has a name that is longer than 200 bytes")
+            .into());
     }
     Ok(())
 }

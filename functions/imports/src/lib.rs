@@ -28,6 +28,7 @@ pub fn function() -> Function {
     Function {
         name: "imports",
         summary: "Imports of products from files.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         jobs: jobs::jobs(),
         kinds: &[IMPORT],

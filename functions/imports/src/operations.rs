@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use souk_core::outbound::target;
-use souk_core::{Document, FieldError, Key, Query, Timestamp, clock};
+use souk_core::{Document, Fault, FieldError, Key, Query, Timestamp, clock};
 use souk_kit::jobs::tracked::{self, Progress, Tracked};
 use souk_kit::{Context, Failure, PageRequest, SortedPage, Stored, Transaction};
-use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
+use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 
 use crate::import::{IMPORT, Import, ImportLine, MAX_PART, MAX_PARTS, NewImport, Outcome, Status};
 use crate::jobs::{Fetch, Remains, Stage, Step};
@@ -46,7 +46,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
             Some(name) => {
                 let found = tx.find(ACCOUNT, name).await?;
                 let active = active_account(found.as_ref()).map_err(Failure::from)?;
-                active.ok_or_else(|| Failure::invalid("author", NO_RECIPIENT))?
+                active.ok_or_else(|| Failure::invalid("author", no_recipient()))?
             }
         };
         let now = tx.now();
@@ -83,12 +83,13 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
 
 fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
     if let Some(url) = &new.url {
-        target(url, &cx.settings.outbound_allow).map_err(|why| Failure::invalid("url", why.to_string()))?;
+        target(url, &cx.settings.outbound_allow)
+            .map_err(|why| Failure::invalid("url", Fault::format(why.to_string())))?;
     }
     let errors: Vec<FieldError> = new
         .for_admins()
         .into_iter()
-        .map(|field| FieldError::new(field, "is for admins"))
+        .map(|field| FieldError::new(field, Fault::not_permitted("is for admins")))
         .collect();
     if errors.is_empty() || cx.signed_in()?.is_admin() {
         return Ok(());
@@ -179,11 +180,10 @@ fn number(n: u32) -> String {
 /// Keeps a part of the file. The same part again replaces the one before.
 pub async fn put_part(cx: &Context, id: &str, part: u32, bytes: &[u8]) -> Result<Stored<Import>, ImportError> {
     if !(1..=MAX_PARTS).contains(&(part as usize)) {
-        let detail = format!("parts are numbered from 1 to {MAX_PARTS}");
-        return Err(Failure::bad_parameter("part", detail).into());
+        return Err(Failure::bad_parameter("part", Fault::out_of_range(1, MAX_PARTS)).into());
     }
     if bytes.is_empty() {
-        return Err(Failure::invalid("", "a part is not empty").into());
+        return Err(Failure::invalid("", Fault::required().because("a part is not empty")).into());
     }
     cx.commit(|tx| async move {
         let mut import = own_import(&tx, id).await?;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use souk_catalog::formats::Record;
 use souk_catalog::operations::{create_category, edit_category, find_category};
 use souk_catalog::{MAX_ATTRIBUTES, NewCategory};
-use souk_core::{FieldError, Key, Kind, Query, check};
+use souk_core::{Fault, FieldError, Key, Kind, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType, Category, MAX_DEPTH, NAMED};
@@ -149,7 +149,7 @@ impl Place {
             return match values.keys().find(|name| !is_known(name)) {
                 Some(name) => {
                     let detail = format!("is not one of the {MAX_ATTRIBUTES} attributes that the category gets");
-                    Err(RecordError::of(&format!("attributes.{name}"), detail))
+                    Err(RecordError::of(&format!("attributes.{name}"), Fault::invalid(detail)))
                 }
                 None => Ok(notes),
             };
@@ -202,8 +202,8 @@ impl<'a> Places<'a> {
     /// The category with this path from the root, or with this one name anywhere in the tree.
     pub(crate) async fn category(&mut self, path: &[String], is_rooted: bool) -> Result<Arc<Place>, RecordError> {
         if path.len() > MAX_DEPTH {
-            let detail = format!("is deeper than {MAX_DEPTH}");
-            return Err(RecordError::of("category_path", detail));
+            let fault = Fault::too_many(MAX_DEPTH).because(format!("is deeper than {MAX_DEPTH}"));
+            return Err(RecordError::of("category_path", fault));
         }
         let key = path_key(path, is_rooted);
         if let Some(known) = self.categories.get(&key) {
@@ -255,7 +255,7 @@ impl<'a> Places<'a> {
                 Err(none) if none.is_empty() => return Ok(None),
                 Err(_) => {
                     let detail = format!("{name:?} is the name of several in the same place");
-                    return Err(RecordError::of("category_path", detail));
+                    return Err(RecordError::of("category_path", Fault::invalid(detail)));
                 }
             }
         }
@@ -288,14 +288,17 @@ impl<'a> Places<'a> {
         wanted: &BTreeMap<String, Wanted>,
     ) -> Result<String, RecordError> {
         let Some((name, above)) = path.split_last() else {
-            return Err(RecordError::of("category", "is required"));
+            return Err(RecordError::of("category", Fault::required()));
         };
         if !self.rules.changes_categories {
             let detail = format!(
                 "there is no category {:?}; imports of admins make them",
                 path.join(" > ")
             );
-            return Err(RecordError::of("category", detail));
+            return Err(RecordError::of(
+                "category",
+                Fault::not_found("category").because(detail),
+            ));
         }
         is_name(CATEGORY, name)?;
         let parent = match above {
@@ -348,7 +351,7 @@ impl<'a> Places<'a> {
             Some(id) => {
                 if !self.rules.adopt && !self.sells_for(&id).await? {
                     let detail = "belongs to another account: its owner and staff add its products, or an admin who can `adopt` it";
-                    return Err(RecordError::of("vendor", detail));
+                    return Err(RecordError::of("vendor", Fault::not_permitted(detail)));
                 }
                 id
             }
@@ -380,7 +383,7 @@ impl<'a> Places<'a> {
             [id] => return Ok(Some(id.clone())),
             _ => {
                 let detail = "is the name of several: give the slug of the one that you mean";
-                return Err(RecordError::of(kind.name, detail));
+                return Err(RecordError::of(kind.name, Fault::invalid(detail)));
             }
         }
         if kind.is_id(name) {
@@ -415,7 +418,7 @@ impl<'a> Places<'a> {
 
 fn is_name(kind: Kind, name: &str) -> Result<(), RecordError> {
     let is_line = check::line::<()>(1, 80)(&name.to_owned(), &());
-    is_line.map_err(|error| RecordError::of(kind.name, error.message()))
+    is_line.map_err(|error| RecordError::of(kind.name, Fault::from(&error)))
 }
 
 /// These attributes and those that records want; the records that have more are left out.

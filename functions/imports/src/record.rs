@@ -6,10 +6,11 @@ use std::fmt;
 
 use garde::Validate as _;
 use sha2::{Digest as _, Sha256};
-use souk_catalog::formats::{Fault, Record};
+use souk_catalog::formats::{self, Record};
 use souk_catalog::operations::ProductImport;
 use souk_catalog::{CatalogError, NewProduct, normal_address};
-use souk_core::{FieldError, StoreError, check};
+use souk_core::fault::field_errors;
+use souk_core::{Fault, FieldError, StoreError, check};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::status::Status;
 use souk_vendors::VendorError;
@@ -46,8 +47,8 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    pub(crate) fn of(field: &str, detail: impl Into<String>) -> Self {
-        RecordError::Invalid(vec![FieldError::new(field, detail)])
+    pub(crate) fn of(field: &str, fault: Fault) -> Self {
+        RecordError::Invalid(vec![FieldError::new(field, fault)])
     }
 }
 
@@ -57,26 +58,26 @@ impl From<Failure> for RecordError {
             Failure::Invalid(errors) => RecordError::Invalid(errors),
             Failure::Forbidden { errors, .. } if !errors.is_empty() => RecordError::Invalid(errors),
             // Such as a key that is too long.
-            Failure::Store(StoreError::Refused(why)) => RecordError::of("", why),
+            Failure::Store(StoreError::Refused(why)) => RecordError::of("", Fault::invalid(why)),
             Failure::Store(_) | Failure::Contention | Failure::Busy | Failure::Internal(_) => {
                 RecordError::Failed(failure)
             }
-            other => RecordError::of("", other.to_string()),
+            other => RecordError::of("", Fault::invalid(other.to_string())),
         }
     }
 }
 
 impl From<CatalogError> for RecordError {
     fn from(error: CatalogError) -> Self {
-        let field = match &error {
-            CatalogError::Failure(_) | CatalogError::IllegalTransition { .. } => "",
-            CatalogError::SlugTaken => "slug",
-            CatalogError::SkuTaken(_) => "sku",
-            CatalogError::CategoryClosing | CatalogError::CategoryNotEmpty => "category",
-        };
+        let detail = error.to_string();
         match error {
             CatalogError::Failure(failure) => failure.into(),
-            error => RecordError::of(field, error.to_string()),
+            CatalogError::IllegalTransition { .. } => RecordError::of("", Fault::invalid(detail)),
+            CatalogError::SlugTaken => RecordError::of("slug", Fault::taken().because(detail)),
+            CatalogError::SkuTaken(_) => RecordError::of("sku", Fault::taken().because(detail)),
+            CatalogError::CategoryClosing | CatalogError::CategoryNotEmpty => {
+                RecordError::of("category", Fault::invalid(detail))
+            }
         }
     }
 }
@@ -85,19 +86,19 @@ impl From<VendorError> for RecordError {
     fn from(error: VendorError) -> Self {
         match error {
             VendorError::Failure(failure) => failure.into(),
-            error => RecordError::of("vendor", error.to_string()),
+            error => RecordError::of("vendor", Fault::invalid(error.to_string())),
         }
     }
 }
 
-impl From<Fault> for RecordError {
-    fn from(fault: Fault) -> Self {
+impl From<formats::Fault> for RecordError {
+    fn from(fault: formats::Fault) -> Self {
         let detail = match &fault.value {
             // A long one is cut.
             Some(value) => format!("{:?} {}", value.chars().take(60).collect::<String>(), fault.rule),
             None => fault.rule,
         };
-        RecordError::of(fault.column.as_deref().unwrap_or(""), detail)
+        RecordError::of(fault.column.as_deref().unwrap_or(""), Fault::format(detail))
     }
 }
 
@@ -158,13 +159,11 @@ impl Checked {
             url: record.url,
         };
         product.validate().map_err(|report| {
-            let faults = report.iter().map(|(path, error)| {
-                let field = path.to_string();
-                let detail = match (&*field, &product.vendor) {
-                    ("sku", None) => "needs a vendor: name one for products without (the option `vendor`)",
-                    _ => error.message(),
-                };
-                FieldError::new(field, detail)
+            let faults = field_errors(&report).map(|mut error| {
+                if error.field == "sku" && product.vendor.is_none() {
+                    error.detail = "needs a vendor: name one for products without (the option `vendor`)".into();
+                }
+                error
             });
             RecordError::Invalid(faults.collect())
         })?;
@@ -175,16 +174,15 @@ impl Checked {
         {
             if !name.is_empty() {
                 let is_name = check::line::<()>(1, MAX_NAME)(name, &());
-                is_name.map_err(|error| RecordError::of(field, error.message()))?;
+                is_name.map_err(|error| RecordError::of(field, Fault::from(&error)))?;
             }
         }
         let slug = record.slug;
-        if slug.as_ref().is_some_and(|slug| check::slug(slug, &()).is_err()) {
-            let detail = "must be lower-case letters and digits with single hyphens";
-            return Err(RecordError::of("slug", detail));
+        if let Some(Err(error)) = slug.as_ref().map(|slug| check::slug(slug, &())) {
+            return Err(RecordError::of("slug", Fault::from(&error)));
         }
         if record.source.as_ref().is_some_and(|source| source.len() > MAX_SOURCE) {
-            return Err(RecordError::of("id", format!("is longer than {MAX_SOURCE} bytes")));
+            return Err(RecordError::of("id", Fault::too_long(MAX_SOURCE)));
         }
         let mut notes = record.notes;
         let mut old_addresses = Vec::new();
@@ -256,7 +254,7 @@ impl SeenRecords {
         let place = match self.products.entry(record.identity()) {
             Entry::Occupied(first) => {
                 let detail = format!("is the same product as line {}", first.get());
-                return Err(RecordError::of("", detail));
+                return Err(RecordError::of("", Fault::duplicate().because(detail)));
             }
             Entry::Vacant(place) => place,
         };
@@ -265,7 +263,8 @@ impl SeenRecords {
             .iter()
             .find_map(|(digest, sku)| Some((self.skus.get(digest)?, sku)));
         if let Some((first, sku)) = taken {
-            return Err(RecordError::of("sku", format!("{sku:?} is the SKU of line {first}")));
+            let fault = Fault::duplicate().because(format!("{sku:?} is the SKU of line {first}"));
+            return Err(RecordError::of("sku", fault));
         }
         place.insert(line);
         self.skus.extend(skus.into_iter().map(|(digest, _)| (digest, line)));

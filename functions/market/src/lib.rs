@@ -87,6 +87,7 @@ fn section(function: &Function) -> souk_kit::http::Section<'_> {
         name: function.name,
         summary: function.summary,
         routes: &function.routes,
+        problems: function.problems,
     }
 }
 

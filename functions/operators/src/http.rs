@@ -8,7 +8,7 @@ use souk_kit::jobs::Runs;
 use souk_kit::jobs::dead_letters::DeadLetter;
 use souk_kit::jobs::tracked::Tracked;
 use souk_kit::outbound::Dependency;
-use souk_kit::{Context, PageRequest};
+use souk_kit::{Context, Fault, PageRequest};
 use utoipa::openapi::RefOr;
 
 use crate::operations::{self, LaneState, Summary};
@@ -210,8 +210,8 @@ fn lane_named(name: &str) -> Result<Lane, Problem> {
 
 async fn list_dead_letters(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     let lane = params.get("lane").map(|name| {
-        let detail = "must be high, default, notifications or low";
-        Lane::parse(name).ok_or_else(|| Problem::bad_parameter("lane", detail))
+        let fault = || Fault::not_one_of(&Lane::ALL.map(Lane::name));
+        Lane::parse(name).ok_or_else(|| Problem::bad_parameter("lane", fault()))
     });
     let page = operations::list_dead_letters(&cx, lane.transpose()?, &PageRequest::read(&params)?).await?;
     list_json(&page.items, page.next_cursor.as_deref())
@@ -257,7 +257,8 @@ async fn show_job(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem
 async fn list_events(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     let after = params.get("after").map(|text| {
         let detail = "must be a time such as 2030-01-31T12:00:00Z";
-        text.parse().map_err(|_| Problem::bad_parameter("after", detail))
+        text.parse()
+            .map_err(|_| Problem::bad_parameter("after", Fault::format(detail)))
     });
     let types = params.get("type").unwrap_or("*");
     let page = operations::list_events(&cx, types, after.transpose()?, &PageRequest::read(&params)?).await?;

@@ -12,7 +12,7 @@ use souk_core::documents::OUTDATED;
 use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
 use souk_kit::platform::FormatError;
-use souk_kit::{Context, Function, StoreUse};
+use souk_kit::{Context, Fault, FieldCode, Function, StoreUse};
 
 /// Declares the static files, each with the paths that it is served at.
 macro_rules! files {
@@ -93,6 +93,7 @@ pub fn function() -> Function {
     }));
     Function {
         name: "ops",
+        problems: problems::ALL,
         summary: "Health and documentation.",
         routes,
         store: StoreUse {
@@ -100,6 +101,14 @@ pub fn function() -> Function {
             ..StoreUse::default()
         },
         ..Function::default()
+    }
+}
+
+/// The types of problems that only this function has.
+mod problems {
+    souk_kit::problem_types! {
+        /// A part that is needed cannot be used; `errors` names it.
+        NOT_READY: SERVICE_UNAVAILABLE "not_ready";
     }
 }
 
@@ -118,8 +127,8 @@ async fn healthz() -> Result<Answer, Problem> {
 
 async fn readyz(cx: Context) -> Result<Answer, Problem> {
     let detail = "a part that is needed cannot be used";
-    let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
-    problem.retry_after = Some(5);
+    let mut problem = Problem::new(problems::NOT_READY, detail).retry_after(5);
+    let unavailable = |detail: &str| Fault::new(FieldCode::Unavailable, detail);
     let mut causes = Vec::new();
     let documents = match cx.documents().ping().await {
         Ok(()) => cx.platform().check_format().await,
@@ -131,14 +140,14 @@ async fn readyz(cx: Context) -> Result<Answer, Problem> {
             FormatError::Newer(_) => "the document store is of a newer version than this program",
             FormatError::Store(_) => fault(&cause),
         };
-        problem = problem.field("documents", detail);
+        problem = problem.field("documents", unavailable(detail));
         causes.push(cause);
     }
     if cx.index.is_needed()
         && let Err(error) = cx.index.state().await
     {
         let cause = error.to_string();
-        problem = problem.field("search", fault(&cause));
+        problem = problem.field("search", unavailable(fault(&cause)));
         causes.push(cause);
     }
     if causes.is_empty() {

@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use souk_core::{Fault, check};
 use souk_model::catalog::PRODUCT;
 
 use crate::usage::{QueryStats, RANGES, Tally};
@@ -15,7 +16,7 @@ const TOP: usize = 50;
 #[schema(as = NewSearchClick)]
 pub(crate) struct NewClick {
     /// The `query_id` of the search that found the product.
-    #[garde(length(min = 1, max = 40))]
+    #[garde(custom(check::characters(1, 40)))]
     #[serde(default)]
     #[schema(required = true, max_length = 40, example = "20260131-k3Jd90a_xyZ1")]
     pub(crate) query_id: String,
@@ -30,7 +31,12 @@ fn is_product<C>(id: &str, _: &C) -> garde::Result {
     if PRODUCT.is_id(id) {
         Ok(())
     } else {
-        Err(garde::Error::new("must be the id of a product"))
+        Err(if id.is_empty() {
+            Fault::required()
+        } else {
+            Fault::format("must be the id of a product")
+        }
+        .into())
     }
 }
 

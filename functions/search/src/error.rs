@@ -1,11 +1,18 @@
 //! Why an operation on search failed.
 
-use http::StatusCode;
 use souk_core::StoreError;
 use souk_core::search::SearchError as IndexError;
-use souk_kit::Failure;
 use souk_kit::http::Problem;
 use souk_kit::jobs::JobError;
+use souk_kit::{Failure, Fault};
+
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// The search index does not answer. Everything else works; search again after `Retry-After`.
+        SEARCH_UNAVAILABLE: SERVICE_UNAVAILABLE "search_unavailable";
+    }
+}
 
 /// Why an operation on search failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,7 +30,7 @@ impl From<IndexError> for SearchError {
         match error {
             IndexError::BadPlace => {
                 let detail = "is not one that this list gave: begin again without it";
-                SearchError::Failure(Failure::bad_parameter("cursor", detail))
+                SearchError::Failure(Failure::bad_parameter("cursor", Fault::invalid(detail)))
             }
             IndexError::Busy => SearchError::Failure(Failure::Busy),
             error => SearchError::Index(error),
@@ -37,9 +44,8 @@ impl From<SearchError> for Problem {
             SearchError::Failure(failure) => failure.into(),
             SearchError::Index(error) => {
                 let detail = "search does not answer; please try again in a moment";
-                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "search_unavailable", detail);
-                problem.retry_after = Some(5);
-                problem.caused_by(error)
+                let problem = Problem::new(problems::SEARCH_UNAVAILABLE, detail);
+                problem.retry_after(5).caused_by(error)
             }
         }
     }

@@ -45,6 +45,7 @@ pub fn function() -> Function {
     Function {
         name: "search",
         summary: "Finding products.",
+        problems: error::problems::ALL,
         routes: http::routes(&Arc::default()),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,

@@ -10,7 +10,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::Key;
 use souk_core::search::{Field, MAX_WORD, Tuning, Word, words};
-use souk_kit::Context;
+use souk_kit::{Context, Fault, check};
 
 use crate::operations::settings::read_settings;
 
@@ -25,27 +25,27 @@ const MAX_GROUP: usize = 10;
 #[schema(as = SearchWeights)]
 pub(crate) struct Weights {
     /// Weight of the title.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     title: u32,
     /// Weight of a tag.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     tags: u32,
     /// Weight of the name of the category.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     category: u32,
     /// Weight of the name of the vendor.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     vendor: u32,
     /// Weight of an attribute.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     attributes: u32,
     /// Weight of the description.
-    #[garde(range(max = 100))]
+    #[garde(custom(check::range(0, 100)))]
     #[schema(maximum = 100)]
     description: u32,
 }
@@ -95,20 +95,28 @@ fn some_weight<C>(weights: &Weights, _: &C) -> garde::Result {
     if Field::ALL.iter().any(|field| weights.of(*field) > 0) {
         Ok(())
     } else {
-        Err(garde::Error::new("must leave a field to search"))
+        Err(Fault::invalid("must leave a field to search").into())
     }
 }
 
 fn groups<C>(groups: &[Vec<String>], _: &C) -> garde::Result {
-    let fault = |why: String| Err(garde::Error::new(why));
-    if groups.len() > MAX_GROUPS || groups.iter().any(|group| !(2..=MAX_GROUP).contains(&group.len())) {
-        return fault(format!("must be at most {MAX_GROUPS} groups of 2 to {MAX_GROUP} words"));
+    if groups.len() > MAX_GROUPS {
+        return Err(Fault::too_many(MAX_GROUPS).into());
+    }
+    for (n, group) in groups.iter().enumerate() {
+        let fault = match group.len() {
+            0..2 => Fault::too_few(2),
+            2..=MAX_GROUP => continue,
+            _ => Fault::too_many(MAX_GROUP),
+        };
+        return Err(fault.at(format!("[{n}]")).into());
     }
     let is_word = |text: &String| text.len() <= MAX_WORD && words(text).count() == 1;
     match groups.iter().flatten().find(|text| !is_word(text)) {
         Some(text) => {
             let text: String = text.chars().take(50).collect();
-            fault(format!("{text:?} is not a single word of at most {MAX_WORD} bytes"))
+            let detail = format!("{text:?} is not a single word of at most {MAX_WORD} bytes");
+            Err(Fault::format(detail).into())
         }
         None => Ok(()),
     }

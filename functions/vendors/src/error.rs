@@ -5,6 +5,14 @@ use souk_kit::http::Problem;
 
 use crate::staff::MAX_STAFF;
 
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// The vendor has as many members of staff as it may.
+        TOO_MANY_STAFF: CONFLICT "too_many_staff";
+    }
+}
+
 /// Why an operation on vendors failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VendorError {
@@ -23,8 +31,8 @@ impl From<VendorError> for Problem {
     fn from(error: VendorError) -> Self {
         match error {
             VendorError::Failure(failure) => failure.into(),
-            VendorError::SlugTaken => Problem::conflict("slug_taken", error.to_string()).field("slug", "is taken"),
-            VendorError::TooManyStaff => Problem::conflict("too_many_staff", error.to_string()),
+            VendorError::SlugTaken => Problem::taken("slug", error.to_string()),
+            VendorError::TooManyStaff => Problem::new(problems::TOO_MANY_STAFF, error.to_string()),
         }
     }
 }

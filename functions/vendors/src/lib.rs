@@ -21,6 +21,7 @@ pub fn function() -> Function {
     Function {
         name: "vendors",
         summary: "Vendors: the shops that sell products, and their staff.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         kinds: &[VENDOR],
         events: EventType::of::<VendorEvent>().collect(),

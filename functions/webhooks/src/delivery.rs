@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use souk_core::outbound::{OutboundError, Reply};
-use souk_core::{Event, Key, Random, Timestamp, clock, id};
+use souk_core::{Event, Fault, Key, Random, Timestamp, clock, id};
 
 use crate::webhook::Webhook;
 
@@ -158,12 +158,12 @@ pub struct Received {
 #[schema(as = NewDeliveryReplay)]
 pub struct NewReplay {
     /// Earliest `created_at` of the deliveries.
-    #[garde(required)]
+    #[garde(custom(given))]
     #[serde(default)]
     #[schema(value_type = String, format = DateTime, required = true)]
     pub from: Option<Timestamp>,
     /// End of the range: all deliveries have an earlier `created_at`.
-    #[garde(required, custom(|to: &Option<Timestamp>, _: &()| after(*to, self.from)))]
+    #[garde(custom(given), custom(|to: &Option<Timestamp>, _: &()| after(*to, self.from)))]
     #[serde(default)]
     #[schema(value_type = String, format = DateTime, required = true)]
     pub to: Option<Timestamp>,
@@ -173,9 +173,16 @@ pub struct NewReplay {
     pub status: Option<Status>,
 }
 
+fn given<T, C>(value: &Option<T>, _: &C) -> garde::Result {
+    match value {
+        Some(_) => Ok(()),
+        None => Err(Fault::required().into()),
+    }
+}
+
 fn after(to: Option<Timestamp>, from: Option<Timestamp>) -> garde::Result {
     match (to, from) {
-        (Some(to), Some(from)) if to <= from => Err(garde::Error::new("must be later than from")),
+        (Some(to), Some(from)) if to <= from => Err(Fault::inconsistent("from", "must be later than from").into()),
         _ => Ok(()),
     }
 }

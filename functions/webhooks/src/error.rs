@@ -1,10 +1,21 @@
 //! Why an operation on webhooks failed.
 
-use http::StatusCode;
 use souk_kit::Failure;
 use souk_kit::http::Problem;
 
 use crate::webhook::MAX_WEBHOOKS;
+
+/// The types of problems that only this function has.
+pub(crate) mod problems {
+    souk_kit::problem_types! {
+        /// There are as many webhooks as there may be.
+        TOO_MANY_WEBHOOKS: CONFLICT "too_many_webhooks";
+        /// The webhook is switched off. Enable it first.
+        WEBHOOK_DISABLED: CONFLICT "webhook_disabled";
+        /// Too many tests were sent for your account. Test again after `Retry-After`.
+        TOO_MANY_TESTS: TOO_MANY_REQUESTS "too_many_tests";
+    }
+}
 
 /// Why an operation on webhooks failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,13 +39,9 @@ impl From<WebhookError> for Problem {
         let detail = error.to_string();
         match error {
             WebhookError::Failure(failure) => failure.into(),
-            WebhookError::TooMany => Problem::conflict("too_many_webhooks", detail),
-            WebhookError::Disabled => Problem::conflict("webhook_disabled", detail),
-            WebhookError::TooManyTests(seconds) => {
-                let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tests", detail);
-                problem.retry_after = Some(seconds);
-                problem
-            }
+            WebhookError::TooMany => Problem::new(problems::TOO_MANY_WEBHOOKS, detail),
+            WebhookError::Disabled => Problem::new(problems::WEBHOOK_DISABLED, detail),
+            WebhookError::TooManyTests(seconds) => Problem::new(problems::TOO_MANY_TESTS, detail).retry_after(seconds),
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn function() -> Function {
     Function {
         name: "webhooks",
         summary: "Delivery of events to other systems.",
+        problems: error::problems::ALL,
         routes: http::routes(),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,

@@ -6,7 +6,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{EventType, FieldError, Key, Kind, Timestamp, check};
+use souk_core::{EventType, Fault, FieldError, Key, Kind, Timestamp, check};
 use souk_kit::{Failure, Keys};
 
 /// Webhooks; they have no names.
@@ -88,7 +88,7 @@ pub struct NewWebhook {
     pub url: String,
     /// Event types from `/v1/events/catalog`; `product.*` for all with this prefix, `*` for all.
     // The operations check that the types exist (`check_events`), because this needs the registry.
-    #[garde(length(min = 1, max = 50))]
+    #[garde(custom(check::entries(1, 50)))]
     #[serde(default)]
     #[schema(required = true, min_items = 1, max_items = 50, example = json!(["product.*", "comment.created"]))]
     pub events: Vec<String>,
@@ -113,7 +113,7 @@ pub struct NewWebhook {
     #[serde(default)]
     pub scope: Option<Scope>,
     /// The vendor whose events the webhook receives, by id or slug; you must be allowed to edit it. Cannot be changed.
-    #[garde(inner(length(min = 1, max = 200)))]
+    #[garde(inner(custom(check::characters(1, 200))))]
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
     pub vendor: Option<String>,
@@ -125,7 +125,7 @@ pub struct NewWebhook {
 #[schema(as = WebhookVerification)]
 pub struct Verification {
     /// The header `webhook-challenge` of the test that arrived at the URL.
-    #[garde(length(min = 1, max = 100))]
+    #[garde(custom(check::characters(1, 100)))]
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 100)]
     pub challenge: String,
@@ -145,7 +145,10 @@ pub(crate) fn check_events(filters: &[String], types: &[EventType]) -> Result<()
     };
     let unknown = filters.iter().enumerate().filter(|(_, filter)| !is_known(filter));
     let errors: Vec<FieldError> = unknown
-        .map(|(n, _)| FieldError::new(format!("events[{n}]"), "is not a type of event: see /v1/events/catalog"))
+        .map(|(n, _)| {
+            let fault = Fault::not_found("event").because("is not a type of event: see /v1/events/catalog");
+            FieldError::new(format!("events[{n}]"), fault)
+        })
         .collect();
     if errors.is_empty() {
         Ok(())

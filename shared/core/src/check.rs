@@ -2,32 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::outbound;
 use crate::search::text::fold;
+use crate::{Fault, outbound};
 use garde::Result;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
-
-/// What is wrong with one field of the input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct FieldError {
-    /// The field, as a path such as `price.amount` or `tags[2]`, or the name of a parameter or header.
-    pub field: String,
-    /// What is wrong with it.
-    pub detail: String,
-}
-
-impl FieldError {
-    /// A fault of `field`, with its reason.
-    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            detail: detail.into(),
-        }
-    }
-}
 
 /// The longest slug, in bytes.
 pub const MAX_SLUG: usize = 80;
@@ -35,11 +16,42 @@ pub const MAX_SLUG: usize = 80;
 fn length(text: &str, min: usize, max: usize) -> Result {
     let count = text.chars().count();
     if count < min && min == 1 {
-        Err(garde::Error::new("is required"))
-    } else if count < min || count > max {
-        Err(garde::Error::new(format!("must have {min} to {max} characters")))
+        Err(Fault::required().into())
+    } else if count < min {
+        Err(Fault::too_short(min).into())
+    } else if count > max {
+        Err(Fault::too_long(max).into())
     } else {
         Ok(())
+    }
+}
+
+/// A text of `min` to `max` characters, whichever they are.
+pub fn characters<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
+    move |text, _| length(text, min, max)
+}
+
+/// A list of `min` to `max` entries.
+pub fn entries<T, C>(min: usize, max: usize) -> impl Fn(&Vec<T>, &C) -> Result {
+    move |list, _| match list.len() {
+        0 if min == 1 => Err(Fault::required().into()),
+        count if count < min => Err(Fault::too_few(min).into()),
+        count if count > max => Err(Fault::too_many(max).into()),
+        _ => Ok(()),
+    }
+}
+
+/// A number from `min` to `max`.
+pub fn range<T, C>(min: T, max: T) -> impl Fn(&T, &C) -> Result
+where
+    T: PartialOrd + Copy + std::fmt::Display + Into<serde_json::Value>,
+{
+    move |number, _| {
+        if (min..=max).contains(number) {
+            Ok(())
+        } else {
+            Err(Fault::out_of_range(min, max).into())
+        }
     }
 }
 
@@ -49,15 +61,13 @@ pub fn line<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     move |text, _| {
         length(text.trim(), min, max)?;
         if text.chars().any(char::is_control) {
-            return Err(garde::Error::new("must be one line without control characters"));
+            return Err(Fault::format("must be one line without control characters").into());
         }
         if text.chars().any(is_unseen) {
-            return Err(garde::Error::new(
-                "must not have invisible characters or marks of direction",
-            ));
+            return Err(Fault::format("must not have invisible characters or marks of direction").into());
         }
         if min > 0 && shows_nothing(text) {
-            return Err(garde::Error::new("is required"));
+            return Err(Fault::required().into());
         }
         Ok(())
     }
@@ -104,7 +114,7 @@ pub fn named_lines<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BT
     Ok(lines)
 }
 
-/// Reads values by name, whose texts are lines.
+/// Reads values by name, whose texts are lines; null and blank ones are left out.
 pub fn values<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Map<String, Value>, D::Error> {
     let mut values = Map::deserialize(from)?;
     for value in values.values_mut() {
@@ -112,6 +122,7 @@ pub fn values<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Map<Str
             *text = normal_line(text);
         }
     }
+    values.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     Ok(values)
 }
 
@@ -142,10 +153,10 @@ pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
     move |text, _| {
         length(text, min, max)?;
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-            return Err(garde::Error::new("must not have control characters"));
+            return Err(Fault::format("must not have control characters").into());
         }
         if min > 0 && shows_nothing(text) {
-            return Err(garde::Error::new("is required"));
+            return Err(Fault::required().into());
         }
         Ok(())
     }
@@ -154,46 +165,37 @@ pub fn text<C>(min: usize, max: usize) -> impl Fn(&String, &C) -> Result {
 /// Words of lower-case letters and digits, separated by single hyphens, as [`slugify`] writes them.
 pub fn slug<T: AsRef<str>, C>(slug: &T, _: &C) -> Result {
     let slug = slug.as_ref();
-    if !slug.is_empty() && slug.len() <= MAX_SLUG && slug_words(slug) == slug {
-        Ok(())
+    if slug.is_empty() {
+        Err(Fault::required().into())
+    } else if slug.len() > MAX_SLUG {
+        Err(Fault::too_long(MAX_SLUG).because("must have at most 80 bytes").into())
+    } else if slug_words(slug) != slug {
+        Err(Fault::format("must be lower-case letters and digits with single hyphens").into())
     } else {
-        Err(garde::Error::new(
-            "must be lower-case letters and digits with single hyphens, at most 80 bytes in all",
-        ))
+        Ok(())
     }
 }
 
-/// The address of something on the web.
+/// The address of something on the web, in the grammar of [`crate::outbound`], and a fragment; without quotes, so that it can be
+/// shown as an attribute.
 pub fn url<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
-    address(
-        url.as_ref(),
-        &["http", "https"],
-        "must be an http or https URL of at most 1000 characters",
-    )
-}
-
-/// The address of a page that people go to by themselves; it may be an old one.
-pub fn link<T: AsRef<str>, C>(url: &T, _: &C) -> Result {
-    address(
-        url.as_ref(),
-        &["http", "https", "ftp"],
-        "must be an http, https or ftp URL of at most 1000 characters",
-    )
-}
-
-/// The grammar is that of [`crate::outbound`], and a fragment; without quotes, so that it can be shown as an attribute.
-fn address(url: &str, schemes: &[&str], rule: &str) -> Result {
-    let has_scheme = |(scheme, _): &(&str, &str)| schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    if url.len() > 1000 || !url.split_once("://").as_ref().is_some_and(has_scheme) {
-        return Err(garde::Error::new(rule));
+    /// The longest URL, in bytes.
+    const MAX: usize = 1000;
+    let url = url.as_ref();
+    if url.len() > MAX {
+        return Err(Fault::too_long(MAX).into());
+    }
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if !scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
+        return Err(Fault::format("must be an http or https URL").into());
     }
     let (whole, fragment) = url.split_once('#').unwrap_or((url, ""));
     if url.contains('\'') || fragment.contains('#') {
-        return Err(garde::Error::new("must not have quotes; write them as %27"));
+        return Err(Fault::format("must not have quotes; write them as %27").into());
     }
     outbound::parts(whole)
         .and_then(|_| outbound::characters(fragment))
-        .map_err(garde::Error::new)
+        .map_err(|why| Fault::format(why).into())
 }
 
 /// A host as DNS knows it: in lower case, and labels in other letters than Latin ones as `xn--…`. `None` if a label is longer than
@@ -413,7 +415,6 @@ mod tests {
         ] {
             assert!(line::<()>(1, 9)(&good.to_owned(), &()).is_ok(), "{good:?}");
         }
-        assert!(link(&"ftp://a.example/b".to_owned(), &()).is_ok() && link(&"file:///a", &()).is_err());
         assert!(line::<()>(1, 5)(&" \t ".to_owned(), &()).is_err());
         assert!(line::<()>(1, 5)(&"a\nb".to_owned(), &()).is_err());
         assert!(text::<()>(0, 5)(&"a\nb".to_owned(), &()).is_ok());

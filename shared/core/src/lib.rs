@@ -11,6 +11,7 @@ pub mod compute;
 pub mod documents;
 pub mod edge;
 pub mod event;
+pub mod fault;
 pub mod id;
 pub mod include;
 pub mod key_value;
@@ -23,7 +24,6 @@ pub mod search;
 
 pub use access::{Principal, Role};
 pub use assets::Assets;
-pub use check::FieldError;
 pub use clock::{Clock, Timestamp};
 pub use compute::Compute;
 pub use documents::{
@@ -31,6 +31,7 @@ pub use documents::{
 };
 pub use edge::EdgeCache;
 pub use event::{Event, EventData, EventType};
+pub use fault::{Fault, FieldCode, FieldError};
 pub use include::Include;
 pub use key_value::KeyValue;
 pub use kind::Kind;

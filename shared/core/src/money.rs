@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Fault, check};
+
 /// An amount of money, for example `{"amount": 1999, "currency": "EUR"}` for 19.99 euro.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, garde::Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// In minor units (cents), from 0 to 9 007 199 254 740 991: the integers that every JSON reader keeps exact.
-    #[garde(range(min = 0, max = MAX_AMOUNT))]
+    #[garde(custom(check::range(0, MAX_AMOUNT)))]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 1999)]
     pub amount: i64,
     /// ISO 4217, upper case.
@@ -22,7 +24,7 @@ pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 fn is_currency<C>(code: &str, _: &C) -> garde::Result {
     match iso_currency::Currency::from_code(code) {
         Some(_) => Ok(()),
-        None => Err(garde::Error::new("must be an ISO 4217 code in upper case, such as EUR")),
+        None => Err(Fault::format("must be an ISO 4217 code in upper case, such as EUR").into()),
     }
 }
 

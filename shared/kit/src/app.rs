@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use souk_core::queue::{Delivery, Outcome};
 
 use crate::Function;
-use crate::http::{Problem, Router, exchange};
+use crate::http::{Problem, Router, exchange, problem_type};
 use crate::jobs::{self, Job, Schedule};
 use crate::platform::{FormatError, Platform};
 
@@ -54,8 +54,7 @@ impl App {
     #[must_use]
     pub fn timed_out(&self) -> Response<Bytes> {
         let detail = "this took too long; please try again";
-        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail);
-        problem.retry_after = Some(5);
+        let problem = Problem::new(problem_type::TIMED_OUT, detail).retry_after(5);
         self.refuse(problem.caused_by("a part that it needs does not answer"))
     }
 

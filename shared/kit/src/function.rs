@@ -2,7 +2,7 @@
 
 use souk_core::{EventType, Kind};
 
-use crate::http::Route;
+use crate::http::{ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
 use crate::registry::{Registry, Subscription};
 
@@ -27,6 +27,8 @@ pub struct Function {
     pub kinds: &'static [Kind],
     /// The types of events that it emits.
     pub events: Vec<EventType>,
+    /// The types of problems that only it has.
+    pub problems: &'static [&'static ProblemType],
     /// The paths to prefetch into the response cache.
     pub warm: &'static [&'static str],
     /// The parts of the store that its requests use, beside those that every function uses.
@@ -81,14 +83,18 @@ impl Registry {
         registry
     }
 
-    /// The names that two of these functions both declare: kinds, id prefixes, events, jobs, schedules, the fallback.
+    /// The names that two of these functions both declare: kinds, id prefixes, events, problems, jobs, schedules, the
+    /// fallback.
     #[must_use]
     pub fn clashes(functions: &[Function]) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
+        let problem = |kind: &&ProblemType| format!("problem {}", kind.code);
+        names.extend(problem_type::ALL.iter().map(problem));
         for function in functions {
             names.extend(function.kinds.iter().map(|kind| format!("kind {}", kind.name)));
             names.extend(function.kinds.iter().map(|kind| format!("id prefix {}", kind.prefix)));
             names.extend(function.events.iter().map(|event| format!("event {}", event.name)));
+            names.extend(function.problems.iter().map(problem));
             names.extend(function.fallback.iter().map(|_| "fallback".to_owned()));
             names.extend(function.jobs.iter().map(|job| format!("job {}", job.name)));
             names.extend(

@@ -41,7 +41,7 @@ pub use operation::{
 };
 pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};
-pub use souk_core::{FieldError, check};
+pub use souk_core::{Fault, FieldCode, FieldError, check};
 
 /// The maximum size of a request body in bytes: the smallest limit of all platforms. Hosts need not read larger bodies.
 pub const MAX_BODY: usize = 256 * 1024;

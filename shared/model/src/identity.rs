@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Document, Kind, Role, StoreError, check};
+use souk_core::{Document, Fault, Kind, Role, StoreError, check};
 
 /// Accounts, by username.
 pub const ACCOUNT: Kind = Kind {
@@ -23,7 +23,10 @@ pub struct AccountView {
 }
 
 /// What is wrong with a [`Recipient`] that is not an active account.
-pub const NO_RECIPIENT: &str = "is not of an active account";
+#[must_use]
+pub fn no_recipient() -> Fault {
+    Fault::not_found("account").because("is not of an active account")
+}
 
 /// The account that something is handed over to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Validate, utoipa::ToSchema)]

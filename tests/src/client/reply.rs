@@ -180,13 +180,13 @@ impl Reply {
             self.json["request_id"] == self.header("x-request-id"),
             "the problem is of another request",
         )?;
-        let names = |error: &Value| error["field"].is_string() && error["detail"].is_string();
+        let names = |error: &Value| ["field", "code", "detail"].iter().all(|name| error[name].is_string());
         must(
             self.json["errors"].as_array().is_none_or(|all| all.iter().all(names)),
             "errors name fields",
         )?;
         must(
-            self.status != 401 || self.header("www-authenticate") == "Bearer",
+            self.status != 401 || self.header("www-authenticate").starts_with("Bearer"),
             "a 401 says how to sign in",
         )?;
         must(

@@ -130,7 +130,7 @@ async fn a_shop_that_is_not_valid_is_refused_with_every_field_named() {
             .post("/v1/vendors", new)
             .await
             .names(409, &["slug"])["code"],
-        "slug_taken"
+        "taken"
     );
     let other = owner.add("/v1/vendors", json!({ "name": unique("Other") })).await;
     owner

@@ -3,8 +3,8 @@
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use souk_core::Role;
-use souk_kit::Context;
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
+use souk_kit::{Context, Fault};
 use souk_model::catalog::PRODUCT;
 
 use crate::address::OldAddress;
@@ -46,7 +46,7 @@ async fn set(cx: Context, Json(new): Json<OldAddress>) -> Result<Answer, Problem
 
 async fn remove(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     let address = params.get(ADDRESS.name);
-    let address = address.ok_or_else(|| Problem::bad_parameter(ADDRESS.name, "is required"))?;
+    let address = address.ok_or_else(|| Problem::bad_parameter(ADDRESS.name, Fault::required()))?;
     operations::remove_old_address(&cx, address).await?;
     Ok(Answer::no_content())
 }

@@ -7,7 +7,7 @@ use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
     list_documents,
 };
-use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest};
+use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::PRODUCT;
 use souk_model::catalog::lists::Sort;
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
@@ -176,28 +176,28 @@ async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Resu
 }
 
 fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {
-    let bad = |name: &str, known: &str| Problem::bad_parameter(name, format!("must be one of {known}"));
+    let bad = |name: &str, known: &[&str]| Problem::bad_parameter(name, Fault::not_one_of(known));
     let status = Status::parse(params.get("status").unwrap_or("published"));
-    let status = status.ok_or_else(|| bad("status", "draft, published, sold, archived"))?;
+    let status = status.ok_or_else(|| bad("status", &["draft", "published", "sold", "archived"]))?;
     let sort = match params.get("sort") {
         None | Some("newest") => Sort::Newest,
         Some("price") => Sort::Cheapest,
         Some("-price") => Sort::Dearest,
         Some("popular") => Sort::Popular,
         Some("trending") => Sort::Trending,
-        Some(_) => return Err(bad("sort", "newest, price, -price, popular, trending")),
+        Some(_) => return Err(bad("sort", &["newest", "price", "-price", "popular", "trending"])),
     };
     if sort.is_ranked() && !status.is_public() {
         let detail = "popular and trending are for published and sold products";
-        return Err(Problem::bad_parameter("sort", detail));
+        return Err(Problem::bad_parameter("sort", Fault::inconsistent("status", detail)));
     }
     if params.get("tag").is_some_and(|tag| tag.chars().count() > MAX_TAG) {
-        return Err(Problem::bad_parameter("tag", "has at most 40 characters"));
+        return Err(Problem::bad_parameter("tag", Fault::too_long(MAX_TAG)));
     }
     for (key, value) in params.with_prefix("option.") {
         if check::slug(&key, &()).is_err() || normal_line(value).is_empty() {
             let detail = "must be the key of an option, such as size, with a value";
-            return Err(Problem::bad_parameter(format!("option.{key}"), detail));
+            return Err(Problem::bad_parameter(format!("option.{key}"), Fault::format(detail)));
         }
     }
     let text = |name: &str| params.get(name).map(str::to_owned);

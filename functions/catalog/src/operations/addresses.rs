@@ -4,7 +4,7 @@
 //! nowhere, until it is set again.
 
 use souk_core::Kind;
-use souk_kit::{Context, Failure, Transaction};
+use souk_kit::{Context, Failure, Fault, Transaction};
 use souk_model::catalog::PRODUCT;
 
 use super::categories::find_category;
@@ -13,7 +13,8 @@ use crate::CatalogError;
 use crate::address::{OldAddress, address_key, normal_address, target_kind};
 
 fn normal(address: &str) -> Result<String, Failure> {
-    normal_address(address).ok_or_else(|| Failure::invalid("address", "is not an address that can lead on"))
+    normal_address(address)
+        .ok_or_else(|| Failure::invalid("address", Fault::format("is not an address that can lead on")))
 }
 
 /// From now on the address leads to the product or category with this id, wherever it led before. Writes nothing if it does so
@@ -37,7 +38,7 @@ pub async fn lead_on(tx: &Transaction<CatalogError>, address: &str, id: &str) ->
 /// Sets where an old address leads.
 pub async fn set_old_address(cx: &Context, new: &OldAddress) -> Result<OldAddress, CatalogError> {
     cx.commit(|tx| async move {
-        let none = || Failure::invalid("leads_to", "there is no such product or category");
+        let none = || Failure::invalid("leads_to", Fault::not_found("product or category"));
         let kind = target_kind(&new.leads_to).ok_or_else(none)?;
         let target = tx.get(kind.key(&new.leads_to)).await?.ok_or_else(none)?;
         tx.require(&target).or_retry();

@@ -6,7 +6,7 @@
 //! between leaves a closed category; deleting it again completes the deletion, and any edit reopens the category.
 
 use souk_core::{Document, Query, check};
-use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
+use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
 use souk_model::catalog::events::{CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, CategoryEvent};
@@ -35,14 +35,14 @@ async fn find_parent(
     height: usize,
     parent: &str,
 ) -> Result<String, CatalogError> {
-    let fault = |detail: &str| CatalogError::from(Failure::invalid("parent", detail));
+    let fault = |fault: Fault| CatalogError::from(Failure::invalid("parent", fault));
     let first = tx.find(CATEGORY, parent).await?;
-    let first = first.ok_or_else(|| fault("there is no such category"))?;
+    let first = first.ok_or_else(|| fault(Fault::not_found("category")))?;
     let (mut next, mut id, mut depth) = (Some(first), None, 1 + height);
     while let Some(document) = next {
         let category: Category = document.parse().map_err(Failure::from)?;
         if category.id == own {
-            return Err(fault("would make a circle"));
+            return Err(fault(Fault::invalid("would make a circle")));
         }
         if category.closing {
             return Err(CatalogError::CategoryClosing);
@@ -59,7 +59,9 @@ async fn find_parent(
         id.get_or_insert(category.id);
     }
     if depth > MAX_DEPTH {
-        return Err(fault("would make the tree deeper than 8"));
+        return Err(fault(Fault::invalid(format!(
+            "would make the tree deeper than {MAX_DEPTH}"
+        ))));
     }
     Ok(id.unwrap_or_default())
 }

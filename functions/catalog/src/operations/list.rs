@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use souk_core::documents::{MAX_LIMIT, Source};
 use souk_core::{Document, Item, Kind, Page, Query, Role};
-use souk_kit::{Context, Failure, PageRequest, SortedPage};
+use souk_kit::{Context, Failure, Fault, FieldCode, PageRequest, SortedPage};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::lists::{List, Sort};
 use souk_model::catalog::rank;
@@ -118,7 +118,7 @@ impl Filter {
             ..Filter::default()
         };
         for ((name, _, _), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
-            let id = id.ok_or_else(|| Failure::invalid(name, format!("there is no such {name}")))?;
+            let id = id.ok_or_else(|| Failure::invalid(name, Fault::not_found(name)))?;
             match name {
                 "category" => {
                     let below = below(cx, &id).await?;
@@ -216,17 +216,22 @@ async fn typed(
 ) -> Result<Vec<(String, Value)>, Failure> {
     let Some(id) = category else {
         let detail = "is needed to filter by attributes";
-        return Err(Failure::bad_parameter("category", detail));
+        return Err(Failure::bad_parameter("category", Fault::required().because(detail)));
     };
     let category = cx.read::<Category>(CATEGORY.key(id)).await?;
     let category = category.ok_or(Failure::NotFound("category"))?;
     let value = |(name, text): &(String, String)| {
-        let fault = |detail: &str| Failure::bad_parameter(format!("attr.{name}"), detail);
+        let fault = |fault: Fault| Failure::bad_parameter(format!("attr.{name}"), fault);
         let mut attributes = category.attributes.iter();
         let attribute = attributes.find(|attribute| attribute.name == *name && attribute.filterable);
-        let attribute = attribute.ok_or_else(|| fault("is not a filterable attribute of this category"))?;
+        let attribute = attribute.ok_or_else(|| {
+            fault(Fault::new(
+                FieldCode::UnknownParameter,
+                "is not a filterable attribute of this category",
+            ))
+        })?;
         let value = attribute.parse(text);
-        let value = value.ok_or_else(|| fault("does not fit the attribute's type"))?;
+        let value = value.ok_or_else(|| fault(Fault::format("does not fit the attribute's type")))?;
         Ok((name.clone(), value))
     };
     given.iter().map(value).collect()
@@ -283,7 +288,12 @@ pub async fn list_products(
     if let Some(sku) = &query.filter.sku {
         let found = match &filter.vendor {
             Some(vendor) => find_by_sku(cx, vendor, sku).await?,
-            None => return Err(Failure::bad_parameter("vendor", "is needed to find a SKU")),
+            None => {
+                return Err(Failure::bad_parameter(
+                    "vendor",
+                    Fault::required().because("is needed to find a SKU"),
+                ));
+            }
         };
         let mut items = Vec::new();
         if let Some(document) = found

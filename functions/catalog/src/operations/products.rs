@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use souk_core::documents::MAX_BODY;
-use souk_core::{Document, FieldError, Key, check, id};
+use souk_core::{Document, Fault, FieldError, Key, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, ProductEvent};
@@ -17,7 +17,7 @@ use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
-use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
+use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::rights::{may_edit, may_take_away, sells_for};
@@ -71,7 +71,7 @@ async fn references(
     new: &NewProduct,
     old: Option<&Product>,
 ) -> Result<References, CatalogError> {
-    let unknown = |field: &str| Failure::invalid(field, format!("there is no such {field}"));
+    let unknown = |field: &str| Failure::invalid(field, Fault::not_found(field));
     let document = tx.find(CATEGORY, &new.category).await?;
     let category = Stored::<Category>::read(document.ok_or_else(|| unknown("category"))?).map_err(Failure::from)?;
     check_attributes(&category, new, old)?;
@@ -174,7 +174,7 @@ fn fit(product: &mut Product) -> Result<(), Failure> {
         "variants"
     };
     let detail = format!("make the product larger than {} KB in all", MAX_BODY / 1024);
-    Err(Failure::invalid(field, detail))
+    Err(Failure::invalid(field, Fault::invalid(detail)))
 }
 
 fn is_small(product: &Product) -> Result<bool, Failure> {
@@ -313,7 +313,7 @@ pub async fn hand_over_product(
         if_match.check(old.version())?;
         let found = tx.find(ACCOUNT, username).await?;
         let author = active_account(found.as_ref()).map_err(Failure::from)?;
-        let author = author.ok_or_else(|| Failure::invalid("username", NO_RECIPIENT))?;
+        let author = author.ok_or_else(|| Failure::invalid("username", no_recipient()))?;
         if author == old.author {
             return Ok(old);
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Document, Query};
-use souk_kit::{Context, Failure, PageRequest, SortedPage};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, INDEX, MAX_DEPTH, children};
 
@@ -62,7 +62,7 @@ fn nodes(by_parent: &mut HashMap<Option<String>, Vec<Category>>, parent: Option<
 
 /// A page of the children of a category, by slug.
 pub async fn list_children(cx: &Context, parent: &str, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
-    let unknown = || Failure::invalid("parent", "there is no such category");
+    let unknown = || Failure::invalid("parent", Fault::not_found("category"));
     let found = cx.resolve(&[(CATEGORY, parent)]).await?.pop().flatten();
     let index = children(&found.ok_or_else(unknown)?);
     cx.list(Query::index(index.clone(), page.limit), page, &index).await

@@ -5,7 +5,7 @@
 //! comment. The commit has no condition on the product: the job `removal` also deletes a comment that is written while
 //! the product is being deleted.
 
-use souk_core::{Document, Query};
+use souk_core::{Document, Fault, Query};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
 use souk_model::community::{COMMENT, COMMENT_CREATED, COMMENT_DELETED, COMMENT_EDITED};
 
@@ -55,14 +55,15 @@ async fn require_editor(cx: &Context, comment: &Comment, author: &str, refusal: 
 
 /// The comment on `product` to reply to.
 async fn parent(cx: &Context, product: &str, id: &str) -> Result<Stored<Comment>, Failure> {
-    let refuse = |why: &str| Failure::invalid("parent", why);
+    let refuse = |fault: Fault| Failure::invalid("parent", fault);
     let found = read(cx, id).await?.filter(|parent| parent.product == product);
-    let parent = found.ok_or_else(|| refuse("this product has no such comment"))?;
+    let parent =
+        found.ok_or_else(|| refuse(Fault::not_found("comment").because("this product has no such comment")))?;
     if parent.deleted {
-        return Err(refuse("was deleted"));
+        return Err(refuse(Fault::not_found("comment").because("was deleted")));
     }
     if parent.depth >= MAX_DEPTH {
-        return Err(refuse("is at the greatest depth of replies"));
+        return Err(refuse(Fault::invalid("is at the greatest depth of replies")));
     }
     Ok(parent)
 }

@@ -5,7 +5,7 @@
 //! exists without the other. Both lists are read in pages, so the number of follows has no limit.
 
 use souk_core::Kind;
-use souk_kit::{Context, Failure};
+use souk_kit::{Context, Failure, Fault};
 use souk_model::community::{ACCOUNT_FOLLOWED, ACCOUNT_UNFOLLOWED, FollowEvent, VENDOR_FOLLOWED, VENDOR_UNFOLLOWED};
 use souk_model::identity::{ACCOUNT, AccountView};
 
@@ -35,7 +35,10 @@ pub async fn follow(cx: &Context, kind: Kind, id: &str) -> Result<(), Failure> {
         // Use the id of the document, because the client may have sent the name.
         let target = kind.id_of(&document.key).unwrap_or_default();
         if target == follower {
-            return Err(Failure::invalid("id", "is your own: nobody follows themselves"));
+            return Err(Failure::invalid(
+                "id",
+                Fault::invalid("is your own: nobody follows themselves"),
+            ));
         }
         let follow = Follow { since: tx.now() };
         tx.create(follow_key(follower, target), &follow).or_retry();

@@ -254,6 +254,7 @@ fn every_route_leads_to_its_function() {
             name,
             summary: "",
             routes: &function.routes,
+            problems: function.problems,
         };
         let document = souk_kit::http::document(&[section], "");
         for path in document["paths"].as_object().unwrap().keys() {

@@ -26,11 +26,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use convert::Rejected;
-use http::StatusCode;
 use souk_cloudflare::{
     CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
 };
-use souk_kit::http::Problem;
+use souk_kit::http::{Problem, problem_type};
 use souk_kit::platform::is_loopback;
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -83,7 +82,7 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         }
         Err(Rejected::Late) => {
             let detail = "the body did not arrive in time";
-            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+            let problem = Problem::new(problem_type::REQUEST_TIMEOUT, detail);
             return convert::response(&app.refuse(problem));
         }
     };

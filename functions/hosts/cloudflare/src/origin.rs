@@ -5,9 +5,9 @@
 //! key as the other one, which runs all jobs and schedules. It knows the declarations of its own functions only, so it must
 //! include every function that subscribes to events that it emits.
 
-use http::{StatusCode, Uri};
+use http::Uri;
 use souk_kit::App;
-use souk_kit::http::Problem;
+use souk_kit::http::{Problem, problem_type};
 use wasm_bindgen::JsCast as _;
 use worker::worker_sys::web_sys;
 use worker::{Env, Error, Fetch, Request, Response};
@@ -24,7 +24,7 @@ pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) ->
         Ok(response) => Some(response.into()),
         Err(error) => {
             let detail = "the Worker behind this one does not answer";
-            let problem = Problem::new(StatusCode::BAD_GATEWAY, "origin_unavailable", detail);
+            let problem = Problem::new(problem_type::ORIGIN_UNAVAILABLE, detail);
             Some(convert::response(&app.refuse(problem.caused_by(error.to_string()))))
         }
     }

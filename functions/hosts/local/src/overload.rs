@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use souk_kit::App;
-use souk_kit::http::Problem;
+use souk_kit::http::{Problem, problem_type};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
@@ -116,9 +116,7 @@ impl Overload {
         }
         let response = refusals.response.get_or_insert_with(|| {
             let detail = "the server is overloaded; please try again in a moment";
-            let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
-            problem.retry_after = Some(1);
-            app.refuse(problem)
+            app.refuse(Problem::new(problem_type::OVERLOADED, detail).retry_after(1))
         });
         Some(response.clone())
     }

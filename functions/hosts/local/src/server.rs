@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use indicatif::ProgressBar;
-use souk_kit::http::{ClientAddress, Problem};
+use souk_kit::http::{ClientAddress, Problem, problem_type};
 use souk_kit::{App, Context, MAX_BODY, REQUEST_SECONDS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -198,17 +198,13 @@ fn raise_file_limit() -> usize {
 
 /// The whole response for a request that is not even read.
 fn refusal(app: &App, status: u16) -> Bytes {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let (code, detail) = match status {
-        StatusCode::URI_TOO_LONG => ("url_too_long", "the URL is longer than 4 KB"),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("headers_too_large", "the headers are larger than 8 KB"),
-        StatusCode::SERVICE_UNAVAILABLE => ("too_many_connections", "there are too many connections"),
-        _ => ("bad_request", "the request is not valid HTTP"),
+    let problem = match status {
+        414 => Problem::new(problem_type::URL_TOO_LONG, "the URL is longer than 4 KB"),
+        431 => Problem::new(problem_type::HEADERS_TOO_LARGE, "the headers are larger than 8 KB"),
+        503 => Problem::new(problem_type::TOO_MANY_CONNECTIONS, "there are too many connections").retry_after(5),
+        _ => Problem::bad_request("the request is not valid HTTP"),
     };
-    let mut problem = Problem::new(status, code, detail);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        problem.retry_after = Some(5);
-    }
+    let status = problem.kind.status;
     let response = app.refuse(problem);
     let title = status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {title}\r\n", status.as_u16()).into_bytes();

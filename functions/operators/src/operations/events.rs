@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use souk_core::{Document, Event, Key, Query, Timestamp, clock};
 use souk_kit::jobs::JobTransaction;
-use souk_kit::{Context, Failure, PageRequest, SortedPage};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
 
 /// How long an event is kept.
 const KEEP_SECONDS: i64 = 7 * 24 * 3600;
@@ -76,7 +76,9 @@ pub async fn list_events(
             hour: hour(from),
             after: Some(format!("evt_{:012x}", from.as_millisecond())),
         },
-        Some(sort) => Position::parse(sort).ok_or_else(|| Failure::bad_parameter("cursor", "is not a cursor"))?,
+        Some(sort) => {
+            Position::parse(sort).ok_or_else(|| Failure::bad_parameter("cursor", Fault::invalid("is not a cursor")))?
+        }
     };
     let is_wanted = |event: &EventName| match types.strip_suffix('*') {
         Some(prefix) => event.name.starts_with(prefix),

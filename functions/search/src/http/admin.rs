@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_core::{Role, Timestamp};
+use souk_core::{Fault, Role, Timestamp};
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema};
 use souk_kit::jobs::tracked::Tracked;
 use souk_kit::{Context, IfMatch};
@@ -99,7 +99,12 @@ async fn show_analytics(memory: Arc<Memory>, cx: Context, params: QueryParams) -
     let day = match params.get("day") {
         None => usage::day(cx.now()),
         Some(day) if day.len() == 10 && format!("{day}T00:00:00Z").parse::<Timestamp>().is_ok() => day.to_owned(),
-        Some(_) => return Err(Problem::bad_parameter("day", "must be a day such as 2026-01-31")),
+        Some(_) => {
+            return Err(Problem::bad_parameter(
+                "day",
+                Fault::format("must be a day such as 2026-01-31"),
+            ));
+        }
     };
     Answer::json(&analytics::read_analytics(&cx, &memory, day).await?)
 }

@@ -6,7 +6,7 @@ use souk_core::check::{self, normal_line};
 use souk_core::money::MAX_AMOUNT;
 use souk_core::search::{MAX_QUERY, Near, SearchQuery, Sort};
 use souk_kit::http::{Problem, QueryParams};
-use souk_kit::{Failure, FieldError, PageRequest};
+use souk_kit::{Failure, Fault, FieldCode, FieldError, PageRequest};
 
 use crate::listing::number;
 use crate::operations::search::SearchRequest;
@@ -21,6 +21,7 @@ const MAX_OPTIONS: usize = 3;
 /// How many combinations of values of several options are searched for at most.
 const MAX_COMBINATIONS: usize = 50;
 const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
+const SORTS: [&str; 6] = ["relevance", "newest", "price", "-price", "popular", "nearest"];
 const FACETS: [&str; 6] = ["category", "vendor", "tag", "condition", "currency", "price"];
 
 /// Parses the parameters; the error names every invalid parameter.
@@ -45,7 +46,7 @@ pub(crate) fn typed_text(params: &QueryParams) -> Result<&str, Problem> {
     let mut faults = Vec::new();
     let typed = typed(params, &mut faults);
     refuse(faults)?;
-    typed.ok_or_else(|| Problem::bad_parameter("q", "is needed"))
+    typed.ok_or_else(|| Problem::bad_parameter("q", Fault::required()))
 }
 
 /// 400 if there are any faults.
@@ -60,7 +61,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
 fn typed<'a>(params: &'a QueryParams, faults: &mut Vec<FieldError>) -> Option<&'a str> {
     let text = params.get("q")?;
     if text.chars().count() > MAX_QUERY {
-        fault(faults, "q", format!("has at most {MAX_QUERY} characters"));
+        fault(faults, "q", Fault::too_long(MAX_QUERY));
     }
     text.get(..text.floor_char_boundary(MAX_QUERY))
 }
@@ -73,7 +74,7 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
     };
     if let Some(conditions) = many(params.get("condition"), "condition", faults) {
         if conditions.iter().any(|condition| !CONDITIONS.contains(condition)) {
-            fault(faults, "condition", format!("must be of {}", CONDITIONS.join(", ")));
+            fault(faults, "condition", Fault::not_one_of(&CONDITIONS));
         }
         query.filters.push(("condition".into(), owned(&conditions)));
     }
@@ -90,7 +91,7 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
     for (name, text) in params.with_prefix("attr.") {
         let field = format!("attr.{name}");
         if !is_attribute(name) {
-            fault(faults, &field, "is not the name of an attribute");
+            fault(faults, &field, unknown("is not the name of an attribute"));
         } else if let Some(values) = many(Some(text), &field, faults) {
             query.filters.push((field, attribute_values(text, &values)));
         }
@@ -106,21 +107,24 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
         Some("popular") => Sort::Popular,
         Some("nearest") => Sort::Nearest,
         Some(_) => {
-            let detail = "must be one of relevance, newest, price, -price, popular, nearest";
-            fault(faults, "sort", detail);
+            fault(faults, "sort", Fault::not_one_of(&SORTS));
             Sort::Relevance
         }
     };
     if query.sort == Sort::Nearest && params.get("near").is_none() {
-        fault(faults, "near", "is needed to sort by nearest");
+        fault(
+            faults,
+            "near",
+            Fault::required().because("is needed to sort by nearest"),
+        );
     }
     for facet in many(params.get("facets"), "facets", faults).unwrap_or_default() {
         if !FACETS.contains(&facet)
             && !facet.strip_prefix("attr.").is_some_and(is_attribute)
             && !facet.strip_prefix("option.").is_some_and(is_option)
         {
-            let known = FACETS.join(", ");
-            fault(faults, "facets", format!("must be of {known}, attr.NAME, option.KEY"));
+            let known = [&FACETS[..], &["attr.NAME", "option.KEY"]].concat();
+            fault(faults, "facets", Fault::not_one_of(&known));
             break;
         }
         if !query.facets.iter().any(|known| known == facet) {
@@ -128,7 +132,8 @@ fn query(params: &QueryParams, faults: &mut Vec<FieldError>) -> SearchQuery {
         }
     }
     if query.facets.iter().filter(|facet| facet.starts_with("option.")).count() > MAX_OPTIONS {
-        fault(faults, "facets", format!("may have {MAX_OPTIONS} options"));
+        let detail = format!("may have {MAX_OPTIONS} options");
+        fault(faults, "facets", Fault::too_many(MAX_OPTIONS).because(detail));
     }
     query
 }
@@ -139,7 +144,7 @@ fn options(params: &QueryParams, faults: &mut Vec<FieldError>) -> BTreeMap<Strin
     for (key, text) in params.with_prefix("option.") {
         let field = format!("option.{key}");
         if !is_option(key) {
-            fault(faults, &field, "is not the key of an option");
+            fault(faults, &field, unknown("is not the key of an option"));
         } else if let Some(values) = many(Some(text), &field, faults) {
             // A value may contain commas.
             let whole = (values.len() > 1).then(|| normal_line(text));
@@ -151,7 +156,7 @@ fn options(params: &QueryParams, faults: &mut Vec<FieldError>) -> BTreeMap<Strin
     }
     if options.len() > MAX_OPTIONS || options.values().map(Vec::len).product::<usize>() > MAX_COMBINATIONS {
         let detail = format!("are at most {MAX_OPTIONS}, with {MAX_COMBINATIONS} combinations of their values");
-        fault(faults, "option.*", detail);
+        fault(faults, "option.*", Fault::too_many(MAX_OPTIONS).because(detail));
     }
     options
 }
@@ -160,8 +165,12 @@ fn is_option(key: &str) -> bool {
     check::slug(&key, &()).is_ok()
 }
 
-fn fault(faults: &mut Vec<FieldError>, field: &str, detail: impl Into<String>) {
-    faults.push(FieldError::new(field, detail));
+fn unknown(detail: &str) -> Fault {
+    Fault::new(FieldCode::UnknownParameter, detail)
+}
+
+fn fault(faults: &mut Vec<FieldError>, field: &str, fault: Fault) {
+    faults.push(FieldError::new(field, fault));
 }
 
 fn owned(values: &[&str]) -> Vec<String> {
@@ -172,11 +181,8 @@ fn owned(values: &[&str]) -> Vec<String> {
 fn many<'a>(text: Option<&'a str>, name: &str, faults: &mut Vec<FieldError>) -> Option<Vec<&'a str>> {
     let values: Vec<&str> = text?.split(',').map(str::trim).collect();
     if values.iter().any(|value| value.is_empty()) || values.len() > MAX_VALUES {
-        fault(
-            faults,
-            name,
-            format!("must be 1 to {MAX_VALUES} values, separated by commas"),
-        );
+        let detail = format!("must be 1 to {MAX_VALUES} values, separated by commas");
+        fault(faults, name, Fault::format(detail));
         return None;
     }
     Some(values)
@@ -207,12 +213,20 @@ fn prices(params: &QueryParams, faults: &mut Vec<FieldError>) -> (Option<i64>, O
             .ok()
             .filter(|price| (0..=MAX_AMOUNT).contains(price));
         if price.is_none() {
-            fault(faults, name, "must be a price in minor units");
+            fault(
+                faults,
+                name,
+                Fault::out_of_range(0, MAX_AMOUNT).because("must be a price in minor units"),
+            );
         }
         price
     });
     if min.zip(max).is_some_and(|(min, max)| min > max) {
-        fault(faults, "max_price", "is below min_price");
+        fault(
+            faults,
+            "max_price",
+            Fault::inconsistent("min_price", "is below min_price"),
+        );
     }
     (min, max)
 }
@@ -223,9 +237,10 @@ fn near(params: &QueryParams, faults: &mut Vec<FieldError>) -> Option<Near> {
         Some(text) => {
             let radius = text.parse().ok().filter(|radius| (1.0..=MAX_RADIUS).contains(radius));
             if radius.is_none() {
-                fault(faults, "radius", format!("must be metres, from 1 to {MAX_RADIUS}"));
+                let detail = format!("must be metres, from 1 to {MAX_RADIUS}");
+                fault(faults, "radius", Fault::out_of_range(1.0, MAX_RADIUS).because(detail));
             } else if params.get("near").is_none() {
-                fault(faults, "near", "is needed beside radius");
+                fault(faults, "near", Fault::required().because("is needed beside radius"));
             }
             radius.unwrap_or(RADIUS)
         }
@@ -240,7 +255,8 @@ fn near(params: &QueryParams, faults: &mut Vec<FieldError>) -> Option<Near> {
         })
     });
     if place.is_none() {
-        fault(faults, "near", "must be degrees north and east, such as 41.01,28.97");
+        let detail = "must be degrees north and east, such as 41.01,28.97";
+        fault(faults, "near", Fault::format(detail));
     }
     place
 }

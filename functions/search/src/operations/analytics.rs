@@ -1,6 +1,6 @@
 //! Search analytics and clicks.
 
-use souk_kit::{Context, Failure, Transaction};
+use souk_kit::{Context, Failure, Fault, Transaction};
 
 use crate::Memory;
 use crate::analytics::{NewClick, SearchAnalytics};
@@ -21,7 +21,7 @@ pub(crate) async fn read_analytics(cx: &Context, memory: &Memory, day: String) -
 pub(crate) async fn record_click(cx: &Context, memory: &Memory, click: &NewClick) -> Result<(), Failure> {
     let Some(day) = usage::day_of(&click.query_id, cx.now()) else {
         let detail = "is not one that a search gave today or yesterday";
-        return Err(Failure::invalid("query_id", detail));
+        return Err(Failure::invalid("query_id", Fault::invalid(detail)));
     };
     // The commit writes only the idempotency record.
     cx.commit(|_: Transaction<Failure>| async { Ok(()) }).await?;

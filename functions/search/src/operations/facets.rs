@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_KEYS;
 use souk_core::search::{Facet, FacetCounts, SearchQuery};
-use souk_core::{FieldError, Key, Kind, Money};
+use souk_core::{Fault, FieldError, Key, Kind, Money};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::vendors::VENDOR;
@@ -64,7 +64,8 @@ pub(crate) async fn check_attributes(
     let unknown = wanted.iter().filter(|(_, name)| !known.has(name));
     let faults: Vec<FieldError> = unknown
         .map(|(parameter, name)| {
-            FieldError::new(*parameter, format!("no category has a filterable attribute {name:?}"))
+            let detail = format!("no category has a filterable attribute {name:?}");
+            FieldError::new(*parameter, Fault::not_found("attribute").because(detail))
         })
         .collect();
     if faults.is_empty() {

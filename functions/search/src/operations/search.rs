@@ -10,7 +10,7 @@ use souk_core::search::{
 };
 use souk_core::{Key, Kind};
 use souk_kit::http::render;
-use souk_kit::{Context, Failure, PageRequest};
+use souk_kit::{Context, Failure, Fault, PageRequest};
 use souk_model::catalog::product::without_variants;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::facets as variants;
@@ -266,7 +266,10 @@ async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &V
     let mut ids = cx.resolve(&wanted.collect::<Vec<_>>()).await?.into_iter();
     for (field, _, texts) in names.iter().filter(|(_, _, texts)| !texts.is_empty()) {
         let found = texts.iter().zip(ids.by_ref()).map(|(text, id)| {
-            let missing = || Failure::invalid(*field, format!("there is no {field} {text:?}"));
+            let missing = || {
+                let fault = Fault::not_found(field).because(format!("there is no {field} {text:?}"));
+                Failure::invalid(*field, fault)
+            };
             id.ok_or_else(missing)
         });
         let found = found.collect::<Result<_, _>>()?;

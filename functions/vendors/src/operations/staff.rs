@@ -3,7 +3,7 @@
 //! **Atomicity.** All staff of a vendor is one document, so concurrent requests cannot exceed the limit, and it takes one key to
 //! learn whether an account may sell for a vendor.
 
-use souk_kit::{Context, Failure, Stored, Transaction};
+use souk_kit::{Context, Failure, Fault, Stored, Transaction};
 use souk_model::identity::{ACCOUNT, active_account};
 use souk_model::vendors::{Staff, StaffEntry};
 
@@ -52,7 +52,11 @@ pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(),
             .map_err(Failure::from)?
             .ok_or(NO_ACCOUNT)?;
         if account == vendor.owner {
-            return Err(Failure::invalid("username", "is the owner, who needs no place among the staff").into());
+            return Err(Failure::invalid(
+                "username",
+                Fault::invalid("is the owner, who needs no place among the staff"),
+            )
+            .into());
         }
         let old = read(&tx, &vendor.id).await?;
         let mut staff = old.as_ref().map(|old| old.value.clone()).unwrap_or_default();

@@ -5,7 +5,7 @@
 
 use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
-use souk_model::identity::{ACCOUNT, NO_RECIPIENT, active_account};
+use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
 use super::staff::remove;
@@ -106,7 +106,7 @@ pub async fn hand_over_vendor(
         if_match.check(old.version())?;
         let found = tx.find(ACCOUNT, username).await?;
         let owner = active_account(found.as_ref()).map_err(Failure::from)?;
-        let owner = owner.ok_or_else(|| Failure::invalid("username", NO_RECIPIENT))?;
+        let owner = owner.ok_or_else(|| Failure::invalid("username", no_recipient()))?;
         if owner == old.owner {
             return Ok(old);
         }

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_kit::http::{Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, list_documents};
-use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_kit::{Context, Fault, IfMatch, MergePatch, PageRequest};
 
 use super::MEMBER;
 use crate::operations::{self, Listed};
@@ -117,7 +117,12 @@ async fn list(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
         (None, None) => Listed::Own,
         (None, Some(vendor)) => Listed::Vendor(vendor),
         (Some("market"), None) => Listed::Market,
-        _ => return Err(Problem::bad_parameter("scope", "must be market, and without a vendor")),
+        _ => {
+            return Err(Problem::bad_parameter(
+                "scope",
+                Fault::not_one_of(&["market"]).because("must be market, and without a vendor"),
+            ));
+        }
     };
     let page = operations::list_webhooks(&cx, listed, &PageRequest::read(&params)?).await?;
     Ok(list_documents(&page))

@@ -5,7 +5,7 @@
 //! limited per account, whichever webhooks they are for.
 
 use souk_core::{Event, clock};
-use souk_kit::{Context, Failure, Stored, Transaction};
+use souk_kit::{Context, Failure, Fault, Stored, Transaction};
 
 use super::{find_webhook, read_or_default, start_delivery};
 use crate::delivery::Delivery;
@@ -59,10 +59,8 @@ pub async fn verify_webhook(cx: &Context, id: &str, input: &Verification) -> Res
     cx.commit(|tx| async move {
         let old = find_webhook(&tx, id).await?;
         if input.challenge != challenge(&tx.keys, &old) {
-            return Err(Failure::invalid(
-                "challenge",
-                "is not the one that was sent to this URL",
-            ));
+            let fault = Fault::invalid("is not the one that was sent to this URL");
+            return Err(Failure::invalid("challenge", fault));
         }
         if old.verified {
             return Ok(old);

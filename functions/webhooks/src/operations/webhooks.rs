@@ -4,7 +4,7 @@
 //! The roster limits the number of webhooks, so concurrent requests cannot exceed the limit.
 
 use souk_core::outbound::target;
-use souk_core::{Document, FieldError, Key, Principal};
+use souk_core::{Document, Fault, FieldError, Key, Principal};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
 use souk_model::identity::{ACCOUNT, AccountView};
 use souk_model::vendors::{VENDOR, VendorView};
@@ -42,7 +42,7 @@ pub async fn list_webhooks(
         Listed::Own => principal.account.clone(),
         Listed::Vendor(vendor) => own_vendor(cx, vendor).await.map_err(|failure| match failure {
             Failure::Invalid(_) | Failure::Forbidden { .. } => {
-                Failure::bad_parameter("vendor", "is not a vendor of yours")
+                Failure::bad_parameter("vendor", Fault::not_found("vendor").because("is not a vendor of yours"))
             }
             failure => failure,
         })?,
@@ -142,7 +142,7 @@ pub async fn edit_webhook(
         ];
         let changed = changed.into_iter().filter(|(_, is_changed)| *is_changed);
         let errors: Vec<FieldError> = changed
-            .map(|(field, _)| FieldError::new(field, "cannot be changed"))
+            .map(|(field, _)| FieldError::new(field, Fault::read_only()))
             .collect();
         if !errors.is_empty() {
             return Err(Failure::Invalid(errors).into());
@@ -151,7 +151,7 @@ pub async fn edit_webhook(
         if input.enabled && !old.enabled {
             if old.scope == Scope::Vendor && !is_owned(&tx, &old).await? {
                 let detail = "the vendor belongs to another account: its owner can add another webhook";
-                return Err(Failure::invalid("enabled", detail).into());
+                return Err(Failure::invalid("enabled", Fault::not_permitted(detail)).into());
             }
             tx.remove(Health::key(&old.id));
         }
@@ -229,7 +229,7 @@ fn check(cx: &Context, input: &NewWebhook) -> Result<(), Failure> {
     check_events(&input.events, &cx.registry.events)?;
     match target(&input.url, &cx.settings.outbound_allow) {
         Ok(_) => Ok(()),
-        Err(why) => Err(Failure::invalid("url", why.to_string())),
+        Err(why) => Err(Failure::invalid("url", Fault::format(why.to_string()))),
     }
 }
 
@@ -244,14 +244,17 @@ async fn scope_of(cx: &Context, new: &NewWebhook) -> Result<(Scope, Option<Strin
             "scope",
             "is for admins",
         )),
-        _ => Err(Failure::invalid("scope", "does not fit the vendor")),
+        _ => Err(Failure::invalid(
+            "scope",
+            Fault::inconsistent("vendor", "does not fit the vendor"),
+        )),
     }
 }
 
 /// The id of the vendor with this id or slug, if the principal may edit the vendor.
 async fn own_vendor(cx: &Context, vendor: &str) -> Result<String, Failure> {
     let found = cx.find(VENDOR, vendor).await?;
-    let document = found.ok_or_else(|| Failure::invalid("vendor", "there is no such vendor"))?;
+    let document = found.ok_or_else(|| Failure::invalid("vendor", Fault::not_found("vendor")))?;
     let vendor: VendorView = document.parse()?;
     if !cx.may_edit(&vendor.owner) {
         let detail = "only its owner may listen in a vendor's name";

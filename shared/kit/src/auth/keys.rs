@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::{Random, Timestamp, random};
 
+use super::TokenError;
+
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_SECONDS: i64 = 600;
 /// The audience of access tokens.
@@ -174,7 +176,17 @@ impl Keys {
 
     /// The claims of a valid token. `validate` of `jwt-compact` checks only the signature, so the other claims are
     /// checked here, with the clock of the host.
-    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Option<AccessToken> {
+    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Result<AccessToken, TokenError> {
+        let (token, expires) = self.signed(token, issuer, now).ok_or(TokenError::Invalid)?;
+        if now.as_second() < expires {
+            Ok(token)
+        } else {
+            Err(TokenError::Expired)
+        }
+    }
+
+    /// The claims of a token that was valid at some time, and the second of its end.
+    fn signed(&self, token: &str, issuer: &str, now: Timestamp) -> Option<(AccessToken, i64)> {
         let untrusted = UntrustedToken::new(token).ok()?;
         if untrusted.algorithm() != "EdDSA" {
             return None;
@@ -188,15 +200,15 @@ impl Keys {
         let claims = token.claims();
         let expires = claims.expiration?.timestamp();
         let issued = claims.issued_at?.timestamp();
-        let valid = now.as_second() < expires
-            && issued <= now.as_second().saturating_add(SKEW_SECONDS)
+        let valid = issued <= now.as_second().saturating_add(SKEW_SECONDS)
             && expires.saturating_sub(issued) <= ACCESS_TOKEN_SECONDS
             && claims.custom.iss == issuer
             && claims.custom.aud == AUDIENCE;
-        valid.then(|| AccessToken {
+        let token = AccessToken {
             account: claims.custom.sub.clone(),
             session: claims.custom.sid.clone(),
-        })
+        };
+        valid.then_some((token, expires))
     }
 
     /// A keyed digest (HMAC): deterministic, and not reproducible from the contents of the store alone.
@@ -254,7 +266,17 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         assert!(derived.issue("acc_1", "ses_1", "https://souk.example", now).is_err());
         let token = keys.issue("acc_1", "ses_1", "https://souk.example", now).unwrap();
-        assert!(derived.verify(&token, "https://souk.example", now).is_some());
+        assert!(derived.verify(&token, "https://souk.example", now).is_ok());
+        let later = Timestamp::from_second(ACCESS_TOKEN_SECONDS).unwrap();
+        for (issuer, now, expected) in [
+            ("https://souk.example", later, "Expired"),
+            ("https://other.example", now, "Invalid"),
+        ] {
+            assert_eq!(
+                format!("{:?}", derived.verify(&token, issuer, now).unwrap_err()),
+                expected
+            );
+        }
         assert_eq!(derived.jwks(), keys.jwks());
         assert_eq!(derived.digest(b"x"), keys.digest(b"x"));
         struct Fill;

@@ -20,6 +20,19 @@ pub trait Principals: Send + Sync {
     ) -> Result<Option<Principal>, StoreError>;
 }
 
+/// Why an access token leads to no principal.
+#[derive(Debug)]
+pub(crate) enum TokenError {
+    /// The token was valid, and has expired.
+    Expired,
+    /// The token is not one that this market made.
+    Invalid,
+    /// The session has ended, or the account is deactivated.
+    Ended,
+    /// The store failed.
+    Store(StoreError),
+}
+
 /// The principal of this access token. First the token is verified (signature, algorithm, key, issuer, audience, time),
 /// then its session is read from the store.
 pub(crate) async fn authenticate(
@@ -29,9 +42,8 @@ pub(crate) async fn authenticate(
     now: Timestamp,
     documents: &dyn Documents,
     principals: &dyn Principals,
-) -> Result<Option<Principal>, StoreError> {
-    let Some(AccessToken { account, session }) = keys.verify(token, issuer, now) else {
-        return Ok(None);
-    };
-    principals.principal(documents, &account, &session).await
+) -> Result<Principal, TokenError> {
+    let AccessToken { account, session } = keys.verify(token, issuer, now)?;
+    let principal = principals.principal(documents, &account, &session).await;
+    principal.map_err(TokenError::Store)?.ok_or(TokenError::Ended)
 }

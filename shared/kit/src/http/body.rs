@@ -7,6 +7,7 @@ use bytes::Bytes;
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use souk_core::Fault;
 
 use super::Problem;
 use crate::{MergePatch, Platform, validated};
@@ -34,7 +35,7 @@ impl FromRequest<Arc<Platform>> for MergePatch {
     async fn from_request(request: Request, _: &Arc<Platform>) -> Result<Self, Problem> {
         match parse(&request)? {
             Value::Object(map) => Ok(Self::new(map)),
-            _ => Err(Problem::invalid().field("", "a patch is a JSON object")),
+            _ => Err(Problem::invalid().field("", Fault::wrong_type("object"))),
         }
     }
 }
@@ -57,5 +58,8 @@ fn parse(request: &Request) -> Result<Value, Problem> {
     if payload.0.is_empty() {
         return Err(Problem::bad_request("this takes a JSON body"));
     }
-    serde_json::from_slice(&payload.0).map_err(|e| Problem::bad_request(format!("the body is not JSON: {e}")))
+    serde_json::from_slice(&payload.0).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Problem::bad_request(format!("the body is not valid JSON (line {line}, column {column})"))
+    })
 }

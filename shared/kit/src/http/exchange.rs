@@ -12,7 +12,7 @@ use super::answer::Shared;
 use super::body::Payload;
 use super::headers::{self, FromCache, RequestContext};
 use super::viewer::carries_credential;
-use super::{Access, CachePolicy, Problem, Router};
+use super::{Access, CachePolicy, Problem, Router, problem_type};
 use crate::cache::{CacheStatus, key};
 use crate::platform::Platform;
 use crate::telemetry::Trace;
@@ -206,11 +206,7 @@ fn request_key(parts: &mut http::request::Parts, key: &str) -> Option<Arc<str>> 
 fn check_limits(parts: &http::request::Parts, fits: bool) -> Result<(), Problem> {
     let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if url > MAX_URL {
-        return Err(Problem::new(
-            StatusCode::URI_TOO_LONG,
-            "url_too_long",
-            "the URL is longer than 4 KB",
-        ));
+        return Err(Problem::new(problem_type::URL_TOO_LONG, "the URL is longer than 4 KB"));
     }
     if parts
         .headers
@@ -219,16 +215,12 @@ fn check_limits(parts: &http::request::Parts, fits: bool) -> Result<(), Problem>
         .sum::<usize>()
         > MAX_HEADERS
     {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Problem::new(
-            status,
-            "headers_too_large",
-            "the headers are larger than 8 KB",
-        ));
+        let detail = "the headers are larger than 8 KB";
+        return Err(Problem::new(problem_type::HEADERS_TOO_LARGE, detail));
     }
     if !fits {
         let detail = "the body is larger than 256 KB";
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        return Err(Problem::new(problem_type::BODY_TOO_LARGE, detail));
     }
     Ok(())
 }
@@ -267,7 +259,7 @@ impl LogLine<'_> {
         let refused_origin = refused_origin.as_deref();
         let (request_id, trace_id) = (&trace.request_id, trace.trace_id());
         let (status, bytes) = (response.status().as_u16(), response.body().len());
-        let code = problem.map(|problem| problem.code);
+        let code = problem.map(|problem| problem.kind.code);
         match problem.and_then(|problem| problem.source.as_ref()) {
             Some(source) => {
                 let cause = with_sources(&**source);

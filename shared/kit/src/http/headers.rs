@@ -15,8 +15,7 @@ use crate::cache::{CacheStatus, CachedResponse};
 use crate::telemetry::Trace;
 use crate::telemetry::trace::{REQUEST_ID, TRACEPARENT};
 
-const EXPOSED: &str =
-    "etag, location, retry-after, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
+const EXPOSED: &str = "etag, location, retry-after, www-authenticate, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
 // `HeaderValue` constants are validated at compile time instead of for each response.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -8,6 +8,7 @@ use utoipa::openapi::RefOr;
 
 use super::problem::ProblemDocument;
 use super::route::{Access, CachePolicy, Param, Route, Schema, Schemas, Shape};
+use super::{ProblemType, problem_type};
 
 /// The part of a function that goes into the OpenAPI document.
 pub struct Section<'a> {
@@ -17,6 +18,8 @@ pub struct Section<'a> {
     pub summary: &'a str,
     /// The rows of its route table.
     pub routes: &'a [Route],
+    /// The types of problems that only it has.
+    pub problems: &'a [&'static ProblemType],
 }
 
 /// The names shared by two different schemas of these functions: the document would contain only one of the schemas.
@@ -61,6 +64,12 @@ pub fn document(functions: &[Section<'_>], version: &str) -> Value {
             .entry(name)
             .or_insert_with(|| serde_json::to_value(schema).unwrap_or_default());
     }
+    if let Some(code) = components
+        .get_mut("Problem")
+        .and_then(|problem| problem.pointer_mut("/properties/code"))
+    {
+        *code = problem_codes(functions);
+    }
     let documented = functions
         .iter()
         .flat_map(|function| function.routes)
@@ -94,6 +103,20 @@ pub fn document(functions: &[Section<'_>], version: &str) -> Value {
                            "description": "The `access_token` of `POST /v1/sessions`." },
             },
         },
+    })
+}
+
+/// The schema of `code` in a problem document: every code, with its status and explanation.
+fn problem_codes(functions: &[Section<'_>]) -> Value {
+    let own = functions.iter().flat_map(|function| function.problems);
+    let mut all: Vec<&ProblemType> = problem_type::ALL.iter().chain(own).copied().collect();
+    all.sort_by_key(|kind| kind.status);
+    let about = |kind: &&ProblemType| format!("{}: {}", kind.status.as_u16(), kind.about());
+    json!({
+        "type": "string",
+        "description": "The error code. Codes are stable; new ones may come.",
+        "enum": all.iter().map(|kind| kind.code).collect::<Vec<_>>(),
+        "x-enum-descriptions": all.iter().map(about).collect::<Vec<_>>(),
     })
 }
 
@@ -301,7 +324,10 @@ fn problem(status: StatusCode) -> Value {
     let mut headers = Map::new();
     headers.insert("x-request-id".into(), text("The id of this request in the logs."));
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert("www-authenticate".into(), text("`Bearer`."));
+        headers.insert(
+            "www-authenticate".into(),
+            text("`Bearer`; with `error=\"invalid_token\"` if a token was sent that is of no use (RFC 6750)."),
+        );
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert("retry-after".into(), text("Seconds to wait before a retry."));

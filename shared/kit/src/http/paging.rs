@@ -1,6 +1,6 @@
 //! Pagination: the parameters `limit` and `cursor`, and the response `{"items": […], "next_cursor": …}`.
 
-use souk_core::Document;
+use souk_core::{Document, Fault};
 
 use super::selection::view_into;
 use super::{Answer, Problem, QueryParams};
@@ -15,7 +15,7 @@ impl PageRequest {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=100).contains(limit))
-                .ok_or_else(|| Problem::bad_parameter("limit", "must be a number from 1 to 100"))?,
+                .ok_or_else(|| Problem::bad_parameter("limit", Fault::out_of_range(1, 100)))?,
         };
         Ok(Self {
             limit,

@@ -8,27 +8,26 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use souk_core::{FieldError, StoreError};
+use souk_core::{Fault, FieldError, StoreError};
 
 use super::headers::{NO_STORE, common_headers};
+use super::{ProblemType, problem_type as problems};
 use crate::operation::Failure;
 
 /// The error that caused a problem, for the log.
 pub type Source = Arc<dyn Error + Send + Sync>;
 
+/// Where each code is explained, at the anchor of its name.
+const EXPLANATIONS: &str = "/docs/guides/errors";
+
 /// How many invalid fields a problem document lists at most.
 const MAX_ERRORS: usize = 50;
-
-/// The code of a 503 because a store does not answer.
-const UNAVAILABLE: &str = "unavailable";
 
 /// An error response. Its source is only logged.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The error code, such as `not_found`. Codes are stable.
-    pub code: &'static str,
+    /// The type of the problem: its code and HTTP status.
+    pub kind: &'static ProblemType,
     /// A human-readable explanation of this occurrence.
     pub detail: String,
     /// The invalid fields.
@@ -43,7 +42,7 @@ pub struct Problem {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemDocument<'a> {
-    /// A URI that identifies the problem type: `urn:souk:problem:` and the code.
+    /// The URL of the explanation of the code, relative to that of the API.
     pub(crate) r#type: String,
     /// The reason phrase of the status.
     pub(crate) title: &'a str,
@@ -62,11 +61,10 @@ pub(crate) struct ProblemDocument<'a> {
 }
 
 impl Problem {
-    /// A problem with this status and code.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    /// A problem of this type.
+    pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
         Self {
-            status,
-            code,
+            kind,
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
@@ -76,54 +74,45 @@ impl Problem {
 
     /// 400: the request is malformed.
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+        Self::new(problems::BAD_REQUEST, detail)
     }
 
     /// 400: a query parameter or a header is invalid.
-    pub fn bad_parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::bad_request("a parameter is not valid").field(name, detail)
-    }
-
-    /// 401: the request has no valid credential.
-    pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    pub fn bad_parameter(name: impl Into<String>, fault: Fault) -> Self {
+        Failure::bad_parameter(name, fault).into()
     }
 
     /// 403: the principal lacks the permission.
     pub fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+        Self::new(problems::FORBIDDEN, detail)
     }
 
     /// 404: the resource does not exist, or the principal may not see it.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+        Self::new(problems::NOT_FOUND, format!("there is no such {what}"))
     }
 
-    /// 409: the request conflicts with the current state of the resource.
-    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, code, detail)
+    /// 409: something else has the value of this field.
+    pub fn taken(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(problems::TAKEN, detail).field(field, Fault::taken())
     }
 
     /// 422: the body is well-formed but invalid. Add the fields with [`Problem::field`].
     #[must_use]
     pub fn invalid() -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "validation_failed",
-            "some fields are not valid",
-        )
+        Self::new(problems::VALIDATION_FAILED, "some fields are not valid")
     }
 
     /// 500: this function lacks a setting, or has one that it cannot use. `why` names it, and never its value.
     pub fn not_configured(why: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not_configured", why)
+        Self::new(problems::NOT_CONFIGURED, why)
     }
 
     /// The response of a host that could not start, without a request id.
     #[must_use]
     pub fn bare_response(&self) -> http::Response<Bytes> {
         let mut response = http::Response::new(Bytes::from(self.document("")));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -135,33 +124,32 @@ impl Problem {
 
     /// 503: temporarily unavailable. `Retry-After` grows while it lasts.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let mut problem = Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            UNAVAILABLE,
-            "please try again in a moment",
-        );
-        problem.retry_after = Some(1);
-        problem.caused_by(source)
+        let problem = Self::new(problems::UNAVAILABLE, "please try again in a moment");
+        problem.retry_after(1).caused_by(source)
     }
 
     /// Whether it is [`Problem::unavailable`].
     pub(crate) fn is_unavailable(&self) -> bool {
-        self.code == UNAVAILABLE
+        self.kind == problems::UNAVAILABLE
     }
 
     /// 500: an internal error.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "something went wrong on our side; the request id helps us find it";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).caused_by(source)
+        Self::new(problems::INTERNAL, detail).caused_by(source)
     }
 
     /// Adds an invalid field.
     #[must_use]
-    pub fn field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(FieldError {
-            field: field.into(),
-            detail: detail.into(),
-        });
+    pub fn field(mut self, field: impl Into<String>, fault: Fault) -> Self {
+        self.errors.push(FieldError::new(field, fault));
+        self
+    }
+
+    /// Sets the value of `Retry-After`, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -193,10 +181,10 @@ impl Problem {
             _ => (self.errors.as_slice(), Cow::from(&self.detail)),
         };
         let document = ProblemDocument {
-            r#type: format!("urn:souk:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
+            r#type: format!("{EXPLANATIONS}#{}", self.kind.code),
+            title: self.kind.status.canonical_reason().unwrap_or("Error"),
+            status: self.kind.status.as_u16(),
+            code: self.kind.code,
             detail: &detail,
             request_id,
             errors,
@@ -227,42 +215,47 @@ impl From<Failure> for Problem {
         let detail = failure.to_string();
         match failure {
             Failure::NotFound(what) => Problem::not_found(what),
-            Failure::Unauthenticated(detail) => Problem::unauthorized(detail),
+            Failure::Unauthenticated(detail) => Problem::new(problems::TOKEN_MISSING, detail),
             Failure::Forbidden { detail, errors } => Problem::forbidden(detail).fields(errors),
             Failure::Invalid(errors) => Problem::invalid().fields(errors),
             Failure::BadParameter(errors) => Problem::bad_request(detail).fields(errors),
-            Failure::VersionMismatch => Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail),
-            Failure::IdempotencyKeyReused => Problem::invalid().field("Idempotency-Key", detail),
-            Failure::IdempotentResultLost => Problem::conflict("gone", detail),
-            Failure::Contention => {
-                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "contention", detail);
-                problem.retry_after = Some(1);
-                problem
+            Failure::VersionMismatch => Problem::new(problems::PRECONDITION_FAILED, detail),
+            Failure::IdempotencyKeyReused => {
+                let fault = Fault::taken().because("was used for another request");
+                Problem::new(problems::IDEMPOTENCY_KEY_REUSED, detail).field("Idempotency-Key", fault)
             }
-            Failure::Busy => {
-                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
-                problem.retry_after = Some(1);
-                problem
-            }
+            Failure::IdempotentResultLost => Problem::new(problems::RESULT_LOST, detail),
+            Failure::Contention => Problem::new(problems::CONTENTION, detail).retry_after(1),
+            Failure::Busy => Problem::new(problems::BUSY, detail).retry_after(1),
             Failure::Store(error) => error.into(),
             Failure::Internal(why) => Problem::internal(why),
         }
     }
 }
 
+/// The `WWW-Authenticate` of a 401 (RFC 6750): it has an error only if a token was sent.
+fn challenge(kind: &ProblemType) -> HeaderValue {
+    HeaderValue::from_static(match kind.code {
+        "token_expired" => "Bearer error=\"invalid_token\", error_description=\"the token has expired\"",
+        "token_invalid" => "Bearer error=\"invalid_token\", error_description=\"the token is not valid\"",
+        "session_ended" => "Bearer error=\"invalid_token\", error_description=\"the session has ended\"",
+        _ => "Bearer",
+    })
+}
+
 /// The problem goes into the extensions of the response. The app then writes the document, which has the request id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.kind.status.into_response();
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.kind.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                .insert(header::WWW_AUTHENTICATE, challenge(self.kind));
         }
         response.extensions_mut().insert(self);
         response

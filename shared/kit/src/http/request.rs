@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
+use souk_core::Fault;
 
 use super::Problem;
 use super::body::Payload;
@@ -44,14 +45,14 @@ pub(super) fn idempotency(
     };
     let text = header.to_str().unwrap_or_default().trim().trim_matches('"');
     if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-        let detail = "must be 1 to 255 printable ASCII characters";
-        return Err(Problem::bad_parameter("Idempotency-Key", detail));
+        let fault = Fault::format("must be 1 to 255 printable ASCII characters");
+        return Err(Problem::bad_parameter("Idempotency-Key", fault));
     }
     let body = parts.extensions.get::<Payload>();
     let body = body.map(|payload| payload.0.clone()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let fingerprint = platform.keys.digest(&[target.as_bytes(), b"\n", &body].concat());
-    let scope = account.unwrap_or(&fingerprint);
+    let scope = account.unwrap_or_default();
     let name = format!("{scope}\n{}\n{text}", parts.uri.path());
     Ok(Some(Idempotency::new(
         &platform.keys.digest(name.as_bytes()),

@@ -16,7 +16,7 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use souk_core::{FieldError, Role};
+use souk_core::{Fault, FieldCode, FieldError, Role};
 #[cfg(feature = "openapi")]
 use utoipa::openapi::RefOr;
 
@@ -25,7 +25,7 @@ use super::body::Payload;
 use super::client::ClientAddress;
 use super::exchange::Incoming;
 use super::headers::{self, FromCache};
-use super::{Problem, request, viewer};
+use super::{Problem, problem_type, request, viewer};
 use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog, Reads};
 use crate::operation::{Context, Failure};
 use crate::platform::Platform;
@@ -383,7 +383,7 @@ async fn admit(
     let limit = policy.body.max(IGNORED_BODY);
     if size > limit {
         let detail = format!("the body is larger than {limit} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        return Err(Problem::new(problem_type::BODY_TOO_LARGE, detail));
     }
     let principal = match policy.access {
         Access::Open => None,
@@ -392,10 +392,8 @@ async fn admit(
     };
     if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
         let detail = "send the body as application/json";
-        return Err(
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-                .field("Content-Type", detail),
-        );
+        let fault = Fault::not_one_of(&["application/json"]);
+        return Err(Problem::new(problem_type::UNSUPPORTED_MEDIA_TYPE, detail).field("Content-Type", fault));
     }
     if size > 0
         && let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
@@ -403,12 +401,8 @@ async fn admit(
     {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
         let detail = format!("{encoding:?} is not supported: send the body uncompressed");
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_content_encoding",
-            &*detail,
-        )
-        .field("Content-Encoding", detail));
+        let fault = Fault::not_one_of(&["identity"]);
+        return Err(Problem::new(problem_type::UNSUPPORTED_CONTENT_ENCODING, detail).field("Content-Encoding", fault));
     }
     let is_fallback = policy.path.is_empty();
     if let Some(query) = parts.uri.query().filter(|_| !is_fallback) {
@@ -447,19 +441,19 @@ impl QueryParams {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let fault = if !known.iter().any(|param| param.is(&name)) {
-                Some("is not a parameter of this route")
+                Some(Fault::new(
+                    FieldCode::UnknownParameter,
+                    "is not a parameter of this route",
+                ))
             } else if pairs.iter().any(|(other, _)| *other == name) {
-                Some("is given twice")
+                Some(Fault::duplicate())
             } else if value.is_empty() {
-                Some("must not be empty")
+                Some(Fault::required().because("must not be empty"))
             } else {
                 None
             };
             match fault {
-                Some(fault) => errors.push(FieldError {
-                    field: name.into_owned(),
-                    detail: fault.to_owned(),
-                }),
+                Some(fault) => errors.push(FieldError::new(name, fault)),
                 None => pairs.push((name.into_owned(), value.into_owned())),
             }
         }

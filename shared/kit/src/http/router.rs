@@ -3,18 +3,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::str::Utf8Error;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use percent_encoding::percent_decode_str;
+use souk_core::Fault;
 
-use super::Problem;
 use super::exchange::Incoming;
 use super::route::{Policy, Route};
+use super::{Problem, problem_type};
 use crate::Platform;
 
 /// The route tables of all functions, by path.
@@ -81,7 +81,11 @@ impl Router {
         let Some(row) = of(&parts.method).or_else(get) else {
             return (not_allowed(rows), None);
         };
-        let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_owned()).collect();
+        let values = found
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let values: Vec<(String, String)> = values.collect();
         if !values.is_empty() {
             parts.extensions.insert(PathValues(values));
         }
@@ -99,16 +103,16 @@ fn not_allowed(rows: &[Route]) -> Response {
     };
     let methods: Vec<String> = rows.iter().map(name).collect();
     let detail = "the path exists, this method does not";
-    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).into_response();
+    let mut response = Problem::new(problem_type::METHOD_NOT_ALLOWED, detail).into_response();
     if let Ok(methods) = HeaderValue::try_from(methods.join(",")) {
         response.headers_mut().insert(header::ALLOW, methods);
     }
     response
 }
 
-/// The values of the path parameters, still percent-encoded.
+/// The names and values of the path parameters; the values are still percent-encoded.
 #[derive(Clone)]
-struct PathValues(Vec<String>);
+struct PathValues(Vec<(String, String)>);
 
 /// Extracts the path parameters: one `String`, or a tuple of two. A handler can extract them once.
 #[derive(Clone, Debug)]
@@ -117,12 +121,13 @@ pub struct Path<T>(pub T);
 /// The decoded path parameters; an error if the pattern does not have `N` of them.
 fn path_values<const N: usize>(parts: &mut Parts) -> Result<[String; N], Problem> {
     let sent = parts.extensions.remove::<PathValues>().map(|values| values.0);
-    let decode = |text: String| match percent_decode_str(&text).decode_utf8()? {
-        Cow::Borrowed(_) => Ok::<_, Utf8Error>(text),
-        Cow::Owned(decoded) => Ok(decoded),
+    let decode = |(name, text): (String, String)| match percent_decode_str(&text).decode_utf8() {
+        Ok(Cow::Borrowed(_)) => Ok(text),
+        Ok(Cow::Owned(decoded)) => Ok(decoded),
+        Err(_) => Err(Problem::bad_parameter(name, Fault::format("must be UTF-8"))),
     };
-    let decoded: Result<Vec<_>, _> = sent.unwrap_or_default().into_iter().map(decode).collect();
-    let decoded = decoded.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+    let decoded = sent.unwrap_or_default().into_iter().map(decode);
+    let decoded: Vec<String> = decoded.collect::<Result<_, _>>()?;
     let other = |_| Problem::internal("the pattern of this path has another number of braces");
     decoded.try_into().map_err(other)
 }

@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use souk_core::documents::MAX_KEYS;
 use souk_core::include::Make;
-use souk_core::{Document, FieldError, Include, Key, Kind, StoreError};
+use souk_core::{Document, Fault, FieldError, Include, Key, Kind, StoreError};
 
 use super::{Answer, Problem, QueryParams};
 use crate::operation::{Context, Failure};
@@ -103,10 +103,7 @@ impl Selection {
                 let chosen: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
                 for unknown in chosen.iter().filter(|part| !known.contains(&part.as_str())) {
                     let detail = format!("{unknown:?} is not one of {}", known.join(", "));
-                    errors.push(FieldError {
-                        field: name.into(),
-                        detail,
-                    });
+                    errors.push(FieldError::new(name, Fault::not_one_of(known).because(detail)));
                 }
                 chosen
             })

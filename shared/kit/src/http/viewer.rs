@@ -7,7 +7,8 @@ use http::header;
 use http::request::Parts;
 use souk_core::{Principal, Role};
 
-use super::{Answer, Problem};
+use super::{Answer, Problem, problem_type};
+use crate::auth::TokenError;
 use crate::{Context, Platform};
 
 /// Proof that a request had no access token. Only the policy step of a public route creates one.
@@ -73,11 +74,21 @@ pub(super) async fn required(role: Role, parts: &Parts, platform: &Platform) -> 
 /// Verifies the bearer token.
 async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION);
-    let header = header.and_then(|value| value.to_str().ok());
-    let token = match header.and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        _ => return Err(Problem::unauthorized("send an access token as Authorization: Bearer …")),
+    let header = header.map(|value| value.to_str().unwrap_or_default());
+    let token = match header.map(|value| value.split_once(' ')) {
+        Some(Some((scheme, token))) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        sent => {
+            let kind = sent.map_or(problem_type::TOKEN_MISSING, |_| problem_type::TOKEN_INVALID);
+            return Err(Problem::new(kind, "send an access token as Authorization: Bearer …"));
+        }
     };
-    let principal = platform.authenticate(token).await?;
-    principal.ok_or_else(|| Problem::unauthorized("the access token is not valid or has expired"))
+    platform.authenticate(token).await.map_err(|error| match error {
+        TokenError::Expired => Problem::new(problem_type::TOKEN_EXPIRED, "the access token has expired: refresh it"),
+        TokenError::Invalid => Problem::new(
+            problem_type::TOKEN_INVALID,
+            "the access token is not valid: sign in again",
+        ),
+        TokenError::Ended => Problem::new(problem_type::SESSION_ENDED, "the session has ended: sign in again"),
+        TokenError::Store(error) => error.into(),
+    })
 }

@@ -3,7 +3,7 @@
 //! The error enum of a function wraps [`Failure`] and adds its own errors. This module does not depend on HTTP;
 //! `http::Problem` maps each failure to a status.
 
-use souk_core::{FieldError, StoreError};
+use souk_core::{Fault, FieldError, StoreError};
 
 /// An error that any operation can return.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum Failure {
     #[error("some fields are not valid")]
     Invalid(Vec<FieldError>),
     /// Query parameters are invalid.
-    #[error("a parameter is not valid")]
+    #[error("some parameters are not valid")]
     BadParameter(Vec<FieldError>),
     /// The document is not at the version that the client requires.
     #[error("it has changed since you read it; read it again and decide again")]
@@ -53,13 +53,13 @@ pub enum Failure {
 
 impl Failure {
     /// [`Failure::Invalid`] with one field.
-    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Failure::Invalid(vec![FieldError::new(field, detail)])
+    pub fn invalid(field: impl Into<String>, fault: Fault) -> Self {
+        Failure::Invalid(vec![FieldError::new(field, fault)])
     }
 
     /// [`Failure::BadParameter`] with one parameter.
-    pub fn bad_parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Failure::BadParameter(vec![FieldError::new(name, detail)])
+    pub fn bad_parameter(name: impl Into<String>, fault: Fault) -> Self {
+        Failure::BadParameter(vec![FieldError::new(name, fault)])
     }
 
     /// The principal may not do this.
@@ -74,7 +74,7 @@ impl Failure {
     pub fn forbidden_field(detail: impl Into<String>, field: &str, why: &str) -> Self {
         Failure::Forbidden {
             detail: detail.into(),
-            errors: vec![FieldError::new(field, why)],
+            errors: vec![FieldError::new(field, Fault::not_permitted(why))],
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The result is stored in the commit of its effect (see [`Context::commit`]), so there is no "in progress" state that
 //! a crash could leave behind. The scope of a key is the account and the path; the same key with another input is
-//! refused. Anonymous clients cannot be told apart, so for them another input is another request. Only successes are
-//! stored.
+//! refused. All anonymous clients share a scope: none of them gets the result of another unless it sent the same input.
+//! Only successes are stored.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -7,9 +7,11 @@ use serde::de::value;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
-use souk_core::FieldError;
+use souk_core::fault::field_errors;
+use souk_core::{Fault, FieldCode, FieldError};
 
 use super::Failure;
+use super::read::{Json, Misfit};
 
 /// A JSON merge patch (RFC 7396): an absent field is unchanged, null clears it, a value replaces it.
 #[derive(Clone, Debug)]
@@ -42,19 +44,15 @@ impl MergePatch {
 
 /// Deserializes and validates the input; the error lists every invalid field.
 pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Failure> {
-    // serde would also accept an array with the fields in order.
-    if !value.is_object() {
-        return Err(Failure::invalid("", "must be a JSON object"));
-    }
     let mut value = value;
     let mut errors: Vec<FieldError> = Vec::new();
     // serde stops at the first invalid field. Record that field, remove it and deserialize again, to find all of them.
     // Unknown fields, of which there may be thousands, are removed together, so there is one round per field of `T`.
     let read: T = loop {
-        match serde_path_to_error::deserialize(&value) {
+        match serde_path_to_error::deserialize(Json(&value)) {
             Ok(read) => break read,
             Err(error) => {
-                let fault = misfit(&error);
+                let fault = misfit(error);
                 let Some(fields) = value.as_object_mut() else {
                     return Err(Failure::Invalid(vec![fault]));
                 };
@@ -62,7 +60,7 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
                 fields.retain(|name, _| {
                     let stays = known.is_empty() || known.contains(&name.as_str());
                     if !stays {
-                        errors.push(FieldError::new(name, "is not a known field"));
+                        errors.push(FieldError::new(name, Fault::unknown_field()));
                     }
                     stays
                 });
@@ -71,7 +69,11 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
                     continue;
                 }
                 let removed = fields.remove(top(&fault.field)).is_some();
-                errors.push(fault);
+                // A value that was removed may be missing now.
+                let is_known = errors.iter().any(|known| known.field == fault.field);
+                if !is_known || fault.code != FieldCode::Required {
+                    errors.push(fault);
+                }
                 if !removed {
                     return Err(Failure::Invalid(errors));
                 }
@@ -80,15 +82,7 @@ pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> 
     };
     if let Err(report) = read.validate() {
         let misfits: HashSet<String> = errors.iter().map(|error| top(&error.field).to_owned()).collect();
-        for (path, error) in report.iter() {
-            let field = path.to_string();
-            if !misfits.contains(top(&field)) {
-                errors.push(FieldError {
-                    field,
-                    detail: error.message().to_owned(),
-                });
-            }
-        }
+        errors.extend(field_errors(&report).filter(|error| !misfits.contains(top(&error.field))));
     }
     if errors.is_empty() {
         Ok(read)
@@ -132,34 +126,34 @@ fn top(path: &str) -> &str {
 }
 
 /// The invalid field, and the reason.
-fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+fn misfit(error: serde_path_to_error::Error<Misfit>) -> FieldError {
     let path = error.path().to_string();
-    let detail = error.inner().to_string();
-    // The name of an unknown or missing field is only in the message.
-    let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
+    let Misfit { field: named, fault } = error.into_inner();
     let field = match (path.as_str(), named) {
-        (".", Some(name)) => name.to_owned(),
-        (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
-        (".", None) => String::new(),
+        (".", named) => named.unwrap_or_default(),
+        (path, Some(name)) if !path.ends_with(&*name) => format!("{path}.{name}"),
         (path, _) => path.to_owned(),
     };
-    FieldError { field, detail }
+    FieldError::new(field, fault)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use souk_core::check;
+
     use super::*;
 
     #[derive(Debug, serde::Deserialize, serde::Serialize, Validate)]
     #[serde(deny_unknown_fields)]
     struct Sample {
-        #[garde(length(min = 1))]
+        #[garde(custom(check::line(1, 9)))]
         #[serde(default)]
         name: String,
-        #[garde(range(min = 0))]
+        #[garde(custom(check::range(0, 9)))]
         #[serde(default)]
         count: i32,
-        #[garde(inner(length(max = 3)))]
+        #[garde(inner(custom(check::line(0, 3))))]
         #[serde(default)]
         tags: Vec<String>,
         #[garde(skip)]
@@ -198,6 +192,127 @@ mod tests {
             faults(r#"{"name": "a", "tags[0]": 1, "tags": [1], "count.x": 1, "count": {"x": 1}}"#),
             ["count.x", "tags[0]", "count", "tags[0]"]
         );
+    }
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        #[garde(skip)]
+        must: String,
+        #[garde(skip)]
+        #[serde(default)]
+        color: Option<Color>,
+        #[garde(skip)]
+        #[serde(default)]
+        small: u8,
+        #[garde(skip)]
+        #[serde(default)]
+        part: Option<Part>,
+        #[garde(skip)]
+        #[serde(default)]
+        ratio: f64,
+        #[garde(skip)]
+        #[serde(default)]
+        at: Option<souk_core::Timestamp>,
+    }
+
+    #[derive(Debug, serde::Deserialize, serde::Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Color {
+        Red,
+        Blue,
+    }
+
+    #[derive(Debug, serde::Deserialize, serde::Serialize)]
+    #[serde(deny_unknown_fields)]
+    struct Part {
+        amount: i64,
+        unit: String,
+    }
+
+    /// Every way in which a body can have the wrong shape, in the words and codes that clients get.
+    #[test]
+    fn serde_speaks_to_people_and_programs() {
+        let error = |field: &str, code: &str, params: Value, detail: &str| {
+            let mut error = json!({ "field": field, "code": code, "params": params, "detail": detail });
+            if params == json!({})
+                && let Some(error) = error.as_object_mut()
+            {
+                error.remove("params");
+            }
+            error
+        };
+        let expected =
+            |field: &str, kind: &str, detail: &str| error(field, "wrong_type", json!({ "expected": kind }), detail);
+        for (body, faults) in [
+            (json!({}), vec![error("must", "required", json!({}), "is required")]),
+            (
+                json!({ "must": null }),
+                vec![error("must", "required", json!({}), "is required")],
+            ),
+            (json!({ "must": [] }), vec![expected("must", "string", "must be text")]),
+            (json!([]), vec![expected("", "object", "must be an object")]),
+            (json!("text"), vec![expected("", "object", "must be an object")]),
+            (
+                json!({ "must": "a", "color": "green", "small": 300, "part": [1, "m"], "ratio": "1" }),
+                vec![
+                    error(
+                        "color",
+                        "not_one_of",
+                        json!({ "allowed": ["red", "blue"] }),
+                        "must be one of red, blue",
+                    ),
+                    expected("part", "object", "must be an object"),
+                    expected("ratio", "number", "must be a number"),
+                    error(
+                        "small",
+                        "out_of_range",
+                        json!({ "min": 0, "max": 255 }),
+                        "must be from 0 to 255",
+                    ),
+                ],
+            ),
+            (
+                json!({ "must": "a", "color": 1, "small": 1.5, "part": { "amount": "1", "unit": "m" }, "at": "noon" }),
+                vec![
+                    error("at", "invalid_format", json!({}), "is not written as it must be"),
+                    error(
+                        "color",
+                        "not_one_of",
+                        json!({ "allowed": ["red", "blue"] }),
+                        "must be one of red, blue",
+                    ),
+                    expected("part.amount", "integer", "must be a whole number"),
+                    expected("small", "integer", "must be a whole number"),
+                ],
+            ),
+            (
+                json!({ "must": "a", "part": { "amount": 1, "unit": "m", "other": 1 } }),
+                vec![error("part.other", "unknown_field", json!({}), "is not a known field")],
+            ),
+            (
+                json!({ "must": "a", "part": { "amount": 1 } }),
+                vec![error("part.unit", "required", json!({}), "is required")],
+            ),
+            (
+                json!({ "must": "a", "other": 1 }),
+                vec![error("other", "unknown_field", json!({}), "is not a known field")],
+            ),
+        ] {
+            let Err(Failure::Invalid(errors)) = validated::<Shape>(body.clone()) else {
+                unreachable!("{body}")
+            };
+            let mut errors: Vec<Value> = errors
+                .iter()
+                .map(|error| serde_json::to_value(error).unwrap())
+                .collect();
+            errors.sort_by_key(|error| error["field"].to_string());
+            assert_eq!(errors, faults, "{body}");
+        }
+        // Forms send blanks for what was not filled in.
+        let blank = json!({ "must": "", "color": "", "part": " ", "at": "" });
+        let read: Shape = validated(blank).unwrap();
+        assert!(read.must.is_empty() && read.color.is_none() && read.part.is_none() && read.at.is_none());
     }
 
     /// A body with thousands of faults is read once per known field, not once per fault: then this would take minutes.

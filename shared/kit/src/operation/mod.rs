@@ -10,6 +10,7 @@ mod idempotency;
 mod if_match;
 mod input;
 pub(crate) mod paging;
+mod read;
 mod stored;
 mod transaction;
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use souk_core::Fault;
 use souk_core::documents::MAX_KEY;
 
 use super::Failure;
@@ -20,7 +21,10 @@ impl PageRequest {
     pub fn of_list(&self, scope: &str) -> Result<Paging, Failure> {
         let after = self.cursor.as_ref().map(|cursor| {
             decode(cursor, scope).ok_or_else(|| {
-                Failure::bad_parameter("cursor", "is not one that this list gave: begin again without it")
+                Failure::bad_parameter(
+                    "cursor",
+                    Fault::invalid("is not one that this list gave: begin again without it"),
+                )
             })
         });
         Ok(Paging {

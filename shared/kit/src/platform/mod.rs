@@ -12,11 +12,9 @@ use std::sync::atomic::AtomicBool;
 
 use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
-use souk_core::{
-    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, StoreError, Timestamp,
-};
+use souk_core::{Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, Timestamp};
 
-use crate::auth::{self, Keys, Principals};
+use crate::auth::{self, Keys, Principals, TokenError};
 use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
@@ -179,7 +177,7 @@ impl Platform {
     }
 
     /// The principal of this access token.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Option<Principal>, StoreError> {
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, TokenError> {
         let (issuer, now) = (&self.settings.public_url, self.clock.now());
         auth::authenticate(token, &self.keys, issuer, now, &*self.documents, &*self.principals).await
     }

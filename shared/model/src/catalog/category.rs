@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use souk_core::{Entry, FieldError, Timestamp, check};
+use souk_core::{Entry, Fault, FieldError, Timestamp, check};
 
 use super::events::CategoryEvent;
 
@@ -122,18 +122,19 @@ fn is_attribute_name<C>(name: &str, _: &C) -> garde::Result {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     let rule = "must be at most 40 lower-case letters, digits and _, and begin with a letter";
-    if valid { Ok(()) } else { Err(garde::Error::new(rule)) }
+    if valid { Ok(()) } else { Err(Fault::format(rule).into()) }
 }
 
 fn fits_type<C>(kind: AttributeType) -> impl Fn(&Vec<String>, &C) -> garde::Result {
     move |choices, _| match (kind, choices.len()) {
         (AttributeType::Choice, 1..=100) => match choices.iter().collect::<BTreeSet<_>>().len() {
             distinct if distinct == choices.len() => Ok(()),
-            _ => Err(garde::Error::new("must not have a choice twice")),
+            _ => Err(Fault::duplicate().because("must not have a choice twice").into()),
         },
-        (AttributeType::Choice, _) => Err(garde::Error::new("must have 1 to 100 choices")),
+        (AttributeType::Choice, 0) => Err(Fault::required().into()),
+        (AttributeType::Choice, _) => Err(Fault::too_many(100).into()),
         (_, 0) => Ok(()),
-        _ => Err(garde::Error::new("only an attribute of type choice has choices")),
+        _ => Err(Fault::inconsistent("type", "only an attribute of type choice has choices").into()),
     }
 }
 
@@ -167,38 +168,40 @@ impl Category {
     /// The invalid attributes of a product: unknown, missing or of the wrong type.
     #[must_use]
     pub fn faults(&self, values: &Map<String, Value>) -> Vec<FieldError> {
-        let fault = |name: &str, detail: String| FieldError {
-            field: format!("attributes.{name}"),
-            detail,
-        };
+        let error = |name: &str, fault: Fault| FieldError::new(format!("attributes.{name}"), fault);
         let known = |name: &String| self.attributes.iter().any(|attribute| attribute.name == *name);
         let unknown = values.keys().filter(|name| !known(name));
         let mut faults: Vec<_> = unknown
-            .map(|name| fault(name, format!("is not an attribute of {}", self.slug)))
+            .map(|name| {
+                error(
+                    name,
+                    Fault::unknown_field().because(format!("is not an attribute of {}", self.slug)),
+                )
+            })
             .collect();
         for attribute in &self.attributes {
-            let problem = match values.get(&attribute.name) {
-                None if attribute.required => Some("is required".to_owned()),
+            let fault = match values.get(&attribute.name) {
+                None if attribute.required => Some(Fault::required()),
                 None => None,
                 Some(value) => attribute.fault(value),
             };
-            faults.extend(problem.map(|detail| fault(&attribute.name, detail)));
+            faults.extend(fault.map(|fault| error(&attribute.name, fault)));
         }
         faults
     }
 }
 
 impl Attribute {
-    fn fault(&self, value: &Value) -> Option<String> {
+    fn fault(&self, value: &Value) -> Option<Fault> {
         match (self.r#type, value) {
             (AttributeType::Text, Value::String(text)) if text.is_empty() => None,
-            (AttributeType::Text, Value::String(text)) => {
-                check::line(0, MAX_TEXT)(text, &()).err().map(|error| error.to_string())
-            }
-            (AttributeType::Text, _) => Some(format!("must be text of at most {MAX_TEXT} characters")),
+            (AttributeType::Text, Value::String(text)) => check::line(0, MAX_TEXT)(text, &())
+                .err()
+                .map(|error| Fault::from(&error)),
+            (AttributeType::Text, _) => Some(Fault::wrong_type("string")),
             (AttributeType::Number, Value::Number(_)) | (AttributeType::Boolean, Value::Bool(_)) => None,
-            (AttributeType::Number, _) => Some("must be a number".into()),
-            (AttributeType::Boolean, _) => Some("must be true or false".into()),
+            (AttributeType::Number, _) => Some(Fault::wrong_type("number")),
+            (AttributeType::Boolean, _) => Some(Fault::wrong_type("boolean")),
             // Choices from before they were normalised are compared as if they had been.
             (AttributeType::Choice, Value::String(text))
                 if self.choices.contains(text)
@@ -206,7 +209,7 @@ impl Attribute {
             {
                 None
             }
-            (AttributeType::Choice, _) => Some(format!("must be one of {}", self.choices.join(", "))),
+            (AttributeType::Choice, _) => Some(Fault::not_one_of(&self.choices)),
         }
     }
 

@@ -207,11 +207,11 @@ pub enum ItemCondition {
 #[serde(deny_unknown_fields)]
 pub struct Location {
     /// Latitude, in degrees north.
-    #[garde(range(min = -90.0, max = 90.0))]
+    #[garde(custom(souk_core::check::range(-90.0, 90.0)))]
     #[schema(minimum = -90, maximum = 90)]
     pub latitude: f64,
     /// Longitude, in degrees east.
-    #[garde(range(min = -180.0, max = 180.0))]
+    #[garde(custom(souk_core::check::range(-180.0, 180.0)))]
     #[schema(minimum = -180, maximum = 180)]
     pub longitude: f64,
     /// Display name of the place.

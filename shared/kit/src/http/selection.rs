@@ -95,7 +95,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads `fields` and `include`; a name that is not in the given lists is a 400.
+    /// Reads `fields` and `include`; a name that is not in the given lists is a 400, as is including what `fields` leaves out.
     pub fn read(params: &QueryParams, fields: &[&str], include: &[&str]) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         let mut names = |name: &str, known: &[&str]| {
@@ -112,6 +112,12 @@ impl Selection {
             fields: names("fields", fields),
             include: names("include", include).unwrap_or_default(),
         };
+        if let Some(fields) = &selection.fields {
+            for name in selection.include.iter().filter(|name| !fields.contains(name)) {
+                let fault = Fault::inconsistent("fields", format!("{name:?} is left out by fields"));
+                errors.push(FieldError::new("include", fault));
+            }
+        }
         if errors.is_empty() {
             return Ok(selection);
         }

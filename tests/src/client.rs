@@ -23,7 +23,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-pub use reply::Reply;
+pub use reply::{CODES, Reply};
 
 /// How often a [patient](Call::patient) call is sent again.
 const PATIENCE: usize = 20;

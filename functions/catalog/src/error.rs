@@ -65,3 +65,17 @@ impl From<CatalogError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No client can cause it at will.
+    #[test]
+    fn what_is_rare_has_its_code() {
+        assert_eq!(
+            Problem::from(CatalogError::CategoryClosing).kind.code,
+            "category_closing"
+        );
+    }
+}

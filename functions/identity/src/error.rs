@@ -52,3 +52,17 @@ impl From<IdentityError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No client can cause it at will.
+    #[test]
+    fn what_is_rare_has_its_code() {
+        assert_eq!(
+            Problem::from(IdentityError::Deactivated).kind.code,
+            "account_deactivated"
+        );
+    }
+}

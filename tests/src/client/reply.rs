@@ -1,6 +1,8 @@
 //! An answer, and what is true of every answer.
 
+use std::collections::BTreeSet;
 use std::ops::Index;
+use std::sync::LazyLock;
 
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName};
@@ -11,7 +13,8 @@ use serde_json::Value;
 /// - it names its request (`x-request-id`) and its place in a trace (`traceparent`);
 /// - it says how it may be cached: never publicly if the request carried a credential or failed;
 /// - it has the security headers;
-/// - if it is an error it is a problem document with the request's id in it, and never one of ours (5xx);
+/// - if it is an error it is a problem document with the request's id in it and codes that the API document lists, and never one
+///   of ours (5xx);
 /// - it says of what type it is, and what should have no body has none.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -26,6 +29,33 @@ pub struct Reply {
     /// For messages.
     what: String,
 }
+
+/// The codes that the API document lists.
+pub struct Codes {
+    /// Of problems.
+    pub problems: BTreeSet<String>,
+    /// Of faults of fields.
+    pub fields: BTreeSet<String>,
+}
+
+/// The codes in the snapshot of the API document.
+pub static CODES: LazyLock<Codes> = LazyLock::new(|| {
+    let document = include_str!("../../../functions/ops/assets/openapi.json");
+    let document: Value = serde_json::from_str(document).unwrap();
+    let codes = |schema: &str| {
+        let code = &document["components"]["schemas"][schema]["properties"]["code"];
+        let (codes, about) = (
+            code["enum"].as_array().unwrap(),
+            code["x-enum-descriptions"].as_array().unwrap(),
+        );
+        assert_eq!(codes.len(), about.len(), "every code is explained");
+        codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect()
+    };
+    Codes {
+        problems: codes("Problem"),
+        fields: codes("FieldError"),
+    }
+});
 
 impl Reply {
     /// Sends the request.
@@ -180,7 +210,15 @@ impl Reply {
             self.json["request_id"] == self.header("x-request-id"),
             "the problem is of another request",
         )?;
-        let names = |error: &Value| ["field", "code", "detail"].iter().all(|name| error[name].is_string());
+        let codes = &*CODES;
+        must(
+            codes.problems.contains(self.text("code")),
+            "the API document has no such code",
+        )?;
+        let names = |error: &Value| {
+            let code = error["code"].as_str().is_some_and(|code| codes.fields.contains(code));
+            code && error["field"].is_string() && error["detail"].is_string()
+        };
         must(
             self.json["errors"].as_array().is_none_or(|all| all.iter().all(names)),
             "errors name fields",

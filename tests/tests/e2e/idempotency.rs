@@ -173,8 +173,11 @@ async fn tokens_are_replayed_too() {
         .await
         .expect(200);
     let wrong = json!({ "username": text(&member.me, "username"), "password": "wrong password" });
-    // Nobody can tell who the same key is from: another body is another request.
-    anyone.post("/v1/sessions", wrong).key(&sign_in).await.expect(401);
+    let reused = anyone.post("/v1/sessions", wrong).key(&sign_in).await;
+    assert_eq!(
+        reused.names(422, &["Idempotency-Key"])["code"],
+        "idempotency_key_reused"
+    );
     // Without the key it is, once another token has been used.
     let next = json!({ "refresh_token": second["refresh_token"] });
     anyone.post("/v1/sessions/refresh", next).await.expect(201);

@@ -16,6 +16,7 @@ mod background;
 mod browsers;
 mod caching;
 mod categories;
+mod codes;
 mod comments;
 mod concurrency;
 mod edits;

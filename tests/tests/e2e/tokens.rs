@@ -225,6 +225,19 @@ async fn a_token_is_held_to_its_claims() {
             json!({ "sid": "ses_0123456789abcdef0123456789abcdef" }),
         ),
     ] {
-        assert!(!accepted(&market, &token(more)).await, "{what}");
+        let token = token(more);
+        assert!(!accepted(&market, &token).await, "{what}");
+        let reply = market.with_token(&token).get("/v1/me").await.expect(401);
+        let code = match what {
+            _ if what.starts_with("expired") => "token_expired",
+            _ if what.contains("session") || what == "of another account" => "session_ended",
+            _ => "token_invalid",
+        };
+        assert_eq!(reply["code"], code, "{what}");
+        let challenge = reply.header("www-authenticate");
+        assert!(
+            challenge.starts_with("Bearer error=\"invalid_token\", error_description="),
+            "{challenge}"
+        );
     }
 }

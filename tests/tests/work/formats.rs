@@ -70,7 +70,12 @@ fn a_store_of_a_newer_version_is_not_written_to() {
     let (status, problem) = world.call(&older, "", Method::POST, "/v1/accounts", Some(new));
     assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
     let (status, problem) = world.call(&older, "", Method::GET, "/readyz", None);
-    assert_eq!((status, &problem["errors"][0]["field"]), (503, &json!("documents")));
+    assert_eq!((status, &problem["code"]), (503, &json!("not_ready")));
+    let error = &problem["errors"][0];
+    assert_eq!(
+        (&error["field"], &error["code"]),
+        (&json!("documents"), &json!("unavailable"))
+    );
     assert!(
         problem["errors"][0]["detail"]
             .as_str()

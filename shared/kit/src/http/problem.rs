@@ -261,3 +261,65 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_code() {
+        let store = |error: StoreError| Failure::Store(error);
+        for (failure, code, status, retry_after) in [
+            (Failure::NotFound("thing"), "not_found", 404, None),
+            (Failure::Unauthenticated("sign in".into()), "token_missing", 401, None),
+            (Failure::forbidden("not you"), "forbidden", 403, None),
+            (Failure::invalid("a", Fault::required()), "validation_failed", 422, None),
+            (Failure::bad_parameter("a", Fault::required()), "bad_request", 400, None),
+            (Failure::VersionMismatch, "precondition_failed", 412, None),
+            (Failure::IdempotencyKeyReused, "idempotency_key_reused", 422, None),
+            (Failure::IdempotentResultLost, "result_lost", 409, None),
+            (Failure::Contention, "contention", 503, Some(1)),
+            (Failure::Busy, "busy", 503, Some(1)),
+            (
+                store(StoreError::Unavailable("off".into())),
+                "unavailable",
+                503,
+                Some(1),
+            ),
+            (store(StoreError::Corrupt("odd".into())), "internal", 500, None),
+            (Failure::Internal("a bug".into()), "internal", 500, None),
+        ] {
+            let problem = Problem::from(failure);
+            assert_eq!(
+                (problem.kind.code, problem.kind.status.as_u16(), problem.retry_after),
+                (code, status, retry_after)
+            );
+            assert!(problems::ALL.contains(&problem.kind));
+        }
+    }
+
+    #[test]
+    fn a_401_says_what_is_wrong_with_a_token_that_was_sent() {
+        for kind in problems::ALL
+            .iter()
+            .filter(|kind| kind.status == StatusCode::UNAUTHORIZED)
+        {
+            let was_sent = !["token_missing", "invalid_credentials"].contains(&kind.code);
+            let response = Problem::new(kind, "").into_response();
+            let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
+            assert_eq!(challenge != "Bearer", was_sent, "{}: {challenge}", kind.code);
+        }
+    }
+
+    #[test]
+    fn codes_are_explained_in_sentences() {
+        for kind in problems::ALL {
+            assert!(kind.about().ends_with('.') && kind.about().len() > 20, "{}", kind.code);
+            assert!(
+                kind.status.is_client_error() || kind.status.is_server_error(),
+                "{}",
+                kind.code
+            );
+        }
+    }
+}

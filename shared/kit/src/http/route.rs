@@ -16,6 +16,7 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
 use souk_core::{Fault, FieldCode, FieldError, Role};
 #[cfg(feature = "openapi")]
 use utoipa::openapi::RefOr;
@@ -93,6 +94,41 @@ impl Param {
             name,
             summary,
             schema: r#"{"type":"string","minLength":1}"#,
+        }
+    }
+
+    /// What is wrong with a value, as far as its schema says. The handler checks what a schema cannot say.
+    fn fault(&self, text: &str) -> Option<Fault> {
+        let schema: Value = serde_json::from_str(self.schema).ok()?;
+        let one_of = |schema: &Value, text: &str| {
+            let allowed: Vec<&str> = schema
+                .get("enum")?
+                .as_array()?
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            (!allowed.contains(&text)).then(|| Fault::not_one_of(&allowed))
+        };
+        match schema.get("type").and_then(Value::as_str)? {
+            kind @ ("integer" | "number") => {
+                let is_whole = kind == "number" || text.parse::<i128>().is_ok();
+                let Some(number) = text.parse::<f64>().ok().filter(|_| is_whole) else {
+                    return Some(Fault::wrong_type(kind));
+                };
+                let (min, max) = (schema.get("minimum")?, schema.get("maximum")?);
+                let is_inside = (min.as_f64()?..=max.as_f64()?).contains(&number);
+                (!is_inside).then(|| Fault::out_of_range(min.clone(), max.clone()))
+            }
+            "array" => {
+                let item = schema.get("items")?;
+                text.split(',').find_map(|text| one_of(item, text.trim()))
+            }
+            _ => {
+                let max = schema.get("maxLength").and_then(Value::as_u64);
+                let max = max.and_then(|max| usize::try_from(max).ok());
+                let long = max.filter(|max| text.chars().count() > *max).map(Fault::too_long);
+                long.or_else(|| one_of(&schema, text))
+            }
         }
     }
 
@@ -440,7 +476,8 @@ impl QueryParams {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let fault = if !known.iter().any(|param| param.is(&name)) {
+            let param = known.iter().find(|param| param.is(&name));
+            let fault = if param.is_none() {
                 Some(Fault::new(
                     FieldCode::UnknownParameter,
                     "is not a parameter of this route",
@@ -450,7 +487,7 @@ impl QueryParams {
             } else if value.is_empty() {
                 Some(Fault::required().because("must not be empty"))
             } else {
-                None
+                param.and_then(|param| param.fault(&value))
             };
             match fault {
                 Some(fault) => errors.push(FieldError::new(name, fault)),
@@ -505,6 +542,58 @@ mod tests {
             faults("limit=1&limit=2&color=red&attr.=x&attr.a="),
             ["limit", "color", "attr.", "attr.a"]
         );
+        const TYPED: &[Param] = &[
+            Param::LIMIT,
+            Param {
+                name: "sort",
+                summary: "",
+                schema: r#"{"type":"string","enum":["new","old"]}"#,
+            },
+            Param {
+                name: "facets",
+                summary: "",
+                schema: r#"{"type":"array","items":{"type":"string","enum":["tag","price"]}}"#,
+            },
+            Param {
+                name: "radius",
+                summary: "",
+                schema: r#"{"type":"number","minimum":1,"maximum":9.5}"#,
+            },
+            Param {
+                name: "q",
+                summary: "",
+                schema: r#"{"type":"string","maxLength":2}"#,
+            },
+        ];
+        let query = "limit=0&sort=odd&facets=tag,%20color&radius=x&q=%C3%A4%C3%B6%C3%BC";
+        let errors = QueryParams::parse(query, TYPED).unwrap_err().errors;
+        let said: Vec<_> = errors
+            .iter()
+            .map(|error| (error.field.as_str(), error.code, error.detail.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                ("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
+                ("sort", FieldCode::NotOneOf, "must be one of new, old"),
+                ("facets", FieldCode::NotOneOf, "must be one of tag, price"),
+                ("radius", FieldCode::WrongType, "must be a number"),
+                ("q", FieldCode::TooLong, "must have at most 2 characters"),
+            ]
+        );
+        for bad in [
+            "limit=1e1",
+            "limit=101",
+            "limit=-1",
+            "limit=99999999999999999999999999",
+            "radius=NaN",
+            "radius=inf",
+        ] {
+            assert!(QueryParams::parse(bad, TYPED).is_err(), "{bad}");
+        }
+        for good in ["limit=100", "radius=9.5", "facets=price,tag", "sort=old", "q=ab"] {
+            assert!(QueryParams::parse(good, TYPED).is_ok(), "{good}");
+        }
         let params = QueryParams::parse("limit=5&attr.size=XL%20tall", KNOWN).unwrap();
         assert_eq!(params.get("limit"), Some("5"));
         assert_eq!(params.with_prefix("attr.").collect::<Vec<_>>(), [("size", "XL tall")]);

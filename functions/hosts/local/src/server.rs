@@ -1,7 +1,7 @@
 //! The HTTP server: hyper in front of the app, on tokio's multi-thread runtime.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,9 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool, cors: &[St
         let set = std::env::var(name).ok();
         match name {
             "SOUK_CORS_ORIGINS" => Some([set.as_slice(), cors].concat().join(",")),
+            "SOUK_PUBLIC_URL" => set
+                .filter(|url| !url.trim().is_empty())
+                .or_else(|| Some(url_of(address))),
             _ => set,
         }
     })?;
@@ -196,6 +199,16 @@ fn raise_file_limit() -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
+/// The URL of a server that listens on this address, for clients on this machine.
+fn url_of(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{address}")
+}
+
 /// The whole response for a request that is not even read.
 fn refusal(app: &App, status: u16) -> Bytes {
     let problem = match status {
@@ -317,4 +330,21 @@ async fn deadline<T>(limit: Duration, task: impl Future<Output = T>) -> Option<T
 #[expect(clippy::disallowed_methods, reason = "the local host owns its timers")]
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_url_follows_the_address() {
+        for (address, url) in [
+            ("127.0.0.1:9000", "http://127.0.0.1:9000"),
+            ("0.0.0.0:8787", "http://127.0.0.1:8787"),
+            ("[::]:8787", "http://[::1]:8787"),
+            ("192.168.1.7:80", "http://192.168.1.7:80"),
+        ] {
+            assert_eq!(url_of(address.parse().unwrap()), url);
+        }
+    }
 }

@@ -129,6 +129,15 @@ impl Names {
         facets.push(facet("currency", &product.price.currency, &product.price.currency));
         let (value, label) = condition(product.condition);
         facets.push(facet("condition", value, label));
+        facets.push(facet("author", &product.author, &product.author));
+        facets.push(facet("currency", &product.price.currency, &product.price.currency));
+        facets.extend(
+            product
+                .sku
+                .iter()
+                .chain(product.variants.iter().filter_map(|variant| variant.sku.as_ref()))
+                .map(|sku| facet("sku", sku, sku)),
+        );
         for (name, value) in &product.attributes {
             let text = match value {
                 Value::String(text) => text.clone(),
@@ -159,6 +168,7 @@ impl Names {
             texts,
             facets,
             price: product.price.amount,
+            other_prices: other_prices(product),
             published_at,
             votes,
             place: product.location.as_ref().map(|place| (place.latitude, place.longitude)),
@@ -173,6 +183,15 @@ fn codes(product: &Product) -> impl Iterator<Item = &String> {
         .iter()
         .flat_map(|variant| [&variant.sku, &variant.gtin]);
     [&product.sku, &product.gtin].into_iter().chain(variants).flatten()
+}
+
+/// The prices of variants beside the lowest. All are of one currency.
+fn other_prices(product: &Product) -> Vec<i64> {
+    let prices: BTreeSet<i64> = product.variants.iter().map(|variant| variant.price.amount).collect();
+    prices
+        .into_iter()
+        .filter(|price| *price != product.price.amount)
+        .collect()
 }
 
 /// The form of a number in the index: 5 and 5.0 are equal.

@@ -46,6 +46,48 @@ pub async fn prices(bench: &Bench) {
     );
 }
 
+/// A listing with several prices: one of them must be within both bounds, and the lowest decides the order.
+pub async fn several_prices(bench: &Bench) {
+    let listing = |name: &str, price, others: &[i64]| Listing {
+        price,
+        other_prices: others.to_vec(),
+        ..bench.listing(name, 1, "shirt")
+    };
+    bench
+        .put(&[
+            listing("ends", 1_000, &[5_000]),
+            listing("middle", 1_100, &[4_200, 5_000]),
+            listing("one", 4_400, &[]),
+        ])
+        .await;
+    for (min_price, max_price, expected) in [
+        (Some(4_000), Some(4_500), &["middle", "one"][..]),
+        (Some(4_300), Some(4_350), &[]),
+        (Some(5_000), None, &["ends", "middle"]),
+        (None, Some(1_050), &["ends"]),
+        (Some(1_000), Some(5_000), &["ends", "middle", "one"]),
+        (None, None, &["ends", "middle", "one"]),
+    ] {
+        for sort in [Sort::Cheapest, Sort::Dearest] {
+            let query = SearchQuery {
+                min_price,
+                max_price,
+                sort,
+                facets: vec!["price".into()],
+                ..text("shirt")
+            };
+            let mut found = bench.find(&query).await;
+            if sort == Sort::Dearest {
+                found.reverse();
+            }
+            assert_eq!(found, expected, "{query:?}");
+            let counts = &bench.page(&query).await.facets[0].values;
+            let counts: Vec<_> = counts.iter().map(|(facet, n)| (&*facet.value, *n)).collect();
+            assert_eq!(counts, [("1000-4999", 3), ("5000-9999", 2)]);
+        }
+    }
+}
+
 /// Circles at the poles, where east meets west, of no size and of all of Earth.
 pub async fn places(bench: &Bench) {
     let places = [

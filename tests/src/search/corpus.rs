@@ -143,6 +143,7 @@ fn indexed(n: i64, product: &Product) -> Listing {
         texts,
         facets,
         price: product.price_minor,
+        other_prices: Vec::new(),
         published_at: (1_700_000_000 + mixed) * 1_000,
         votes: n * 31 % 1_009,
         place: (n % 3 > 0).then(|| (40.0 + (mixed % 1_000) as f64 / 100.0, (mixed % 1_117) as f64 / 100.0)),

@@ -1,6 +1,6 @@
 //! Filters, facets, orders and pages, against [`oracle`].
 
-use souk_core::search::{Field, Listing, Near, SearchError, SearchQuery, Sort};
+use souk_core::search::{Field, Listing, Near, Range, SearchError, SearchQuery, Sort};
 
 use super::bench::{Bench, facet, text};
 use super::oracle;
@@ -82,12 +82,20 @@ fn market(bench: &Bench, chance: &mut Chance, size: usize) -> Vec<Listing> {
                     facets.push(facet("tag", tag));
                 }
             }
+            if chance.below(4) > 0 {
+                // Halves, written in two ways, and some below zero.
+                let width = chance.number(40) as f64 / 2.0 - 5.0;
+                facets.push(facet("attr.width", &width.to_string()));
+            }
             let unique = i64::try_from(n).unwrap();
+            let price = chance.number(700) * 1_000 + unique;
+            let others = chance.below(9).saturating_sub(5);
             Listing {
                 rank: 1_700_000_000 + (unique * 7919) % 10_007,
                 texts,
                 facets,
-                price: chance.number(700) * 1_000 + unique,
+                price,
+                other_prices: (0..others).map(|_| price + 1 + chance.number(300_000)).collect(),
                 published_at: 1_700_000_000_000 + chance.number(1_000) * 1_000 + unique,
                 votes: chance.number(100) * 1_000 + unique,
                 place: (chance.below(4) > 0).then(|| {
@@ -140,11 +148,21 @@ fn query(chance: &mut Chance) -> SearchQuery {
         Sort::Popular,
         Sort::Nearest,
     ];
+    let mut ranges = Vec::new();
+    if chance.below(4) == 0 {
+        let mut bound = || (chance.below(3) > 0).then(|| chance.number(40) as f64 / 2.0 - 5.0);
+        ranges.push(Range {
+            field: "attr.width".to_owned(),
+            min: bound(),
+            max: bound(),
+        });
+    }
     let mut price = || (chance.below(4) == 0).then(|| chance.number(700_000));
     let (min_price, max_price) = (price(), price());
     SearchQuery {
         text,
         filters,
+        ranges,
         min_price,
         max_price,
         near,
@@ -154,7 +172,7 @@ fn query(chance: &mut Chance) -> SearchQuery {
             chance.of(&sorts[..5])
         },
         limit: 1 + chance.below(30),
-        facets: ["tag", "category", "price", "attr.size", "attr.none"]
+        facets: ["tag", "category", "price", "attr.size", "attr.width", "attr.none"]
             .map(str::to_owned)
             .to_vec(),
         ..SearchQuery::default()

@@ -28,7 +28,7 @@ macro_rules! search_contract {
             $crate::search_contract!(@cases $make,
                 texts: what_matches, joined_and_split, misspelt, order, hostile;
                 filters: equal_brute_force, pages;
-                bounds: prices, places;
+                bounds: prices, several_prices, places;
                 rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;
                 suggestions: completes, used_first, gone;
                 corpus: generated, catalog;

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-use souk_core::search::{Field, Listing, Near, SearchQuery, Sort, Word, asked_words, other_words, words};
+use souk_core::search::{Facet, Field, Listing, Near, Range, SearchQuery, Sort, Word, asked_words, other_words, words};
 
 /// The products that match, in order. Of two that are equal in all that the order goes by, either may come first: no two
 /// of a test are.
@@ -39,7 +39,7 @@ pub fn count(listings: &[Listing], query: &SearchQuery, field: &str) -> Vec<(Str
         .filter(|l| fits(l, query, Some(field)) && level(l, &query.text, begun).is_some());
     for listing in counted {
         let values: HashSet<String> = match field {
-            "price" => HashSet::from([range(listing.price)]),
+            "price" => prices(listing).map(range).collect(),
             _ => listing
                 .facets
                 .iter()
@@ -64,8 +64,17 @@ fn fits(listing: &Listing, query: &SearchQuery, without: Option<&str>) -> bool {
             .iter()
             .any(|f| f.field == field && values.contains(&f.value))
     };
-    let priced = query.min_price.is_none_or(|least| listing.price >= least)
-        && query.max_price.is_none_or(|most| listing.price <= most);
+    let priced = prices(listing).any(|price| {
+        query.min_price.is_none_or(|least| price >= least) && query.max_price.is_none_or(|most| price <= most)
+    });
+    let within = |range: &Range| {
+        listing
+            .facets
+            .iter()
+            .filter(|f| f.field == range.field)
+            .filter_map(Facet::number)
+            .any(|number| range.min.is_none_or(|least| number >= least) && range.max.is_none_or(|most| number <= most))
+    };
     let near = query.near.as_ref();
     (priced || without == Some("price"))
         && near.is_none_or(|near| distance(listing, Some(near)).is_some_and(|metres| metres <= near.radius))
@@ -73,6 +82,14 @@ fn fits(listing: &Listing, query: &SearchQuery, without: Option<&str>) -> bool {
             .filters
             .iter()
             .all(|(field, values)| Some(&**field) == without || of(field, values))
+        && query
+            .ranges
+            .iter()
+            .all(|range| Some(&*range.field) == without || within(range))
+}
+
+fn prices(listing: &Listing) -> impl Iterator<Item = i64> {
+    std::iter::once(listing.price).chain(listing.other_prices.iter().copied())
 }
 
 /// The words that a text is found by.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use souk_core::search::{IndexChange, IndexState, SearchError, SearchQuery};
+use souk_core::search::{FORMAT, IndexChange, IndexState, SearchError, SearchQuery};
 
 use super::bench::{Bench, text};
 
@@ -61,6 +61,7 @@ pub async fn generations(bench: &Bench) {
         live,
         building,
         listings,
+        format: FORMAT,
     };
     assert_eq!(index.state().await, Ok(state(live, Some(next), 2)));
     index

@@ -6,7 +6,7 @@
 //! another rebuild cancels this one, without loss of data.
 
 use serde::Deserialize;
-use souk_core::search::{IndexChange, IndexState, Listing, SearchError as IndexError};
+use souk_core::search::{FORMAT, IndexChange, IndexState, Listing, SearchError as IndexError};
 use souk_core::{Query, Timestamp, clock};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::{Context, Failure};
@@ -130,10 +130,10 @@ pub(crate) async fn is_lost(cx: &Context) -> Result<bool, SearchError> {
     Ok(oldest.published_at.is_some_and(|at| at < latest))
 }
 
-/// Requests a rebuild if the index was never built or is empty, and there are products. Returns whether it did.
+/// Requests a rebuild if the index was never built, is empty or of an earlier version, and there are products. Returns whether it did.
 pub async fn ensure(cx: &Context) -> Result<bool, SearchError> {
     let state = index_state(cx).await?;
-    if (state.live > 0 && state.listings > 0) || !has_products(cx).await? {
+    if (state.live > 0 && state.listings > 0 && state.format >= FORMAT) || !has_products(cx).await? {
         return Ok(false);
     }
     request_rebuild(cx).await?;

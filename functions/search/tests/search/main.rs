@@ -324,6 +324,13 @@ async fn a_rebuild_goes_on_in_parts_and_tells_how_far_it_is() {
     let state = world.call(Method::GET, "/v1/search/state", Value::Null).await;
     assert_eq!(state, json!({ "generation": 1, "products": 130, "building": null }));
     assert!(!souk_search::ensure(&world.cx()).await.unwrap());
+    world.index.state().format = 0;
+    assert!(
+        souk_search::ensure(&world.cx()).await.unwrap(),
+        "the index is of an earlier version"
+    );
+    world.take();
+    world.index.state().format = souk_core::search::FORMAT;
 
     let job = world.call(Method::POST, "/v1/search/reindex", Value::Null).await;
     let job = souk_kit::jobs::tracked::key(job["id"].as_str().unwrap());

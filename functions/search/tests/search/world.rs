@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
 use souk_core::search::{
-    FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, words,
+    FORMAT, FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, words,
 };
 use souk_core::{
     Change, Clock, Commit, Consistency, Document, Documents, Entry, Key, Lane, Message, Outbound, Page, Principal,
@@ -33,6 +33,7 @@ pub(crate) struct State {
     building: Option<(u64, BTreeMap<String, Listing>)>,
     generation: u64,
     last: u64,
+    pub(crate) format: u32,
     pub(crate) is_gone: bool,
     pub(crate) asked: Vec<SearchQuery>,
     pub(crate) used: Vec<(String, u32)>,
@@ -161,7 +162,7 @@ impl Search for Index {
         let mut state = self.there()?;
         match state.building.take() {
             Some((number, own)) if number == generation => {
-                (state.live, state.generation) = (own, number);
+                (state.live, state.generation, state.format) = (own, number, FORMAT);
                 Ok(())
             }
             other => {
@@ -177,6 +178,7 @@ impl Search for Index {
             live: state.generation,
             building: state.building.as_ref().map(|(number, _)| *number),
             listings: state.live.len() as u64,
+            format: state.format,
         })
     }
 }

@@ -79,6 +79,7 @@ fn lamp() -> Listing {
             label: "Old".into(),
         }],
         price: 1_000,
+        other_prices: Vec::new(),
         published_at: 1_700_000_000_000,
         votes: 2,
         place: Some((52.5, 190.0)),

@@ -82,6 +82,7 @@ fn listing(product: &str, version: u64) -> Listing {
         texts: vec![(Field::Title, "lamp".into())],
         facets: Vec::new(),
         price: 1_000,
+        other_prices: Vec::new(),
         published_at: 1_700_000_000_000,
         votes: 0,
         place: None,

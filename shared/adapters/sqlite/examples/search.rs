@@ -78,6 +78,7 @@ fn listing(n: usize, chance: &mut SmallRng) -> Listing {
             (Field::Description, description),
         ],
         price: (n as i64 * 31) % 100_000,
+        other_prices: Vec::new(),
         published_at: 1_700_000_000_000 + n as i64,
         votes: n as i64 % 97,
         place: None,

@@ -30,6 +30,8 @@ pub use text::{MAX_WORD, Word, asked_words, is_unspaced, other_words, words};
 
 /// The longest query text, in bytes.
 pub const MAX_QUERY: usize = 200;
+/// How many ranges a query has at most.
+pub const MAX_RANGES: usize = 10;
 /// How many words of a query are used.
 pub const MAX_WORDS: usize = 10;
 /// How many values of a facet are returned at most, the most frequent first.
@@ -38,6 +40,9 @@ pub const MAX_VALUES: usize = 50;
 pub const MAX_COUNTED: usize = 10_000;
 /// How many changes or listings one `apply` or `fill` accepts.
 pub const MAX_CHANGES: usize = 100;
+/// The version of what is indexed. Raise it with every change of [`Listing`] or of what a listing is made of: indexes of
+/// an earlier version are rebuilt.
+pub const FORMAT: u32 = 1;
 
 /// Where a word can stand, in the order of the weights that are used unless an admin has set others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
@@ -95,8 +100,11 @@ pub struct Listing {
     pub texts: Vec<(Field, String)>,
     /// The values that it can be filtered and counted by.
     pub facets: Vec<Facet>,
-    /// Its price, in minor units.
+    /// Its lowest price, in minor units.
     pub price: i64,
+    /// The other prices that it is sold at.
+    #[serde(default)]
+    pub other_prices: Vec<i64>,
     /// When it was published, in milliseconds since 1970.
     pub published_at: i64,
     /// Its votes.
@@ -169,6 +177,17 @@ pub struct Near {
     pub radius: f64,
 }
 
+/// A filter of listings that have a value of a field which is a number from `min` to `max`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// The field of the facets.
+    pub field: String,
+    /// The lowest number that matches.
+    pub min: Option<f64>,
+    /// The highest number that matches.
+    pub max: Option<f64>,
+}
+
 /// A search query.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SearchQuery {
@@ -176,7 +195,10 @@ pub struct SearchQuery {
     pub text: String,
     /// Filters: fields with their accepted values.
     pub filters: Vec<(String, Vec<String>)>,
-    /// The lowest price that matches.
+    /// Filters by numbers, at most [`MAX_RANGES`].
+    #[serde(default)]
+    pub ranges: Vec<Range>,
+    /// The lowest price that matches: one price of the listing must be within both bounds.
     pub min_price: Option<i64>,
     /// The highest price that matches.
     pub max_price: Option<i64>,
@@ -221,7 +243,23 @@ pub struct Hit {
     pub body: String,
 }
 
+impl Facet {
+    /// The value as a number, if it is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        self.value.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+}
+
 impl SearchQuery {
+    /// Whether filters narrow the result, beside the words.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        !(self.filters.is_empty() && self.ranges.is_empty())
+            || self.near.is_some()
+            || self.min_price.or(self.max_price).is_some()
+    }
+
     /// Empty counts for the requested facets, each field once.
     #[must_use]
     pub fn no_counts(&self) -> Vec<FacetCounts> {
@@ -256,6 +294,8 @@ pub struct IndexState {
     pub building: Option<u64>,
     /// The number of listings in the live generation.
     pub listings: u64,
+    /// The [`FORMAT`] of the program that began the live generation.
+    pub format: u32,
 }
 
 /// Why a call failed.

@@ -199,6 +199,18 @@ impl OpenSearch {
         format!("{}-building", self.name)
     }
 
+    /// The version of what is indexed in a generation; 0 if its index does not say it.
+    async fn format(&self, generation: u64) -> Result<u32, SearchError> {
+        let index = self.index(generation);
+        let answer = self.call("GET", &format!("{index}/_mapping"), b"").await;
+        let mapping: Value = answer.map_err(unavailable)?.read().map_err(unavailable)?;
+        let format = mapping.pointer(&format!("/{index}/mappings/_meta/format"));
+        Ok(format
+            .and_then(Value::as_u64)
+            .and_then(|format| u32::try_from(format).ok())
+            .unwrap_or(0))
+    }
+
     async fn count(&self, generation: u64) -> Result<u64, SearchError> {
         #[derive(Deserialize)]
         struct Count {
@@ -287,13 +299,15 @@ impl Search for OpenSearch {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         let layout = self.layout().await?;
+        let (listings, format) = match layout.live {
+            Some(live) => (self.count(live).await?, self.format(live).await?),
+            None => (0, 0),
+        };
         Ok(IndexState {
             live: layout.live.unwrap_or(0),
             building: layout.building,
-            listings: match layout.live {
-                Some(live) => self.count(live).await?,
-                None => 0,
-            },
+            listings,
+            format,
         })
     }
 }

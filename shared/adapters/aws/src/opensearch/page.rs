@@ -109,9 +109,7 @@ impl OpenSearch {
 
     /// Whether the words match anything without the filters. Called when the whole query has found nothing.
     async fn finds_words(&self, query: &SearchQuery, plan: &Plan) -> Result<bool, SearchError> {
-        let is_narrowed =
-            query.near.is_some() || query.min_price.or(query.max_price).is_some() || !query.filters.is_empty();
-        if plan.nothing || !is_narrowed {
+        if plan.nothing || !query.is_narrowed() {
             return Ok(plan.nothing);
         }
         let words = SearchQuery {

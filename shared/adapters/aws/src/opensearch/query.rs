@@ -9,7 +9,7 @@
 //! indexed with the new label; so up to [`ENTRIES`] entries are read.
 
 use serde_json::{Value, json};
-use souk_core::search::{FacetCounts, MAX_VALUES, Near, SearchQuery, Sort};
+use souk_core::search::{FacetCounts, MAX_RANGES, MAX_VALUES, Near, Range, SearchQuery, Sort};
 use souk_sql::meaning::{Clauses, EVERY, PRICE, Plan, STEPS, range};
 
 use super::page::Cursor;
@@ -39,7 +39,12 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
     let (none, filters): (Vec<_>, Vec<_>) = filters.partition(|(field, _)| *field == PRICE);
     always.extend(none.into_iter().map(|(_, filter)| filter));
     let prices = prices(query).map(|filter| (PRICE, filter));
-    for (field, filter) in filters.into_iter().chain(prices) {
+    let numbers = query
+        .ranges
+        .iter()
+        .take(MAX_RANGES)
+        .map(|range| (range.field.as_str(), in_range(range)));
+    for (field, filter) in filters.into_iter().chain(prices).chain(numbers) {
         if is_counted(field) {
             after.push((field, filter));
         } else {
@@ -104,8 +109,9 @@ fn order(query: &SearchQuery) -> Option<Value> {
     match (query.sort, &query.near) {
         (Sort::Relevance, _) | (Sort::Nearest, None) => None,
         (Sort::Newest, _) => Some(json!({ "published_at": "desc" })),
-        (Sort::Cheapest, _) => Some(json!({ "price": "asc" })),
-        (Sort::Dearest, _) => Some(json!({ "price": "desc" })),
+        // Of a listing with several prices the lowest counts.
+        (Sort::Cheapest, _) => Some(json!({ "price": { "order": "asc", "mode": "min" } })),
+        (Sort::Dearest, _) => Some(json!({ "price": { "order": "desc", "mode": "min" } })),
         (Sort::Popular, _) => Some(json!({ "votes": "desc" })),
         (Sort::Nearest, Some(near)) => {
             Some(json!({ "_geo_distance": { "place": point(near), "unit": "m", "order": "asc" } }))
@@ -136,6 +142,21 @@ fn prices(query: &SearchQuery) -> Option<Value> {
     query.min_price.or(query.max_price)?;
     let (least, most) = (query.min_price.unwrap_or(i64::MIN), query.max_price.unwrap_or(i64::MAX));
     Some(json!({ "range": { "price": { "gte": least, "lte": most } } }))
+}
+
+fn in_range(range: &Range) -> Value {
+    let mut bounds = json!({});
+    for (name, bound) in [("gte", range.min), ("lte", range.max)] {
+        if let Some(bound) = bound {
+            set(&mut bounds, name, json!(bound));
+        }
+    }
+    let all = [
+        json!({ "term": { "numbers.field": range.field } }),
+        json!({ "range": { "numbers.value": bounds } }),
+    ];
+    // An index of an earlier version has no numbers.
+    json!({ "nested": { "path": "numbers", "ignore_unmapped": true, "query": { "bool": { "filter": all } } } })
 }
 
 fn ranges() -> Vec<Value> {

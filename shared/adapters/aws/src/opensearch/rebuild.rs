@@ -10,7 +10,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use souk_core::search::SearchError;
+use souk_core::search::{FORMAT, SearchError};
 
 use super::write::{Document, REMEMBERED};
 use super::{OpenSearch, set};
@@ -30,9 +30,10 @@ pub(super) fn definition() -> Value {
     json!({
         "settings": { "index": { "number_of_shards": 1 } },
         "mappings": {
+            "_meta": { "format": FORMAT },
             "dynamic": false,
             // These fields are only searched, so their values are not stored as well.
-            "_source": { "excludes": ["tokens", "words", "facets", "completions"] },
+            "_source": { "excludes": ["tokens", "words", "facets", "numbers", "completions"] },
             "properties": {
                 "product": { "type": "keyword" },
                 "body": { "type": "keyword", "index": false, "doc_values": false },
@@ -45,6 +46,10 @@ pub(super) fn definition() -> Value {
                 "tokens": { "type": "text", "analyzer": "whitespace", "norms": false },
                 "words": entries,
                 "facets": entries,
+                "numbers": {
+                    "type": "nested",
+                    "properties": { "field": { "type": "keyword" }, "value": { "type": "double" } },
+                },
                 "completions": entries,
             },
         },

@@ -60,6 +60,15 @@ impl Document {
         let facets: Vec<String> = facets
             .map(|f| format!("{}{}", field_key(&f.field), json!([f.value, f.label])))
             .collect();
+        let prices: Vec<i64> = std::iter::once(&listing.price)
+            .chain(&listing.other_prices)
+            .copied()
+            .collect();
+        let numbers = listing
+            .facets
+            .iter()
+            .filter_map(|f| Some(json!({ "field": f.field, "value": f.number()? })));
+        let numbers: Vec<Value> = numbers.collect();
         let place = listing
             .place
             .filter(|(north, east)| north.abs() <= 90.0 && east.is_finite());
@@ -68,13 +77,14 @@ impl Document {
             "version": listing.version,
             "body": listing.body,
             "rank": listing.rank,
-            "price": listing.price,
+            "price": prices,
             "published_at": listing.published_at,
             "votes": listing.votes,
             "place": place.map(|(north, east)| json!({ "lat": north, "lon": around(east) })),
             "tokens": tokens,
             "words": words,
             "facets": facets,
+            "numbers": numbers,
             "completions": completions,
         });
         Self {

@@ -5,7 +5,8 @@
 //! with fewer matches the counts are exact.
 //!
 //! The field `price` is counted in fixed ranges of minor units: `0-999`, `1000-4999`, `5000-9999`, `10000-49999` and so
-//! on; the last one is open: `1000000000-`. It is filtered by the bounds of the price.
+//! on; the last one is open: `1000000000-`. It is filtered by the bounds of the price. A listing with several prices counts
+//! in each range that has one of them.
 
 use souk_core::Consistency::Eventual;
 use souk_core::search::{Facet, FacetCounts, MAX_COUNTED, MAX_VALUES, SearchError, SearchQuery};
@@ -47,7 +48,10 @@ impl<D: SqlDriver> SqlSearch<D> {
             return Ok((counts, false));
         }
         let mut is_approximate = false;
-        let has_filter = |field: &str| query.filters.iter().any(|(f, values)| f == field && !values.is_empty());
+        let has_filter = |field: &str| {
+            query.filters.iter().any(|(f, values)| f == field && !values.is_empty())
+                || query.ranges.iter().any(|range| range.field == field)
+        };
         let (own, shared): (Vec<&str>, Vec<&str>) = query
             .facets
             .iter()
@@ -56,10 +60,10 @@ impl<D: SqlDriver> SqlSearch<D> {
             .partition(|field| has_filter(field));
         let mut found = Vec::new();
         if !shared.is_empty() {
-            is_approximate |= self.count(query, &plan.all(None), &shared, &mut found).await?;
+            is_approximate |= self.count(query, plan, None, &shared, &mut found).await?;
         }
         for field in own {
-            is_approximate |= self.count(query, &plan.all(Some(field)), &[field], &mut found).await?;
+            is_approximate |= self.count(query, plan, Some(field), &[field], &mut found).await?;
         }
         if query.facets.iter().any(|field| field == PRICE) {
             is_approximate |= self.count_prices(query, plan, &mut found).await?;
@@ -82,11 +86,12 @@ impl<D: SqlDriver> SqlSearch<D> {
     async fn count(
         &self,
         query: &SearchQuery,
-        expression: &str,
+        plan: &Plan,
+        without: Option<&str>,
         fields: &[&str],
         found: &mut Vec<(Facet, u64)>,
     ) -> Result<bool, SearchError> {
-        let bounds = Bounds::new(query, true, 5);
+        let bounds = Bounds::new(query, without, 5);
         let sql = format!(
             "WITH {} \
              SELECT field, value, label, n FROM (SELECT field, value, label, n, \
@@ -98,7 +103,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             matching(&bounds)
         );
         let most = i64::try_from(MAX_VALUES).unwrap_or(50);
-        let mut args = vec![expression.into(), one_more(), most.into(), json(fields)];
+        let mut args = vec![plan.all(without).into(), one_more(), most.into(), json(fields)];
         args.extend(bounds.args);
         let mut matches = 0;
         for row in self.read_long(sql, args).await? {
@@ -124,10 +129,12 @@ impl<D: SqlDriver> SqlSearch<D> {
         plan: &Plan,
         found: &mut Vec<(Facet, u64)>,
     ) -> Result<bool, SearchError> {
-        let bounds = Bounds::new(query, false, 3);
+        let bounds = Bounds::new(query, Some(PRICE), 3);
         let step = STEPS.map(|step| format!("(price >= {step})")).join(" + ");
         let sql = format!(
-            "WITH {} SELECT {step}, count(*) FROM counted GROUP BY 1 UNION ALL SELECT -1, count(*) FROM matching",
+            "WITH {}, priced AS (SELECT id, price FROM counted UNION ALL \
+             SELECT counted.id, p.value AS price FROM counted CROSS JOIN json_each(counted.other_prices) p) \
+             SELECT {step}, count(DISTINCT id) FROM priced GROUP BY 1 UNION ALL SELECT -1, count(*) FROM matching",
             matching(&bounds)
         );
         let mut args = vec![plan.all(None).into(), one_more()];
@@ -163,7 +170,7 @@ impl<D: SqlDriver> SqlSearch<D> {
 /// there are more.
 fn matching(bounds: &Bounds) -> String {
     format!(
-        "matching AS MATERIALIZED (SELECT d.id AS id, d.price AS price FROM fts CROSS JOIN doc d ON d.id = fts.rowid \
+        "matching AS MATERIALIZED (SELECT d.id AS id, d.price AS price, d.other_prices AS other_prices FROM fts CROSS JOIN doc d ON d.id = fts.rowid \
          WHERE fts MATCH ?1 AND {}{} ORDER BY fts.rowid DESC LIMIT +?2), \
          counted AS (SELECT * FROM matching LIMIT +?2 - 1)",
         live(&ALL.to_string()),

@@ -56,10 +56,16 @@ use self::vocabulary::Vocabulary;
 use crate::{SqlDriver, SqlError, Statement, Value};
 
 /// The migrations of the index's own database, in order: (name, SQL).
-pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[(
-    "0001_search.sql",
-    include_str!("../../migrations-search/0001_search.sql"),
-)];
+pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "0001_search.sql",
+        include_str!("../../migrations-search/0001_search.sql"),
+    ),
+    (
+        "0002_ranges.sql",
+        include_str!("../../migrations-search/0002_ranges.sql"),
+    ),
+];
 
 /// The largest integer that D1 keeps exact: JavaScript's largest safe integer.
 const LARGEST: i64 = (1 << 53) - 1;
@@ -117,7 +123,7 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
     }
 
     async fn state(&self) -> Result<IndexState, SearchError> {
-        let sql = "SELECT live, coalesce(building, -1), products FROM state JOIN generation ON number = live";
+        let sql = "SELECT live, coalesce(building, -1), products, format FROM state JOIN generation ON number = live";
         let rows = self
             .driver
             .read(Statement::new(sql, Vec::new()))
@@ -129,6 +135,7 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
             live: number()?.unwrap_or(0),
             building: number()?,
             listings: number()?.unwrap_or(0),
+            format: number()?.and_then(|format| u32::try_from(format).ok()).unwrap_or(0),
         })
     }
 }

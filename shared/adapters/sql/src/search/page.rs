@@ -4,9 +4,10 @@
 //! Every other order reads all matches and keeps the first ones.
 
 use souk_core::Consistency::Eventual;
-use souk_core::search::{Hit, SearchError, SearchPage, SearchQuery, Sort};
+use souk_core::search::{Hit, MAX_RANGES, SearchError, SearchPage, SearchQuery, Sort};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::facets::PRICE;
 use super::plan::{Plan, asked};
 use super::text::{Part, parts};
 use super::{LARGEST, PLACE_BITS, SqlSearch, failed, integer, place, string};
@@ -71,25 +72,51 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The conditions of the query besides words and facets; the price only if `prices`. Their arguments start at
-    /// `?{from}`.
-    pub(super) fn new(query: &SearchQuery, prices: bool, from: usize) -> Self {
+    /// The conditions of the query besides words and facets, except that on the field `without`. Their arguments start
+    /// at `?{from}`, with those of `near`, so that a sort key can refer to them.
+    pub(super) fn new(query: &SearchQuery, without: Option<&str>, from: usize) -> Self {
         let mut bounds = Self {
             sql: String::new(),
             args: Vec::new(),
         };
-        let price = |price: Option<i64>, none: i64| price.unwrap_or(none).clamp(-LARGEST, LARGEST);
-        if prices && (query.min_price.is_some() || query.max_price.is_some()) {
-            bounds.sql += &format!(" AND d.price >= ?{from} AND d.price <= ?{}", from + 1);
-            bounds.args.push(price(query.min_price, -LARGEST).into());
-            bounds.args.push(price(query.max_price, LARGEST).into());
-        }
         if let Some(near) = &query.near {
-            let next = from + bounds.args.len();
-            bounds.sql += &format!(" AND {} <= ?{}", straight(next), next + 3);
+            bounds.sql += &format!(" AND {} <= ?{}", straight(from), from + 3);
             let vector = place::vector((near.latitude, near.longitude));
             bounds.args.extend(vector.map(Value::Integer));
             bounds.args.push(place::square(near.radius).into());
+        }
+        let price = |price: Option<i64>, none: i64| price.unwrap_or(none).clamp(-LARGEST, LARGEST);
+        if without != Some(PRICE) && query.min_price.or(query.max_price).is_some() {
+            let min = from + bounds.args.len();
+            let max = min + 1;
+            // The lowest price comes first: most listings have no other.
+            bounds.sql += &format!(
+                " AND d.price <= ?{max} AND (d.price >= ?{min} OR EXISTS \
+                 (SELECT 1 FROM json_each(d.other_prices) p WHERE p.value BETWEEN ?{min} AND ?{max}))"
+            );
+            bounds.args.push(price(query.min_price, -LARGEST).into());
+            bounds.args.push(price(query.max_price, LARGEST).into());
+        }
+        for range in query
+            .ranges
+            .iter()
+            .take(MAX_RANGES)
+            .filter(|range| without != Some(&*range.field))
+        {
+            let mut next = from + bounds.args.len();
+            bounds.sql += &format!(" AND EXISTS (SELECT 1 FROM facet f WHERE f.doc = d.id AND f.field = ?{next}");
+            bounds.args.push(range.field.as_str().into());
+            // A NULL is not within any bounds.
+            bounds.sql += " AND f.number IS NOT NULL";
+            for (sign, bound) in [(">=", range.min), ("<=", range.max)] {
+                if let Some(bound) = bound {
+                    next += 1;
+                    // As text, so that SQLite reads it as it has read the numbers of the table.
+                    bounds.sql += &format!(" AND f.number {sign} CAST(?{next} AS REAL)");
+                    bounds.args.push(bound.to_string().into());
+                }
+            }
+            bounds.sql += ")";
         }
         bounds
     }
@@ -146,10 +173,7 @@ impl<D: SqlDriver> SqlSearch<D> {
 
     /// Whether the words match anything without the filters. Called when the whole query has found nothing.
     async fn finds_words(&self, query: &SearchQuery, plan: &Plan, digest: u64) -> Result<bool, SearchError> {
-        let any = |query: &SearchQuery| {
-            query.near.is_some() || query.min_price.or(query.max_price).is_some() || !query.filters.is_empty()
-        };
-        if plan.nothing || !any(query) {
+        if plan.nothing || !query.is_narrowed() {
             return Ok(plan.nothing);
         }
         let words = SearchQuery {
@@ -221,7 +245,7 @@ fn order(query: &SearchQuery) -> Option<(String, &'static str)> {
 }
 
 fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: i64) -> Statement {
-    let bounds = Bounds::new(query, true, 2);
+    let bounds = Bounds::new(query, None, 2);
     let mut args = vec![most.into()];
     args.extend(bounds.args);
     let mut levels = Vec::new();
@@ -244,8 +268,7 @@ fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: 
     Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args)
 }
 
-/// Arguments: `?1` the limit, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds. Here
-/// those of `near` come before those of the price, so that the sort key can refer to them.
+/// Arguments: `?1` the limit, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds.
 fn in_order(
     query: &SearchQuery,
     plan: &Plan,
@@ -253,14 +276,7 @@ fn in_order(
     most: i64,
     (key, direction): &(String, &'static str),
 ) -> Statement {
-    let near = Bounds::new(query, false, 5);
-    let without = SearchQuery {
-        near: None,
-        min_price: query.min_price,
-        max_price: query.max_price,
-        ..SearchQuery::default()
-    };
-    let prices = Bounds::new(&without, true, 5 + near.args.len());
+    let bounds = Bounds::new(query, None, 5);
     let after = match cursor {
         None => String::from("?3 IS ?4"),
         Some(_) => {
@@ -271,17 +287,15 @@ fn in_order(
     };
     let sql = format!(
         "SELECT p.key, d.id, d.product, d.version, d.body FROM (SELECT {key} AS key, d.id AS id FROM fts \
-         CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?2 AND {}{}{} AND {after} \
+         CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?2 AND {}{} AND {after} \
          ORDER BY 1 {direction}, 2 DESC LIMIT +?1) p \
          CROSS JOIN doc d ON d.id = p.id ORDER BY p.key {direction}, p.id DESC",
         live(&ALL.to_string()),
-        near.sql,
-        prices.sql,
+        bounds.sql,
     );
     let (from, place) = cursor.map_or((Value::Null, Value::Null), |c| (c.key.into(), c.place.into()));
     let mut args = vec![most.into(), plan.all(None).into(), from, place];
-    args.extend(near.args);
-    args.extend(prices.args);
+    args.extend(bounds.args);
     Statement::new(sql, args).long()
 }
 

@@ -5,7 +5,7 @@
 //! per transaction. Searches do not see these rows. What one `begin` or `finish` does not get to delete, the next one
 //! does.
 
-use souk_core::search::SearchError;
+use souk_core::search::{FORMAT, SearchError};
 
 use super::write::{LEAVE, whole};
 use super::{SqlSearch, failed, integer};
@@ -30,8 +30,8 @@ impl<D: SqlDriver> SqlSearch<D> {
                 ),
                 Statement::new("INSERT INTO guard (step) SELECT 0 WHERE changes() = 0", Vec::new()),
                 Statement::new(
-                    "INSERT INTO generation (number, products) VALUES (?1, 0)",
-                    vec![next.into()],
+                    "INSERT INTO generation (number, products, format) VALUES (?1, 0, ?2)",
+                    vec![next.into(), i64::from(FORMAT).into()],
                 ),
             ];
             match self.driver.write(batch).await {

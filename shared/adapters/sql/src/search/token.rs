@@ -154,6 +154,7 @@ mod tests {
             ],
             facets: Vec::new(),
             price: 0,
+            other_prices: Vec::new(),
             published_at: 0,
             votes: 0,
             place: None,

@@ -137,6 +137,7 @@ struct Row<'a>(
     Option<[i64; 3]>,
     Vec<&'a String>,
     &'a str,
+    Option<&'a [i64]>,
 );
 
 fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Statement> {
@@ -162,6 +163,7 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
                 listing.place.map(place::vector),
                 indexed.completions.keys().collect(),
                 &listing.body,
+                (!listing.other_prices.is_empty()).then_some(&*listing.other_prices),
             )
         })
         .collect();
@@ -173,7 +175,7 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         .flat_map(|l| {
             l.facets
                 .iter()
-                .map(|f| (&*l.id, whole(l.version), &*f.field, &*f.value, &*f.label))
+                .map(|f| (&*l.id, whole(l.version), &*f.field, &*f.value, &*f.label, f.number()))
         })
         .collect();
     let completions: Vec<_> = both()
@@ -228,12 +230,12 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     }
     push(
         format!(
-            "{g} INSERT INTO doc (id, generation, product, version, price, published_at, votes, x, y, z, completions, body) \
+            "{g} INSERT INTO doc (id, generation, product, version, price, published_at, votes, x, y, z, completions, body, other_prices) \
              SELECT coalesce((SELECT ((g.g & 511) << 44) | s.value FROM json_each(r.value, '$[2]') s \
              WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.id = ((g.g & 511) << 44) | s.value) LIMIT 1), \
              (SELECT max(o.id) + 1 FROM doc o WHERE o.id < ((g.g & 511) + 1) << 44)), g.g, r.value ->> 0, r.value ->> 1, \
              r.value ->> 3, r.value ->> 4, r.value ->> 5, r.value ->> '$[6][0]', r.value ->> '$[6][1]', \
-             r.value ->> '$[6][2]', r.value ->> 7, r.value ->> 8 FROM json_each(?1) r CROSS JOIN g \
+             r.value ->> '$[6][2]', r.value ->> 7, r.value ->> 8, r.value ->> 9 FROM json_each(?1) r CROSS JOIN g \
              WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.generation = g.g AND o.product = r.value ->> 0) \
              AND NOT EXISTS (SELECT 1 FROM gone WHERE product = r.value ->> 0 AND version >= r.value ->> 1)"
         ),
@@ -248,8 +250,8 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     );
     push(
         format!(
-            "{g} INSERT OR IGNORE INTO facet (doc, field, value, label) \
-             SELECT d.id, r.value ->> 2, r.value ->> 3, r.value ->> 4 {came}"
+            "{g} INSERT OR IGNORE INTO facet (doc, field, value, label, number) \
+             SELECT d.id, r.value ->> 2, r.value ->> 3, r.value ->> 4, r.value ->> 5 {came}"
         ),
         vec![json(&facets)],
     );

@@ -1,0 +1,415 @@
+//! The filters of lists of products, as clients write them. `/v1/products` and `/v1/search` take the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use souk_core::money::{MAX_AMOUNT, is_currency_code};
+use souk_core::search::{MAX_RANGES, Near, Range};
+use souk_core::{FieldError, check};
+
+use super::category::{Attribute, AttributeType, Category};
+use super::product::{ItemCondition, Location};
+
+/// The maximum number of values of a filter.
+pub const MAX_VALUES: usize = 20;
+/// The maximum number of ids.
+pub const MAX_IDS: usize = 100;
+/// The default and the maximum radius of `near`, in metres.
+const RADIUS: f64 = 10_000.0;
+const MAX_RADIUS: f64 = 500_000.0;
+/// No product has more options.
+pub const MAX_OPTIONS: usize = 3;
+/// How many combinations of values of several options are searched for at most.
+const MAX_COMBINATIONS: usize = 50;
+/// The longest tag, in characters.
+pub const MAX_TAG: usize = 40;
+/// The Earth's radius in metres.
+const EARTH: f64 = 6_371_000.8;
+
+/// A query parameter: its name, description and JSON schema.
+pub type Parameter = (&'static str, &'static str, &'static str);
+
+const TEXT: &str = r#"{"type":"string","minLength":1}"#;
+const PRICE: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
+
+/// The parameters.
+pub const PARAMETERS: [Parameter; 15] = [
+    (
+        "ids",
+        "Only these products, by id, separated by commas, at most 100: in this order on one page, without those that are \
+         missing or do not match. Takes no `sort` and no `cursor`.",
+        TEXT,
+    ),
+    (
+        "category",
+        "Products of these categories, by id or slug, and of the categories below them.",
+        TEXT,
+    ),
+    ("vendor", "Products of these vendors, by id or slug.", TEXT),
+    (
+        "author",
+        "Products of these accounts, by id or username; `me` is the account that is signed in.",
+        TEXT,
+    ),
+    ("tag", "Products with any of these tags.", TEXT),
+    (
+        "condition",
+        "Physical conditions of the item: `new`, `like_new`, `good`, `fair`, `poor`.",
+        r#"{"type":"string","pattern":"^(new|like_new|good|fair|poor)(,(new|like_new|good|fair|poor))*$"}"#,
+    ),
+    (
+        "currency",
+        "Products with a price in this currency (ISO 4217).",
+        r#"{"type":"string","pattern":"^[A-Z]{3}$","example":"EUR"}"#,
+    ),
+    (
+        "min_price",
+        "Lowest price, in minor units of `currency`, which must be given, because prices are compared within one currency. \
+         A product matches if a variant has a price within the bounds.",
+        PRICE,
+    ),
+    (
+        "max_price",
+        "Highest price, in minor units of `currency`, which must be given.",
+        PRICE,
+    ),
+    (
+        "near",
+        "Centre of a geographic filter: latitude and longitude, in degrees north and east. Each product has its `distance`.",
+        r#"{"type":"string","pattern":"^-?\\d{1,2}(\\.\\d+)?,-?\\d{1,3}(\\.\\d+)?$","example":"41.01,28.97"}"#,
+    ),
+    (
+        "radius",
+        "Radius around `near`, in metres.",
+        r#"{"type":"number","minimum":1,"maximum":500000,"default":10000}"#,
+    ),
+    (
+        "attr.*",
+        "Values of a filterable attribute of `category`, or of a category below it; without `category`, of any. A number may \
+         be a range: `10..20`, `10..` or `..20`.",
+        TEXT,
+    ),
+    (
+        "option.*",
+        "Values of an option, by its key. Several options must be of one variant.",
+        TEXT,
+    ),
+    (
+        "sku",
+        "The product of `vendor`, which must be given and be one, that has this SKU, itself or in a variant.",
+        TEXT,
+    ),
+    (
+        "status",
+        "Status of the products. Drafts and archived products are listed for their author, with `vendor` also for its \
+         owner and staff, and for moderators. `any` is for `author=me` and for moderators. Search has published ones only.",
+        r#"{"type":"string","enum":["draft","published","sold","archived","any"],"default":"published"}"#,
+    ),
+];
+
+/// The filter of a list, with ids or names. Empty filters admit everything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProductFilter {
+    /// Products, by id, in the order in which they are shown.
+    pub ids: Vec<String>,
+    /// Categories, by id or slug.
+    pub categories: Vec<String>,
+    /// Vendors, by id or slug.
+    pub vendors: Vec<String>,
+    /// Authors, by id or username, or `me`.
+    pub authors: Vec<String>,
+    /// Tags, as they are stored.
+    pub tags: Vec<String>,
+    /// Conditions.
+    pub conditions: Vec<ItemCondition>,
+    /// The currency of the price, ISO 4217.
+    pub currency: Option<String>,
+    /// The lowest price.
+    pub min_price: Option<i64>,
+    /// The highest price.
+    pub max_price: Option<i64>,
+    /// A circle.
+    pub near: Option<Near>,
+    /// Values of attributes as text, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// Values of options, by key.
+    pub options: BTreeMap<String, Vec<String>>,
+    /// A SKU of the vendor.
+    pub sku: Option<String>,
+}
+
+/// The values of an attribute that match.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeFilter {
+    /// Any of these.
+    Values(Vec<Value>),
+    /// Numbers within these bounds.
+    Range(Range),
+}
+
+/// The form in which a tag is stored.
+#[must_use]
+pub fn normal_tag(tag: &str) -> String {
+    check::normal_line(tag).to_lowercase()
+}
+
+/// Values separated by commas.
+pub fn many<'a>(text: &'a str, name: &str, max: usize, faults: &mut Vec<FieldError>) -> Vec<&'a str> {
+    let values: Vec<&str> = text.split(',').map(str::trim).collect();
+    if values.iter().any(|value| value.is_empty()) || values.len() > max {
+        let detail = format!("must be 1 to {max} values, separated by commas");
+        faults.push(FieldError::new(name, detail));
+        return Vec::new();
+    }
+    values
+}
+
+/// Whether this can be the name of an attribute.
+#[must_use]
+pub fn is_attribute(name: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=40).contains(&name.len()) && name.bytes().all(valid)
+}
+
+/// Whether this can be the key of an option.
+#[must_use]
+pub fn is_option(key: &str) -> bool {
+    check::slug(&key, &()).is_ok()
+}
+
+impl ProductFilter {
+    /// Reads the parameters; `faults` gets what is wrong with them.
+    pub fn read<'a>(params: impl Iterator<Item = (&'a str, &'a str)>, faults: &mut Vec<FieldError>) -> Self {
+        let params: BTreeMap<&str, &str> = params.collect();
+        let get = |name: &str| params.get(name).copied();
+        let mut values = |name: &str, max: usize| -> Vec<String> {
+            let values = get(name).map(|text| many(text, name, max, faults));
+            values.into_iter().flatten().map(str::to_owned).collect()
+        };
+        let mut filter = Self {
+            ids: values("ids", MAX_IDS),
+            categories: values("category", MAX_VALUES),
+            vendors: values("vendor", MAX_VALUES),
+            authors: values("author", MAX_VALUES),
+            sku: get("sku").map(check::normal_line),
+            ..Self::default()
+        };
+        let fault = |faults: &mut Vec<FieldError>, field: &str, detail: &str| faults.push(FieldError::new(field, detail));
+        if let Some(text) = get("tag") {
+            filter.tags = with_whole(text, "tag", faults).iter().map(|tag| normal_tag(tag)).collect();
+            if filter.tags.iter().all(|tag| tag.chars().count() > MAX_TAG) && !filter.tags.is_empty() {
+                fault(faults, "tag", "has at most 40 characters");
+            }
+        }
+        for condition in get("condition").map_or(Vec::new(), |text| many(text, "condition", MAX_VALUES, faults)) {
+            match serde_json::from_value(Value::String(condition.to_owned())) {
+                Ok(condition) => filter.conditions.push(condition),
+                Err(_) => fault(faults, "condition", "must be of new, like_new, good, fair, poor"),
+            }
+        }
+        if let Some(code) = get("currency") {
+            if is_currency_code(code) {
+                filter.currency = Some(code.to_owned());
+            } else {
+                fault(faults, "currency", "must be an ISO 4217 code in upper case, such as EUR");
+            }
+        }
+        (filter.min_price, filter.max_price) = prices(&get, faults);
+        filter.near = near(&get, faults);
+        for (name, text) in &params {
+            if let Some(key) = name.strip_prefix("option.") {
+                if !is_option(key) || check::normal_line(text).is_empty() {
+                    fault(faults, name, "must be the key of an option, such as size, with a value");
+                    continue;
+                }
+                let mut values: Vec<String> = with_whole(text, name, faults).iter().map(|value| check::normal_line(value)).collect();
+                values.sort();
+                values.dedup();
+                filter.options.insert(key.to_owned(), values);
+            } else if let Some(key) = name.strip_prefix("attr.") {
+                if is_attribute(key) {
+                    filter.attributes.insert(key.to_owned(), (*text).to_owned());
+                } else {
+                    fault(faults, name, "is not the name of an attribute");
+                }
+            }
+        }
+        if filter.options.len() > MAX_OPTIONS
+            || filter.options.values().map(Vec::len).product::<usize>() > MAX_COMBINATIONS
+        {
+            let detail = format!("are at most {MAX_OPTIONS}, with {MAX_COMBINATIONS} combinations of their values");
+            fault(faults, "option.*", &detail);
+        }
+        if filter.attributes.len() > MAX_RANGES {
+            fault(faults, "attr.*", &format!("are at most {MAX_RANGES}"));
+        }
+        if filter.sku.is_some() && filter.vendors.len() != 1 {
+            fault(faults, "vendor", "is needed to find a SKU, and must be one");
+        }
+        if !filter.ids.is_empty() {
+            for name in ["sort", "cursor"].into_iter().filter(|name| get(name).is_some()) {
+                fault(faults, name, "cannot be used with ids: they are shown in their own order, on one page");
+            }
+        }
+        filter
+    }
+
+    /// The values of attributes by their types. They must be filterable in one of these categories.
+    pub fn typed(&self, categories: &[Category]) -> Result<Vec<(String, AttributeFilter)>, Vec<FieldError>> {
+        let mut faults = Vec::new();
+        let mut typed = Vec::new();
+        for (name, text) in &self.attributes {
+            let known = categories.iter().flat_map(|category| &category.attributes);
+            let known: Vec<&Attribute> = known.filter(|own| own.filterable && own.name == *name).collect();
+            let mut fault = |detail: &str| faults.push(FieldError::new(format!("attr.{name}"), detail));
+            if known.is_empty() {
+                fault("is not a filterable attribute of this category");
+            } else if let Some(filter) = attribute(name, text, &known) {
+                typed.push((name.clone(), filter));
+            } else {
+                fault("does not fit the attribute's type");
+            }
+        }
+        if faults.is_empty() { Ok(typed) } else { Err(faults) }
+    }
+
+    /// Whether one of these prices, all in `currency`, matches.
+    #[must_use]
+    pub fn admits_price(&self, currency: &str, mut prices: impl Iterator<Item = i64>) -> bool {
+        let is_within = |price: i64| {
+            self.min_price.is_none_or(|min| price >= min) && self.max_price.is_none_or(|max| price <= max)
+        };
+        self.currency.as_ref().is_none_or(|wanted| wanted == currency)
+            && (self.min_price.or(self.max_price).is_none() || prices.any(is_within))
+    }
+
+    /// Whether a place is near; everything is without a centre.
+    #[must_use]
+    pub fn admits_place(&self, place: Option<&Location>) -> bool {
+        let Some(near) = &self.near else { return true };
+        place.is_some_and(|place| distance(near, place) <= near.radius)
+    }
+}
+
+impl AttributeFilter {
+    /// Whether a value matches.
+    #[must_use]
+    pub fn admits(&self, value: &Value) -> bool {
+        match self {
+            AttributeFilter::Values(values) => {
+                // 5 equals 5.0.
+                let same = |wanted: &Value| value == wanted || (value.is_number() && value.as_f64() == wanted.as_f64());
+                values.iter().any(same)
+            }
+            AttributeFilter::Range(range) => value.as_f64().is_some_and(|number| {
+                range.min.is_none_or(|min| number >= min) && range.max.is_none_or(|max| number <= max)
+            }),
+        }
+    }
+}
+
+/// An attribute's value as it is indexed; `None` if it cannot be.
+#[must_use]
+pub fn indexed(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        // 5 and 5.0 are equal; adding zero removes the sign of -0.0.
+        Value::Number(number) => number.as_f64().map(|number| (number + 0.0).to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// The metres along the ground from the centre to a place.
+#[must_use]
+pub fn distance(near: &Near, place: &Location) -> f64 {
+    let half = |a: f64, b: f64| ((a - b).to_radians() / 2.0).sin().powi(2);
+    let [from, to] = [near.latitude, place.latitude].map(|latitude| latitude.to_radians().cos());
+    let square = half(place.latitude, near.latitude) + from * to * half(place.longitude, near.longitude);
+    2.0 * EARTH * square.sqrt().min(1.0).asin()
+}
+
+/// Values separated by commas, and the whole text, because a value may contain commas.
+fn with_whole<'a>(text: &'a str, name: &str, faults: &mut Vec<FieldError>) -> Vec<&'a str> {
+    let mut values = many(text, name, MAX_VALUES, faults);
+    if values.len() > 1 {
+        values.push(text);
+    }
+    values
+}
+
+/// Values of an attribute, which has a definition in each of some categories.
+fn attribute(name: &str, text: &str, known: &[&Attribute]) -> Option<AttributeFilter> {
+    let of = |text: &str| -> Vec<Value> { known.iter().filter_map(|attribute| attribute.parse(text)).collect() };
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let mut values = of(text);
+    if parts.len() > 1 && parts.len() <= MAX_VALUES {
+        let each: Vec<Vec<Value>> = parts.into_iter().map(of).collect();
+        if !values.is_empty() || each.iter().all(|values| !values.is_empty()) {
+            values.extend(each.into_iter().flatten());
+        }
+    }
+    if !values.is_empty() {
+        return Some(AttributeFilter::Values(values));
+    }
+    let is_number = known.iter().any(|attribute| attribute.r#type == AttributeType::Number);
+    let (min, max) = text.split_once("..").filter(|_| is_number)?;
+    let bound = |text: &str| match text.trim() {
+        "" => Some(None),
+        text => text.parse().ok().filter(|bound: &f64| bound.is_finite()).map(Some),
+    };
+    let (min, max) = (bound(min)?, bound(max)?);
+    (min.or(max).is_some() && min.zip(max).is_none_or(|(min, max)| min <= max)).then(|| {
+        AttributeFilter::Range(Range {
+            field: format!("attr.{name}"),
+            min,
+            max,
+        })
+    })
+}
+
+fn prices<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldError>) -> (Option<i64>, Option<i64>) {
+    let [min, max] = ["min_price", "max_price"].map(|name| {
+        let price = get(name)?.parse().ok().filter(|price| (0..=MAX_AMOUNT).contains(price));
+        if price.is_none() {
+            faults.push(FieldError::new(name, "must be a price in minor units"));
+        }
+        price
+    });
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        faults.push(FieldError::new("max_price", "is below min_price"));
+    }
+    if min.or(max).is_some() && get("currency").is_none() {
+        let detail = "is needed beside min_price and max_price: prices are compared within one currency";
+        faults.push(FieldError::new("currency", detail));
+    }
+    (min, max)
+}
+
+fn near<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldError>) -> Option<Near> {
+    let mut fault = |field: &str, detail: String| faults.push(FieldError::new(field, detail));
+    let radius = match get("radius") {
+        None => RADIUS,
+        Some(text) => {
+            let radius = text.parse().ok().filter(|radius| (1.0..=MAX_RADIUS).contains(radius));
+            if radius.is_none() {
+                fault("radius", format!("must be metres, from 1 to {MAX_RADIUS}"));
+            } else if get("near").is_none() {
+                fault("near", "is needed beside radius".to_owned());
+            }
+            radius.unwrap_or(RADIUS)
+        }
+    };
+    let degrees = |text: &str, most: f64| text.trim().parse().ok().filter(|d| (-most..=most).contains(d));
+    let place = get("near")?.split_once(',').and_then(|(latitude, longitude)| {
+        Some(Near {
+            latitude: degrees(latitude, 90.0)?,
+            longitude: degrees(longitude, 180.0)?,
+            radius,
+        })
+    });
+    if place.is_none() {
+        fault("near", "must be degrees north and east, such as 41.01,28.97".to_owned());
+    }
+    place
+}

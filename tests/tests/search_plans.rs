@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
-use souk_core::search::{Facet, Field, IndexChange, Listing, Near, Search, SearchQuery, Sort};
+use souk_core::search::{Facet, Field, IndexChange, Listing, Near, Range, Search, SearchQuery, Sort};
 use souk_sql::{SEARCH_MIGRATIONS, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use souk_sqlite::{SqliteDriver, SystemClock};
 use souk_tests::search::bench::{listing, text};
@@ -127,6 +127,7 @@ async fn no_statement_reads_a_whole_table() {
         for sort in [
             Sort::Relevance,
             Sort::Newest,
+            Sort::Oldest,
             Sort::Cheapest,
             Sort::Dearest,
             Sort::Popular,
@@ -136,6 +137,11 @@ async fn no_statement_reads_a_whole_table() {
                 near,
                 sort,
                 min_price: Some(1),
+                ranges: vec![Range {
+                    field: "attr.width".into(),
+                    min: Some(1.0),
+                    max: None,
+                }],
                 filters: vec![("tag".into(), vec!["red".into(), "blue".into()])],
                 facets: vec!["tag".into(), "vendor".into(), "price".into()],
                 limit: 1,

@@ -6,6 +6,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use souk_core::{Fault, Key, Money, Timestamp, check};
+pub(crate) use souk_model::catalog::filter::{MAX_TAG, normal_tag};
 use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::{Variant, ended, lowest, past_prices};
@@ -15,8 +16,6 @@ use crate::variant::{
 };
 
 pub(crate) const MAX_TAGS: usize = 10;
-/// The maximum length of a tag in characters.
-pub(crate) const MAX_TAG: usize = 40;
 pub(crate) const MAX_GALLERY: usize = 20;
 
 /// The fields of a product that its seller sets.
@@ -216,6 +215,7 @@ impl NewProduct {
             view_count: 0,
             version: 1,
             viewer: None,
+            distance: None,
         };
         self.rewrite(&blank, category, vendor, now, new_id)
     }
@@ -328,11 +328,6 @@ pub(crate) fn advanced(product: &Product, status: Status, now: Timestamp) -> Pro
         }
     }
     advanced
-}
-
-/// The stored form of a tag: tags are compared in lower case.
-pub(crate) fn normal_tag(tag: &str) -> String {
-    check::normal_line(tag).to_lowercase()
 }
 
 /// The key of the claim on a SKU of a vendor.

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde_json::Value;
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT};
 use souk_core::search::{Facet, Field, IndexChange, Listing};
 use souk_core::{Document, Key, Query};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, MAX_DEPTH};
+use souk_model::catalog::filter::indexed;
 use souk_model::catalog::lists::Sort;
-use souk_model::catalog::product::{ItemCondition, Product};
+use souk_model::catalog::product::Product;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant;
 use souk_model::vendors::{VENDOR, VendorView};
@@ -126,9 +126,8 @@ impl Names {
             facets.push(facet("tag", tag, tag));
             texts.push((Field::Tags, tag.clone()));
         }
-        facets.push(facet("currency", &product.price.currency, &product.price.currency));
-        let (value, label) = condition(product.condition);
-        facets.push(facet("condition", value, label));
+        facets.push(facet("condition", product.condition.name(), product.condition.label()));
+        facets.push(facet("id", &product.id, ""));
         facets.push(facet("author", &product.author, &product.author));
         facets.push(facet("currency", &product.price.currency, &product.price.currency));
         facets.extend(
@@ -139,12 +138,7 @@ impl Names {
                 .map(|sku| facet("sku", sku, sku)),
         );
         for (name, value) in &product.attributes {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(value) => value.as_f64().map(number).unwrap_or_default(),
-                Value::Bool(value) => value.to_string(),
-                _ => continue,
-            };
+            let Some(text) = indexed(value) else { continue };
             let known = category.and_then(|category| category.attributes.iter().find(|own| own.name == *name));
             if known.is_some_and(|attribute| attribute.filterable) {
                 facets.push(facet(&format!("attr.{name}"), &text, &text));
@@ -194,12 +188,6 @@ fn other_prices(product: &Product) -> Vec<i64> {
         .collect()
 }
 
-/// The form of a number in the index: 5 and 5.0 are equal.
-pub(crate) fn number(number: f64) -> String {
-    // Adding zero removes the sign of -0.0.
-    (number + 0.0).to_string()
-}
-
 /// The number of seconds that the upvotes of a product add to its rank.
 fn boost(votes: i64) -> i64 {
     (VOTES * (1.0 + votes.max(0) as f64).log2()) as i64
@@ -213,16 +201,6 @@ fn votes(document: &Document) -> i64 {
     }
     let counts: Counts = serde_json::from_str(&document.counters).unwrap_or_default();
     counts.upvote_count
-}
-
-fn condition(condition: ItemCondition) -> (&'static str, &'static str) {
-    match condition {
-        ItemCondition::New => ("new", "New"),
-        ItemCondition::LikeNew => ("like_new", "Like new"),
-        ItemCondition::Good => ("good", "Good"),
-        ItemCondition::Fair => ("fair", "Fair"),
-        ItemCondition::Poor => ("poor", "Poor"),
-    }
 }
 
 #[cfg(test)]

@@ -21,10 +21,16 @@ pub struct Money {
 /// The largest amount: 2^53 - 1.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 
+/// Whether this is an ISO 4217 code in upper case.
+#[must_use]
+pub fn is_currency_code(code: &str) -> bool {
+    iso_currency::Currency::from_code(code).is_some()
+}
+
 fn is_currency<C>(code: &str, _: &C) -> garde::Result {
-    match iso_currency::Currency::from_code(code) {
-        Some(_) => Ok(()),
-        None => Err(Fault::format("must be an ISO 4217 code in upper case, such as EUR").into()),
+    match is_currency_code(code) {
+        true => Ok(()),
+        false => Err(Fault::format("must be an ISO 4217 code in upper case, such as EUR").into()),
     }
 }
 

@@ -143,6 +143,7 @@ fn query(chance: &mut Chance) -> SearchQuery {
     let sorts = [
         Sort::Relevance,
         Sort::Newest,
+        Sort::Oldest,
         Sort::Cheapest,
         Sort::Dearest,
         Sort::Popular,
@@ -169,7 +170,7 @@ fn query(chance: &mut Chance) -> SearchQuery {
         sort: if near.is_some() {
             chance.of(&sorts)
         } else {
-            chance.of(&sorts[..5])
+            chance.of(&sorts[..6])
         },
         limit: 1 + chance.below(30),
         facets: ["tag", "category", "price", "attr.size", "attr.width", "attr.none"]

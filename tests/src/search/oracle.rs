@@ -20,6 +20,7 @@ pub fn find<'a>(listings: &'a [Listing], query: &SearchQuery) -> Vec<&'a Listing
         let first = match query.sort {
             Sort::Relevance => *level,
             Sort::Newest => -listing.published_at,
+            Sort::Oldest => listing.published_at,
             Sort::Cheapest => listing.price,
             Sort::Dearest => -listing.price,
             Sort::Popular => -listing.votes,

@@ -333,6 +333,11 @@ async fn a_list_is_filtered_by_attributes() {
         ("attr.watts=5.0", vec![0]),
         ("attr.watts=5.5", vec![1]),
         ("attr.watts=6", vec![]),
+        ("attr.watts=5.5,5", vec![1, 0]),
+        ("attr.watts=5.1..6", vec![1]),
+        ("attr.watts=..5", vec![0]),
+        ("attr.watts=5..", vec![1, 0]),
+        ("attr.size=S,extra%20large", vec![2, 1, 0]),
         ("attr.new=false", vec![1]),
         ("attr.maker=Ada+%26+Co", vec![0]),
         ("attr.size=S&attr.new=true", vec![0]),
@@ -355,7 +360,8 @@ async fn a_list_is_filtered_by_attributes() {
         (format!("category={category}&attr.new=yes"), vec!["attr.new"]),
         (format!("category={category}&attr.size=M"), vec!["attr.size"]),
         (format!("category={category}&attr.=x"), vec!["attr."]),
-        ("attr.size=S".to_owned(), vec!["category"]),
+        (format!("category={category}&attr.watts=6..5"), vec!["attr.watts"]),
+        (format!("category={category}&attr.new=1..2"), vec!["attr.new"]),
     ] {
         market
             .anonymous()

@@ -135,5 +135,6 @@ fn product(n: u32) -> Product {
         view_count: 0,
         version: 1,
         viewer: None,
+        distance: None,
     }
 }

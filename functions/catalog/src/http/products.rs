@@ -1,30 +1,31 @@
 //! The routes of products.
 
+use std::sync::LazyLock;
+
 use http::{Method, StatusCode, Uri};
-use souk_core::check::{self, normal_line};
-use souk_core::{Document, Role};
+use souk_core::{Document, FieldError, Role};
 use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
     list_documents,
 };
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::PRODUCT;
+use souk_model::catalog::filter::{self, PARAMETERS};
 use souk_model::catalog::lists::Sort;
-use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, with_distance, without_variants};
 use souk_model::catalog::status::Status;
 use souk_model::identity::Recipient;
 
 use crate::operations::{self, ProductFilter, ProductQuery};
-use crate::product::{MAX_TAG, NewProduct};
+use crate::product::NewProduct;
 
 const ONE: &[Param] = &[Param::FIELDS, INCLUDE];
 
 /// The `include` parameter of routes that return products.
 const INCLUDE: Param = Param {
-    name: "include",
-    summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`. `viewer` adds what each \
-              product is to you: `null` unless you are signed in.",
-    schema: r#"{"type":"string","pattern":"^(category|author|vendor|viewer)(,(category|author|vendor|viewer))*$","example":"category,viewer"}"#,
+    name: filter::INCLUDE.0,
+    summary: filter::INCLUDE.1,
+    schema: filter::INCLUDE.2,
 };
 
 /// The maximum body size of a product, in bytes.
@@ -32,41 +33,25 @@ const MAX_BODY: usize = 128 * 1024;
 
 const EDITORS: &str = "Only for its author, the owner and staff of its vendor, and moderators.";
 
-const LIST: &[Param] = &[
-    Param::LIMIT,
-    Param::CURSOR,
-    Param::text("category", "Only products of this category (id or slug)."),
-    Param::text("vendor", "Only products of this vendor (id or slug)."),
-    Param::text("author", "Only products of this account (id or username)."),
-    Param::text("tag", "Only products with this tag."),
-    Param {
-        name: "status",
-        summary: "Status of the products. Drafts and archived products are listed for their author, with `vendor` also for its \
-                  owner and staff, and for moderators.",
-        schema: r#"{"type":"string","enum":["draft","published","sold","archived"],"default":"published"}"#,
-    },
-    Param {
-        name: "sort",
-        summary: "Order: newest, lowest price, highest price, most upvotes, or highest trending score first. The \
-                  last two are only for published and sold products, and reflect upvotes shortly after they are \
-                  added.",
-        schema: r#"{"type":"string","enum":["newest","price","-price","popular","trending"],"default":"newest"}"#,
-    },
-    Param::text(
-        "attr.*",
-        "Only products with this value of a filterable attribute of `category`, which must be given.",
-    ),
-    Param::text(
-        "option.*",
-        "Only products with a variant that has this value of an option, by its key. Several options must be of one variant.",
-    ),
-    Param::text(
-        "sku",
-        "Only the product of `vendor`, which must be given, that has this SKU, itself or in a variant.",
-    ),
-    Param::FIELDS,
-    INCLUDE,
-];
+static LIST: LazyLock<Vec<Param>> = LazyLock::new(|| {
+    let filters = PARAMETERS
+        .iter()
+        .map(|&(name, summary, schema)| Param { name, summary, schema });
+    let all = [
+        Param::LIMIT,
+        Param::CURSOR,
+        Param {
+            name: "sort",
+            summary: "Order: newest, oldest, lowest price, highest price, most upvotes, or highest trending score first. The \
+                      last two are only for published and sold products, and reflect upvotes shortly after they are \
+                      added. Prices of several currencies are not converted: give `currency`.",
+            schema: r#"{"type":"string","enum":["newest","oldest","price","-price","popular","trending"],"default":"newest"}"#,
+        },
+        Param::FIELDS,
+        INCLUDE,
+    ];
+    filters.chain(all).collect()
+});
 
 pub(super) fn routes() -> Vec<Route> {
     let member = Access::Role(Role::Member);
@@ -78,7 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Without `variants`, unless `fields` names them. Filters may be combined. A combined list may have pages with fewer items than `limit`, even none, \
                  before its end: continue as long as there is a `next_cursor`.",
             )
-            .params(LIST)
+            .params(&LIST)
             .cached(10, 60)
             .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))
             .errors(&[StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY]),
@@ -163,9 +148,14 @@ pub(super) fn life_cycle() -> Vec<Route> {
 
 async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
-    let mut page = operations::list_products(&cx, &query(&params)?, &PageRequest::read(&params)?).await?;
+    let query = query(&params)?;
+    let mut page = operations::list_products(&cx, &query, &PageRequest::read(&params)?).await?;
     if !selection.names("variants") {
         let items = page.items.into_iter().map(without_variants);
+        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+    }
+    if let Some(near) = &query.filter.near {
+        let items = page.items.into_iter().map(|document| with_distance(document, near));
         page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
     }
     if selection.is_plain() {
@@ -176,47 +166,42 @@ async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Resu
 }
 
 fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {
-    let bad = |name: &str, known: &[&str]| Problem::bad_parameter(name, Fault::not_one_of(known));
-    let status = Status::parse(params.get("status").unwrap_or("published"));
-    let status = status.ok_or_else(|| bad("status", &["draft", "published", "sold", "archived"]))?;
+    let mut faults = Vec::new();
+    let filter = ProductFilter::read(params.with_prefix(""), &mut faults);
+    let mut bad = |name: &str, fault: Fault| faults.push(FieldError::new(name, fault));
+    let status = match params.get("status").unwrap_or("published") {
+        "any" => None,
+        name => Status::parse(name).or_else(|| {
+            bad(
+                "status",
+                Fault::not_one_of(&["draft", "published", "sold", "archived", "any"]),
+            );
+            None
+        }),
+    };
     let sort = match params.get("sort") {
         None | Some("newest") => Sort::Newest,
+        Some("oldest") => Sort::Oldest,
         Some("price") => Sort::Cheapest,
         Some("-price") => Sort::Dearest,
         Some("popular") => Sort::Popular,
         Some("trending") => Sort::Trending,
-        Some(_) => return Err(bad("sort", &["newest", "price", "-price", "popular", "trending"])),
-    };
-    if sort.is_ranked() && !status.is_public() {
-        let detail = "popular and trending are for published and sold products";
-        return Err(Problem::bad_parameter("sort", Fault::inconsistent("status", detail)));
-    }
-    if params.get("tag").is_some_and(|tag| tag.chars().count() > MAX_TAG) {
-        return Err(Problem::bad_parameter("tag", Fault::too_long(MAX_TAG)));
-    }
-    for (key, value) in params.with_prefix("option.") {
-        if check::slug(&key, &()).is_err() || normal_line(value).is_empty() {
-            let detail = "must be the key of an option, such as size, with a value";
-            return Err(Problem::bad_parameter(format!("option.{key}"), Fault::format(detail)));
+        Some(_) => {
+            bad(
+                "sort",
+                Fault::not_one_of(&["newest", "oldest", "price", "-price", "popular", "trending"]),
+            );
+            Sort::Newest
         }
-    }
-    let text = |name: &str| params.get(name).map(str::to_owned);
-    let attributes = params.with_prefix("attr.");
-    let filter = ProductFilter {
-        category: text("category"),
-        author: text("author"),
-        vendor: text("vendor"),
-        tag: text("tag"),
-        attributes: attributes
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        options: params
-            .with_prefix("option.")
-            .map(|(key, value)| (key.to_owned(), normal_line(value)))
-            .collect(),
-        sku: params.get("sku").map(normal_line),
     };
-    Ok(ProductQuery { status, sort, filter })
+    if sort.is_ranked() && !status.is_some_and(Status::is_public) {
+        let detail = "popular and trending are for published and sold products";
+        bad("sort", Fault::inconsistent("status", detail));
+    }
+    if faults.is_empty() {
+        return Ok(ProductQuery { status, sort, filter });
+    }
+    Err(Failure::BadParameter(faults).into())
 }
 
 async fn create(cx: Context, Json(new): Json<NewProduct>) -> Result<Answer, Problem> {

@@ -3,8 +3,8 @@
 //! The most selective filter determines the index, so a list with one filter is one query. Other filters are applied to
 //! the documents of the index, a bounded number per request: such a page may be short and still have a `next_cursor`.
 //!
-//! A category includes what is below it. The lists of up to [`MERGED`] categories are read at once and merged; a larger
-//! subtree is a filter of the list of all products.
+//! A category includes what is below it. Up to [`MERGED`] lists, such as those of several categories or statuses, are read
+//! at once and merged; more are a filter of another list.
 //!
 //! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products of these ranks
 //! with one batched get. A rank is updated shortly after its product, so every filter is applied to the product again.
@@ -15,10 +15,13 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use souk_core::documents::{MAX_LIMIT, Source};
-use souk_core::{Document, Item, Kind, Page, Query, Role};
-use souk_kit::{Context, Failure, Fault, FieldCode, PageRequest, SortedPage};
-use souk_model::catalog::category::Category;
+use souk_core::{Document, Item, Key, Kind, Money, Page, Query, Role};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
+use souk_model::catalog::category::{Category, INDEX, with_below};
+use souk_model::catalog::filter::AttributeFilter;
+pub use souk_model::catalog::filter::ProductFilter;
 use souk_model::catalog::lists::{List, Sort};
+use souk_model::catalog::product::{ItemCondition, Location};
 use souk_model::catalog::rank;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
@@ -28,8 +31,9 @@ use souk_model::vendors::VENDOR;
 use super::rights::sells_for;
 use super::skus::find_by_sku;
 use super::tree::below;
-use crate::product::normal_tag;
 
+/// The author who is signed in.
+const ME: &str = "me";
 /// How many pages of an index a filtered list reads at most.
 const ROUNDS: usize = 4;
 
@@ -41,41 +45,26 @@ const LEAST: usize = 8;
 /// The list that a client requests.
 #[derive(Clone, Debug)]
 pub struct ProductQuery {
-    /// The status of the products.
-    pub status: Status,
+    /// The status of the products; `None` for any.
+    pub status: Option<Status>,
     /// The order.
     pub sort: Sort,
     /// The filter.
     pub filter: ProductFilter,
 }
 
-/// The filter of a list, with ids or names.
-#[derive(Clone, Debug, Default)]
-pub struct ProductFilter {
-    /// Category, by id or slug.
-    pub category: Option<String>,
-    /// Author, by id or username.
-    pub author: Option<String>,
-    /// Vendor, by id or slug.
-    pub vendor: Option<String>,
-    /// Tag.
-    pub tag: Option<String>,
-    /// Values of filterable attributes of the category, as text.
-    pub attributes: Vec<(String, String)>,
-    /// Values of options that one variant has, by their keys.
-    pub options: Vec<(String, String)>,
-    /// SKU of the product or of a variant; the vendor must be given.
-    pub sku: Option<String>,
-}
-
 /// The fields of a product that filters use; the others are not deserialized.
 #[derive(Deserialize)]
 struct Head {
+    status: Status,
     category: String,
     author: String,
     vendor: Option<String>,
+    price: Money,
+    condition: ItemCondition,
     tags: Vec<String>,
     attributes: Map<String, Value>,
+    location: Option<Location>,
     #[serde(default)]
     variants: Vec<HeadOfVariant>,
 }
@@ -83,191 +72,217 @@ struct Head {
 #[derive(Deserialize)]
 struct HeadOfVariant {
     options: BTreeMap<String, String>,
+    price: Money,
 }
 
 /// The filter with resolved ids and typed values.
 #[derive(Debug, Default)]
 struct Filter {
-    /// With the categories below it.
-    category: Option<Vec<String>>,
-    author: Option<String>,
-    vendor: Option<String>,
-    tag: Option<String>,
-    attributes: Vec<(String, Value)>,
-    options: Vec<(String, String)>,
+    /// What is compared as it was given.
+    given: ProductFilter,
+    statuses: Vec<Status>,
+    /// With the categories below them.
+    categories: Vec<String>,
+    authors: Vec<String>,
+    vendors: Vec<String>,
+    attributes: Vec<(String, AttributeFilter)>,
     /// Whether the principal may see all products because it sells for the vendor.
     is_seller: bool,
 }
 
 impl Filter {
     /// Resolves ids and names with one batched get.
-    async fn read(cx: &Context, filter: &ProductFilter) -> Result<Self, Failure> {
-        let named = [
-            ("category", CATEGORY, &filter.category),
-            ("author", ACCOUNT, &filter.author),
-            ("vendor", VENDOR, &filter.vendor),
-        ];
-        let named = named
-            .into_iter()
-            .filter_map(|(name, kind, text)| Some((name, kind, text.as_deref()?)));
-        let named: Vec<(&str, Kind, &str)> = named.collect();
-        let wanted: Vec<(Kind, &str)> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
-        let mut resolved = Filter {
-            tag: filter.tag.as_deref().map(normal_tag),
-            options: filter.options.clone(),
+    async fn read(cx: &Context, query: &ProductQuery) -> Result<Self, Failure> {
+        let given = query.filter.clone();
+        let mut filter = Filter {
+            statuses: query.status.map_or(Status::ALL.to_vec(), |status| vec![status]),
             ..Filter::default()
         };
-        for ((name, _, _), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
-            let id = id.ok_or_else(|| Failure::invalid(name, Fault::not_found(name)))?;
+        let named = [
+            ("category", CATEGORY, &given.categories),
+            ("author", ACCOUNT, &given.authors),
+            ("vendor", VENDOR, &given.vendors),
+        ];
+        let named = named
+            .iter()
+            .flat_map(|(name, kind, texts)| texts.iter().map(move |text| (*name, *kind, &**text)));
+        let (own, named): (Vec<_>, Vec<_>) = named.partition(|(name, _, text)| *name == "author" && *text == ME);
+        if !own.is_empty() {
+            filter.authors.push(cx.signed_in()?.account.clone());
+        }
+        let wanted: Vec<(Kind, &str)> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
+        for ((name, _, text), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
+            let id = id.ok_or_else(|| {
+                Failure::invalid(
+                    name,
+                    Fault::not_found(name).because(format!("there is no {name} {text:?}")),
+                )
+            })?;
             match name {
-                "category" => {
-                    let below = below(cx, &id).await?;
-                    resolved.category = Some(std::iter::once(id).chain(below.into_iter().flatten()).collect());
-                }
-                "author" => resolved.author = Some(id),
-                _ => resolved.vendor = Some(id),
+                "category" => filter.categories.push(id),
+                "author" => filter.authors.push(id),
+                _ => filter.vendors.push(id),
             }
         }
-        if !filter.attributes.is_empty() {
-            resolved.attributes = typed(cx, &filter.attributes, resolved.category()).await?;
+        for ids in [&mut filter.categories, &mut filter.authors, &mut filter.vendors] {
+            ids.sort();
+            ids.dedup();
         }
-        Ok(resolved)
-    }
-
-    /// The category itself.
-    fn category(&self) -> Option<&str> {
-        Some(self.category.as_ref()?.first()?.as_str())
+        filter.attributes = typed(cx, &given, &filter.categories).await?;
+        match &*filter.categories {
+            [] => {}
+            [id] => {
+                let below = below(cx, id).await?;
+                filter.categories.extend(below.into_iter().flatten());
+            }
+            ids => {
+                let covered = with_below(every_category(cx).await?, ids);
+                filter.categories = covered.into_iter().map(|category| category.id).collect();
+            }
+        }
+        filter.given = given;
+        Ok(filter)
     }
 
     /// Whether it is by what no index has.
     fn has_values(&self) -> bool {
-        !self.attributes.is_empty() || !self.options.is_empty()
+        let given = &self.given;
+        !(self.attributes.is_empty() && given.options.is_empty() && given.conditions.is_empty())
+            || given.currency.is_some()
+            || given.near.is_some()
+    }
+
+    fn is_public(&self) -> bool {
+        self.statuses.iter().all(|status| status.is_public())
     }
 
     /// The indexes to read, and whether filters remain that they do not apply.
-    fn indexes(&self, status: Status, sort: Sort) -> (Vec<String>, bool) {
-        let named = [&self.author, &self.vendor, &self.tag];
-        let given = named.into_iter().flatten().count() + usize::from(self.category.is_some());
-        let index = |list: List<'_>| {
-            if sort.is_ranked() {
-                list.ranked(status)
-            } else {
-                list.index(status)
-            }
+    fn indexes(&self, sort: Sort) -> (Vec<String>, bool) {
+        let tags = &self.given.tags;
+        let named = [&self.authors, &self.vendors, tags, &self.categories];
+        let given = named.into_iter().filter(|values| !values.is_empty()).count();
+        let indexes = |lists: Vec<List<'_>>| -> Vec<String> {
+            let of = |status: &Status| {
+                let index = |list: &List<'_>| match sort.is_ranked() {
+                    true => list.ranked(*status),
+                    false => list.index(*status),
+                };
+                lists.iter().map(index).collect::<Vec<_>>()
+            };
+            self.statuses.iter().flat_map(of).collect()
         };
-        let list = match self {
-            // Products that are not public are only in the list of their author, or of the vendor for those who sell for
-            // it: a cursor of another list would reveal them.
-            Filter {
-                author: Some(author),
-                is_seller: false,
-                ..
-            } if !status.is_public() => List::Author(author),
-            Filter {
-                vendor: Some(vendor), ..
-            } => List::Vendor(vendor),
-            Filter {
-                author: Some(author), ..
-            } => List::Author(author),
-            // Only public products are listed by tag.
-            Filter { tag: Some(tag), .. } if status.is_public() && !sort.is_ranked() => List::Tag(tag),
-            Filter {
-                category: Some(ids), ..
-            } if ids.len() <= MERGED => {
-                let indexes = ids.iter().map(|id| index(List::Category(id))).collect();
-                return (indexes, given > 1 || self.has_values());
-            }
-            _ => List::All,
+        let authors = indexes(self.authors.iter().map(|value| List::Author(value)).collect());
+        // Products that are not public are only in the list of their author, or of the vendor for those who sell for it:
+        // a cursor of another list would reveal them.
+        let first = if self.is_public() || self.is_seller {
+            None
+        } else {
+            Some(&authors)
         };
-        let used = usize::from(!matches!(list, List::All));
-        (vec![index(list)], given > used || self.has_values())
+        let vendors = indexes(self.vendors.iter().map(|value| List::Vendor(value)).collect());
+        // Only public products are listed by tag.
+        let has_tags = self.is_public() && !sort.is_ranked();
+        let tagged = if has_tags {
+            indexes(tags.iter().map(|value| List::Tag(value)).collect())
+        } else {
+            Vec::new()
+        };
+        let categories = indexes(self.categories.iter().map(|value| List::Category(value)).collect());
+        let all = first.into_iter().chain([&vendors, &authors, &tagged, &categories]);
+        let is_readable = |indexes: &&Vec<String>| (1..=MERGED).contains(&indexes.len());
+        match all.into_iter().find(is_readable) {
+            // A product may have several of these tags.
+            Some(indexes) => {
+                let overlap = *indexes == tagged && tags.len() > 1;
+                (indexes.clone(), given > 1 || overlap || self.has_values())
+            }
+            None => (indexes(vec![List::All]), given > 0 || self.has_values()),
+        }
     }
 
     fn admits(&self, document: &Document) -> Result<bool, Failure> {
         let head: Head = document.parse()?;
-        let is = |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
-        let is_below = |ids: &Vec<String>| ids.contains(&head.category);
-        Ok(self.category.as_ref().is_none_or(is_below)
-            && is(&self.author, Some(&head.author))
-            && is(&self.vendor, head.vendor.as_ref())
-            && self.tag.as_ref().is_none_or(|tag| head.tags.contains(tag))
+        let is = |wanted: &[String], value: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value);
+        let given = &self.given;
+        let prices = head.variants.iter().map(|variant| variant.price.amount);
+        Ok(self.statuses.contains(&head.status)
+            && is(&self.categories, &head.category)
+            && is(&self.authors, &head.author)
+            && is(&self.vendors, head.vendor.as_deref().unwrap_or(""))
+            && (given.tags.is_empty() || head.tags.iter().any(|tag| given.tags.contains(tag)))
+            && (given.conditions.is_empty() || given.conditions.contains(&head.condition))
+            && given.admits_price(&head.price.currency, std::iter::once(head.price.amount).chain(prices))
+            && given.admits_place(head.location.as_ref())
             && self
                 .attributes
                 .iter()
-                .all(|(name, value)| head.attributes.get(name).is_some_and(|own| same(own, value)))
-            && (self.options.is_empty()
+                .all(|(name, wanted)| head.attributes.get(name).is_some_and(|own| wanted.admits(own)))
+            && (given.options.is_empty()
                 || head.variants.iter().any(|variant| {
-                    let mut wanted = self.options.iter();
-                    wanted.all(|(key, value)| variant.options.get(key) == Some(value))
+                    let mut wanted = given.options.iter();
+                    wanted.all(|(key, values)| variant.options.get(key).is_some_and(|own| values.contains(own)))
                 })))
     }
 }
 
-/// Whether two values are equal; 5 equals 5.0.
-fn same(own: &Value, wanted: &Value) -> bool {
-    own == wanted || (own.is_number() && own.as_f64() == wanted.as_f64())
-}
-
-/// The values of attributes as JSON, parsed by the type of the attribute.
+/// The values of attributes by their types in these categories, or in all without any.
 async fn typed(
     cx: &Context,
-    given: &[(String, String)],
-    category: Option<&str>,
-) -> Result<Vec<(String, Value)>, Failure> {
-    let Some(id) = category else {
-        let detail = "is needed to filter by attributes";
-        return Err(Failure::bad_parameter("category", Fault::required().because(detail)));
-    };
-    let category = cx.read::<Category>(CATEGORY.key(id)).await?;
-    let category = category.ok_or(Failure::NotFound("category"))?;
-    let value = |(name, text): &(String, String)| {
-        let fault = |fault: Fault| Failure::bad_parameter(format!("attr.{name}"), fault);
-        let mut attributes = category.attributes.iter();
-        let attribute = attributes.find(|attribute| attribute.name == *name && attribute.filterable);
-        let attribute = attribute.ok_or_else(|| {
-            fault(Fault::new(
-                FieldCode::UnknownParameter,
-                "is not a filterable attribute of this category",
-            ))
-        })?;
-        let value = attribute.parse(text);
-        let value = value.ok_or_else(|| fault(Fault::format("does not fit the attribute's type")))?;
-        Ok((name.clone(), value))
-    };
-    given.iter().map(value).collect()
+    filter: &ProductFilter,
+    ids: &[String],
+) -> Result<Vec<(String, AttributeFilter)>, Failure> {
+    if filter.attributes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Key> = ids.iter().map(|id| CATEGORY.key(id)).collect();
+    let categories = cx.get_all(&keys).await?.into_iter().flatten();
+    let categories: Vec<Category> = categories.map(|found| found.parse()).collect::<Result<_, _>>()?;
+    if let Ok(typed) = filter.typed(&categories) {
+        return Ok(typed);
+    }
+    // A category below may define them.
+    let all = every_category(cx).await?;
+    let covered = if ids.is_empty() { all } else { with_below(all, ids) };
+    filter.typed(&covered).map_err(Failure::BadParameter)
+}
+
+async fn every_category(cx: &Context) -> Result<Vec<Category>, Failure> {
+    let all = cx.query_all(INDEX).await?;
+    Ok(all.iter().map(Document::parse).collect::<Result<_, _>>()?)
 }
 
 /// Refuses a list of products that the principal may not see. Members see only their own drafts and archived products, and
 /// those of a vendor that they sell for.
-async fn restrict(cx: &Context, status: Status, filter: &mut Filter) -> Result<(), Failure> {
-    if status.is_public() {
+async fn restrict(cx: &Context, filter: &mut Filter) -> Result<(), Failure> {
+    if filter.is_public() {
         return Ok(());
     }
+    let name = match *filter.statuses {
+        [status] => status.name(),
+        _ => "unpublished",
+    };
     let Some(principal) = cx.principal() else {
-        let detail = format!("sign in to list your {} products", status.name());
-        return Err(Failure::Unauthenticated(detail));
+        return Err(Failure::Unauthenticated(format!(
+            "sign in to list your {name} products"
+        )));
     };
     if principal.role >= Role::Moderator {
         return Ok(());
     }
-    let is_own = filter.author.as_ref() == Some(&principal.account);
+    let is_own = *filter.authors == [principal.account.clone()];
     if !is_own
-        && let Some(vendor) = &filter.vendor
+        && let [vendor] = &*filter.vendors
         && sells_for(cx, vendor).await?
     {
         filter.is_seller = true;
         return Ok(());
     }
-    match &filter.author {
-        Some(_) if !is_own => {
-            let detail = format!("{} products are their author's and their vendor's own", status.name());
-            Err(Failure::forbidden(detail))
-        }
-        _ => {
-            filter.author = Some(principal.account.clone());
-            Ok(())
-        }
+    if !is_own && !filter.authors.is_empty() {
+        let detail = format!("{name} products are their author's and their vendor's own");
+        return Err(Failure::forbidden(detail));
     }
+    filter.authors = vec![principal.account.clone()];
+    Ok(())
 }
 
 /// A page of products.
@@ -276,31 +291,22 @@ pub async fn list_products(
     query: &ProductQuery,
     page: &PageRequest,
 ) -> Result<SortedPage<Document>, Failure> {
-    let ProductQuery { status, sort, .. } = *query;
-    let mut filter = Filter::read(cx, &query.filter).await?;
-    restrict(cx, status, &mut filter).await?;
-    let (indexes, more_filters) = filter.indexes(status, sort);
+    let sort = query.sort;
+    let mut filter = Filter::read(cx, query).await?;
+    restrict(cx, &mut filter).await?;
+    let (indexes, more_filters) = filter.indexes(sort);
     // A cursor stays valid when a category is added below.
-    let scope = (status, sort, filter.category(), &filter.author, &query.filter);
+    let scope = (query.status, sort, &filter.authors, &query.filter);
     let scope = format!("{scope:?}");
     let paging = page.of_list(&scope)?;
 
-    if let Some(sku) = &query.filter.sku {
-        let found = match &filter.vendor {
-            Some(vendor) => find_by_sku(cx, vendor, sku).await?,
-            None => {
-                return Err(Failure::bad_parameter(
-                    "vendor",
-                    Fault::required().because("is needed to find a SKU"),
-                ));
-            }
-        };
+    if !query.filter.ids.is_empty() || query.filter.sku.is_some() {
+        let found = named(cx, &filter).await?;
         let mut items = Vec::new();
-        if let Some(document) = found
-            && document.field::<Status>("status")? == status
-            && filter.admits(&document)?
-        {
-            items.push(document);
+        for document in found {
+            if filter.admits(&document)? {
+                items.push(document);
+            }
         }
         return Ok(SortedPage {
             items,
@@ -324,7 +330,11 @@ pub async fn list_products(
         for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
             let Some(document) = document else { continue };
             // The store may read the document later than the index, and the status may have changed in between.
-            if document.field::<Status>("status")? != status || (filtered && !filter.admits(&document)?) {
+            let is_listed = match filtered {
+                true => filter.admits(&document)?,
+                false => filter.statuses.contains(&document.field("status")?),
+            };
+            if !is_listed {
                 continue;
             }
             documents.push(document);
@@ -343,6 +353,20 @@ pub async fn list_products(
         items: documents,
         next_cursor: next.map(|sort| paging.cursor(&sort)),
     })
+}
+
+/// The products with these ids, in their order, or the one with the SKU.
+async fn named(cx: &Context, filter: &Filter) -> Result<Vec<Document>, Failure> {
+    let given = &filter.given;
+    let keys: Vec<Key> = given.ids.iter().map(|id| PRODUCT.key(id)).collect();
+    let found = cx.get_all(&keys).await?.into_iter().flatten();
+    let (Some(sku), Some(vendor)) = (&given.sku, filter.vendors.first()) else {
+        return Ok(found.collect());
+    };
+    let found: Vec<Document> = found.collect();
+    let one = find_by_sku(cx, vendor, sku).await?;
+    let is_named = |one: &Document| given.ids.is_empty() || found.iter().any(|other| other.key == one.key);
+    Ok(one.filter(is_named).into_iter().collect())
 }
 
 /// A page of these indexes as if they were one. An item is in one of them only.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use souk_core::documents::MAX_LIMIT;
 use souk_core::{Document, Query};
 use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
 use souk_model::catalog::CATEGORY;
@@ -37,7 +36,7 @@ pub struct CategoryTree {
 /// The tree of all categories.
 pub async fn category_tree(cx: &Context) -> Result<CategoryTree, Failure> {
     let mut by_parent: HashMap<Option<String>, Vec<Category>> = HashMap::new();
-    for document in every(cx, INDEX.to_owned()).await? {
+    for document in cx.query_all(INDEX).await? {
         let category: Category = document.parse()?;
         by_parent.entry(category.parent.clone()).or_default().push(category);
     }
@@ -76,7 +75,7 @@ pub(super) async fn below(cx: &Context, id: &str) -> Result<Vec<Vec<String>>, Fa
         return Ok(levels);
     }
     let mut by_parent: HashMap<String, Vec<String>> = HashMap::new();
-    for document in every(cx, INDEX.to_owned()).await? {
+    for document in cx.query_all(INDEX).await? {
         let Place { id, parent } = document.parse()?;
         if let Some(parent) = parent {
             by_parent.entry(parent).or_default().push(id);
@@ -101,18 +100,4 @@ pub(super) async fn below(cx: &Context, id: &str) -> Result<Vec<Vec<String>>, Fa
 struct Place {
     id: String,
     parent: Option<String>,
-}
-
-/// All documents of an index.
-async fn every(cx: &Context, index: String) -> Result<Vec<Document>, Failure> {
-    let mut query = Query::index(index, MAX_LIMIT);
-    let mut documents = Vec::new();
-    loop {
-        let page = cx.query(&query).await?;
-        documents.extend(page.items.into_iter().map(|item| item.document));
-        query.after = page.next;
-        if query.after.is_none() {
-            return Ok(documents);
-        }
-    }
 }

@@ -1,17 +1,17 @@
 //! The routes of searches, completions and clicks.
 //!
-//! The index stores the product of a hit as JSON text, which is copied into the response. Only its title and
-//! description are parsed, for the highlights.
+//! The product of a hit is copied into the response as JSON text. Only its title and description are parsed, for the
+//! highlights.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use souk_core::search::Hit;
-use souk_kit::Context;
-use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
-use souk_model::catalog::product::Product;
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Selection, Viewer};
+use souk_kit::{Context, Failure};
+use souk_model::catalog::filter::{INCLUDE, PARAMETERS, Parameter};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
 
 use super::params;
 use crate::Memory;
@@ -20,6 +20,9 @@ use crate::highlight::Marker;
 use crate::operations::analytics;
 use crate::operations::facets::FacetValue;
 use crate::operations::search::{self as operations, SearchResults};
+
+/// The field of a hit that is no field of its product.
+const HIGHLIGHTS: &str = "highlights";
 
 /// A search result: a product and its highlights.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -70,64 +73,38 @@ pub(crate) struct Suggestions {
 }
 
 const DESCRIPTION: &str = "All words must match, in title, description, tags, category, vendor, attributes, options, SKU or GTIN. Results \
-    leave out `variants`. \
+    leave out `variants`, unless `fields` names them. Filters are those of `GET /v1/products`. \
     Accents, plurals, small misspellings and synonyms are tolerated. The last word may be a prefix of at least two \
     letters. \"Words between quotes\" must be adjacent. Any text is a valid query. Filters accept several values, \
     separated by commas, and match any of them. Changes of products are searchable within seconds.";
 
-const SEARCH: &[Param] = &[
-    Param {
-        name: "q",
-        summary: "Text to search for. Without it, all products match. Words after the tenth are ignored.",
-        schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
-    },
-    Param::text("category", "Categories, by id or slug."),
-    Param::text("vendor", "Vendors, by id or slug."),
-    Param::text("tag", "Tags."),
-    Param {
-        name: "condition",
-        summary: "Physical conditions of the item: `new`, `like_new`, `good`, `fair`, `poor`.",
-        schema: r#"{"type":"string","pattern":"^(new|like_new|good|fair|poor)(,(new|like_new|good|fair|poor))*$"}"#,
-    },
-    Param {
-        name: "min_price",
-        summary: "Lowest price, in minor units. The price of a product with variants is its lowest.",
-        schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
-    },
-    Param {
-        name: "max_price",
-        summary: "Highest price, in minor units. The price of a product with variants is its lowest.",
-        schema: r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
-    },
-    Param::text("attr.*", "Values of a filterable attribute."),
-    Param::text(
-        "option.*",
-        "Values of an option, by its key. Several options must be of one variant.",
-    ),
-    Param {
-        name: "near",
-        summary: "Centre of a geographic filter: latitude and longitude, in degrees north and east.",
-        schema: r#"{"type":"string","pattern":"^-?\\d{1,2}(\\.\\d+)?,-?\\d{1,3}(\\.\\d+)?$","example":"41.01,28.97"}"#,
-    },
-    Param {
-        name: "radius",
-        summary: "Radius around `near`, in metres.",
-        schema: r#"{"type":"number","minimum":1,"maximum":500000,"default":10000}"#,
-    },
-    Param {
-        name: "sort",
-        summary: "Sort order: best match, newest, cheapest, most expensive, most upvotes or nearest first; `nearest` needs `near`.",
-        schema: r#"{"type":"string","enum":["relevance","newest","price","-price","popular","nearest"],"default":"relevance"}"#,
-    },
-    Param::LIMIT,
-    Param::CURSOR,
-    Param {
-        name: "facets",
-        summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
+static SEARCH: LazyLock<Vec<Param>> = LazyLock::new(|| {
+    let parameter = |(name, summary, schema): Parameter| Param { name, summary, schema };
+    let all = [
+        Param {
+            name: "q",
+            summary: "Text to search for. Without it, all products match. Words after the tenth are ignored.",
+            schema: r#"{"type":"string","minLength":1,"maxLength":200}"#,
+        },
+        Param {
+            name: "sort",
+            summary: "Sort order: best match, newest, oldest, cheapest, most expensive, most upvotes or nearest first; `nearest` \
+                      needs `near`. Prices of several currencies are not converted: give `currency`.",
+            schema: r#"{"type":"string","enum":["relevance","newest","oldest","price","-price","popular","nearest"],"default":"relevance"}"#,
+        },
+        Param::LIMIT,
+        Param::CURSOR,
+        Param::FIELDS,
+        parameter(INCLUDE),
+        Param {
+            name: "facets",
+            summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
                   `currency`, `price` (ranges), `attr.NAME`, `option.KEY`.",
-        schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
-    },
-];
+            schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
+        },
+    ];
+    all.into_iter().chain(PARAMETERS.map(parameter)).collect()
+});
 
 const TYPED: &[Param] = &[Param {
     name: "q",
@@ -146,7 +123,7 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             move |cx, viewer, params| search(searching.clone(), cx, viewer, params),
         )
         .summary("Search products", DESCRIPTION)
-        .params(SEARCH)
+        .params(&SEARCH)
         .cached(10, 60)
         .response(StatusCode::OK, "A page of results", Some(Schema::of::<SearchResult>()))
         .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
@@ -181,10 +158,18 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
 }
 
 async fn search(memory: Arc<Memory>, cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let fields = [FIELDS, &[HIGHLIGHTS]].concat();
+    let selection = Selection::read(&params, &fields, INCLUDES)?;
     let request = params::search_request(&params)?;
     let with_facets = !request.query.facets.is_empty();
-    let results = operations::search(&cx, &memory, request).await?;
-    Ok(viewer.answer(Answer::raw(render(results, with_facets)?)))
+    let mut results = operations::search(&cx, &memory, request).await?;
+    if !selection.names("variants") {
+        let documents = results.documents.into_iter().map(without_variants);
+        results.documents = documents.collect::<Result<_, _>>().map_err(Failure::from)?;
+    }
+    let items = selection.render_with(&cx, &results.documents, &REFERENCES).await?;
+    let with_highlights = selection.is_whole() || selection.names(HIGHLIGHTS);
+    Ok(viewer.answer(Answer::raw(render(&results, &items, with_highlights, with_facets)?)))
 }
 
 async fn suggest(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
@@ -206,27 +191,37 @@ struct Head<'a> {
     description: Cow<'a, str>,
 }
 
-fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u8>> {
+fn render(
+    results: &SearchResults,
+    items: &[Vec<u8>],
+    with_highlights: bool,
+    with_facets: bool,
+) -> serde_json::Result<Vec<u8>> {
     let SearchResults {
         page,
         facets,
+        documents,
         next_cursor,
         query_id,
     } = results;
-    let size: usize = page.hits.iter().map(|hit| hit.body.len() + 600).sum();
+    let size: usize = items.iter().map(|item| item.len() + 600).sum();
     let mut out = Vec::with_capacity(size + 512);
-    let marker = (query_id.is_some()).then(|| Marker::new(page.terms));
+    let marker = query_id.is_some().then(|| Marker::new(page.terms.clone()));
     out.extend_from_slice(b"{\"items\":[");
-    for (n, hit) in page.hits.iter().enumerate() {
+    for (n, (item, document)) in items.iter().zip(documents).enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        write_hit(hit, marker.as_ref(), &mut out)?;
+        if with_highlights {
+            write_hit(item, &document.body, marker.as_ref(), &mut out)?;
+        } else {
+            out.extend_from_slice(item);
+        }
     }
     out.extend_from_slice(b"],\"next_cursor\":");
     serde_json::to_writer(&mut out, &next_cursor)?;
     if with_facets {
-        write_facets(&facets, &mut out)?;
+        write_facets(facets, &mut out)?;
         out.extend_from_slice(b",\"approximate\":");
         serde_json::to_writer(&mut out, &page.is_approximate)?;
     }
@@ -236,10 +231,11 @@ fn render(results: SearchResults, with_facets: bool) -> serde_json::Result<Vec<u
     Ok(out)
 }
 
-fn write_hit(hit: &Hit, marker: Option<&Marker>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+/// Writes a product with the highlights of its document.
+fn write_hit(item: &[u8], body: &str, marker: Option<&Marker>, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let highlights = match marker {
         Some(marker) => {
-            let head: Head = serde_json::from_str(&hit.body)?;
+            let head: Head = serde_json::from_str(body)?;
             Some(Highlights {
                 title: marker.whole(&head.title),
                 description: marker.excerpt(&head.description),
@@ -247,8 +243,8 @@ fn write_hit(hit: &Hit, marker: Option<&Marker>, out: &mut Vec<u8>) -> serde_jso
         }
         None => None,
     };
-    let open = hit.body.strip_suffix('}').unwrap_or("{");
-    out.extend_from_slice(open.as_bytes());
+    let open = item.strip_suffix(b"}").unwrap_or(b"{");
+    out.extend_from_slice(open);
     if open.len() > 1 {
         out.push(b',');
     }

@@ -8,6 +8,7 @@ use souk_core::search::{Facet, FacetCounts, SearchQuery};
 use souk_core::{Fault, FieldError, Key, Kind, Money};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
+use souk_model::catalog::filter::ProductFilter;
 use souk_model::vendors::VENDOR;
 
 use crate::attributes::{Attributes, Known};
@@ -51,10 +52,16 @@ pub(crate) struct FacetValue {
 pub(crate) async fn check_attributes(
     cx: &Context,
     attributes: &Attributes,
-    query: &SearchQuery,
+    filter: &ProductFilter,
+    facets: &[String],
 ) -> Result<std::sync::Arc<Known>, Failure> {
-    let filters = query.filters.iter().map(|(field, _)| (field.as_str(), field.as_str()));
-    let facets = query.facets.iter().map(|facet| ("facets", facet.as_str()));
+    let filters: Vec<String> = filter
+        .attributes
+        .keys()
+        .map(|name| format!("{ATTRIBUTE}{name}"))
+        .collect();
+    let filters = filters.iter().map(|field| (field.as_str(), field.as_str()));
+    let facets = facets.iter().map(|facet| ("facets", facet.as_str()));
     let wanted: Vec<(&str, &str)> = filters
         .chain(facets)
         .filter_map(|(parameter, field)| Some((parameter, field.strip_prefix(ATTRIBUTE)?)))
@@ -123,9 +130,16 @@ async fn prices(cx: &Context, query: &SearchQuery, counted: &[FacetCounts]) -> R
         return Ok(Vec::new());
     };
     let filter = query.filters.iter().find(|(field, _)| field == CURRENCY);
-    let is_admitted = |code: &str| filter.is_none_or(|(_, codes)| codes.iter().any(|other| other == code));
-    let codes = currencies.values.iter().map(|(facet, _)| facet.value.as_str());
-    let codes: Vec<&str> = codes.filter(|code| is_admitted(code)).take(CURRENCIES).collect();
+    let codes: Vec<&str> = match filter {
+        // Bounds of the price, which do not narrow its own facet, narrow the counts of currencies.
+        Some((_, codes)) => codes.iter().map(String::as_str).collect(),
+        None => currencies
+            .values
+            .iter()
+            .map(|(facet, _)| facet.value.as_str())
+            .take(CURRENCIES)
+            .collect(),
+    };
     if let [code] = codes.as_slice() {
         return Ok(ranges(code, &prices.values));
     }

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use serde::Deserialize;
 use souk_core::documents::MAX_KEYS;
 use souk_core::search::{
     Facet, FacetCounts, Hit, MAX_VALUES, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words,
 };
-use souk_core::{Key, Kind};
-use souk_kit::http::render;
+use souk_core::{Document, Key, Kind};
 use souk_kit::{Context, Failure, Fault, PageRequest};
-use souk_model::catalog::product::without_variants;
+use souk_model::catalog::category::{Category, INDEX, with_below};
+use souk_model::catalog::filter::{AttributeFilter, MAX_IDS, ProductFilter, indexed};
+use souk_model::catalog::product::with_distance;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::facets as variants;
 use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
 use super::facets::{self, FacetValue};
@@ -28,14 +29,9 @@ const SUGGESTIONS: usize = 10;
 /// A search request.
 #[derive(Debug)]
 pub(crate) struct SearchRequest {
-    /// The query, without options, categories and vendors.
+    /// The text, the order and the facets.
     pub(crate) query: SearchQuery,
-    /// Values of options that one variant has, by their keys.
-    pub(crate) options: BTreeMap<String, Vec<String>>,
-    /// Categories to search in, by id or slug; empty for all.
-    pub(crate) categories: Vec<String>,
-    /// Vendors to search in, by id or slug; empty for all.
-    pub(crate) vendors: Vec<String>,
+    pub(crate) filter: ProductFilter,
     pub(crate) page: PageRequest,
 }
 
@@ -45,6 +41,8 @@ pub(crate) struct SearchResults {
     pub(crate) page: SearchPage,
     /// The facets, in the order in which they were asked for.
     pub(crate) facets: Vec<(String, Vec<FacetValue>)>,
+    /// The products of the hits, as they are in the store.
+    pub(crate) documents: Vec<Document>,
     pub(crate) next_cursor: Option<String>,
     /// The id of the query; `None` if it has no words.
     pub(crate) query_id: Option<String>,
@@ -58,20 +56,18 @@ pub(crate) async fn search(
 ) -> Result<SearchResults, SearchError> {
     let began = cx.clock.now();
     let mut query = request.query;
-    let names = [
-        ("category", CATEGORY, &request.categories),
-        ("vendor", VENDOR, &request.vendors),
-    ];
-    resolve(cx, &mut query, &names).await?;
-    let known = facets::check_attributes(cx, &memory.attributes, &query).await?;
+    let known = facets::check_attributes(cx, &memory.attributes, &request.filter, &query.facets).await?;
+    let ids = request.filter.ids.clone();
+    filter(cx, &mut query, &request.filter).await?;
     let asked_facets = query.facets.clone();
     facets::with_currency(&mut query);
-    let options = Options::take(&mut query, request.options);
+    let options = Options::take(&mut query, request.filter.options);
     // Facets do not affect the position of a cursor.
     let counted = std::mem::take(&mut query.facets);
     let paging = request.page.of_list(&format!("search {query:?}"))?;
     query.facets = counted;
-    query.limit = paging.limit;
+    // All of these ids are on one page.
+    query.limit = if ids.is_empty() { paging.limit } else { MAX_IDS };
     query.after.clone_from(&paging.after);
 
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
@@ -92,7 +88,15 @@ pub(crate) async fn search(
             return Err(IndexError::Unavailable("it is being rebuilt".into()).into());
         }
     }
-    page.hits = current(cx, page.hits).await?;
+    let mut documents = current(cx, &page.hits).await?;
+    if !ids.is_empty() {
+        documents.sort_by_key(|document| ids.iter().position(|id| document.key == PRODUCT.key(id)));
+        page.next = None;
+    }
+    if let Some(near) = &query.near {
+        let near = documents.into_iter().map(|document| with_distance(document, near));
+        documents = near.collect::<Result<_, _>>().map_err(Failure::from)?;
+    }
     let counted = std::mem::take(&mut page.facets);
     let facets = facets::shown(cx, &query, counted, &asked_facets, &known).await?;
     let mut query_id = None;
@@ -102,7 +106,7 @@ pub(crate) async fn search(
         // Only the first page counts as a search.
         if query.after.is_none() {
             let ms = cx.clock.now().as_millisecond().saturating_sub(began.as_millisecond());
-            let found = !page.hits.is_empty();
+            let found = !documents.is_empty();
             // Remove the words that were not searched for: the text may be suggested to other clients.
             let rest = words(&query.text).nth(MAX_WORDS);
             let text = query.text.get(..rest.map_or(query.text.len(), |word| word.range.start));
@@ -114,26 +118,23 @@ pub(crate) async fn search(
         next_cursor: page.next.as_deref().map(|place| paging.cursor(place)),
         page,
         facets,
+        documents,
         query_id,
     })
 }
 
 /// The hits as they are in the store now: the index may lag behind, and must not show what is no longer public.
-async fn current(cx: &Context, hits: Vec<Hit>) -> Result<Vec<Hit>, Failure> {
+async fn current(cx: &Context, hits: &[Hit]) -> Result<Vec<Document>, Failure> {
     let keys: Vec<Key> = hits.iter().map(|hit| PRODUCT.key(&hit.id)).collect();
     let mut documents = Vec::with_capacity(keys.len());
     for keys in keys.chunks(MAX_KEYS) {
-        documents.extend(cx.get_all(keys).await?);
-    }
-    let mut current = Vec::with_capacity(hits.len());
-    for (hit, document) in hits.into_iter().zip(documents) {
-        let Some(document) = document else { continue };
-        if document.parse::<Visibility>()?.status == Status::Published {
-            let body = String::from_utf8(render(&without_variants(document)?)).unwrap_or_default();
-            current.push(Hit { body, ..hit });
+        for document in cx.get_all(keys).await?.into_iter().flatten() {
+            if document.field::<Status>("status")? == Status::Published {
+                documents.push(document);
+            }
         }
     }
-    Ok(current)
+    Ok(documents)
 }
 
 /// The filters by options of variants, and the facets that they narrow.
@@ -252,10 +253,65 @@ impl Options {
     }
 }
 
-/// The field of a product that decides who sees it.
-#[derive(Deserialize)]
-struct Visibility {
-    status: Status,
+/// Adds the filter to the query, without options. Names are resolved with one batched get.
+async fn filter(cx: &Context, query: &mut SearchQuery, filter: &ProductFilter) -> Result<(), Failure> {
+    let mut authors = filter.authors.clone();
+    for author in authors.iter_mut().filter(|author| *author == "me") {
+        author.clone_from(&cx.signed_in()?.account);
+    }
+    let names = [
+        ("category", CATEGORY, &filter.categories),
+        ("author", ACCOUNT, &authors),
+        ("vendor", VENDOR, &filter.vendors),
+    ];
+    resolve(cx, query, &names).await?;
+    let conditions = filter.conditions.iter().map(|condition| condition.name().to_owned());
+    let texts = [
+        ("id", filter.ids.clone()),
+        ("tag", filter.tags.clone()),
+        ("condition", conditions.collect()),
+        ("currency", filter.currency.clone().into_iter().collect()),
+        ("sku", filter.sku.clone().into_iter().collect()),
+    ];
+    let texts = texts.into_iter().filter(|(_, values)| !values.is_empty());
+    query
+        .filters
+        .extend(texts.map(|(field, values)| (field.to_owned(), values)));
+    if !filter.attributes.is_empty() {
+        let ids = query.filters.iter().find(|(field, _)| field == "category");
+        let ids = ids.map_or(&[][..], |(_, ids)| ids);
+        for (name, wanted) in typed(cx, filter, ids).await? {
+            match wanted {
+                AttributeFilter::Values(values) => {
+                    let values = values.iter().filter_map(indexed).collect();
+                    query.filters.push((format!("attr.{name}"), values));
+                }
+                AttributeFilter::Range(range) => query.ranges.push(range),
+            }
+        }
+    }
+    query.filters.sort();
+    (query.min_price, query.max_price, query.near) = (filter.min_price, filter.max_price, filter.near);
+    Ok(())
+}
+
+/// The values of attributes by their types in these categories, or in all without any.
+async fn typed(
+    cx: &Context,
+    filter: &ProductFilter,
+    ids: &[String],
+) -> Result<Vec<(String, AttributeFilter)>, Failure> {
+    let keys: Vec<Key> = ids.iter().map(|id| CATEGORY.key(id)).collect();
+    let categories = cx.get_all(&keys).await?.into_iter().flatten();
+    let categories: Vec<Category> = categories.map(|found| found.parse()).collect::<Result<_, _>>()?;
+    if let Ok(typed) = filter.typed(&categories) {
+        return Ok(typed);
+    }
+    // A category below may define them.
+    let all = cx.query_all(INDEX).await?;
+    let all: Vec<Category> = all.iter().map(Document::parse).collect::<Result<_, _>>()?;
+    let covered = if ids.is_empty() { all } else { with_below(all, ids) };
+    filter.typed(&covered).map_err(Failure::BadParameter)
 }
 
 /// Resolves these names to ids and adds the filters. Uses one batched get, or none without names.

@@ -156,6 +156,8 @@ pub enum Sort {
     Relevance,
     /// Most recently published first.
     Newest,
+    /// Least recently published first.
+    Oldest,
     /// Lowest price first.
     Cheapest,
     /// Highest price first.

@@ -130,6 +130,12 @@ impl Selection {
         self.fields.is_none() && self.include.is_empty()
     }
 
+    /// Whether `fields` was not sent, so that all fields are shown.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.fields.is_none()
+    }
+
     /// Whether `fields` has this name.
     #[must_use]
     pub fn names(&self, field: &str) -> bool {

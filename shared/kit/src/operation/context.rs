@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use souk_core::compute::Busy;
+use souk_core::documents::MAX_LIMIT;
 use souk_core::event::Cause;
 use souk_core::kind::{owner_of, resolve_key, resolved};
 use souk_core::queue::Payload;
@@ -176,6 +177,20 @@ impl Context {
             reads.listed(page.items.iter().map(|item| &item.document));
         }
         Ok(page)
+    }
+
+    /// All documents of an index that is known to be small, page by page.
+    pub async fn query_all(&self, index: &str) -> Result<Vec<Document>, Failure> {
+        let mut query = Query::index(index, MAX_LIMIT);
+        let mut documents = Vec::new();
+        loop {
+            let page = self.query(&query).await?;
+            documents.extend(page.items.into_iter().map(|item| item.document));
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok(documents);
+            }
+        }
     }
 
     /// A page of the list that `query` reads. `scope` identifies the list and ties its cursors to it.

@@ -223,6 +223,22 @@ impl Attribute {
     }
 }
 
+/// Those of `all` that are one of `ids` or below one.
+#[must_use]
+pub fn with_below(all: Vec<Category>, ids: &[String]) -> Vec<Category> {
+    let mut covered: BTreeSet<String> = ids.iter().cloned().collect();
+    for _ in 0..MAX_DEPTH {
+        let below = all
+            .iter()
+            .filter(|category| category.parent.as_ref().is_some_and(|parent| covered.contains(parent)));
+        let below: Vec<String> = below.map(|category| category.id.clone()).collect();
+        covered.extend(below);
+    }
+    all.into_iter()
+        .filter(|category| covered.contains(&category.id))
+        .collect()
+}
+
 /// The index of the child categories of `parent`.
 pub fn children(parent: &str) -> String {
     format!("categories/below/{parent}")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use souk_core::money::{MAX_AMOUNT, is_currency_code};
 use souk_core::search::{MAX_RANGES, Near, Range};
-use souk_core::{FieldError, check};
+use souk_core::{Fault, FieldCode, FieldError, check};
 
 use super::category::{Attribute, AttributeType, Category};
 use super::product::{ItemCondition, Location};
@@ -25,6 +25,8 @@ const MAX_COMBINATIONS: usize = 50;
 pub const MAX_TAG: usize = 40;
 /// The Earth's radius in metres.
 const EARTH: f64 = 6_371_000.8;
+
+const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
 
 /// A query parameter: its name, description and JSON schema.
 pub type Parameter = (&'static str, &'static str, &'static str);
@@ -107,6 +109,14 @@ pub const PARAMETERS: [Parameter; 15] = [
     ),
 ];
 
+/// The `include` parameter of routes that return products.
+pub const INCLUDE: Parameter = (
+    "include",
+    "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`. `viewer` adds what each product is \
+     to you: `null` unless you are signed in.",
+    r#"{"type":"string","pattern":"^(category|author|vendor|viewer)(,(category|author|vendor|viewer))*$","example":"category,viewer"}"#,
+);
+
 /// The filter of a list, with ids or names. Empty filters admit everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProductFilter {
@@ -158,7 +168,7 @@ pub fn many<'a>(text: &'a str, name: &str, max: usize, faults: &mut Vec<FieldErr
     let values: Vec<&str> = text.split(',').map(str::trim).collect();
     if values.iter().any(|value| value.is_empty()) || values.len() > max {
         let detail = format!("must be 1 to {max} values, separated by commas");
-        faults.push(FieldError::new(name, detail));
+        faults.push(FieldError::new(name, Fault::format(detail)));
         return Vec::new();
     }
     values
@@ -194,24 +204,33 @@ impl ProductFilter {
             sku: get("sku").map(check::normal_line),
             ..Self::default()
         };
-        let fault = |faults: &mut Vec<FieldError>, field: &str, detail: &str| faults.push(FieldError::new(field, detail));
+        let fault =
+            |faults: &mut Vec<FieldError>, field: &str, fault: Fault| faults.push(FieldError::new(field, fault));
         if let Some(text) = get("tag") {
-            filter.tags = with_whole(text, "tag", faults).iter().map(|tag| normal_tag(tag)).collect();
-            if filter.tags.iter().all(|tag| tag.chars().count() > MAX_TAG) && !filter.tags.is_empty() {
-                fault(faults, "tag", "has at most 40 characters");
+            let tags = many(text, "tag", MAX_VALUES, faults);
+            let is_long = |tag: &str| tag.chars().count() > MAX_TAG;
+            if tags.iter().any(|tag| is_long(tag)) {
+                fault(faults, "tag", Fault::too_long(MAX_TAG));
             }
+            // A tag may contain commas.
+            let whole = (tags.len() > 1 && !is_long(text)).then_some(text);
+            filter.tags = tags.into_iter().chain(whole).map(normal_tag).collect();
         }
         for condition in get("condition").map_or(Vec::new(), |text| many(text, "condition", MAX_VALUES, faults)) {
             match serde_json::from_value(Value::String(condition.to_owned())) {
                 Ok(condition) => filter.conditions.push(condition),
-                Err(_) => fault(faults, "condition", "must be of new, like_new, good, fair, poor"),
+                Err(_) => fault(faults, "condition", Fault::not_one_of(&CONDITIONS)),
             }
         }
         if let Some(code) = get("currency") {
             if is_currency_code(code) {
                 filter.currency = Some(code.to_owned());
             } else {
-                fault(faults, "currency", "must be an ISO 4217 code in upper case, such as EUR");
+                fault(
+                    faults,
+                    "currency",
+                    Fault::format("must be an ISO 4217 code in upper case, such as EUR"),
+                );
             }
         }
         (filter.min_price, filter.max_price) = prices(&get, faults);
@@ -219,10 +238,17 @@ impl ProductFilter {
         for (name, text) in &params {
             if let Some(key) = name.strip_prefix("option.") {
                 if !is_option(key) || check::normal_line(text).is_empty() {
-                    fault(faults, name, "must be the key of an option, such as size, with a value");
+                    fault(
+                        faults,
+                        name,
+                        Fault::format("must be the key of an option, such as size, with a value"),
+                    );
                     continue;
                 }
-                let mut values: Vec<String> = with_whole(text, name, faults).iter().map(|value| check::normal_line(value)).collect();
+                let mut values: Vec<String> = with_whole(text, name, faults)
+                    .iter()
+                    .map(|value| check::normal_line(value))
+                    .collect();
                 values.sort();
                 values.dedup();
                 filter.options.insert(key.to_owned(), values);
@@ -230,7 +256,11 @@ impl ProductFilter {
                 if is_attribute(key) {
                     filter.attributes.insert(key.to_owned(), (*text).to_owned());
                 } else {
-                    fault(faults, name, "is not the name of an attribute");
+                    fault(
+                        faults,
+                        name,
+                        Fault::new(FieldCode::UnknownParameter, "is not the name of an attribute"),
+                    );
                 }
             }
         }
@@ -238,17 +268,28 @@ impl ProductFilter {
             || filter.options.values().map(Vec::len).product::<usize>() > MAX_COMBINATIONS
         {
             let detail = format!("are at most {MAX_OPTIONS}, with {MAX_COMBINATIONS} combinations of their values");
-            fault(faults, "option.*", &detail);
+            fault(faults, "option.*", Fault::too_many(MAX_OPTIONS).because(detail));
         }
         if filter.attributes.len() > MAX_RANGES {
-            fault(faults, "attr.*", &format!("are at most {MAX_RANGES}"));
+            fault(faults, "attr.*", Fault::too_many(MAX_RANGES));
         }
         if filter.sku.is_some() && filter.vendors.len() != 1 {
-            fault(faults, "vendor", "is needed to find a SKU, and must be one");
+            fault(
+                faults,
+                "vendor",
+                Fault::required().because("is needed to find a SKU, and must be one"),
+            );
         }
         if !filter.ids.is_empty() {
             for name in ["sort", "cursor"].into_iter().filter(|name| get(name).is_some()) {
-                fault(faults, name, "cannot be used with ids: they are shown in their own order, on one page");
+                fault(
+                    faults,
+                    name,
+                    Fault::inconsistent(
+                        "ids",
+                        "cannot be used with ids: they are shown in their own order, on one page",
+                    ),
+                );
             }
         }
         filter
@@ -261,13 +302,16 @@ impl ProductFilter {
         for (name, text) in &self.attributes {
             let known = categories.iter().flat_map(|category| &category.attributes);
             let known: Vec<&Attribute> = known.filter(|own| own.filterable && own.name == *name).collect();
-            let mut fault = |detail: &str| faults.push(FieldError::new(format!("attr.{name}"), detail));
+            let mut fault = |fault: Fault| faults.push(FieldError::new(format!("attr.{name}"), fault));
             if known.is_empty() {
-                fault("is not a filterable attribute of this category");
+                fault(Fault::new(
+                    FieldCode::UnknownParameter,
+                    "is not a filterable attribute of this category",
+                ));
             } else if let Some(filter) = attribute(name, text, &known) {
                 typed.push((name.clone(), filter));
             } else {
-                fault("does not fit the attribute's type");
+                fault(Fault::format("does not fit the attribute's type"));
             }
         }
         if faults.is_empty() { Ok(typed) } else { Err(faults) }
@@ -276,9 +320,8 @@ impl ProductFilter {
     /// Whether one of these prices, all in `currency`, matches.
     #[must_use]
     pub fn admits_price(&self, currency: &str, mut prices: impl Iterator<Item = i64>) -> bool {
-        let is_within = |price: i64| {
-            self.min_price.is_none_or(|min| price >= min) && self.max_price.is_none_or(|max| price <= max)
-        };
+        let is_within =
+            |price: i64| self.min_price.is_none_or(|min| price >= min) && self.max_price.is_none_or(|max| price <= max);
         self.currency.as_ref().is_none_or(|wanted| wanted == currency)
             && (self.min_price.or(self.max_price).is_none() || prices.any(is_within))
     }
@@ -372,30 +415,35 @@ fn prices<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldErro
     let [min, max] = ["min_price", "max_price"].map(|name| {
         let price = get(name)?.parse().ok().filter(|price| (0..=MAX_AMOUNT).contains(price));
         if price.is_none() {
-            faults.push(FieldError::new(name, "must be a price in minor units"));
+            let fault = Fault::out_of_range(0, MAX_AMOUNT).because("must be a price in minor units");
+            faults.push(FieldError::new(name, fault));
         }
         price
     });
     if min.zip(max).is_some_and(|(min, max)| min > max) {
-        faults.push(FieldError::new("max_price", "is below min_price"));
+        faults.push(FieldError::new(
+            "max_price",
+            Fault::inconsistent("min_price", "is below min_price"),
+        ));
     }
     if min.or(max).is_some() && get("currency").is_none() {
         let detail = "is needed beside min_price and max_price: prices are compared within one currency";
-        faults.push(FieldError::new("currency", detail));
+        faults.push(FieldError::new("currency", Fault::required().because(detail)));
     }
     (min, max)
 }
 
 fn near<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldError>) -> Option<Near> {
-    let mut fault = |field: &str, detail: String| faults.push(FieldError::new(field, detail));
+    let mut fault = |field: &str, fault: Fault| faults.push(FieldError::new(field, fault));
     let radius = match get("radius") {
         None => RADIUS,
         Some(text) => {
             let radius = text.parse().ok().filter(|radius| (1.0..=MAX_RADIUS).contains(radius));
             if radius.is_none() {
-                fault("radius", format!("must be metres, from 1 to {MAX_RADIUS}"));
+                let detail = format!("must be metres, from 1 to {MAX_RADIUS}");
+                fault("radius", Fault::out_of_range(1.0, MAX_RADIUS).because(detail));
             } else if get("near").is_none() {
-                fault("near", "is needed beside radius".to_owned());
+                fault("near", Fault::required().because("is needed beside radius"));
             }
             radius.unwrap_or(RADIUS)
         }
@@ -409,7 +457,10 @@ fn near<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldError>
         })
     });
     if place.is_none() {
-        fault("near", "must be degrees north and east, such as 41.01,28.97".to_owned());
+        fault(
+            "near",
+            Fault::format("must be degrees north and east, such as 41.01,28.97"),
+        );
     }
     place
 }

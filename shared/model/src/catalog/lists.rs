@@ -54,6 +54,8 @@ pub fn every_list_of_category(category: &str) -> impl Iterator<Item = String> + 
 pub enum Sort {
     /// Most recently published first.
     Newest,
+    /// Least recently published first.
+    Oldest,
     /// Lowest price first.
     Cheapest,
     /// Highest price first.
@@ -69,6 +71,7 @@ impl Sort {
     pub fn name(self) -> &'static str {
         match self {
             Sort::Newest => "Newest",
+            Sort::Oldest => "Oldest",
             Sort::Cheapest => "Cheapest",
             Sort::Dearest => "Dearest",
             Sort::Popular => "Popular",
@@ -80,7 +83,7 @@ impl Sort {
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
-            Sort::Newest | Sort::Trending => "t/",
+            Sort::Newest | Sort::Oldest | Sort::Trending => "t/",
             Sort::Cheapest | Sort::Dearest | Sort::Popular => "p/",
         }
     }
@@ -94,6 +97,6 @@ impl Sort {
     /// Whether the index is read in descending order.
     #[must_use]
     pub fn descending(self) -> bool {
-        self != Sort::Cheapest
+        !matches!(self, Sort::Cheapest | Sort::Oldest)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod category;
 pub mod events;
+pub mod filter;
 pub mod lists;
 pub mod product;
 pub mod rank;

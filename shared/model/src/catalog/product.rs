@@ -3,10 +3,12 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use souk_core::search::Near;
 use souk_core::{Document, Entry, Include, Money, StoreError, Timestamp};
 
 use super::CATEGORY;
 use super::events::ProductEvent;
+use super::filter::distance;
 use super::lists::{List, Sort};
 use super::status::Status;
 use super::variant::{PastPrice, ProductOption, Variant};
@@ -49,6 +51,7 @@ pub const FIELDS: &[&str] = &[
     "created_at",
     "updated_at",
     "published_at",
+    "distance",
     "version",
     "viewer",
 ];
@@ -158,6 +161,24 @@ pub struct Product {
     /// With `include=viewer`: what the product is to the account that asks; `null` for anonymous requests.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     pub viewer: Option<ViewerState>,
+    /// In lists with `near`: the distance from there in metres, along the ground.
+    #[serde(default, skip_serializing)]
+    pub distance: Option<u64>,
+}
+
+/// The field of a product that its distance is computed from.
+#[derive(Deserialize)]
+struct Placed {
+    location: Option<Location>,
+}
+
+/// The product with its distance from `near`.
+pub fn with_distance(mut document: Document, near: &Near) -> Result<Document, StoreError> {
+    let Placed { location } = document.parse()?;
+    if let (Some(place), Some(open)) = (location, document.body.strip_suffix('}')) {
+        document.body = format!("{open},\"distance\":{}}}", distance(near, &place).round() as u64);
+    }
+    Ok(document)
 }
 
 /// The schema of an id that `include` may expand to an object.
@@ -200,6 +221,32 @@ pub enum ItemCondition {
     Fair,
     /// For parts or repair.
     Poor,
+}
+
+impl ItemCondition {
+    /// The name in URLs and documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ItemCondition::New => "new",
+            ItemCondition::LikeNew => "like_new",
+            ItemCondition::Good => "good",
+            ItemCondition::Fair => "fair",
+            ItemCondition::Poor => "poor",
+        }
+    }
+
+    /// The name as people read it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            ItemCondition::New => "New",
+            ItemCondition::LikeNew => "Like new",
+            ItemCondition::Good => "Good",
+            ItemCondition::Fair => "Fair",
+            ItemCondition::Poor => "Poor",
+        }
+    }
 }
 
 /// A geographic location.

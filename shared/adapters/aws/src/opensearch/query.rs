@@ -109,6 +109,7 @@ fn order(query: &SearchQuery) -> Option<Value> {
     match (query.sort, &query.near) {
         (Sort::Relevance, _) | (Sort::Nearest, None) => None,
         (Sort::Newest, _) => Some(json!({ "published_at": "desc" })),
+        (Sort::Oldest, _) => Some(json!({ "published_at": "asc" })),
         // Of a listing with several prices the lowest counts.
         (Sort::Cheapest, _) => Some(json!({ "price": { "order": "asc", "mode": "min" } })),
         (Sort::Dearest, _) => Some(json!({ "price": { "order": "desc", "mode": "min" } })),

@@ -236,6 +236,7 @@ fn order(query: &SearchQuery) -> Option<(String, &'static str)> {
     match query.sort {
         Sort::Relevance => None,
         Sort::Newest => Some(("d.published_at".into(), "DESC")),
+        Sort::Oldest => Some(("d.published_at".into(), "ASC")),
         Sort::Cheapest => Some(("d.price".into(), "ASC")),
         Sort::Dearest => Some(("d.price".into(), "DESC")),
         Sort::Popular => Some(("d.votes".into(), "DESC")),

@@ -140,5 +140,5 @@ async fn lines(cx: Context, Path(id): Path<String>, params: QueryParams) -> Resu
         },
     };
     let page = operations::list_lines(&cx, &id, outcome, &PageRequest::read(&params)?).await?;
-    list_json(&page.items, page.next_cursor.as_deref())
+    list_json(&page)
 }

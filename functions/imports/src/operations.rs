@@ -323,7 +323,7 @@ pub async fn list_lines(
                 }
                 if items.len() == paging.limit {
                     let next_cursor = Some(paging.cursor(&format!("{next}/{n}")));
-                    return Ok(SortedPage { items, next_cursor });
+                    return Ok(paging.forward(items, next_cursor));
                 }
                 items.push(line);
             }
@@ -333,17 +333,11 @@ pub async fn list_lines(
         match batches.next {
             Some(after) => query.after = Some(after),
             None => {
-                return Ok(SortedPage {
-                    items,
-                    next_cursor: None,
-                });
+                return Ok(paging.forward(items, None));
             }
         }
     }
-    Ok(SortedPage {
-        items,
-        next_cursor: Some(paging.cursor(&format!("{next}/0"))),
-    })
+    Ok(paging.forward(items, Some(paging.cursor(&format!("{next}/0")))))
 }
 
 /// When the documents of an import expire.

@@ -3,7 +3,9 @@
 use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_core::{Event, Lane, Role};
-use souk_kit::http::{Access, Answer, Param, Path, Problem, QueryParams, Route, Schema, Viewer, list, list_json};
+use souk_kit::http::{
+    Access, Answer, Param, Path, Problem, QueryParams, Route, Schema, Viewer, list, list_json, list_whole,
+};
 use souk_kit::jobs::Runs;
 use souk_kit::jobs::dead_letters::DeadLetter;
 use souk_kit::jobs::tracked::Tracked;
@@ -214,7 +216,7 @@ async fn list_dead_letters(cx: Context, params: QueryParams) -> Result<Answer, P
         Lane::parse(name).ok_or_else(|| Problem::bad_parameter("lane", fault()))
     });
     let page = operations::list_dead_letters(&cx, lane.transpose()?, &PageRequest::read(&params)?).await?;
-    list_json(&page.items, page.next_cursor.as_deref())
+    list_json(&page)
 }
 
 async fn show_dead_letter(cx: Context, Path((lane, id)): Path<(String, String)>) -> Result<Answer, Problem> {
@@ -238,15 +240,15 @@ async fn replay_lane(cx: Context, Path(lane): Path<String>) -> Result<Answer, Pr
 }
 
 async fn list_lanes(cx: Context) -> Result<Answer, Problem> {
-    list_json(&operations::lanes(&cx).await?, None)
+    list_whole(operations::lanes(&cx).await?)
 }
 
 async fn list_schedules(cx: Context) -> Result<Answer, Problem> {
-    list_json(&operations::list_schedules(&cx).await?, None)
+    list_whole(operations::list_schedules(&cx).await?)
 }
 
 async fn list_dependencies(cx: Context) -> Result<Answer, Problem> {
-    list_json(&cx.dependencies(), None)
+    list_whole(cx.dependencies())
 }
 
 async fn show_job(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
@@ -262,8 +264,8 @@ async fn list_events(cx: Context, params: QueryParams) -> Result<Answer, Problem
     });
     let types = params.get("type").unwrap_or("*");
     let page = operations::list_events(&cx, types, after.transpose()?, &PageRequest::read(&params)?).await?;
-    let events: Vec<String> = page.items.into_iter().map(|document| document.body).collect();
-    Ok(list(&events, page.next_cursor.as_deref()))
+    let events: Vec<&str> = page.items.iter().map(|document| document.body.as_str()).collect();
+    Ok(list(&events, &page))
 }
 
 async fn list_event_types(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {
@@ -273,5 +275,5 @@ async fn list_event_types(cx: Context, viewer: Viewer) -> Result<Answer, Problem
         about: of.summary,
         schema: of.schema,
     });
-    Ok(viewer.answer(list_json(&types.collect::<Vec<_>>(), None)?))
+    Ok(viewer.answer(list_whole(types.collect::<Vec<_>>())?))
 }

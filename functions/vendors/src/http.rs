@@ -3,7 +3,7 @@
 use http::{Method, StatusCode, Uri};
 use souk_core::Role;
 use souk_kit::http::{
-    Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_json,
+    Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_whole,
 };
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
 use souk_model::identity::Recipient;
@@ -92,7 +92,7 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn list_vendors(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
     let page = operations::list_vendors(&cx, &PageRequest::read(&params)?).await?;
-    Ok(viewer.answer(list(&selection.render_all(&page.items)?, page.next_cursor.as_deref())))
+    Ok(viewer.answer(list(&selection.render_all(&page.items)?, &page)))
 }
 
 async fn open(cx: Context, Json(new): Json<NewVendor>) -> Result<Answer, Problem> {
@@ -135,7 +135,7 @@ async fn hand_over(
 }
 
 async fn list_staff(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    list_json(&operations::list_staff(&cx, &id).await?, None)
+    list_whole(operations::list_staff(&cx, &id).await?)
 }
 
 async fn add_staff(cx: Context, Path((id, username)): Path<(String, String)>) -> Result<Answer, Problem> {

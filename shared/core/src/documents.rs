@@ -44,6 +44,8 @@ pub const MAX_DELTA: i64 = 9_007_199_254_740_991;
 pub const MAX_KEYS: usize = 100;
 /// The maximum number of items of a `query` page.
 pub const MAX_LIMIT: usize = 100;
+/// How far a `query` counts at most.
+pub const MAX_COUNT: usize = 1_001;
 
 /// The key of a document: partition and sort key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -415,6 +417,10 @@ pub struct Query {
     pub limit: usize,
     /// Only items after this sort key, in the requested order. It need not exist.
     pub after: Option<String>,
+    /// Counts the items, at most so many; 0 does not count. Only for the first page of an index: its documents do not
+    /// expire, so that counting reads no documents.
+    #[serde(default)]
+    pub count: usize,
 }
 
 /// Where a query reads.
@@ -436,6 +442,7 @@ impl Query {
             descending: false,
             limit,
             after: None,
+            count: 0,
         }
     }
 
@@ -448,6 +455,7 @@ impl Query {
             descending: false,
             limit,
             after: None,
+            count: 0,
         }
     }
 
@@ -474,6 +482,12 @@ impl Query {
         if name.len() > MAX_KEY || self.prefix.len() > MAX_KEY || after > MAX_KEY {
             return Err(StoreError::Refused("what a query names is at most 1000 bytes".into()));
         }
+        let is_countable = self.after.is_none() && matches!(self.source, Source::Index(_));
+        if self.count > MAX_COUNT || (self.count > 0 && !is_countable) {
+            return Err(StoreError::Refused(
+                "only the first page of an index counts, up to 1001".into(),
+            ));
+        }
         if (1..=MAX_LIMIT).contains(&self.limit) {
             Ok(())
         } else {
@@ -499,6 +513,9 @@ pub struct Page {
     /// Where the next page starts; `None` at the end. Unless expired documents are in the range, it is `Some` only if
     /// items follow.
     pub next: Option<String>,
+    /// How many items there are, at most [`Query::count`]; `None` if the query does not count.
+    #[serde(default)]
+    pub total: Option<usize>,
 }
 
 /// Why a store did not do what it was asked to.

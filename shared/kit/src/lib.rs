@@ -37,7 +37,8 @@ pub use auth::{ACCESS_TOKEN_SECONDS, AccessToken, Keys, Principals};
 pub use cache::{DocumentCache, MemoryCacheConfig};
 pub use function::{Function, Partitions, StoreUse};
 pub use operation::{
-    Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Transaction, validated,
+    Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Total, Transaction,
+    total_of, validated,
 };
 pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};

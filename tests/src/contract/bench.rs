@@ -213,6 +213,7 @@ impl Bench {
         Page {
             items: page.items.into_iter().map(item).collect(),
             next: page.next,
+            total: page.total,
         }
     }
 

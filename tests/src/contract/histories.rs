@@ -150,6 +150,7 @@ impl History {
                     descending: *descending,
                     limit: *limit,
                     after,
+                    count: 0,
                 })
                 .await
             }

@@ -192,9 +192,14 @@ impl Documents for Model {
             Some(after) if query.descending => sort < after,
             Some(after) => sort > after,
         };
-        let mut items: Vec<Item> = places
+        let all: Vec<_> = places
             .into_iter()
-            .filter(|(sort, _)| sort.starts_with(&query.prefix) && behind(sort))
+            .filter(|(sort, _)| sort.starts_with(&query.prefix))
+            .collect();
+        let total = (query.count > 0).then(|| all.len().min(query.count));
+        let mut items: Vec<Item> = all
+            .into_iter()
+            .filter(|(sort, _)| behind(sort))
             .filter_map(|(sort, key)| {
                 Some(Item {
                     sort: sort.clone(),
@@ -208,7 +213,7 @@ impl Documents for Model {
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let next = items.last().filter(|_| more).map(|item| item.sort.clone());
-        Ok(Page { items, next })
+        Ok(Page { items, next, total })
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

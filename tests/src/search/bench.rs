@@ -104,11 +104,31 @@ impl Bench {
         page.hits.iter().map(|hit| self.name(&hit.id)).collect()
     }
 
-    /// The names of the products on all pages, in order.
+    /// The names of the products on all pages, in order. From each page one gets back to the page before.
     pub async fn find_all(&self, query: &SearchQuery) -> Result<Vec<String>, SearchError> {
         let (mut query, mut all) = (query.clone(), Vec::new());
+        let mut before: Option<SearchPage> = None;
         loop {
             let page = self.index.search(&query).await?;
+            assert_eq!(page.prev.is_some(), before.is_some());
+            if let Some(before) = before {
+                let back = SearchQuery {
+                    after: page.prev.clone(),
+                    ..query.clone()
+                };
+                let back = self.index.search(&back).await?;
+                assert_eq!(
+                    (&back.hits, back.prev.is_some()),
+                    (&before.hits, before.prev.is_some()),
+                    "{query:?}"
+                );
+                let again = SearchQuery {
+                    after: back.next,
+                    ..query.clone()
+                };
+                assert_eq!(self.index.search(&again).await?.hits, page.hits, "{query:?}");
+            }
+            before = Some(page.clone());
             assert!(page.hits.len() <= query.limit, "a page larger than asked for");
             all.extend(page.hits.iter().map(|hit| self.name(&hit.id)));
             let Some(next) = page.next else { return Ok(all) };

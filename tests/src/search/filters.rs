@@ -173,6 +173,7 @@ fn query(chance: &mut Chance) -> SearchQuery {
             chance.of(&sorts[..6])
         },
         limit: 1 + chance.below(30),
+        count: 1 + chance.below(60),
         facets: ["tag", "category", "price", "attr.size", "attr.width", "attr.none"]
             .map(str::to_owned)
             .to_vec(),
@@ -202,6 +203,11 @@ pub async fn equal_brute_force(bench: &Bench) {
         let actual: Vec<_> = page.hits.iter().map(|hit| &hit.id).collect();
         assert_eq!(actual, expected, "{query:?}");
         assert_eq!(page.next.is_some(), found.len() > query.limit, "{query:?}");
+        assert_eq!(
+            (page.prev, page.total),
+            (None, Some(found.len().min(query.count))),
+            "{query:?}"
+        );
         for (counts, field) in page.facets.iter().zip(&query.facets) {
             let actual: Vec<_> = counts
                 .values

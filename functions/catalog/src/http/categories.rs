@@ -97,7 +97,7 @@ async fn list_categories(cx: Context, viewer: Viewer, params: QueryParams) -> Re
         Some(parent) => operations::list_children(&cx, parent, &page).await?,
         None => operations::list_categories(&cx, &page).await?,
     };
-    Ok(viewer.answer(list(&selection.render_all(&page.items)?, page.next_cursor.as_deref())))
+    Ok(viewer.answer(list(&selection.render_all(&page.items)?, &page)))
 }
 
 async fn show_tree(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {

@@ -162,7 +162,7 @@ async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Resu
         return Ok(viewer.answer(list_documents(&page)));
     }
     let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
-    Ok(viewer.answer(list(&items, page.next_cursor.as_deref())))
+    Ok(viewer.answer(list(&items, &page)))
 }
 
 fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use souk_core::documents::{MAX_LIMIT, Source};
 use souk_core::{Document, Item, Key, Kind, Money, Page, Query, Role};
-use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Total, total_of};
 use souk_model::catalog::category::{Category, INDEX, with_below};
 use souk_model::catalog::filter::AttributeFilter;
 pub use souk_model::catalog::filter::ProductFilter;
@@ -308,23 +308,26 @@ pub async fn list_products(
                 items.push(document);
             }
         }
-        return Ok(SortedPage {
-            items,
-            next_cursor: None,
-        });
+        return Ok(paging.forward(items, None));
     }
 
-    let mut documents: Vec<Document> = Vec::with_capacity(paging.limit);
-    let mut query = Query {
+    let mut query = paging.query(Query {
         prefix: sort.prefix().to_owned(),
         descending: sort.descending(),
-        after: paging.after.clone(),
-        ..Query::index(String::new(), if more_filters { MAX_LIMIT } else { paging.limit })
-    };
+        ..Query::index(String::new(), paging.limit)
+    });
+    if more_filters {
+        (query.limit, query.count) = (MAX_LIMIT, 0);
+    }
     let filtered = more_filters || sort.is_ranked();
+    // The first page of a filtered list reads on to count.
+    let is_counting = more_filters && paging.is_first;
+    let mut items: Vec<(String, Document)> = Vec::with_capacity(paging.limit);
+    let (mut found, mut total) = (0, None);
     let mut next = None;
     for _ in 0..ROUNDS {
         let page = merged(cx, &query, &indexes).await?;
+        total = total.or(total_of(&page));
         next = page.next;
         let count = page.items.len();
         for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
@@ -337,22 +340,34 @@ pub async fn list_products(
             if !is_listed {
                 continue;
             }
-            documents.push(document);
-            if documents.len() == paging.limit {
+            found += 1;
+            if items.len() < paging.limit {
+                items.push((place, document));
+            }
+            if items.len() == paging.limit && !is_counting {
                 // The remaining items belong to the next page.
-                next = if n + 1 < count { Some(place) } else { next };
+                let last = items.last().map(|(place, _)| place.clone());
+                next = if n + 1 < count { last } else { next };
                 break;
             }
         }
-        if documents.len() == paging.limit || next.is_none() {
+        if next.is_none() || (items.len() == paging.limit && !is_counting) {
             break;
         }
         query.after.clone_from(&next);
+        query.count = 0;
     }
-    Ok(SortedPage {
-        items: documents,
-        next_cursor: next.map(|sort| paging.cursor(&sort)),
-    })
+    if is_counting {
+        total = Some(match next {
+            None => Total::exact(found),
+            Some(_) => Total::at_least(found),
+        });
+    }
+    if found > items.len() {
+        // Others were counted after them.
+        next = items.last().map(|(place, _)| place.clone());
+    }
+    Ok(paging.page(items, next, total))
 }
 
 /// The products with these ids, in their order, or the one with the SKU.
@@ -386,6 +401,8 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page,
         return cx.query(query).await;
     }
     let pages = try_join_all(queries.iter().map(|query| cx.query(query))).await?;
+    // No item is in two of them, unless it moves.
+    let total = pages.iter().map(|page| page.total).sum();
     let first = |a: &String, b: &String| if query.descending { b.cmp(a) } else { a.cmp(b) };
     // What comes after the end of a page that has more may come after items that were not read.
     let end = pages.iter().filter_map(|page| page.next.clone()).min_by(first);
@@ -401,7 +418,7 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page,
         items.truncate(query.limit);
         next = items.last().map(|item| item.sort.clone());
     }
-    Ok(Page { items, next })
+    Ok(Page { items, next, total })
 }
 
 /// The products of a page of an index, each with its sort key; `None` for a deleted product.

@@ -81,7 +81,7 @@ async fn list_comments(
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
     let page = operations::list_comments(&cx, &id, &PageRequest::read(&params)?).await?;
     let items = selection.render_with(&cx, &page.items, REFERENCES).await?;
-    Ok(viewer.answer(list(&items, page.next_cursor.as_deref())))
+    Ok(viewer.answer(list(&items, &page)))
 }
 
 async fn create(cx: Context, Path(id): Path<String>, Json(new): Json<NewComment>) -> Result<Answer, Problem> {

@@ -35,5 +35,5 @@ async fn show(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
         page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
     }
     let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
-    Ok(list(&items, page.next_cursor.as_deref()))
+    Ok(list(&items, &page))
 }

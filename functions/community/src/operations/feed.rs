@@ -60,5 +60,5 @@ pub async fn list_feed(cx: &Context, page: &PageRequest) -> Result<SortedPage<Do
         }
         _ => paging.cursor(&sort),
     });
-    Ok(SortedPage { items, next_cursor })
+    Ok(paging.forward(items, next_cursor))
 }

@@ -64,7 +64,7 @@ pub async fn list_dead_letters(
         let room = paging.limit.saturating_sub(items.len());
         if room == 0 {
             let next_cursor = Some(paging.cursor(&format!("{}/", lane.name())));
-            return Ok(SortedPage { items, next_cursor });
+            return Ok(paging.forward(items, next_cursor));
         }
         let query = Query {
             after: after.take().filter(|id| !id.is_empty()),
@@ -76,13 +76,10 @@ pub async fn list_dead_letters(
         }
         if let Some(sort) = page.next {
             let next_cursor = Some(paging.cursor(&format!("{}/{sort}", lane.name())));
-            return Ok(SortedPage { items, next_cursor });
+            return Ok(paging.forward(items, next_cursor));
         }
     }
-    Ok(SortedPage {
-        items,
-        next_cursor: None,
-    })
+    Ok(paging.forward(items, None))
 }
 
 /// The newest dead letters of a lane, newest first; there is a cursor if there are more.
@@ -96,6 +93,8 @@ pub async fn newest_dead_letters(cx: &Context, lane: Lane) -> Result<SortedPage<
     Ok(SortedPage {
         items: items.collect::<Result<_, _>>()?,
         next_cursor: page.next,
+        prev_cursor: None,
+        total: None,
     })
 }
 

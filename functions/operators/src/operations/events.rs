@@ -87,10 +87,7 @@ pub async fn list_events(
     let mut items = Vec::new();
     for _ in 0..MAX_QUERIES {
         if position.hour > hour(now) {
-            return Ok(SortedPage {
-                items,
-                next_cursor: None,
-            });
+            return Ok(paging.forward(items, None));
         }
         let query = Query {
             after: position.after.take(),
@@ -103,10 +100,7 @@ pub async fn list_events(
             }
             if items.len() >= paging.limit {
                 position.after = Some(item.sort);
-                return Ok(SortedPage {
-                    items,
-                    next_cursor: Some(paging.cursor(&position.sort())),
-                });
+                return Ok(paging.forward(items, Some(paging.cursor(&position.sort()))));
             }
         }
         position.after = page.next;
@@ -114,8 +108,5 @@ pub async fn list_events(
             position.hour += 1;
         }
     }
-    Ok(SortedPage {
-        items,
-        next_cursor: Some(paging.cursor(&position.sort())),
-    })
+    Ok(paging.forward(items, Some(paging.cursor(&position.sort()))))
 }

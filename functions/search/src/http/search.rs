@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Selection, Viewer};
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Selection, Viewer, write_ends};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::filter::{INCLUDE, PARAMETERS, Parameter};
 use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
@@ -51,6 +51,14 @@ pub(crate) struct SearchResult {
     /// Cursor of the next page; `null` on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
+    /// Cursor of the page before; `null` on the first page.
+    #[schema(required = true)]
+    prev_cursor: Option<String>,
+    /// Number of matching products, counted for the first page.
+    #[schema(required = true)]
+    total: Option<u64>,
+    /// Whether `total` is exact; if not, there are at least so many.
+    total_is_exact: bool,
     /// Facet counts, if requested with `facets`: up to 50 values per field, the most frequent first, but numbers and
     /// price ranges in ascending order. Price ranges are counted per currency. All filters apply to the counts of a
     /// field, except the filter on the field itself.
@@ -164,10 +172,10 @@ async fn search(memory: Arc<Memory>, cx: Context, viewer: Viewer, params: QueryP
     let with_facets = !request.query.facets.is_empty();
     let mut results = operations::search(&cx, &memory, request).await?;
     if !selection.names("variants") {
-        let documents = results.documents.into_iter().map(without_variants);
-        results.documents = documents.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let documents = results.list.items.into_iter().map(without_variants);
+        results.list.items = documents.collect::<Result<_, _>>().map_err(Failure::from)?;
     }
-    let items = selection.render_with(&cx, &results.documents, &REFERENCES).await?;
+    let items = selection.render_with(&cx, &results.list.items, &REFERENCES).await?;
     let with_highlights = selection.is_whole() || selection.names(HIGHLIGHTS);
     Ok(viewer.answer(Answer::raw(render(&results, &items, with_highlights, with_facets)?)))
 }
@@ -200,15 +208,14 @@ fn render(
     let SearchResults {
         page,
         facets,
-        documents,
-        next_cursor,
+        list,
         query_id,
     } = results;
     let size: usize = items.iter().map(|item| item.len() + 600).sum();
     let mut out = Vec::with_capacity(size + 512);
     let marker = query_id.is_some().then(|| Marker::new(page.terms.clone()));
     out.extend_from_slice(b"{\"items\":[");
-    for (n, (item, document)) in items.iter().zip(documents).enumerate() {
+    for (n, (item, document)) in items.iter().zip(&list.items).enumerate() {
         if n > 0 {
             out.push(b',');
         }
@@ -218,8 +225,8 @@ fn render(
             out.extend_from_slice(item);
         }
     }
-    out.extend_from_slice(b"],\"next_cursor\":");
-    serde_json::to_writer(&mut out, &next_cursor)?;
+    out.push(b']');
+    write_ends(list, &mut out);
     if with_facets {
         write_facets(facets, &mut out)?;
         out.extend_from_slice(b",\"approximate\":");

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use souk_core::documents::MAX_KEYS;
+use souk_core::documents::{MAX_COUNT, MAX_KEYS};
 use souk_core::search::{
     Facet, FacetCounts, Hit, MAX_VALUES, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words,
 };
 use souk_core::{Document, Key, Kind};
-use souk_kit::{Context, Failure, Fault, PageRequest};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Total};
 use souk_model::catalog::category::{Category, INDEX, with_below};
 use souk_model::catalog::filter::{AttributeFilter, MAX_IDS, ProductFilter, indexed};
 use souk_model::catalog::product::with_distance;
@@ -42,8 +42,7 @@ pub(crate) struct SearchResults {
     /// The facets, in the order in which they were asked for.
     pub(crate) facets: Vec<(String, Vec<FacetValue>)>,
     /// The products of the hits, as they are in the store.
-    pub(crate) documents: Vec<Document>,
-    pub(crate) next_cursor: Option<String>,
+    pub(crate) list: SortedPage<Document>,
     /// The id of the query; `None` if it has no words.
     pub(crate) query_id: Option<String>,
 }
@@ -64,11 +63,12 @@ pub(crate) async fn search(
     let options = Options::take(&mut query, request.filter.options);
     // Facets do not affect the position of a cursor.
     let counted = std::mem::take(&mut query.facets);
-    let paging = request.page.of_list(&format!("search {query:?}"))?;
+    let mut paging = request.page.of_list(&format!("search {query:?}"))?;
     query.facets = counted;
     // All of these ids are on one page.
     query.limit = if ids.is_empty() { paging.limit } else { MAX_IDS };
     query.after.clone_from(&paging.after);
+    query.count = if paging.is_first { MAX_COUNT } else { 0 };
 
     let asked: Vec<Word> = words(&query.text).take(MAX_WORDS).collect();
     query.tuning = memory.tuned.tuning(cx, &asked).await;
@@ -76,6 +76,7 @@ pub(crate) async fn search(
         // A query of punctuation alone matches no product.
         SearchPage {
             facets: options.no_counts(),
+            total: Some(0),
             ..SearchPage::default()
         }
     } else {
@@ -91,8 +92,10 @@ pub(crate) async fn search(
     let mut documents = current(cx, &page.hits).await?;
     if !ids.is_empty() {
         documents.sort_by_key(|document| ids.iter().position(|id| document.key == PRODUCT.key(id)));
-        page.next = None;
+        (page.next, page.prev, page.total) = (None, None, Some(documents.len()));
     }
+    let total = page.total.map(Total::counted).or(paging.total);
+    paging.total = total;
     if let Some(near) = &query.near {
         let near = documents.into_iter().map(|document| with_distance(document, near));
         documents = near.collect::<Result<_, _>>().map_err(Failure::from)?;
@@ -115,10 +118,14 @@ pub(crate) async fn search(
         query_id = Some(id);
     }
     Ok(SearchResults {
-        next_cursor: page.next.as_deref().map(|place| paging.cursor(place)),
+        list: SortedPage {
+            items: documents,
+            next_cursor: page.next.as_deref().map(|place| paging.cursor(place)),
+            prev_cursor: page.prev.as_deref().map(|place| paging.cursor(place)),
+            total,
+        },
         page,
         facets,
-        documents,
         query_id,
     })
 }
@@ -222,6 +229,7 @@ impl Options {
             facets: given.chain([facet.to_owned()]).collect(),
             limit: 1,
             after: None,
+            count: 0,
             ..query.clone()
         };
         let page = cx.search(&query).await?;

@@ -100,6 +100,8 @@ impl Search for Index {
         });
         Ok(SearchPage {
             is_approximate: false,
+            prev: None,
+            total: (query.count > 0).then(|| found.len().min(query.count)),
             facets: counts.collect(),
             next: (end < found.len()).then(|| end.to_string()),
             terms: words(&query.text).map(|word| word.stem).collect(),

@@ -55,10 +55,8 @@ pub async fn list_webhooks(
     let ids: Vec<&String> = roster.ids.iter().filter(|id| id.as_str() > after).collect();
     let keys: Vec<Key> = ids.iter().take(paging.limit).map(|id| WEBHOOK.key(id)).collect();
     let last = ids.get(paging.limit).and_then(|_| ids.get(paging.limit - 1));
-    Ok(SortedPage {
-        items: cx.get_all(&keys).await?.into_iter().flatten().collect(),
-        next_cursor: last.map(|id| paging.cursor(id)),
-    })
+    let items = cx.get_all(&keys).await?.into_iter().flatten().collect();
+    Ok(paging.forward(items, last.map(|id| paging.cursor(id))))
 }
 
 /// The webhook with this id, if the principal may read and change it; else "not found", which does not reveal whether

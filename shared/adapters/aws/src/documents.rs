@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType, Select,
     TransactWriteItem,
 };
 use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
@@ -179,6 +179,37 @@ impl DynamoDocuments {
         Ok((items, next))
     }
 
+    /// How many items of partition `pk` the query has, at most as many as it counts.
+    async fn count(&self, pk: String, query: &Query, strong: bool) -> Result<usize, StoreError> {
+        let mut total = 0;
+        let mut after = None;
+        loop {
+            let limit = i32::try_from(query.count.saturating_sub(total)).unwrap_or(i32::MAX);
+            let call = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", item::text(pk.clone()))
+                .expression_attribute_values(":prefix", item::text(item::sort(&query.prefix)))
+                .set_exclusive_start_key(after)
+                .consistent_read(strong)
+                .limit(limit);
+            let answer = patiently(&*self.random, || {
+                let call = call.clone();
+                async { call.send().await.map_err(failure) }
+            });
+            let answer = answer.await.map_err(ended)?;
+            total += usize::try_from(answer.count).unwrap_or(0);
+            after = answer.last_evaluated_key;
+            // DynamoDB reads 1 MB at a time.
+            if after.is_none() || total >= query.count {
+                return Ok(total);
+            }
+        }
+    }
+
     /// Runs one transaction. Retries it with the same token until its outcome is known.
     async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), Failure> {
         let token = uuid::Builder::from_random_bytes(random::bytes(&*self.random)).into_uuid();
@@ -233,6 +264,12 @@ impl Documents for DynamoDocuments {
                     if let Some(document) = found.get(&key).cloned() {
                         page.items.push(Item { sort, document });
                     }
+                }
+                if query.count > 0 {
+                    page.total = Some(match page.next {
+                        Some(_) => self.count(entry_partition(name), query, strong).await?,
+                        None => page.items.len().min(query.count),
+                    });
                 }
             }
         }

@@ -46,10 +46,10 @@ impl<D: SqlDriver> SqlDocuments<D> {
 }
 
 /// The SQL of each kind of page, indexed by [`page_of`] and built once.
-static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| (0..16).map(page).collect());
+static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| (0..32).map(page).collect());
 
 fn page(n: usize) -> String {
-    let (is_index, remote) = (n & 4 != 0, n & 8 != 0);
+    let (is_index, remote, counts) = (n & 4 != 0, n & 8 != 0, n & 16 != 0);
     let order = if n & 2 == 0 { "ASC" } else { "DESC" };
     let lower = if n & 1 == 0 { ">" } else { ">=" };
     // A blob sorts after every text, so x'' stands for "no end".
@@ -72,8 +72,17 @@ fn page(n: usize) -> String {
     } else {
         "d.body".into()
     };
+    // Depends on no row, so it is counted once.
+    let total = if counts {
+        format!(
+            ", NULL, (SELECT count(*) FROM (SELECT 1 FROM entries c WHERE c.name {} LIMIT +?5))",
+            bounds("c.sort")
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "SELECT e.sort, d.pk, d.sk, d.version, {body}, d.counters FROM entries e CROSS JOIN documents d \
+        "SELECT e.sort, d.pk, d.sk, d.version, {body}, d.counters{total} FROM entries e CROSS JOIN documents d \
          ON d.id = e.document WHERE e.name {} ORDER BY e.sort {order} LIMIT +?4",
         bounds("e.sort")
     )
@@ -82,9 +91,14 @@ fn page(n: usize) -> String {
 /// The column of the body in a row of an index query.
 const BODY: usize = 4;
 
-/// The index into [`PAGES`]. With `remote`, an index query leaves out the body of the row after the page.
-fn page_of(is_index: bool, remote: bool, descending: bool, from_there: bool) -> usize {
-    usize::from(remote) << 3 | usize::from(is_index) << 2 | usize::from(descending) << 1 | usize::from(from_there)
+/// The index into [`PAGES`]. With `remote`, an index query leaves out the body of the row after the page. With `counts`,
+/// each row ends with the total.
+fn page_of(counts: bool, is_index: bool, remote: bool, descending: bool, from_there: bool) -> usize {
+    usize::from(counts) << 4
+        | usize::from(remote) << 3
+        | usize::from(is_index) << 2
+        | usize::from(descending) << 1
+        | usize::from(from_there)
 }
 
 /// One document, by `pk` alone or by both parts of its key. The expiry is checked in Rust: over a network, every
@@ -177,11 +191,14 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
             upper.map_or(Value::Null, Value::from),
             limit.into(),
         ];
+        let counts = query.count > 0;
         if !is_index {
             args.push(self.now());
+        } else if counts {
+            args.push(i64::try_from(query.count).unwrap_or(i64::MAX).into());
         }
         let read = async |remote: bool, args| {
-            let sql = PAGES.get(page_of(is_index, remote, query.descending, from_there));
+            let sql = PAGES.get(page_of(counts, is_index, remote, query.descending, from_there));
             let sql = sql.map_or("", String::as_str);
             let page = self
                 .driver
@@ -201,6 +218,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         let mut page = Page {
             items: Vec::with_capacity(rows.len()),
             next: None,
+            total: counts.then_some(0),
         };
         for row in rows {
             let mut row = row.into_iter();
@@ -210,6 +228,9 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
                 Source::Partition(pk) => Key::new(pk.as_str(), sort.as_str()),
             };
             let document = document(key, &mut row)?;
+            if counts {
+                page.total = usize::try_from(integer(&mut row)?).ok();
+            }
             page.items.push(Item { sort, document });
         }
         if more {

@@ -210,8 +210,11 @@ pub struct SearchQuery {
     pub sort: Sort,
     /// The maximum number of hits, 1 to 100.
     pub limit: usize,
-    /// The `next` of the previous page. The rest of the query must be the same.
+    /// The `next` of the previous page, or the `prev` of the next one. The rest of the query must be the same.
     pub after: Option<String>,
+    /// Counts the matches, at most so many, if there is no `after`; 0 does not count.
+    #[serde(default)]
+    pub count: usize,
     /// The fields whose values are counted.
     pub facets: Vec<String>,
     /// The market's tuning.
@@ -225,6 +228,12 @@ pub struct SearchPage {
     pub hits: Vec<Hit>,
     /// The cursor of the next page, if there may be one.
     pub next: Option<String>,
+    /// The cursor of the page before, if there may be one. Its page has hits of the same order, and its `next` leads back.
+    #[serde(default)]
+    pub prev: Option<String>,
+    /// How many listings match, at most [`SearchQuery::count`]; `None` if the query does not count.
+    #[serde(default)]
+    pub total: Option<usize>,
     /// The counts of the requested fields, in that order. A field's own filter does not narrow its counts; all other
     /// filters do.
     pub facets: Vec<FacetCounts>,

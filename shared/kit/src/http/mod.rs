@@ -36,7 +36,7 @@ pub use body::{Json, Raw};
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]
 pub use openapi::{Section, clashes, document, patch_of};
-pub use paging::{list, list_documents, list_json};
+pub use paging::{list, list_documents, list_json, list_whole, write_ends};
 pub use problem::{Problem, Source};
 pub use problem_type::ProblemType;
 pub use route::{Access, CachePolicy, Param, QueryParams, Route, Schema};

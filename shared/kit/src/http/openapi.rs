@@ -361,10 +361,13 @@ fn reference(schema: &Schema, part: bool, schemas: &mut Schemas, components: &mu
             let name = format!("{}List", schema.name);
             components.insert(name.clone(), json!({
                 "type": "object",
-                "required": ["items", "next_cursor"],
+                "required": ["items", "next_cursor", "prev_cursor", "total", "total_is_exact"],
                 "properties": {
                     "items": { "type": "array", "items": one },
                     "next_cursor": { "type": ["string", "null"], "description": "The cursor of the next page; null on the last page." },
+                    "prev_cursor": { "type": ["string", "null"], "description": "The cursor of the page before; null on the first page, and in lists that are only read forwards." },
+                    "total": { "type": ["integer", "null"], "minimum": 0, "description": "The number of items of the list, counted for its first page; null if it is not counted." },
+                    "total_is_exact": { "type": "boolean", "description": "Whether `total` is exact; if not, there are at least so many." },
                 },
             }));
             json!({ "$ref": format!("#/components/schemas/{name}") })

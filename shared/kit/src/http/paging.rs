@@ -1,4 +1,5 @@
-//! Pagination: the parameters `limit` and `cursor`, and the response `{"items": […], "next_cursor": …}`.
+//! Pagination: the parameters `limit` and `cursor`, and the response `{"items": […], "next_cursor": …,
+//! "prev_cursor": …, "total": …, "total_is_exact": …}`.
 
 use souk_core::{Document, Fault};
 
@@ -24,29 +25,32 @@ impl PageRequest {
     }
 }
 
-/// A page of items that are serialized JSON.
+/// A page of items that are serialized JSON, with the cursors and the total of `page`.
 #[must_use]
-pub fn list<T: AsRef<[u8]>>(items: &[T], next_cursor: Option<&str>) -> Answer {
+pub fn list<T: AsRef<[u8]>, P>(items: &[T], page: &SortedPage<P>) -> Answer {
     let size = items.iter().map(|item| item.as_ref().len() + 1).sum();
-    page(size, items, next_cursor, |item, out| {
-        out.extend_from_slice(item.as_ref())
-    })
+    body(size, items, page, |item, out| out.extend_from_slice(item.as_ref()))
 }
 
 /// A page of items, serialized as JSON.
-pub fn list_json<T: serde::Serialize>(items: &[T], next_cursor: Option<&str>) -> Result<Answer, Problem> {
-    let items: Vec<Vec<u8>> = items.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
-    Ok(list(&items, next_cursor))
+pub fn list_json<T: serde::Serialize>(page: &SortedPage<T>) -> Result<Answer, Problem> {
+    let items: Vec<Vec<u8>> = page.items.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
+    Ok(list(&items, page))
+}
+
+/// All items of a list, serialized as JSON.
+pub fn list_whole<T: serde::Serialize>(items: Vec<T>) -> Result<Answer, Problem> {
+    list_json(&SortedPage::whole(items))
 }
 
 /// A page of documents in their public form. Each document is copied once, from the store's result into the body.
 #[must_use]
 pub fn list_documents(page: &SortedPage<Document>) -> Answer {
     let size = page.items.iter().map(|d| d.body.len() + d.counters.len() + 32).sum();
-    self::page(size, &page.items, page.next_cursor.as_deref(), view_into)
+    body(size, &page.items, page, view_into)
 }
 
-fn page<T>(size: usize, items: &[T], next_cursor: Option<&str>, write: impl Fn(&T, &mut Vec<u8>)) -> Answer {
+fn body<T, P>(size: usize, items: &[T], page: &SortedPage<P>, write: impl Fn(&T, &mut Vec<u8>)) -> Answer {
     let mut body = Vec::with_capacity(size + 512);
     body.extend_from_slice(b"{\"items\":[");
     for (n, item) in items.iter().enumerate() {
@@ -55,15 +59,25 @@ fn page<T>(size: usize, items: &[T], next_cursor: Option<&str>, write: impl Fn(&
         }
         write(item, &mut body);
     }
-    body.extend_from_slice(b"],\"next_cursor\":");
-    match next_cursor {
-        // Base64url needs no escaping.
-        Some(cursor) => {
-            body.push(b'"');
-            body.extend_from_slice(cursor.as_bytes());
-            body.extend_from_slice(b"\"}");
-        }
-        None => body.extend_from_slice(b"null}"),
-    }
+    body.push(b']');
+    write_ends(page, &mut body);
+    body.push(b'}');
     Answer::raw(body)
+}
+
+/// Writes the members of a list that follow its items: `,"next_cursor":…,"prev_cursor":…,"total":…,"total_is_exact":…`.
+pub fn write_ends<P>(page: &SortedPage<P>, out: &mut Vec<u8>) {
+    for (name, cursor) in [("next_cursor", &page.next_cursor), ("prev_cursor", &page.prev_cursor)] {
+        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        match cursor {
+            // Base64url needs no escaping.
+            Some(cursor) => out.extend_from_slice(format!("\"{cursor}\"").as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    let total = page
+        .total
+        .map_or_else(|| "null".to_owned(), |total| total.count.to_string());
+    let is_exact = page.total.is_some_and(|total| total.is_exact);
+    out.extend_from_slice(format!(",\"total\":{total},\"total_is_exact\":{is_exact}").as_bytes());
 }

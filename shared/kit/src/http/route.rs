@@ -77,7 +77,7 @@ impl Param {
     /// The `cursor` parameter of every list.
     pub const CURSOR: Param = Param {
         name: "cursor",
-        summary: "The `next_cursor` of the previous page.",
+        summary: "The `next_cursor` or `prev_cursor` of another page.",
         schema: r#"{"type":"string","minLength":1,"maxLength":1400}"#,
     };
     /// The `fields` parameter, for responses with field selection.

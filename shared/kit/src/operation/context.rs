@@ -13,6 +13,7 @@ use souk_core::queue::Payload;
 use souk_core::search::{SearchError, SearchPage, SearchQuery};
 use souk_core::{Consistency, Document, Key, Kind, Message, Page, Principal, Query, Timestamp};
 
+use super::paging::total_of;
 use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
 use crate::Platform;
 use crate::cache::ReadLog;
@@ -196,16 +197,10 @@ impl Context {
     /// A page of the list that `query` reads. `scope` identifies the list and ties its cursors to it.
     pub async fn list(&self, query: Query, page: &PageRequest, scope: &str) -> Result<SortedPage<Document>, Failure> {
         let paging = page.of_list(scope)?;
-        let query = Query {
-            limit: paging.limit,
-            after: paging.after.clone(),
-            ..query
-        };
-        let page = self.query(&query).await?;
-        Ok(SortedPage {
-            items: page.items.into_iter().map(|item| item.document).collect(),
-            next_cursor: page.next.map(|sort| paging.cursor(&sort)),
-        })
+        let page = self.query(&paging.query(query)).await?;
+        let total = total_of(&page);
+        let items = page.items.into_iter().map(|item| (item.sort, item.document)).collect();
+        Ok(paging.page(items, page.next, total))
     }
 
     /// The document of this kind with this id or name.

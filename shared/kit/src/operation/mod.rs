@@ -19,7 +19,7 @@ pub use failure::Failure;
 pub(crate) use idempotency::Idempotency;
 pub use if_match::IfMatch;
 pub use input::{MergePatch, validated};
-pub use paging::{PageRequest, Paging, SortedPage};
+pub use paging::{PageRequest, Paging, SortedPage, Total, total_of};
 pub use stored::Stored;
 pub(crate) use transaction::take;
 pub use transaction::{Put, Step, Transaction};

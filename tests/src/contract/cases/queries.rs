@@ -1,7 +1,7 @@
 //! `query`: order, prefixes, pages.
 
 use souk_core::documents::Source;
-use souk_core::{Change, Query};
+use souk_core::{Change, Consistency, Query, StoreError};
 
 use crate::contract::Bench;
 use crate::contract::bench::{create, delete};
@@ -89,6 +89,50 @@ async fn order(bench: &Bench, query: Query) {
             ..query.clone()
         };
         assert_eq!(bench.sorts(query.clone()).await, expected(&sorts, &query));
+    }
+}
+
+/// The first page of an index counts its items, as far as it is told to.
+pub async fn counts(bench: &Bench) {
+    let whole = index(bench);
+    let sorts = filled(bench, &whole.source).await;
+    for prefix in ["", "a", "none"] {
+        for descending in [false, true] {
+            for (limit, count) in [(1, 1_001), (2, 3), (100, 1_001), (100, 1)] {
+                let query = Query {
+                    prefix: prefix.to_owned(),
+                    descending,
+                    limit,
+                    count,
+                    ..whole.clone()
+                };
+                let page = bench.store.query(&query, Consistency::Strong).await.unwrap();
+                let all = Query {
+                    limit: 100,
+                    ..query.clone()
+                };
+                assert_eq!(page.total, Some(expected(&sorts, &all).len().min(count)), "{query:?}");
+            }
+        }
+    }
+    let refused = [
+        Query {
+            count: 1,
+            ..partition(bench)
+        },
+        Query {
+            count: 1_002,
+            ..whole.clone()
+        },
+        Query {
+            count: 1,
+            after: Some("a".into()),
+            ..whole
+        },
+    ];
+    for query in refused {
+        let page = bench.store.query(&query, Consistency::Strong).await;
+        assert!(matches!(page, Err(StoreError::Refused(_))), "{query:?}");
     }
 }
 

@@ -18,6 +18,8 @@ use super::write::field_key;
 pub(super) struct Cursor {
     /// The words were treated as misspelt although products have them.
     doubted: bool,
+    /// The page is before this place, not after it.
+    pub(super) backwards: bool,
     /// The score or the sort value, as the number that OpenSearch wrote.
     pub(super) key: String,
     pub(super) rank: i64,
@@ -29,13 +31,14 @@ impl Cursor {
         let read = || {
             let mut parts = text.splitn(5, '~');
             let same = u64::from_str_radix(parts.next()?, 16).ok()? == digest;
-            let doubted = parts.next()? == "1";
+            let flags: u8 = parts.next()?.parse().ok()?;
             let key = parts.next()?.to_owned();
             let is_number = key.parse::<f64>().is_ok_and(f64::is_finite);
             let rank = parts.next()?.parse().ok()?;
             let product = parts.next()?.to_owned();
             (same && is_number).then_some(Self {
-                doubted,
+                doubted: flags & 1 != 0,
+                backwards: flags & 2 != 0,
                 key,
                 rank,
                 product,
@@ -47,11 +50,15 @@ impl Cursor {
     fn write(&self, digest: u64) -> String {
         let Self {
             doubted,
+            backwards,
             key,
             rank,
             product,
         } = self;
-        format!("{digest:016x}~{}~{key}~{rank}~{product}", u8::from(*doubted))
+        format!(
+            "{digest:016x}~{}~{key}~{rank}~{product}",
+            u8::from(*doubted) | u8::from(*backwards) << 1
+        )
     }
 }
 
@@ -65,6 +72,13 @@ struct Found {
 #[derive(Deserialize)]
 struct Hits {
     hits: Vec<FoundHit>,
+    #[serde(default)]
+    total: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    value: usize,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +144,7 @@ impl OpenSearch {
         let mut page = SearchPage {
             terms: plan.terms.clone(),
             facets: query.no_counts(),
+            total: (query.count > 0 && cursor.is_none()).then_some(0),
             ..SearchPage::default()
         };
         if plan.nothing || query.near.as_ref().is_some_and(is_nowhere) {
@@ -139,17 +154,40 @@ impl OpenSearch {
         let limit = query.limit.clamp(1, 100);
         let has_more = found.hits.hits.len() > limit;
         found.hits.hits.truncate(limit);
-        if let (true, Some(last)) = (has_more, found.hits.hits.last()) {
-            let mut sort = last.sort.iter().map(|value| value.get());
+        let backwards = cursor.is_some_and(|cursor| cursor.backwards);
+        let at = |hit: &FoundHit, backwards: bool| {
+            let mut sort = hit.sort.iter().map(|value| value.get());
             let (key, rank) = (sort.next().unwrap_or("0"), sort.next().unwrap_or("0"));
             let cursor = Cursor {
                 doubted,
+                backwards,
                 key: key.to_owned(),
                 rank: rank.parse().unwrap_or(0),
-                product: last.source.product.clone(),
+                product: hit.source.product.clone(),
             };
-            page.next = Some(cursor.write(digest(query)));
+            cursor.write(digest(query))
+        };
+        let on = found
+            .hits
+            .hits
+            .last()
+            .filter(|_| has_more)
+            .map(|hit| at(hit, backwards));
+        let back = found
+            .hits
+            .hits
+            .first()
+            .filter(|_| cursor.is_some())
+            .map(|hit| at(hit, !backwards));
+        (page.next, page.prev) = if backwards { (back, on) } else { (on, back) };
+        if backwards {
+            found.hits.hits.reverse();
         }
+        page.total = found
+            .hits
+            .total
+            .filter(|_| query.count > 0)
+            .map(|total| total.value.min(query.count));
         let hit = |FoundHit { source, .. }| Hit {
             id: source.product,
             version: source.version,

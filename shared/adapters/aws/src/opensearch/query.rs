@@ -56,8 +56,7 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
         let others = after.iter().filter(|(other, _)| *other != field);
         others.map(|(_, filter)| filter).collect()
     };
-    let order = order(query);
-    let words: Vec<Value> = match (&order, plan.words.last()) {
+    let words: Vec<Value> = match (order(query, false), plan.words.last()) {
         (_, None) => Vec::new(),
         (Some(_), Some(widest)) => vec![json!({ "constant_score": { "filter": clauses(widest) } })],
         (None, Some(_)) => {
@@ -68,13 +67,21 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
             vec![json!({ "dis_max": { "queries": levels } })]
         }
     };
-    let first = order.unwrap_or_else(|| json!({ "_score": "desc" }));
+    let backwards = cursor.is_some_and(|cursor| cursor.backwards);
+    let first = match order(query, backwards) {
+        Some(order) => order,
+        None => json!({ "_score": direction("desc", backwards) }),
+    };
+    let descending = direction("desc", backwards);
     let mut body = json!({
         "size": query.limit.clamp(1, 100) + 1,
-        "track_total_hits": false,
+        "track_total_hits": match (query.count, cursor) {
+            (count, None) if count > 0 => json!(count),
+            _ => json!(false),
+        },
         "_source": ["product", "version", "body"],
         "query": { "bool": { "must": words, "filter": always } },
-        "sort": [first, { "rank": "desc" }, { "product": "desc" }],
+        "sort": [first, { "rank": descending }, { "product": descending }],
     });
     if let Some(cursor) = cursor {
         // Parsed here, because a JSON number would lose precision.
@@ -104,19 +111,28 @@ pub(super) fn body(query: &SearchQuery, plan: &Plan, cursor: Option<&Cursor>) ->
     body
 }
 
-/// What hits are sorted by; `None` for relevance.
-fn order(query: &SearchQuery) -> Option<Value> {
+/// What hits are sorted by, or the reverse of it; `None` for relevance.
+fn order(query: &SearchQuery, backwards: bool) -> Option<Value> {
+    let [ascending, descending] = ["asc", "desc"].map(|order| direction(order, backwards));
     match (query.sort, &query.near) {
         (Sort::Relevance, _) | (Sort::Nearest, None) => None,
-        (Sort::Newest, _) => Some(json!({ "published_at": "desc" })),
-        (Sort::Oldest, _) => Some(json!({ "published_at": "asc" })),
+        (Sort::Newest, _) => Some(json!({ "published_at": descending })),
+        (Sort::Oldest, _) => Some(json!({ "published_at": ascending })),
         // Of a listing with several prices the lowest counts.
-        (Sort::Cheapest, _) => Some(json!({ "price": { "order": "asc", "mode": "min" } })),
-        (Sort::Dearest, _) => Some(json!({ "price": { "order": "desc", "mode": "min" } })),
-        (Sort::Popular, _) => Some(json!({ "votes": "desc" })),
+        (Sort::Cheapest, _) => Some(json!({ "price": { "order": ascending, "mode": "min" } })),
+        (Sort::Dearest, _) => Some(json!({ "price": { "order": descending, "mode": "min" } })),
+        (Sort::Popular, _) => Some(json!({ "votes": descending })),
         (Sort::Nearest, Some(near)) => {
-            Some(json!({ "_geo_distance": { "place": point(near), "unit": "m", "order": "asc" } }))
+            Some(json!({ "_geo_distance": { "place": point(near), "unit": "m", "order": ascending } }))
         }
+    }
+}
+
+/// The direction of a sort key, or the other one.
+fn direction(order: &'static str, backwards: bool) -> &'static str {
+    match (order, backwards) {
+        ("asc", false) | ("desc", true) => "asc",
+        _ => "desc",
     }
 }
 

@@ -20,9 +20,11 @@ struct Cursor {
     digest: u64,
     /// The words were treated as misspelt although products have them.
     doubted: bool,
+    /// The page is before this place, not after it.
+    backwards: bool,
     /// The level of relevance, or the sort value.
     key: i64,
-    /// The place of the last product within its generation.
+    /// The place of the last product within its generation, or of the first of the page after this one.
     place: i64,
 }
 
@@ -31,9 +33,11 @@ impl Cursor {
         let read = || {
             let mut parts = text.split('.');
             let hex = u64::from_str_radix(parts.next()?, 16).ok()?;
+            let flags: u8 = parts.next()?.parse().ok()?;
             let cursor = Self {
                 digest: hex,
-                doubted: parts.next()? == "1",
+                doubted: flags & 1 != 0,
+                backwards: flags & 2 != 0,
                 key: parts.next()?.parse().ok()?,
                 place: parts.next()?.parse().ok()?,
             };
@@ -47,10 +51,12 @@ impl Cursor {
         let Self {
             digest,
             doubted,
+            backwards,
             key,
             place,
         } = self;
-        format!("{digest:016x}.{}.{key}.{place}", u8::from(doubted))
+        let flags = u8::from(doubted) | u8::from(backwards) << 1;
+        format!("{digest:016x}.{flags}.{key}.{place}")
     }
 }
 
@@ -59,6 +65,7 @@ pub fn digest(query: &SearchQuery) -> u64 {
     let same = SearchQuery {
         limit: 0,
         after: None,
+        count: 0,
         facets: Vec::new(),
         ..query.clone()
     };
@@ -143,6 +150,14 @@ pub(super) fn live(below: &str) -> String {
     )
 }
 
+/// The same for those whose place is above.
+fn above(place: &str) -> String {
+    format!(
+        "fts.rowid > (SELECT ((live & 511) << {PLACE_BITS}) + {place} FROM state) \
+         AND fts.rowid < (SELECT ((live & 511) + 1) << {PLACE_BITS} FROM state)"
+    )
+}
+
 /// The place above all products of a generation.
 pub(super) const ALL: i64 = 1 << PLACE_BITS;
 
@@ -167,6 +182,12 @@ impl<D: SqlDriver> SqlSearch<D> {
             }
         }
         (page.facets, page.is_approximate) = self.facets(query, &plan).await?;
+        if query.count > 0 && cursor.is_none() {
+            page.total = Some(match page.next {
+                Some(_) => self.count_hits(query, &plan).await?,
+                None => page.hits.len().min(query.count),
+            });
+        }
         page.terms = plan.terms;
         Ok(page)
     }
@@ -182,6 +203,34 @@ impl<D: SqlDriver> SqlSearch<D> {
         };
         let page = self.hits(&words, &plan.unfiltered(), None, digest, false).await?;
         Ok(!page.hits.is_empty())
+    }
+
+    /// How many listings match, at most as many as the query counts.
+    async fn count_hits(&self, query: &SearchQuery, plan: &Plan) -> Result<usize, SearchError> {
+        let bounds = Bounds::new(query, None, 3);
+        // Without bounds the full-text table is enough.
+        let table = if bounds.sql.is_empty() {
+            "fts"
+        } else {
+            "fts CROSS JOIN doc d ON d.id = fts.rowid"
+        };
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE fts MATCH ?1 AND {}{} LIMIT +?2)",
+            live(&ALL.to_string()),
+            bounds.sql
+        );
+        let most = i64::try_from(query.count).unwrap_or(i64::MAX);
+        let mut args = vec![plan.all(None).into(), most.into()];
+        args.extend(bounds.args);
+        let statement = Statement::new(sql, args).with(Eventual);
+        let statement = if bounds.sql.is_empty() {
+            statement
+        } else {
+            statement.long()
+        };
+        let rows = self.driver.read(statement).await.map_err(failed)?;
+        let count = integer(&mut rows.into_iter().next().unwrap_or_default().into_iter())?;
+        Ok(usize::try_from(count).unwrap_or(0))
     }
 
     async fn plan(&self, query: &SearchQuery, parts: &[Part], doubted: bool) -> Result<Plan, SearchError> {
@@ -208,24 +257,37 @@ impl<D: SqlDriver> SqlSearch<D> {
             None => by_relevance(query, plan, cursor, most),
             Some(order) => in_order(query, plan, cursor, most, &order),
         };
-        let mut last = None;
+        let backwards = cursor.is_some_and(|cursor| cursor.backwards);
+        let (mut first, mut last, mut more) = (None, None, false);
         for row in self.driver.read(statement.with(Eventual)).await.map_err(failed)? {
             if page.hits.len() == limit {
-                page.next = last.map(Cursor::write);
+                more = true;
                 break;
             }
             let mut row = row.into_iter();
-            last = Some(Cursor {
+            let place = Cursor {
                 digest,
                 doubted,
+                backwards,
                 key: integer(&mut row)?,
                 place: integer(&mut row)? & (ALL - 1),
-            });
+            };
+            first = first.or(Some(place));
+            last = Some(place);
             page.hits.push(Hit {
                 id: string(&mut row)?,
                 version: u64::try_from(integer(&mut row)?).unwrap_or(0),
                 body: string(&mut row)?,
             });
+        }
+        let on = last.filter(|_| more).map(Cursor::write);
+        let back = first.filter(|_| cursor.is_some()).map(|first| {
+            let backwards = !backwards;
+            Cursor { backwards, ..first }.write()
+        });
+        (page.next, page.prev) = if backwards { (back, on) } else { (on, back) };
+        if backwards {
+            page.hits.reverse();
         }
         Ok(page)
     }
@@ -249,22 +311,40 @@ fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: 
     let bounds = Bounds::new(query, None, 2);
     let mut args = vec![most.into()];
     args.extend(bounds.args);
+    let backwards = cursor.is_some_and(|cursor| cursor.backwards);
+    let mut expressions: Vec<(i64, String)> = (1..).zip(plan.levels()).collect();
+    if backwards {
+        expressions.reverse();
+    }
+    let is_passed = |level: i64, cursor: Cursor| {
+        if backwards {
+            level > cursor.key
+        } else {
+            level < cursor.key
+        }
+    };
     let mut levels = Vec::new();
-    for (level, expression) in (1_i64..).zip(plan.levels()) {
-        let below = match cursor {
-            Some(cursor) if level < cursor.key => continue,
+    for (level, expression) in expressions {
+        let place = match cursor {
+            Some(cursor) if is_passed(level, cursor) => continue,
             Some(cursor) if level == cursor.key => cursor.place,
+            _ if backwards => -1,
             _ => ALL,
         };
         let next = args.len() + 1;
+        let from = format!("CAST(?{} AS INTEGER)", next + 1);
+        let (range, order) = if backwards {
+            (above(&from), "ASC")
+        } else {
+            (live(&from), "DESC")
+        };
         levels.push(format!(
             "SELECT ?{} AS level, * FROM (SELECT d.id, d.product, d.version, d.body FROM fts \
-             CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?{next} AND {}{} ORDER BY fts.rowid DESC LIMIT +?1)",
+             CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?{next} AND {range}{} ORDER BY fts.rowid {order} LIMIT +?1)",
             next + 2,
-            live(&format!("CAST(?{} AS INTEGER)", next + 1)),
             bounds.sql,
         ));
-        args.extend([expression.into(), below.into(), level.into()]);
+        args.extend([expression.into(), place.into(), level.into()]);
     }
     Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args)
 }
@@ -278,19 +358,24 @@ fn in_order(
     (key, direction): &(String, &'static str),
 ) -> Statement {
     let bounds = Bounds::new(query, None, 5);
+    // Backwards, everything is the other way round.
+    let backwards = cursor.is_some_and(|cursor| cursor.backwards);
+    let is_ascending = (*direction == "ASC") != backwards;
+    let direction = if is_ascending { "ASC" } else { "DESC" };
+    let (places, below) = if backwards { ("ASC", ">") } else { ("DESC", "<") };
     let after = match cursor {
         None => String::from("?3 IS ?4"),
         Some(_) => {
-            let further = if *direction == "ASC" { ">" } else { "<" };
+            let further = if is_ascending { ">" } else { "<" };
             let place = format!("(d.id & {})", ALL - 1);
-            format!("({key} {further} ?3 OR ({key} = ?3 AND {place} < ?4))")
+            format!("({key} {further} ?3 OR ({key} = ?3 AND {place} {below} ?4))")
         }
     };
     let sql = format!(
         "SELECT p.key, d.id, d.product, d.version, d.body FROM (SELECT {key} AS key, d.id AS id FROM fts \
          CROSS JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ?2 AND {}{} AND {after} \
-         ORDER BY 1 {direction}, 2 DESC LIMIT +?1) p \
-         CROSS JOIN doc d ON d.id = p.id ORDER BY p.key {direction}, p.id DESC",
+         ORDER BY 1 {direction}, 2 {places} LIMIT +?1) p \
+         CROSS JOIN doc d ON d.id = p.id ORDER BY p.key {direction}, p.id {places}",
         live(&ALL.to_string()),
         bounds.sql,
     );
@@ -313,6 +398,7 @@ mod tests {
         let cursor = Cursor {
             digest: digest(&query),
             doubted: true,
+            backwards: true,
             key: -3,
             place: 1 << 43,
         };

@@ -131,7 +131,8 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
             "version": 7,
             "body": "{\"title\":\"Oil Lamps\"}",
             "rank": 1_700_000_000,
-            "price": 1_000,
+            "price": [1_000],
+            "numbers": [],
             "published_at": 1_700_000_000_000_u64,
             "votes": 2,
             "place": { "lat": 52.5, "lon": -170.0 },
@@ -286,6 +287,8 @@ fn a_rebuild_begins_beside_the_live_generation_and_copies_removals() {
             fields["tokens"],
             json!({ "type": "text", "analyzer": "whitespace", "norms": false })
         );
+        assert_eq!(definition["mappings"]["_meta"]["format"], souk_core::search::FORMAT);
+        assert_eq!(fields["numbers"]["type"], "nested");
         assert_eq!(fields["words"]["type"], "keyword");
         assert_eq!(fields["place"], json!({ "type": "geo_point" }));
         let actions: Value = serde_json::from_str(&asked[4].body).unwrap();

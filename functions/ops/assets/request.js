@@ -171,7 +171,8 @@ export function tryIt(operation, type, media) {
       // An answered key is spent: sent again it would bring the same answer back.
       const key = fields.find((f) => f.key && f.input.value === now.headers[f.parameter.name]);
       if (key && answer.status < 500) key.input.value = uuid();
-      if (answer.ok && typeof value?.access_token === "string") await adopt(value);
+      const tokens = value?.session ?? value; // of a sign-up with `sign_in`, or of a sign-in
+      if (answer.ok && typeof tokens?.access_token === "string") await adopt(tokens);
       if (answer.ok && method === "delete" && path === "/v1/sessions/current") forget();
     } catch (error) {
       result.replaceChildren(el("p", { class: "hint stop" }, `No answer: ${error.message}`));

@@ -3,7 +3,7 @@ import type { components, paths } from "./api.js";
 import { mergePatch } from "./patch.js";
 import { SoukError } from "./problem.js";
 import { pause, type RetryOptions, type Send, withRetries } from "./retry.js";
-import { BrowserStorage, MemoryStorage, type SessionStorage, Sessions } from "./session.js";
+import { defaultStorage, type SessionStorage, Sessions } from "./session.js";
 import type { Arguments, Choice, Data, Draft, EditPath, GetOptions, Item, ListPath, Method, Options, Path, PlainPath, Shown } from "./types.js";
 
 type Schemas = components["schemas"];
@@ -37,10 +37,12 @@ export class Souk {
     this.api = createClient<paths>({
       baseUrl: this.#url,
       querySerializer,
+      bodySerializer: (body) => (isBinary(body) ? body : JSON.stringify(body)),
       fetch: (request) => this.#authorized(request),
     });
   }
 
+  /** Reads something. The types of `include` and `fields` decide that of the result. */
   get<P extends PlainPath, const I extends Choices<P, "include"> = [], const F extends Choices<P, "fields"> = []>(
     path: P,
     options?: GetOptions<P, I, F>,
@@ -105,7 +107,7 @@ export class Souk {
     options: EditOptions<P>,
     change: (draft: Draft<P>) => void,
   ): Promise<Shown<P, [], []>> {
-    /** The last attempt, if nobody knows whether it was done. */
+    /** The last attempt of which nobody knows whether it was done. */
     let lost: { error: unknown; version: number; fields: object; wanted: object } | undefined;
     for (let attempt = 1; ; attempt++) {
       const { data, response } = await this.#request<Versioned>("get", path, options);
@@ -126,7 +128,8 @@ export class Souk {
         const isLost = !(error instanceof SoukError) || error.status >= 500;
         if (attempt >= EDITS || !(isConflict || isLost) || options.signal?.aborted) throw error;
         await pause(Math.random() * 100 * attempt, options.signal);
-        lost = isLost ? { error, version: data.version, fields: body, wanted } : undefined;
+        // A conflict may be with the attempt before.
+        if (isLost) lost = { error, version: data.version, fields: body, wanted };
       }
     }
   }
@@ -171,8 +174,9 @@ export class Souk {
   }
 
   async #request<T>(method: Method, path: string, options: object = {}): Promise<{ data: T; response: Response }> {
-    const { path: path_, query, header, ...rest } = options as { path?: object; query?: object; header?: object };
-    const init = { params: { path: path_, query, header }, ...rest };
+    const { path: pathParameters, query, header, ...rest } = options as Record<string, object | undefined>;
+    const kind = isBinary(rest["body"]) ? { headers: { "content-type": "application/octet-stream" } } : {};
+    const init = { params: { path: pathParameters, query, header }, ...kind, ...rest };
     // The types of openapi-fetch cannot follow a path that is not known yet; ours are checked where a call is written.
     const request = this.api.request as unknown as (
       method: Method,
@@ -215,8 +219,8 @@ type Page = { items: unknown[]; next_cursor?: string | null };
 type Versioned = { version: number };
 type EditOptions<P extends EditPath> = Omit<Options<P, "get">, "query" | "header">;
 
-function defaultStorage(): SessionStorage {
-  return typeof localStorage === "undefined" ? new MemoryStorage() : new BrowserStorage();
+function isBinary(body: unknown): body is Blob | Uint8Array {
+  return body instanceof Blob || body instanceof Uint8Array;
 }
 
 function pick(from: object, like: object): object {

@@ -60,8 +60,19 @@ export class BrowserStorage implements SessionStorage {
   }
 
   async lock<T>(task: () => Promise<T>): Promise<T> {
-    if (!navigator.locks) return this.#locks.lock(task);
-    return await navigator.locks.request(this.#name, task);
+    const locks = globalThis.navigator?.locks as LockManager | undefined;
+    return locks ? await locks.request(this.#name, task) : this.#locks.lock(task);
+  }
+}
+
+/** `localStorage` in a browser that has it and allows it, else the memory. */
+export function defaultStorage(): SessionStorage {
+  try {
+    const storage = typeof document === "undefined" ? new MemoryStorage() : new BrowserStorage();
+    storage.read();
+    return storage;
+  } catch {
+    return new MemoryStorage();
   }
 }
 
@@ -128,6 +139,9 @@ export class Sessions {
     const signal = AbortSignal.timeout(REFRESH_TIMEOUT);
     const request = new Request(`${this.url}/v1/sessions/refresh`, { method: "POST", headers, body, signal });
     const response = await this.send(request);
+    // Where there is no lock, another client may have been faster, or have signed out.
+    const current = await this.storage.read();
+    if (current?.refresh_token !== session.refresh_token) return current?.access_token;
     if (response.ok) {
       const next = stored((await response.json()) as Tokens);
       await this.storage.write(next);

@@ -8,11 +8,11 @@ export type Path<M extends Method> = PathsWithMethod<paths, M>;
 type Operation<P extends keyof paths, M extends Method> = paths[P][M];
 type Parameters<O> = O extends { parameters: infer All } ? Pick<All, keyof All & ("query" | "path" | "header")> : unknown;
 type Query<P extends Path<"get">> = Operation<P, "get"> extends { parameters: { query?: infer Q } } ? NonNullable<Q> : never;
-type Json<C> = C[keyof C & "application/json"];
+type Sent<C> = C extends { "application/octet-stream": unknown } ? Blob | Uint8Array<ArrayBuffer> : C[keyof C & "application/json"];
 type Body<O> = O extends { requestBody: { content: infer C } }
-  ? { body: Json<C> }
+  ? { body: Sent<C> }
   : O extends { requestBody?: { content: infer C } }
-    ? { body?: Json<C> }
+    ? { body?: Sent<C> }
     : unknown;
 
 /** What a call takes beside its path. */
@@ -48,7 +48,7 @@ export type Shown<P extends Path<"get">, I, F> =
 
 type ShownItem<P extends Path<"get">, T, I, F> = [Choice<P, "include" | "fields">] extends [never]
   ? T
-  : { [K in keyof T as IsFixed<F> extends true ? K & (Element<F> | "viewer") : K]: Reference<T[K], K, Choice<P, "include">, I> };
+  : { [K in keyof T as IsFixed<F> extends true ? K & Element<F> : K]: Reference<T[K], K, Choice<P, "include">, I> };
 
 /** A property is a reference if `include` can name it. Which of them are objects is unknown if the type of `include` is `string[]`. */
 type Reference<V, K, Includable, I> = K extends Includable

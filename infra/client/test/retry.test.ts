@@ -87,6 +87,14 @@ test("queries are written as the market reads them", async () => {
   assert.equal(asked[0]?.url, "http://market.test/v1/products?tag=a+b%26c&limit=3&include=vendor%2Cauthor&attr.size=1");
 });
 
+test("a part of a file is sent as it is", async () => {
+  const { asked, souk } = market(new Response(null, { status: 204 }));
+  const body = new TextEncoder().encode("title,price\nLamp,49");
+  await souk.put("/v1/imports/{id}/parts/{part}", { path: { id: "imp_1", part: "0" }, body });
+  assert.equal(asked[0]?.headers.get("content-type"), "application/octet-stream");
+  assert.deepEqual(new Uint8Array((await asked[0]?.arrayBuffer()) ?? []), body);
+});
+
 test("a list ends with the page that has no next one", async () => {
   const pages = [
     { items: [1, 2], next_cursor: "one" },

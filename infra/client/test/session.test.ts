@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { MemoryStorage, type SessionStorage, Souk } from "../src/index.js";
+import { BrowserStorage, MemoryStorage, type SessionStorage, Souk } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
 
 /** A market with one account. As in Souk a refresh token works once, and again with the same key. */
@@ -116,6 +116,33 @@ test("a sign-out ends the session here even if the market cannot be reached", as
   storage.write({ access_token: "a", refresh_token: "r", expires_at: Date.now() + 600_000 });
   await assert.rejects(lonely.signOut(), TypeError);
   assert.equal(storage.read(), null);
+});
+
+test("tabs share a session in localStorage, with Web Locks and without", async (context) => {
+  const kept = new Map<string, string>();
+  const localStorage = {
+    getItem: (name: string) => kept.get(name) ?? null,
+    setItem: (name: string, value: string) => void kept.set(name, value),
+    removeItem: (name: string) => void kept.delete(name),
+  };
+  const queue = new MemoryStorage();
+  const locks = { request: (_: string, task: () => Promise<unknown>) => queue.lock(task) };
+  const globals = { localStorage, navigator: { locks: undefined as typeof locks | undefined } };
+  for (const [name, value] of Object.entries(globals)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+  }
+  context.after(() => Object.keys(globals).forEach((name) => Reflect.deleteProperty(globalThis, name)));
+  for (const has of [undefined, locks]) {
+    globals.navigator.locks = has;
+    const market = new Market();
+    const [tab, ...others] = await market.tabs(new BrowserStorage(), 3);
+    await Promise.all([tab, ...others].map((each) => each.refresh()));
+    const tabs = [tab, ...others].map(me);
+    assert.equal((await Promise.all(tabs)).length, 3);
+    assert.equal(JSON.parse(kept.get("souk-session") ?? "{}").access_token, `a${market.issued}`);
+    await tab.signOut();
+    assert.deepEqual([kept.size, await others[0]?.isSignedIn()], [0, false]);
+  }
 });
 
 test("a file keeps a session for its owner only, and a lock that outlived its process ends", async () => {

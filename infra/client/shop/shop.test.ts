@@ -29,12 +29,15 @@ function lamp(number: number): NewProduct {
 
 before(async () => {
   const staff = await admin();
-  const attributes = [
-    { name: "material", type: "choice", choices: ["brass", "glass"], required: true, filterable: true },
-    { name: "height", type: "number", filterable: true },
-    { name: "dimmable", type: "boolean" },
-  ] as const;
-  const { id } = await staff.post("/v1/categories", { body: { name: unique("Lamps"), attributes: [...attributes] as never } });
+  const body: Options<"/v1/categories", "post">["body"] = {
+    name: unique("Lamps"),
+    attributes: [
+      { name: "material", type: "choice", choices: ["brass", "glass"], required: true, filterable: true },
+      { name: "height", type: "number", filterable: true },
+      { name: "dimmable", type: "boolean" },
+    ],
+  };
+  const { id } = await staff.post("/v1/categories", { body });
   [category, seller, buyer] = [id, await member(), await member()];
   vendor = (await seller.souk.post("/v1/vendors", { body: { name: unique("Bright") } })).id;
   for (let number = 0; number < 5; number++) {

@@ -25,15 +25,15 @@ export function newAccount() {
 export interface Member {
   souk: Souk;
   username: string;
+  password: string;
   id: string;
 }
 
 export async function member(): Promise<Member> {
   const souk = new Souk({ url: url() });
   const account = newAccount();
-  const { id } = await souk.post("/v1/accounts", { body: account });
-  await souk.signIn({ email: account.email, password: account.password });
-  return { souk, username: account.username, id };
+  const { id } = await souk.signUp(account);
+  return { souk, ...account, id };
 }
 
 /** The first admin, who is signed up if need be. */

@@ -122,6 +122,8 @@ test("a buyer votes, and follows a vendor whose news then come", async () => {
   await buyer.souk.put("/v1/vendors/{id}/follow", { path: { id: vendor } });
   assert.equal((await buyer.souk.get("/v1/products/{id}/upvote", { path: { id } })).upvoted, true);
   assert.equal((await buyer.souk.get("/v1/vendors/{id}/follow", { path: { id: vendor } })).following, true);
+  const hearts = (await grid(buyer.souk, { category })).cards.filter((card) => card.heart).map((card) => card.id);
+  assert.deepEqual(hearts, [id]);
   await eventually("the vote counts", async () => {
     return (await visitor.get("/v1/products/{id}", { path: { id }, query: { fields: ["upvote_count"] } })).upvote_count === 1;
   });
@@ -168,12 +170,14 @@ test("the same POST with the same key is one product", async () => {
 });
 
 test("a session is refreshed, shared and ended", async () => {
-  const { souk, username } = await member();
+  const { souk, username, password } = await member();
   assert.equal(await souk.refresh(), true);
   assert.equal((await souk.get("/v1/me")).username, username);
   await souk.signOut();
   assert.equal(await souk.isSignedIn(), false);
   await assert.rejects(souk.get("/v1/me"), { status: 401 });
+  await souk.signIn({ username, password });
+  assert.equal((await souk.get("/v1/me")).username, username);
 });
 
 test("a sale arrives at a webhook, signed", async (context) => {

@@ -16,6 +16,8 @@ export interface Card {
   price: string;
   vendor: string | null;
   votes: number;
+  /** Whether the visitor has voted for it. */
+  heart: boolean;
 }
 
 /** What a form shows beside its fields, or a product. */
@@ -23,7 +25,7 @@ export type Submitted = { product: Product } | { messages: Record<string, string
 
 /** One page of products, and how to get the next one. */
 export async function grid(souk: Souk, filters: Filters): Promise<{ cards: Card[]; next: string | null }> {
-  const page = await souk.get("/v1/products", { query: { ...filters, include: ["vendor"] } });
+  const page = await souk.get("/v1/products", { query: { ...filters, include: ["vendor", "viewer"] } });
   return { cards: page.items.map(card), next: page.next_cursor };
 }
 
@@ -61,11 +63,12 @@ export async function reduce(souk: Souk, id: string, percent: number): Promise<P
   });
 }
 
-function card(product: Shown<"/v1/products/{id}", ["vendor"], []>): Card {
-  const { id, title, price, vendor, upvote_count: votes } = product;
+function card(product: Shown<"/v1/products/{id}", ["vendor", "viewer"], []>): Card {
+  const { id, title, price, vendor, upvote_count: votes, viewer } = product;
   const format = new Intl.NumberFormat("en", { style: "currency", currency: price.currency });
   const { maximumFractionDigits: digits = 2 } = format.resolvedOptions();
-  return { id, title, price: format.format(price.amount / 10 ** digits), vendor: vendor?.name ?? null, votes };
+  const amount = format.format(price.amount / 10 ** digits);
+  return { id, title, price: amount, vendor: vendor?.name ?? null, votes, heart: viewer?.upvoted ?? false };
 }
 
 function messages(errors: SoukError["errors"]): Record<string, string> {

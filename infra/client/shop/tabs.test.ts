@@ -25,8 +25,7 @@ test("two tabs that refresh at random moments are never signed out", async (cont
     const path = join(folder, "session");
     const souk = new Souk({ url: url(), storage: new FileStorage(path) });
     const account = newAccount();
-    await souk.post("/v1/accounts", { body: account });
-    await souk.signIn({ email: account.email, password: account.password });
+    await souk.signUp(account);
     const program = fileURLToPath(new URL("tab.js", import.meta.url));
     const tabs = Array.from({ length: TABS }, (_, number) => fork(program, [path, `${refreshes}`, `${seed + number}`]));
     for (const [code] of await Promise.all(tabs.map((tab) => once(tab, "exit")))) assert.equal(code, 0);

@@ -134,6 +134,14 @@ export class Souk {
     }
   }
 
+  /** Creates an account, and signs it in. */
+  async signUp(account: Omit<Schemas["NewAccount"], "sign_in">): Promise<Schemas["Me"]> {
+    const body = { ...account, sign_in: true };
+    const { session, ...me } = await this.#anonymous<NewMe>("/v1/accounts", body);
+    if (session) await this.#sessions.start(session);
+    return me;
+  }
+
   /** Signs in: all calls of clients with this storage are then those of the account. */
   async signIn(credentials: Schemas["Credentials"]): Promise<void> {
     await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>("/v1/sessions", credentials));
@@ -213,6 +221,7 @@ export class Souk {
   }
 }
 
+type NewMe = Schemas["Me"] & { session?: Schemas["SessionTokens"] };
 type Choices<P extends Path<"get">, Name extends "include" | "fields"> = readonly Choice<P, Name>[];
 type Items<T> = AsyncGenerator<T, void, undefined>;
 type Page = { items: unknown[]; next_cursor?: string | null };

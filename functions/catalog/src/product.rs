@@ -6,6 +6,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use souk_core::{Fault, Key, Money, Timestamp, check};
+use souk_model::catalog::category::AttributeValue;
 pub(crate) use souk_model::catalog::filter::{MAX_TAG, normal_tag};
 use souk_model::catalog::product::{ItemCondition, Location, Product};
 use souk_model::catalog::status::Status;
@@ -103,7 +104,7 @@ pub struct NewProduct {
     /// Values of the attributes that the category defines.
     #[garde(skip)]
     #[serde(default, deserialize_with = "check::values")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, AttributeValue>)]
     pub attributes: Map<String, Value>,
     /// Geographic location of the item.
     #[garde(dive)]

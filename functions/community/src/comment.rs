@@ -7,9 +7,9 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::{Entry, Include, Timestamp, check};
-use souk_model::catalog::product::id_or_object;
 use souk_model::community::CommentEvent;
 use souk_model::identity::ACCOUNT;
+use souk_model::reference::AccountReference;
 
 /// The maximum depth of a reply; a top-level comment has depth 0.
 pub(crate) const MAX_DEPTH: u32 = 8;
@@ -44,9 +44,10 @@ pub struct Comment {
     pub product: String,
     /// The id of the account that wrote the comment, or its profile with `include=author`; `null` if the comment was
     /// deleted.
-    #[schema(schema_with = id_or_object)]
+    #[schema(required = true, value_type = Option<AccountReference>)]
     pub author: Option<String>,
     /// The id of the comment that this one replies to, if any.
+    #[schema(required = true)]
     pub parent: Option<String>,
     /// Number of comments above this one in its thread; 0 for a top-level comment.
     #[schema(maximum = 8)]
@@ -54,6 +55,7 @@ pub struct Comment {
     /// Sort key within the comments of the product: in this order each comment is followed by its replies.
     pub path: String,
     /// Text of the comment, plain text; `null` if the comment was deleted.
+    #[schema(required = true)]
     pub body: Option<String>,
     /// Whether the comment was deleted.
     pub deleted: bool,
@@ -61,7 +63,7 @@ pub struct Comment {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When the text last changed.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub edited_at: Option<Timestamp>,
     /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]

@@ -18,6 +18,7 @@ pub struct Profile {
     /// Biography, plain text.
     pub bio: String,
     /// The URL of the avatar picture.
+    #[schema(required = true)]
     pub avatar: Option<String>,
     /// When the account was created.
     #[schema(value_type = String, format = DateTime)]

@@ -8,7 +8,7 @@ use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
 use crate::operations::{self, SignedUp};
-use crate::session::{Credentials, Refresh, Tokens};
+use crate::session::{Credentials, EmailOrUsername, Refresh, Tokens};
 
 const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
 const ME_FIELDS: &[&str] = &[
@@ -32,6 +32,7 @@ struct NewMe {
     me: Me,
     /// The tokens of the session; absent unless `sign_in` was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     session: Option<Tokens>,
 }
 
@@ -39,13 +40,13 @@ struct NewMe {
 #[derive(Serialize, utoipa::ToSchema)]
 struct JwkSet {
     /// The JSON Web Keys.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<BTreeMap<String, String>>)]
     keys: Vec<serde_json::Value>,
 }
 
 pub(crate) fn routes() -> Vec<Route> {
     let member = Access::Role(Role::Member);
-    let tokens = || Some(Schema::of::<Tokens>());
+    let tokens = Schema::of::<Tokens>;
     let me = || Some(Schema::of::<Me>());
     vec![
         Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
@@ -59,6 +60,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 "The account, as its owner sees it, and its session",
                 Some(Schema::of::<NewMe>()),
             )
+            .secret()
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getAccount", Method::GET, "/v1/accounts/{id}", Access::Public, show)
             .summary("Get the public profile of an account", "By id or username.")
@@ -67,8 +69,9 @@ pub(crate) fn routes() -> Vec<Route> {
             .response(StatusCode::OK, "The profile", Some(Schema::of::<Profile>())),
         Route::new("signIn", Method::POST, "/v1/sessions", Access::Open, sign_in)
             .summary("Sign in", "With an email address or a username, and the password.")
-            .body(Schema::of::<Credentials>(), MAX_BODY)
-            .response(StatusCode::CREATED, "The tokens of the session", tokens())
+            .body(Schema::of::<EmailOrUsername>(), MAX_BODY)
+            .issues("The tokens of the session", tokens())
+            .secret()
             .errors(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
         Route::new(
             "refreshSession",
@@ -83,17 +86,21 @@ pub(crate) fn routes() -> Vec<Route> {
                  stolen.",
         )
         .body(Schema::of::<Refresh>(), MAX_BODY)
-        .response(StatusCode::CREATED, "The new tokens of the session", tokens())
+        .issues("The new tokens of the session", tokens())
+        .secret()
         .errors(&[StatusCode::UNAUTHORIZED]),
         Route::new("signOut", Method::DELETE, "/v1/sessions/current", member, sign_out)
             .summary("Sign out", "The tokens of the session stop working at once.")
             .response(StatusCode::NO_CONTENT, "The session has ended", None),
         Route::new("getMe", Method::GET, "/v1/me", member, show_me)
-            .summary("Get my account", "")
+            .summary("Get my account", "With what only its owner sees.")
             .params(&[Param::FIELDS])
             .response(StatusCode::OK, "The account", me()),
         Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
-            .summary("Update my account", "")
+            .summary(
+                "Update my account",
+                "The email address, the password and the role cannot be changed here.",
+            )
             .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
         Route::new(
@@ -111,11 +118,10 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Problem> {
     let SignedUp { account, session } = operations::sign_up(&cx, new).await?;
-    let (version, is_secret) = (account.version(), session.is_some());
+    let version = account.version();
     let path = format!("/v1/accounts/{}", account.profile.id);
     let me = account.me(version);
-    let answer = Answer::json(&NewMe { me, session })?.version(version).created(path);
-    Ok(if is_secret { answer.secret() } else { answer })
+    Ok(Answer::json(&NewMe { me, session })?.created(path))
 }
 
 async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {
@@ -126,12 +132,12 @@ async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: Query
 
 async fn sign_in(cx: Context, Json(credentials): Json<Credentials>) -> Result<Answer, Problem> {
     let tokens = operations::sign_in(&cx, credentials).await?;
-    Ok(Answer::json(&tokens)?.issued().secret())
+    Ok(Answer::json(&tokens)?.issued())
 }
 
 async fn refresh(cx: Context, Json(sent): Json<Refresh>) -> Result<Answer, Problem> {
     let tokens = operations::refresh(&cx, &sent.refresh_token).await?;
-    Ok(Answer::json(&tokens)?.issued().secret())
+    Ok(Answer::json(&tokens)?.issued())
 }
 
 async fn sign_out(cx: Context) -> Result<Answer, Problem> {

@@ -27,24 +27,52 @@ const IDLE_SECONDS: i64 = 30 * 24 * 3600;
 const GRACE_SECONDS: i64 = 10;
 
 /// The credentials to sign in: an email address or a username, and the password.
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Email address; required unless `username` is given.
     #[garde(custom(either(&self.username)), inner(custom(check::characters(0, 254))))]
     #[serde(default)]
-    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
     pub email: Option<String>,
     /// Username; required unless `email` is given.
     #[garde(inner(custom(check::characters(0, 254))))]
     #[serde(default)]
-    #[schema(max_length = 254)]
     pub username: Option<String>,
     /// Password.
     #[garde(custom(check::characters(1, 128)))]
     #[serde(default)]
-    #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
     pub password: String,
+}
+
+// The schema of `Credentials`, which are one struct so that faults name the field.
+/// The credentials to sign in: an email address or a username, and the password.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Credentials)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum EmailOrUsername {
+    /// With an email address.
+    #[schema(title = "EmailCredentials")]
+    #[serde(deny_unknown_fields)]
+    Email {
+        /// Email address.
+        #[schema(format = "email", max_length = 254, example = "ada@example.com")]
+        email: String,
+        /// Password.
+        #[schema(format = "password", min_length = 1, max_length = 128)]
+        password: String,
+    },
+    /// With a username.
+    #[schema(title = "UsernameCredentials")]
+    #[serde(deny_unknown_fields)]
+    Username {
+        /// Username.
+        #[schema(min_length = 1, max_length = 254, example = "ada")]
+        username: String,
+        /// Password.
+        #[schema(format = "password", min_length = 1, max_length = 128)]
+        password: String,
+    },
 }
 
 fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde::Result + '_ {

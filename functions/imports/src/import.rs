@@ -209,11 +209,12 @@ pub struct ImportLine {
     /// The line of the file in which the record begins; of XML, the number of the item.
     pub line: u64,
     /// The title, if the record has one.
+    #[schema(required = true)]
     pub title: Option<String>,
     /// What becomes of the record, or became of it.
     pub outcome: Outcome,
     /// Why it is left out. A field is a column of the file, or a field of a product.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<FieldError>)]
     pub errors: Vec<FieldError>,
     /// What of the record is left out.
     pub notes: Vec<String>,
@@ -238,13 +239,16 @@ pub struct Import {
     /// The stage.
     pub status: Status,
     /// Why the import failed or stopped. One that stopped goes on when it is started again.
+    #[schema(required = true)]
     pub error: Option<String>,
     /// The sizes of the parts that are there, by number, in bytes.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub parts: BTreeMap<u32, usize>,
     /// What the file was read as, such as `shopify, UTF-8`.
+    #[schema(required = true)]
     pub read_as: Option<String>,
     /// The number of records in the file, once it is read.
+    #[schema(required = true)]
     pub records: Option<u64>,
     /// How many of them are judged.
     pub judged: u64,
@@ -259,6 +263,7 @@ pub struct Import {
     /// The batch that the current stage comes to next.
     pub(crate) next_batch: u32,
     /// The job that runs the import.
+    #[schema(required = true)]
     pub(crate) job: Option<String>,
     /// When the import was made.
     #[schema(value_type = String, format = DateTime)]

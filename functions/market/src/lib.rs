@@ -72,13 +72,18 @@ pub fn principals() -> Arc<dyn Principals> {
     Arc::new(souk_identity::Sessions)
 }
 
+/// The example of each operation by its id; the end-to-end suite sends the requests.
+#[cfg(any(feature = "openapi", test))]
+const EXAMPLES: &str = include_str!("examples.json");
+
 /// The OpenAPI document of all functions.
 #[cfg(any(feature = "openapi", test))]
 #[must_use]
 pub fn openapi() -> serde_json::Value {
     let functions = functions();
     let sections: Vec<_> = functions.iter().map(section).collect();
-    souk_kit::http::document(&sections, env!("CARGO_PKG_VERSION"))
+    let examples = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    souk_kit::http::document(&sections, &examples, env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(any(feature = "openapi", test))]
@@ -88,6 +93,8 @@ fn section(function: &Function) -> souk_kit::http::Section<'_> {
         summary: function.summary,
         routes: &function.routes,
         problems: function.problems,
+        events: &function.events,
+        notification: function.notification.as_ref(),
     }
 }
 

@@ -42,7 +42,7 @@ struct EventTypeView {
     /// Description of the event.
     about: &'static str,
     /// The JSON schema of `data`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, serde_json::Value>)]
     schema: RefOr<utoipa::openapi::Schema>,
 }
 

@@ -67,8 +67,10 @@ pub(crate) struct SearchAnalytics {
 #[schema(as = SearchLatency)]
 pub(crate) struct Latency {
     /// The median; `null` if there are no searches, or if it is over five seconds.
+    #[schema(required = true)]
     median: Option<i64>,
     /// The 95th percentile; `null` if there are no searches, or if it is over five seconds.
+    #[schema(required = true)]
     p95: Option<i64>,
 }
 

@@ -62,14 +62,16 @@ pub struct Delivery {
     /// The latest attempts of all rounds, oldest first.
     pub attempts: Vec<Attempt>,
     /// Why the delivery failed.
+    #[schema(required = true)]
     pub error: Option<String>,
     /// Earliest time of the next attempt.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub next_attempt_at: Option<Timestamp>,
     /// Request body, byte for byte.
     #[schema(value_type = Payload)]
     pub payload: Box<RawValue>,
     /// The `traceparent` of the request that caused the event.
+    #[schema(required = true)]
     pub trace: Option<String>,
     /// When the delivery was created.
     #[schema(value_type = String, format = DateTime)]
@@ -97,15 +99,16 @@ pub(crate) struct Payload<'a> {
     /// Version of the schema of `data`.
     version: u32,
     /// The id of the account that caused the event; `null` for events of the system.
+    #[schema(required = true)]
     actor: Option<&'a str>,
     /// Data of the event; its schema is in the catalog of events.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     data: &'a Value,
     /// If the webhook asks for it: the product, vendor, category or comment that the event is about, in the form of the API, as
     /// it is when the delivery is made, soon after the event; its `version` says which state that is. `null` if there is none,
     /// if it is larger than 32 KB, or if it is not public and belongs neither to the account nor to the vendor of the webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<HashMap<String, Value>>)]
     snapshot: Option<Value>,
 }
 
@@ -125,8 +128,10 @@ pub struct Attempt {
     /// Request, without the body, which is the `payload` of the delivery.
     pub request: Sent,
     /// Response, if there was one.
+    #[schema(required = true)]
     pub response: Option<Received>,
     /// Why there was no response.
+    #[schema(required = true)]
     pub error: Option<String>,
 }
 

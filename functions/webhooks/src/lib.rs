@@ -43,6 +43,7 @@ pub fn function() -> Function {
         subscriptions: jobs::SUBSCRIPTIONS,
         kinds: &[webhook::WEBHOOK],
         events: EventType::of::<event::WebhookEvent>().collect(),
+        notification: Some(http::notification()),
         store: StoreUse {
             reads: &[
                 Documents("vendor/*"),

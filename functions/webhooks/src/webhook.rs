@@ -40,6 +40,7 @@ pub struct Webhook {
     /// Whose events the webhook receives.
     pub scope: Scope,
     /// The id of the vendor, for the scope `vendor`.
+    #[schema(required = true)]
     pub vendor: Option<String>,
     /// URL that events are sent to, by POST.
     pub url: String,
@@ -54,6 +55,7 @@ pub struct Webhook {
     /// Whether events are sent.
     pub enabled: bool,
     /// Why the webhook was disabled automatically; `null` if it was not.
+    #[schema(required = true)]
     pub disabled_reason: Option<String>,
     /// Whether the receiver at this URL has shown that it wants events; until then they wait. Webhooks from before there was
     /// this check do not have the field, and need none.

@@ -54,11 +54,13 @@ pub struct Event {
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,
     /// The id of the account that did it; `null` for what the market does by itself.
+    #[schema(required = true)]
     pub actor: Option<String>,
     /// The `traceparent` of the request that caused it.
+    #[schema(required = true)]
     pub trace: Option<String>,
     /// What is known of it; the schema is in the catalog of events.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub data: Value,
 }
 

@@ -238,10 +238,13 @@ pub enum Outcome {
 #[schema(as = LaneBacklog)]
 pub struct Backlog {
     /// Messages that could be done now, where the platform tells.
+    #[schema(required = true)]
     pub ready: Option<u64>,
     /// Messages that wait for their time or are being worked on, where the platform tells.
+    #[schema(required = true)]
     pub delayed: Option<u64>,
     /// How long the oldest that could be done waits already, in seconds, where the platform tells.
+    #[schema(required = true)]
     pub oldest_seconds: Option<u64>,
 }
 

@@ -2,7 +2,7 @@
 
 use souk_core::{EventType, Kind};
 
-use crate::http::{ProblemType, Route, problem_type};
+use crate::http::{Notification, ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
 use crate::registry::{Registry, Subscription};
 
@@ -29,6 +29,8 @@ pub struct Function {
     pub events: Vec<EventType>,
     /// The types of problems that only it has.
     pub problems: &'static [&'static ProblemType],
+    /// How it sends events to subscribers, if it does: for the OpenAPI document.
+    pub notification: Option<Notification>,
     /// The paths to prefetch into the response cache.
     pub warm: &'static [&'static str],
     /// The parts of the store that its requests use, beside those that every function uses.

@@ -35,6 +35,7 @@ pub struct CommentEvent {
     /// The account that wrote the comment.
     pub author: String,
     /// The comment that it replies to.
+    #[schema(required = true)]
     pub parent: Option<String>,
     /// When the comment was written, also in events about its edit or deletion.
     #[schema(value_type = String, format = DateTime)]

@@ -9,5 +9,6 @@
 pub mod catalog;
 pub mod community;
 pub mod identity;
+pub mod reference;
 pub mod search;
 pub mod vendors;

@@ -74,7 +74,12 @@ pub(crate) fn operations() -> Vec<Operation> {
             let parameters = listed.map(|parameter| {
                 let parameter = resolve(&document, parameter);
                 let text = |name: &str| parameter[name].as_str().unwrap_or_default().to_owned();
-                (text("in"), text("name"))
+                let family = if parameter["style"] == "deepObject" {
+                    ".NAME"
+                } else {
+                    ""
+                };
+                (text("in"), text("name") + family)
             });
             let contents = operation["requestBody"]["content"].as_object();
             let schema = contents

@@ -56,7 +56,10 @@ pub(super) fn routes() -> Vec<Route> {
         .cached(60, 600)
         .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
         Route::new("createCategory", Method::POST, "/v1/categories", admin, create)
-            .summary("Create a category", "")
+            .summary(
+                "Create a category",
+                "With `parent` it becomes a child of that category.",
+            )
             .body(Schema::of::<NewCategory>(), MAX_BODY)
             .response(StatusCode::CREATED, "The category", category())
             .errors(&[StatusCode::CONFLICT]),

@@ -19,8 +19,10 @@ pub struct CategoryNode {
     /// Display name.
     name: String,
     /// Icon: an emoji or the name of an icon.
+    #[schema(required = true)]
     icon: Option<String>,
     /// Color, as `#rrggbb`.
+    #[schema(required = true)]
     color: Option<String>,
     /// The child categories, by slug.
     children: Vec<CategoryNode>,

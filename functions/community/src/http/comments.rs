@@ -11,7 +11,7 @@ use crate::operations;
 const INCLUDE: Param = Param {
     name: "include",
     summary: "Expand these ids to objects: `author`.",
-    schema: r#"{"type":"string","enum":["author"]}"#,
+    schema: r#"{"type":"array","items":{"type":"string","enum":["author"]}}"#,
 };
 /// The maximum body size: room for 4,000 characters, even if each is escaped as a surrogate pair.
 const MAX_BODY: usize = 64 * 1024;
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
         .response(StatusCode::CREATED, "The comment", comment())
         .errors(&[StatusCode::CONFLICT]),
         Route::new("getComment", Method::GET, "/v1/comments/{id}", Access::Public, show)
-            .summary("Get a comment", "")
+            .summary("Get a comment", "A deleted comment has neither author nor body.")
             .params(&[Param::FIELDS, INCLUDE])
             .cached(10, 60)
             .response(StatusCode::OK, "The comment", comment()),

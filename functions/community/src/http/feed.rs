@@ -12,7 +12,7 @@ const INCLUDE: Param = Param {
     name: "include",
     summary: "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`. `viewer` adds what each \
               product is to you: `null` unless you are signed in.",
-    schema: r#"{"type":"string","pattern":"^(category|author|vendor|viewer)(,(category|author|vendor|viewer))*$","example":"category,viewer"}"#,
+    schema: r#"{"type":"array","items":{"type":"string","enum":["category","author","vendor","viewer"]},"example":["category","viewer"]}"#,
 };
 
 pub(super) fn route() -> Route {

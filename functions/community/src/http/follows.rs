@@ -41,7 +41,7 @@ type Names = [(&'static str, &'static str); 3];
 fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names) -> [Route; 3] {
     [
         Route::new(show_it.0, Method::GET, path, MEMBER, move |cx, id| show(kind, cx, id))
-            .summary(show_it.1, "")
+            .summary(show_it.1, "While you follow it, its products appear in your feed.")
             .response(
                 StatusCode::OK,
                 "Whether the account follows it",

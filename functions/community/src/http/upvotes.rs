@@ -20,7 +20,7 @@ pub(super) fn routes() -> [Route; 3] {
     const PATH: &str = "/v1/products/{id}/upvote";
     [
         Route::new("getUpvote", Method::GET, PATH, MEMBER, show)
-            .summary("Check whether I upvoted a product", "")
+            .summary("Check whether I upvoted a product", "By id or slug.")
             .response(
                 StatusCode::OK,
                 "Whether the account has upvoted the product",

@@ -31,6 +31,7 @@ pub struct Summary {
     /// The error of the last attempt.
     pub error: String,
     /// The `traceparent` of the request that caused the message.
+    #[schema(required = true)]
     pub trace: Option<String>,
     /// When the message became a dead letter.
     #[schema(value_type = String, format = DateTime)]

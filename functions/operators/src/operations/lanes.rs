@@ -15,6 +15,7 @@ pub struct LaneState {
     /// The lane.
     pub lane: Lane,
     /// Number of waiting messages; `null` if the queue is unavailable.
+    #[schema(required = true)]
     pub backlog: Option<Backlog>,
     /// Messages done per minute, over the last five minutes.
     pub done_per_minute: f64,

@@ -29,6 +29,7 @@ struct SearchState {
     /// Number of products in the active generation.
     products: u64,
     /// The generation that is being built, if any.
+    #[schema(required = true)]
     building: Option<u64>,
 }
 
@@ -62,7 +63,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             admin,
             show_settings,
         )
-        .summary("Get the search settings", "")
+        .summary("Get the search settings", "The weights of fields, and the synonyms.")
         .response(StatusCode::OK, "The settings", settings()),
         Route::new(
             "replaceSearchSettings",
@@ -79,7 +80,10 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         .response(StatusCode::OK, "The settings", settings())
         .errors(&[StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]),
         Route::new("getSearchState", Method::GET, "/v1/search/state", admin, show_state)
-            .summary("Get the state of the search index", "")
+            .summary(
+                "Get the state of the search index",
+                "Which generation serves queries, and which is being built.",
+            )
             .response(StatusCode::OK, "The state", Some(Schema::of::<SearchState>())),
         Route::new("rebuildSearchIndex", Method::POST, "/v1/search/reindex", admin, reindex)
             .summary(

@@ -30,6 +30,7 @@ pub(crate) struct SearchHit {
     #[serde(flatten)]
     product: Product,
     /// Highlighted matches of the query; `null` if the query has no words.
+    #[schema(required = true)]
     highlights: Option<Highlights>,
 }
 
@@ -108,7 +109,7 @@ static SEARCH: LazyLock<Vec<Param>> = LazyLock::new(|| {
             name: "facets",
             summary: "Fields to return facet counts for, separated by commas: `category`, `vendor`, `tag`, `condition`, \
                   `currency`, `price` (ranges), `attr.NAME`, `option.KEY`.",
-            schema: r#"{"type":"string","minLength":1,"example":"category,tag"}"#,
+            schema: r#"{"type":"array","items":{"anyOf":[{"type":"string","enum":["category","vendor","tag","condition","currency","price"]},{"type":"string","pattern":"^(attr|option)\\..+$"}]},"example":["category","tag"]}"#,
         },
     ];
     all.into_iter().chain(PARAMETERS.map(parameter)).collect()

@@ -68,6 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "The webhook with its secret, which is not shown again",
                 Some(Schema::of::<CreatedWebhook>()),
             )
+            .secret()
             .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
         Route::new("getWebhook", Method::GET, "/v1/webhooks/{id}", MEMBER, show)
             .summary("Get a webhook", "Without its secret.")
@@ -77,7 +78,10 @@ pub(super) fn routes() -> Vec<Route> {
                 "Update a webhook",
                 "Enabling a disabled webhook resets its failure count. A new URL has to be verified.",
             )
-            .body(Schema::patch_of::<NewWebhook>("UpdateWebhook"), MAX_BODY)
+            .body(
+                Schema::patch_of::<NewWebhook>("UpdateWebhook").without(&["scope", "vendor"]),
+                MAX_BODY,
+            )
             .response(StatusCode::OK, "The webhook", webhook())
             .errors(&[StatusCode::TOO_MANY_REQUESTS]),
         Route::new("deleteWebhook", Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
@@ -108,7 +112,8 @@ pub(super) fn routes() -> Vec<Route> {
             "For 24 hours, deliveries are also signed with the previous secret: they have two signatures, separated by \
                  a space.",
         )
-        .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>())),
+        .response(StatusCode::OK, "The new secret", Some(Schema::of::<NewSecret>()))
+        .secret(),
     ]
 }
 
@@ -136,7 +141,7 @@ async fn create(cx: Context, Json(new): Json<NewWebhook>) -> Result<Answer, Prob
         secret,
         version,
     };
-    Ok(Answer::json(&shown)?.version(version).secret().created(location))
+    Ok(Answer::json(&shown)?.version(version).created(location))
 }
 
 async fn show(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
@@ -161,5 +166,5 @@ async fn verify(cx: Context, Path(id): Path<String>, Json(input): Json<Verificat
 }
 
 async fn rotate(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    Ok(Answer::json(&operations::rotate_secret(&cx, &id).await?)?.secret())
+    Answer::json(&operations::rotate_secret(&cx, &id).await?)
 }

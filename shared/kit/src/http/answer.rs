@@ -26,8 +26,6 @@ pub struct Answer {
     location: Option<String>,
     content_type: &'static str,
     is_shared: bool,
-    /// Whether the body holds secrets: then the response has no `ETag`.
-    is_secret: bool,
 }
 
 /// A resource is at another URL.
@@ -51,7 +49,6 @@ impl Answer {
             location: None,
             content_type,
             is_shared: false,
-            is_secret: false,
         }
     }
 
@@ -148,13 +145,6 @@ impl Answer {
         self
     }
 
-    /// Marks the body as secret: the response gets no `ETag`, which would be a digest of the secret.
-    #[must_use]
-    pub fn secret(mut self) -> Self {
-        self.is_secret = true;
-        self
-    }
-
     /// The `ETag`, such as `"v3-9f86d081884c7d65"`: the version of the document, for `If-Match`, and a digest of the
     /// body, for `If-None-Match`, because counters and included documents change without a new version.
     fn etag(&self) -> String {
@@ -174,7 +164,7 @@ impl Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let status = self.status;
-        let etag = (status.is_success() && !self.body.is_empty() && !self.is_secret).then(|| self.etag());
+        let etag = (status.is_success() && !self.body.is_empty()).then(|| self.etag());
         let mut response = Response::new(axum::body::Body::from(self.body));
         *response.status_mut() = status;
         let headers = response.headers_mut();

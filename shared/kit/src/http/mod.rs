@@ -35,11 +35,11 @@ pub use answer::{Answer, Moved};
 pub use body::{Json, Raw};
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]
-pub use openapi::{Section, clashes, document, patch_of};
+pub use openapi::{Section, clashes, document};
 pub use paging::{list, list_documents, list_json, list_whole, write_ends};
 pub use problem::{Problem, Source};
 pub use problem_type::ProblemType;
-pub use route::{Access, CachePolicy, Param, QueryParams, Route, Schema};
+pub use route::{Access, CachePolicy, Notification, Param, QueryParams, Route, Schema};
 pub use router::Path;
 pub(crate) use router::Router;
 pub use selection::{Selection, public_fields, render};

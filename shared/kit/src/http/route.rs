@@ -7,13 +7,14 @@
     expect(dead_code, reason = "some fields are used only for OpenAPI")
 )]
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
-use axum::response::{IntoResponse, Response};
+use axum::response::{self, IntoResponse};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
@@ -83,8 +84,8 @@ impl Param {
     /// The `fields` parameter, for responses with field selection.
     pub const FIELDS: Param = Param {
         name: "fields",
-        summary: "Return only these fields, separated by commas.",
-        schema: r#"{"type":"string","minLength":1}"#,
+        summary: "Return only these fields, separated by commas. The others are absent, even if the schema requires them.",
+        schema: r#"{"type":"array","items":{"type":"string"}}"#,
     };
 
     /// A string parameter.
@@ -157,7 +158,10 @@ pub struct Schema {
 pub(crate) enum Shape {
     One,
     List,
-    Patch,
+    /// A merge patch, without the fields that cannot change.
+    Patch {
+        without: &'static [&'static str],
+    },
 }
 
 impl Schema {
@@ -191,10 +195,27 @@ impl Schema {
     pub fn patch_of<T: utoipa::ToSchema>(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            shape: Shape::Patch,
+            shape: Shape::Patch { without: &[] },
             ..Self::of::<T>()
         }
     }
+
+    /// Leaves fields that cannot change out of a merge patch.
+    #[must_use]
+    pub fn without(mut self, fields: &'static [&'static str]) -> Self {
+        self.shape = Shape::Patch { without: fields };
+        self
+    }
+}
+
+/// The requests by which subscribers get events: one of the `webhooks` of the document for each type of event.
+pub struct Notification {
+    /// The envelope of an event: an object with the name of its type in `type`, and its data in `data`.
+    pub body: Schema,
+    /// What the receiver must know.
+    pub description: &'static str,
+    /// The headers beside `Content-Type`, each with its description.
+    pub headers: &'static [(&'static str, &'static str)],
 }
 
 /// One row of the table.
@@ -207,13 +228,24 @@ pub struct Route {
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
     pub(crate) body: Option<Schema>,
-    pub(crate) responses: Vec<(StatusCode, &'static str, Option<Schema>)>,
+    pub(crate) responses: Vec<Response>,
     pub(crate) errors: Vec<StatusCode>,
+    /// Whether the body of a response holds secrets: then it has no `ETag`, which would be a digest of them.
+    pub(crate) is_secret: bool,
     handler: Box<HandlerFn>,
 }
 
+/// A response that a row declares.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) about: &'static str,
+    pub(crate) schema: Option<Schema>,
+    /// Whether it has the header `Location`.
+    pub(crate) has_location: bool,
+}
+
 /// The future of an axum handler.
-type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+type HandlerFuture = Pin<Box<dyn Future<Output = response::Response> + Send>>;
 /// A handler, whatever it extracts from the request.
 type HandlerFn = dyn Fn(Request, Arc<Platform>) -> HandlerFuture + Send + Sync;
 
@@ -255,6 +287,7 @@ impl Route {
             body: None,
             responses: Vec::new(),
             errors: Vec::new(),
+            is_secret: false,
             handler: Box::new(move |request, platform| handler.clone().call(request, platform)),
         }
     }
@@ -276,6 +309,12 @@ impl Route {
         T: 'static,
     {
         Self::new("", Method::GET, path, Access::Public, handler)
+    }
+
+    /// The path, with names of its parameters in braces.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        self.path
     }
 
     /// Sets the summary of the operation, and an optional description.
@@ -317,10 +356,35 @@ impl Route {
         self
     }
 
-    /// Adds a successful response.
+    /// Adds a successful response. A 201, a 202 and a redirect have a `Location`.
     #[must_use]
-    pub fn response(mut self, status: StatusCode, summary: &'static str, schema: Option<Schema>) -> Self {
-        self.responses.push((status, summary, schema));
+    pub fn response(mut self, status: StatusCode, about: &'static str, schema: Option<Schema>) -> Self {
+        let has_location = status.is_redirection() || [StatusCode::CREATED, StatusCode::ACCEPTED].contains(&status);
+        self.responses.push(Response {
+            status,
+            about,
+            schema,
+            has_location,
+        });
+        self
+    }
+
+    /// Adds a 201 for a thing without a URL, such as a token.
+    #[must_use]
+    pub fn issues(mut self, about: &'static str, schema: Schema) -> Self {
+        self.responses.push(Response {
+            status: StatusCode::CREATED,
+            about,
+            schema: Some(schema),
+            has_location: false,
+        });
+        self
+    }
+
+    /// Declares that responses hold secrets: they get no `ETag`, which would be a digest of the secret.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.is_secret = true;
         self
     }
 
@@ -332,7 +396,12 @@ impl Route {
     }
 
     /// Applies the policy, then returns a cached response or the response of the handler.
-    pub(crate) async fn run(&self, mut parts: Parts, incoming: Incoming, platform: &Arc<Platform>) -> Response {
+    pub(crate) async fn run(
+        &self,
+        mut parts: Parts,
+        incoming: Incoming,
+        platform: &Arc<Platform>,
+    ) -> response::Response {
         let policy = self.policy;
         let cx = match admit(&mut parts, &incoming, platform, policy).await {
             Ok(cx) => cx,
@@ -376,10 +445,13 @@ impl Route {
         FromCache(cached, status).into_response()
     }
 
-    async fn call(&self, mut parts: Parts, cx: Context) -> Response {
+    async fn call(&self, mut parts: Parts, cx: Context) -> response::Response {
         let platform = cx.platform().clone();
         parts.extensions.insert(cx.clone());
         let mut response = (self.handler)(Request::from_parts(parts, Body::empty()), platform).await;
+        if self.is_secret {
+            response.headers_mut().remove(header::ETAG);
+        }
         if cx.was_replayed() && response.status().is_success() {
             let replayed = HeaderValue::from_static("true");
             response.headers_mut().insert("idempotency-replayed", replayed);
@@ -388,12 +460,12 @@ impl Route {
     }
 }
 
-fn is_shared(response: &Response) -> bool {
+fn is_shared(response: &response::Response) -> bool {
     response.extensions().get::<Shared>().is_some()
 }
 
 /// The response with the tags of what was read for it, if caches in front may store it.
-fn tagged(mut response: Response, reads: &mut Reads) -> Response {
+fn tagged(mut response: response::Response, reads: &mut Reads) -> response::Response {
     if is_shared(&response)
         && let Some(tags) = reads.labels.header()
     {
@@ -471,11 +543,20 @@ fn is_json(parts: &Parts) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct QueryParams(Arc<[(String, String)]>);
 
+/// `attr.size` for `attr[size]`: the style `deepObject` of OpenAPI, in which generated clients write it.
+fn dotted(name: Cow<'_, str>) -> Cow<'_, str> {
+    match name.strip_suffix(']').and_then(|rest| rest.split_once('[')) {
+        Some((prefix, rest)) => format!("{prefix}.{rest}").into(),
+        None => name,
+    }
+}
+
 impl QueryParams {
     fn parse(query: &str, known: &[Param]) -> Result<Self, Problem> {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let name = dotted(name);
             let param = known.iter().find(|param| param.is(&name));
             let fault = if param.is_none() {
                 Some(Fault::new(
@@ -594,8 +675,11 @@ mod tests {
         for good in ["limit=100", "radius=9.5", "facets=price,tag", "sort=old", "q=ab"] {
             assert!(QueryParams::parse(good, TYPED).is_ok(), "{good}");
         }
-        let params = QueryParams::parse("limit=5&attr.size=XL%20tall", KNOWN).unwrap();
-        assert_eq!(params.get("limit"), Some("5"));
-        assert_eq!(params.with_prefix("attr.").collect::<Vec<_>>(), [("size", "XL tall")]);
+        for query in ["limit=5&attr.size=XL%20tall", "limit=5&attr%5Bsize%5D=XL+tall"] {
+            let params = QueryParams::parse(query, KNOWN).unwrap();
+            assert_eq!(params.get("limit"), Some("5"));
+            assert_eq!(params.with_prefix("attr.").collect::<Vec<_>>(), [("size", "XL tall")]);
+        }
+        assert_eq!(faults("attr[size]=S&attr.size=M&attr[]=x"), ["attr.size", "attr."]);
     }
 }

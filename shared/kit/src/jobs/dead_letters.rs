@@ -19,12 +19,13 @@ pub struct DeadLetter {
     /// The failed attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// The `traceparent` of the request that sent the message.
+    #[schema(required = true)]
     pub trace: Option<String>,
     /// When the message became a dead letter.
     #[schema(value_type = String, format = DateTime)]
     pub died_at: Timestamp,
     /// The message with its payload.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, serde_json::Value>)]
     pub message: Message,
 }
 

@@ -61,10 +61,13 @@ pub struct Run {
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
     /// The duration of the run; `null` while it runs, and permanently if it crashed.
+    #[schema(required = true)]
     pub duration_ms: Option<i64>,
     /// A short text that describes the outcome; `null` unless the run succeeded.
+    #[schema(required = true)]
     pub outcome: Option<String>,
     /// The error, if the run failed.
+    #[schema(required = true)]
     pub error: Option<String>,
 }
 

@@ -40,9 +40,10 @@ pub struct Tracked {
     /// The status.
     pub status: Progress,
     /// The result when the job is done. A job that runs in parts may show an intermediate result before that.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required = true, value_type = Option<HashMap<String, Value>>)]
     pub result: Option<Value>,
     /// The error, if the job failed.
+    #[schema(required = true)]
     pub error: Option<String>,
     /// When the job was started.
     #[schema(value_type = String, format = DateTime)]

@@ -98,7 +98,7 @@ pub struct Dependency {
     /// The number of consecutive failures.
     pub failures: u32,
     /// When the circuit opened; `null` if it is closed.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub opened_at: Option<Timestamp>,
 }
 

@@ -45,12 +45,15 @@ pub struct Category {
     /// Description of what belongs in the category.
     pub description: String,
     /// Icon: an emoji or the name of an icon.
+    #[schema(required = true)]
     pub icon: Option<String>,
     /// Color, as `#rrggbb`.
     // It was stored as `colour` before.
     #[serde(alias = "colour")]
+    #[schema(required = true)]
     pub color: Option<String>,
     /// The id of the parent category.
+    #[schema(required = true)]
     pub parent: Option<String>,
     /// Definitions of the attributes of products in this category.
     pub attributes: Vec<Attribute>,
@@ -82,6 +85,18 @@ pub enum AttributeType {
     Boolean,
     /// One of its choices.
     Choice,
+}
+
+/// The value of an attribute, as the type of the attribute says.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum AttributeValue {
+    /// A line of text, or one of the choices.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
 }
 
 /// Definition of an attribute: a typed field of the products of a category.

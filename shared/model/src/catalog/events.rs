@@ -22,6 +22,7 @@ pub struct ProductEvent {
     /// The account that the product belongs to after the change.
     pub author: String,
     /// The vendor that sells it.
+    #[schema(required = true)]
     pub vendor: Option<String>,
     /// The names of the fields that changed; only in `product.updated`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -32,6 +32,7 @@ const CONDITIONS: [&str; 5] = ["new", "like_new", "good", "fair", "poor"];
 pub type Parameter = (&'static str, &'static str, &'static str);
 
 const TEXT: &str = r#"{"type":"string","minLength":1}"#;
+const TEXTS: &str = r#"{"type":"array","items":{"type":"string","minLength":1}}"#;
 const PRICE: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
 
 /// The parameters.
@@ -40,24 +41,24 @@ pub const PARAMETERS: [Parameter; 15] = [
         "ids",
         "Only these products, by id, separated by commas, at most 100: in this order on one page, without those that are \
          missing or do not match. Takes no `sort` and no `cursor`.",
-        TEXT,
+        TEXTS,
     ),
     (
         "category",
         "Products of these categories, by id or slug, and of the categories below them.",
-        TEXT,
+        TEXTS,
     ),
-    ("vendor", "Products of these vendors, by id or slug.", TEXT),
+    ("vendor", "Products of these vendors, by id or slug.", TEXTS),
     (
         "author",
         "Products of these accounts, by id or username; `me` is the account that is signed in.",
-        TEXT,
+        TEXTS,
     ),
-    ("tag", "Products with any of these tags.", TEXT),
+    ("tag", "Products with any of these tags.", TEXTS),
     (
         "condition",
         "Physical conditions of the item: `new`, `like_new`, `good`, `fair`, `poor`.",
-        r#"{"type":"string","pattern":"^(new|like_new|good|fair|poor)(,(new|like_new|good|fair|poor))*$"}"#,
+        r#"{"type":"array","items":{"type":"string","enum":["new","like_new","good","fair","poor"]}}"#,
     ),
     (
         "currency",
@@ -114,7 +115,7 @@ pub const INCLUDE: Parameter = (
     "include",
     "Expand these ids to objects, separated by commas: `category`, `author`, `vendor`. `viewer` adds what each product is \
      to you: `null` unless you are signed in.",
-    r#"{"type":"string","pattern":"^(category|author|vendor|viewer)(,(category|author|vendor|viewer))*$","example":"category,viewer"}"#,
+    r#"{"type":"array","items":{"type":"string","enum":["category","author","vendor","viewer"]},"example":["category","viewer"]}"#,
 );
 
 /// The filter of a list, with ids or names. Empty filters admit everything.

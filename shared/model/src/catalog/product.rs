@@ -7,6 +7,7 @@ use souk_core::search::Near;
 use souk_core::{Document, Entry, Include, Money, StoreError, Timestamp};
 
 use super::CATEGORY;
+use super::category::AttributeValue;
 use super::events::ProductEvent;
 use super::filter::distance;
 use super::lists::{List, Sort};
@@ -14,6 +15,7 @@ use super::status::Status;
 use super::variant::{PastPrice, ProductOption, Variant};
 use super::viewer::{ViewerState, viewer_state};
 use crate::identity::ACCOUNT;
+use crate::reference::{AccountReference, CategoryReference, VendorReference};
 use crate::vendors::VENDOR;
 
 /// The counters of every product. Clients cannot set them.
@@ -80,36 +82,42 @@ pub struct Product {
     /// Description, plain text.
     pub description: String,
     /// The id of the category, or the category itself with `include=category`.
-    #[schema(schema_with = id_or_object)]
+    #[schema(value_type = CategoryReference)]
     pub category: String,
     /// The id of the account that the product belongs to, or its profile with `include=author`: the account that added the
     /// product, unless an admin has handed it over.
-    #[schema(schema_with = id_or_object)]
+    #[schema(value_type = AccountReference)]
     pub author: String,
     /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.
-    #[schema(schema_with = id_or_object)]
+    #[schema(required = true, value_type = Option<VendorReference>)]
     pub vendor: Option<String>,
     /// Stock keeping unit (SKU): the vendor's identifier of the product. Variants have their own.
+    #[schema(required = true)]
     pub sku: Option<String>,
     /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC. Variants have their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub gtin: Option<String>,
     /// Price; the lowest of the variants, if there are any.
     pub price: Money,
     /// The highest price of the variants, if they have several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub highest_price: Option<Money>,
     /// The price before a reduction. Variants have their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub compare_at_price: Option<Money>,
     /// With `compare_at_price`: the lowest price of the 30 days before the current one began; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub lowest_prior_price: Option<Money>,
     /// The prices before the current one that may still be the lowest of 30 days, oldest first. Variants have their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past_prices: Vec<PastPrice>,
     /// Weight in grams. Variants have their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub weight: Option<u32>,
     /// The options that variants differ in; absent without variants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,17 +129,20 @@ pub struct Product {
     /// Physical condition of the item.
     pub condition: ItemCondition,
     /// The URL of the cover picture.
+    #[schema(required = true)]
     pub cover: Option<String>,
     /// The URLs of more pictures.
     pub gallery: Vec<String>,
     /// Tags, in lower case.
     pub tags: Vec<String>,
     /// Values of the attributes that the category defines.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, AttributeValue>)]
     pub attributes: Map<String, Value>,
     /// Geographic location of the item.
+    #[schema(required = true)]
     pub location: Option<Location>,
     /// The URL of an external page about the product.
+    #[schema(required = true)]
     pub url: Option<String>,
     /// When the product was added.
     #[schema(value_type = String, format = DateTime)]
@@ -140,7 +151,7 @@ pub struct Product {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// When the product was first published; `sort=newest` uses this time.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub published_at: Option<Timestamp>,
     /// Number of upvotes.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
@@ -179,20 +190,6 @@ pub fn with_distance(mut document: Document, near: &Near) -> Result<Document, St
         document.body = format!("{open},\"distance\":{}}}", distance(near, &place).round() as u64);
     }
     Ok(document)
-}
-
-/// The schema of an id that `include` may expand to an object.
-pub fn id_or_object() -> utoipa::openapi::Schema {
-    use utoipa::openapi::schema::{OneOfBuilder, Type};
-    use utoipa::openapi::{ObjectBuilder, Schema};
-    let one = |kind: Type| Schema::Object(ObjectBuilder::new().schema_type(kind).build());
-    Schema::OneOf(
-        OneOfBuilder::new()
-            .item(one(Type::String))
-            .item(one(Type::Object))
-            .item(one(Type::Null))
-            .build(),
-    )
 }
 
 /// A product as lists show it: without its variants, which may be many.

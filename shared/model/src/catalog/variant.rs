@@ -33,23 +33,29 @@ pub struct Variant {
     pub options: BTreeMap<String, String>,
     /// Stock keeping unit (SKU): the vendor's identifier of the variant. This and what follows is absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sku: Option<String>,
     /// Global Trade Item Number (GTIN): 8, 12, 13 or 14 digits, such as of an EAN or UPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub gtin: Option<String>,
     /// Price.
     pub price: Money,
     /// The price before a reduction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub compare_at_price: Option<Money>,
     /// With `compare_at_price`: the lowest price of the 30 days before the current one began; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub lowest_prior_price: Option<Money>,
     /// Weight in grams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub weight: Option<u32>,
     /// The URL of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub picture: Option<String>,
     /// The prices before the current one that may still be the lowest of 30 days, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -72,7 +72,7 @@ pub fn principals() -> Arc<dyn Principals> {
     Arc::new(souk_identity::Sessions)
 }
 
-/// The example of each operation by its id; the end-to-end suite sends the requests.
+/// The example of each operation, in the order of a story that the end-to-end suite plays.
 #[cfg(any(feature = "openapi", test))]
 const EXAMPLES: &str = include_str!("examples.json");
 
@@ -82,7 +82,12 @@ const EXAMPLES: &str = include_str!("examples.json");
 pub fn openapi() -> serde_json::Value {
     let functions = functions();
     let sections: Vec<_> = functions.iter().map(section).collect();
-    let examples = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    let steps: Vec<serde_json::Value> = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    let named = steps.into_iter().filter_map(|step| {
+        let name = step.get("operation")?.as_str()?.to_owned();
+        Some((name, step))
+    });
+    let examples = named.collect::<serde_json::Map<_, _>>().into();
     souk_kit::http::document(&sections, &examples, env!("CARGO_PKG_VERSION"))
 }
 

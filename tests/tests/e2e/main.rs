@@ -21,6 +21,7 @@ mod comments;
 mod concurrency;
 mod edits;
 mod errors;
+mod examples;
 mod filters;
 mod follows;
 mod idempotency;

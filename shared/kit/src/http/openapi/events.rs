@@ -66,7 +66,7 @@ fn typed(envelope: &Value, event: &EventType) -> Value {
     schema
 }
 
-/// `ProductPublished` for `product.published`.
+/// `OrderPlaced` for `order.placed`.
 fn camel(name: &str) -> String {
     let mut all = String::with_capacity(name.len());
     for word in name.split(['.', '_', '-']) {

@@ -46,7 +46,11 @@ pub(super) fn operation(tag: &str, route: &Route, example: &Value, components: &
 
 fn request_body(route: &Route, example: &Value, components: &mut Components) -> Option<Value> {
     let Some(schema) = &route.body else {
-        let content = json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+        let mut content = json!({ "schema": { "type": "string", "format": "binary" } });
+        if let (Some(content), Some(example)) = (content.as_object_mut(), example.get("request")) {
+            content.insert("example".into(), example.clone());
+        }
+        let content = json!({ "application/octet-stream": content });
         return route.policy.takes_raw.then_some(content);
     };
     let content = components.content(schema, example.get("request"));

@@ -1,4 +1,4 @@
-//! The comment: its fields, its validation rules, and its index entry.
+//! The comment: its fields, its validation rules, and its index entries.
 //!
 //! The index `comments/{product}` is sorted by *path*: the ids from the top-level comment of the thread down to the
 //! comment itself. In this order each comment is followed by its replies, oldest first, so a page of a thread is one
@@ -10,6 +10,8 @@ use souk_core::{Entry, Include, Timestamp, check};
 use souk_model::community::CommentEvent;
 use souk_model::identity::ACCOUNT;
 use souk_model::reference::AccountReference;
+
+use crate::upvote::sort;
 
 /// The maximum depth of a reply; a top-level comment has depth 0.
 pub(crate) const MAX_DEPTH: u32 = 8;
@@ -107,6 +109,11 @@ pub(crate) fn index(product: &str) -> String {
     format!("comments/{product}")
 }
 
+/// The index of an account's comments, by time.
+pub(crate) fn author_index(account: &str) -> String {
+    format!("comments-by/{account}")
+}
+
 /// The path of the comment `id` below the comment at the path `parent`. All ids have the same length, and `/` sorts
 /// before their characters, so replies directly follow their parent.
 pub(crate) fn path(parent: Option<&str>, id: &str) -> String {
@@ -126,9 +133,11 @@ impl Comment {
         }
     }
 
-    /// The index entries.
+    /// The index entries: in its thread, and among the comments of its author.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        vec![Entry::new(index(&self.product), self.path.clone())]
+        let own = |author: &String| Entry::new(author_index(author), sort(self.created_at, &self.id));
+        let thread = Entry::new(index(&self.product), self.path.clone());
+        std::iter::once(thread).chain(self.author.iter().map(own)).collect()
     }
 
     /// The comment after it was deleted.

@@ -2,15 +2,20 @@
 //! VT-08, VT-09, VT-10).
 //!
 //! An upvote, a comment or a follow is one commit of its own documents and an event. Jobs process the events: they
-//! update the counters of the product (`jobs::counts`), its rank in `popular` and `trending` (`jobs::rank`), and the
-//! entries of feeds (`jobs::feed`). Each module documents what one commit contains, and why the result is correct when
-//! messages are delivered late, twice or out of order.
+//! update the counters of the product or of what is followed (`jobs::counts`), the rank of the product in `popular` and
+//! `trending` (`jobs::rank`), and the entries of feeds (`jobs::feed`). A save has no event: a wishlist is private. Each
+//! module documents what one commit contains, and why the result is correct when messages are delivered late, twice or
+//! out of order.
 //!
 //! | key | document |
 //! | --- | --- |
-//! | `comment/{id}` | a comment; in the index `comments/{product}` at its path |
-//! | `upvotes/{product}` + account | an upvote |
-//! | `follows/{follower}` + target, `followers/{target}` + follower | a follow, from both sides |
+//! | `comment/{id}` | a comment; in the indexes `comments/{product}` at its path and `comments-by/{author}` by time |
+//! | `upvotes/{product}` + account | an upvote; in the index `upvoted/{account}` by time |
+//! | `saves/{product}` + account | a product on a wishlist; in the index `saved/{account}` by time |
+//! | `follows/{follower}` + target | a follow; in the index `followed/{follower}` by time |
+//! | `followers/{target}` + follower | the same follow; in the index `followed-by/{target}` by time |
+//! | `upvotes-withdrawn/{product}` + account | changes that the count may not contain yet, for a day |
+//! | `follows-withdrawn/{follower}` + target | the same for a follow |
 //! | `feed/{account}` + time/product/source | a published product in the feed of an account, for 60 days |
 //! | `views/{product}` + digest | a viewer of a product, for 30 days |
 //! | `rank/{product}` | the rank of a product; in the indexes `ranked/{status}` and the like |
@@ -22,8 +27,10 @@ mod follow;
 mod http;
 mod jobs;
 pub mod operations;
+mod own_count;
 mod product;
 mod rank;
+mod save;
 mod upvote;
 mod view;
 
@@ -40,7 +47,7 @@ pub use error::CommentError;
 pub fn function() -> Function {
     Function {
         name: "community",
-        summary: "Comments, upvotes, follows, the feed and views.",
+        summary: "Comments, upvotes, wishlists, follows, the feed and views.",
         problems: error::problems::ALL,
         routes: http::routes(),
         jobs: jobs::jobs(),
@@ -63,15 +70,31 @@ pub fn function() -> Function {
                 Documents("upvotes/*"),
                 Documents("saves/*"),
                 Documents("follows/*"),
+                Documents("upvotes-withdrawn/*"),
+                Documents("follows-withdrawn/*"),
+                Documents("inbox/*"),
                 Documents("feed/*"),
                 Index("comments/*"),
+                Index("comments-by/*"),
+                Index("upvoted/*"),
+                Index("saved/*"),
+                Index("followed/*"),
+                Index("followed-by/*"),
             ],
             writes: &[
                 Documents("comment/*"),
                 Documents("upvotes/*"),
+                Documents("upvotes-withdrawn/*"),
+                Documents("saves/*"),
                 Documents("follows/*"),
+                Documents("follows-withdrawn/*"),
                 Documents("followers/*"),
                 Index("comments/*"),
+                Index("comments-by/*"),
+                Index("upvoted/*"),
+                Index("saved/*"),
+                Index("followed/*"),
+                Index("followed-by/*"),
             ],
         },
         job_store: StoreUse {
@@ -83,6 +106,7 @@ pub fn function() -> Function {
                 Documents("rank/*"),
                 Documents("comment/*"),
                 Documents("upvotes/*"),
+                Documents("saves/*"),
                 Documents("views/*"),
                 Documents("followers/*"),
                 Index("products/*"),
@@ -90,13 +114,19 @@ pub fn function() -> Function {
             ],
             writes: &[
                 Documents("product/*"),
+                Documents("account/*"),
+                Documents("vendor/*"),
                 Documents("rank/*"),
                 Documents("comment/*"),
                 Documents("upvotes/*"),
+                Documents("saves/*"),
                 Documents("views/*"),
                 Documents("feed/*"),
                 Index("ranked/*"),
                 Index("comments/*"),
+                Index("comments-by/*"),
+                Index("upvoted/*"),
+                Index("saved/*"),
             ],
         },
         ..Function::default()

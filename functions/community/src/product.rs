@@ -1,7 +1,7 @@
 //! The fields of a product that the community reads.
 
 use serde::Deserialize;
-use souk_core::{Document, Timestamp};
+use souk_core::Timestamp;
 use souk_model::catalog::status::Status;
 
 /// The fields of a product that the community reads.
@@ -21,15 +21,4 @@ impl ProductView {
     pub(crate) fn since(&self) -> i64 {
         self.published_at.unwrap_or(self.created_at).as_millisecond()
     }
-}
-
-/// The number of upvotes in the counters of a product.
-pub(crate) fn upvote_count(document: &Document) -> u64 {
-    #[derive(Default, Deserialize)]
-    struct Counters {
-        #[serde(default)]
-        upvote_count: i64,
-    }
-    let counters: Counters = serde_json::from_str(&document.counters).unwrap_or_default();
-    u64::try_from(counters.upvote_count).unwrap_or(0)
 }

@@ -15,15 +15,26 @@ use crate::vendor::{FIELDS, NewVendor, Vendor};
 
 const MAX_BODY: usize = 16 * 1024;
 
+const LIST: &[Param] = &[
+    Param::LIMIT,
+    Param::CURSOR,
+    Param::text(
+        "owner",
+        "Only vendors that belong to this account (id or username); `me` is the one that is signed in.",
+    ),
+    Param::FIELDS,
+];
+
 pub(crate) fn routes() -> Vec<Route> {
     let member = Access::Role(Role::Member);
     let vendor = || Some(Schema::of::<Vendor>());
     vec![
         Route::new("listVendors", Method::GET, "/v1/vendors", Access::Public, list_vendors)
             .summary("List vendors", "In the order of their slugs.")
-            .params(&[Param::LIMIT, Param::CURSOR, Param::FIELDS])
+            .params(LIST)
             .cached(30, 300)
-            .response(StatusCode::OK, "A page of vendors", Some(Schema::list_of::<Vendor>())),
+            .response(StatusCode::OK, "A page of vendors", Some(Schema::list_of::<Vendor>()))
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new("createVendor", Method::POST, "/v1/vendors", member, open)
             .summary("Create a vendor", "The vendor belongs to the account that creates it.")
             .body(Schema::of::<NewVendor>(), MAX_BODY)
@@ -91,7 +102,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn list_vendors(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
-    let page = operations::list_vendors(&cx, &PageRequest::read(&params)?).await?;
+    let page = operations::list_vendors(&cx, params.get("owner"), &PageRequest::read(&params)?).await?;
     Ok(viewer.answer(list(&selection.render_all(&page.items)?, &page)))
 }
 

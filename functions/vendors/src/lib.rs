@@ -34,6 +34,7 @@ pub fn function() -> Function {
                 Documents("vendor-staff/*"),
                 Documents("account-named/*"),
                 Index("vendors"),
+                Index("vendors/owner/*"),
             ],
             writes: &[
                 Documents("vendor/*"),
@@ -42,6 +43,7 @@ pub fn function() -> Function {
                 Documents("vendor-staff/*"),
                 Index("vendors"),
                 Index("vendors/named"),
+                Index("vendors/owner/*"),
             ],
         },
         ..Function::default()

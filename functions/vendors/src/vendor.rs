@@ -7,6 +7,12 @@ use souk_model::vendors::{VENDORS_NAMED, VendorEvent};
 
 /// The index of all vendors, by slug.
 pub(crate) const INDEX: &str = "vendors";
+
+/// The index of the vendors of an account, by slug.
+pub(crate) fn owner_index(account: &str) -> String {
+    format!("vendors/owner/{account}")
+}
+
 /// The fields that `fields=` may name.
 pub(crate) const FIELDS: &[&str] = &[
     "id",
@@ -16,6 +22,7 @@ pub(crate) const FIELDS: &[&str] = &[
     "owner",
     "created_at",
     "updated_at",
+    "follower_count",
     "version",
 ];
 
@@ -39,6 +46,10 @@ pub struct Vendor {
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// Number of accounts that follow the vendor.
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
+    #[schema(required = true)]
+    pub follower_count: i64,
     /// Version of the document; it increases by one with every change.
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     #[schema(required = true, minimum = 1)]
@@ -93,6 +104,7 @@ impl Vendor {
     pub fn entries(&self) -> Vec<Entry> {
         vec![
             Entry::new(INDEX, self.slug.clone()),
+            Entry::new(owner_index(&self.owner), self.slug.clone()),
             Entry::new(VENDORS_NAMED, check::named(&self.name) + &self.id),
         ]
     }

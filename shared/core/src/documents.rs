@@ -19,7 +19,7 @@
 //!
 //! `tests/src/contract` checks all of this for every adapter.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -105,6 +105,13 @@ impl Document {
     /// Parses the body as `T`. A body that does not fit is our fault, never the client's.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
         serde_json::from_str(&self.body).map_err(|e| self.corrupt(&e))
+    }
+
+    /// The counter `name`; 0 if there is none.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> i64 {
+        let counters: HashMap<&str, i64> = serde_json::from_str(&self.counters).unwrap_or_default();
+        counters.get(name).copied().unwrap_or(0)
     }
 
     /// One field of the body. Parses the body up to that field and no further.

@@ -7,6 +7,9 @@ use utoipa::ToSchema;
 /// Comments; they have no names.
 pub const COMMENT: Kind = Kind::new("comment", "cmt");
 
+/// The counter of the followers of an account or a vendor.
+pub const FOLLOWER_COUNT: &str = "follower_count";
+
 /// The key of an account's upvote for a product.
 #[must_use]
 pub fn upvote_key(product: &str, account: &str) -> Key {

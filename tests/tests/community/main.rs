@@ -316,3 +316,26 @@ async fn everybody_who_follows_finds_a_publication_once() {
         assert_eq!(page["items"].as_array().unwrap().len(), expected);
     }
 }
+
+#[tokio::test]
+async fn an_own_change_is_in_the_count_whatever_was_delivered() {
+    let (world, mut rng) = begin().await;
+    let (author, voter) = (world.account(0).await, world.account(1).await);
+    let product = world.publish(&author, None).await;
+    let vote = format!("/v1/products/{product}/upvote");
+    let follow = format!("/v1/accounts/{}/follow", author.id);
+    for round in 0..200 {
+        let (path, count) = if rng.bool() {
+            (&vote, "upvote_count")
+        } else {
+            (&follow, "follower_count")
+        };
+        let wanted = rng.bool();
+        let method = if wanted { Method::PUT } else { Method::DELETE };
+        let state = world.call(&voter, method, path, Value::Null).await.unwrap();
+        assert_eq!(state[count], u8::from(wanted), "{path} in round {round}");
+        let at_most = rng.usize(..6);
+        world.deliver(&mut rng, at_most).await;
+        world.clock.advance(rng.i64(0..60_000));
+    }
+}

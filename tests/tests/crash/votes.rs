@@ -71,7 +71,7 @@ impl Voter {
             let Some(answer) = self.api.send(method, &path, None, None).await else {
                 return self;
             };
-            if let Err(fault) = answer.expect(204) {
+            if let Err(fault) = answer.expect(200) {
                 self.fault = Some(fault);
                 return self;
             }

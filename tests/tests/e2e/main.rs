@@ -27,6 +27,7 @@ mod follows;
 mod idempotency;
 mod imports;
 mod listing;
+mod mine;
 mod operations;
 mod paging;
 mod products;

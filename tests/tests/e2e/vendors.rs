@@ -15,7 +15,7 @@ async fn a_member_opens_a_shop_and_everyone_sees_it() {
     let created = owner.post("/v1/vendors", new).await.expect(201);
     let expected = json!({
         "id": created["id"], "slug": slug, "name": format!("{name} & Sons"), "description": "Since 1850.\nAnd before.", "owner": owner.id(),
-        "created_at": created["created_at"], "updated_at": created["created_at"], "version": 1,
+        "created_at": created["created_at"], "updated_at": created["created_at"], "follower_count": 0, "version": 1,
     });
     assert_eq!(created.json, expected);
     let by_id = format!("/v1/vendors/{}", created.text("id"));

@@ -18,6 +18,7 @@
 mod dynamodb;
 mod market;
 mod sqlite;
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -31,7 +32,7 @@ use serde_json::Value;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
 use souk_core::{Documents, Lane, Message, Outbound, Queue};
-use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Registry, Settings};
+use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
 use souk_sqlite::{SystemClock, SystemRandom};
 
 /// How many products the small market has.
@@ -65,26 +66,32 @@ impl Outbound for Nowhere {
 
 /// The catalog over some store.
 struct Catalog {
+    platform: Arc<Platform>,
     app: App,
 }
 
 impl Catalog {
     fn new(documents: Arc<dyn Documents>) -> Self {
+        Self::with(documents, Arc::new(souk_identity::Sessions))
+    }
+
+    fn with(documents: Arc<dyn Documents>, principals: Arc<dyn Principals>) -> Self {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let ports = Ports {
             documents,
             queue: Arc::new(Nowhere),
             search: Arc::new(souk_core::search::NoSearch(None)),
             outbound: Arc::new(Nowhere),
-            principals: Arc::new(souk_identity::Sessions),
+            principals,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
         let functions = [souk_catalog::function()];
-        let platform = Platform::new(ports, keys, settings, Registry::of(&functions));
+        let platform = Arc::new(Platform::new(ports, keys, settings, Registry::of(&functions)));
         Self {
-            app: App::new(Arc::new(platform), functions),
+            app: App::new(platform.clone(), functions),
+            platform,
         }
     }
 

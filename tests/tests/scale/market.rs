@@ -82,7 +82,7 @@ pub(crate) async fn fill(store: &dyn Documents, numbers: Range<u32>) {
     commits.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
-fn creation(product: &Product) -> [Change; 2] {
+pub(crate) fn creation(product: &Product) -> [Change; 2] {
     let put = Change::Put {
         key: PRODUCT.key(&product.id),
         body: serde_json::to_string(product).unwrap(),
@@ -95,7 +95,7 @@ fn creation(product: &Product) -> [Change; 2] {
     [Change::claim(PRODUCT.name_key(&product.slug), &product.id), put]
 }
 
-fn product(n: u32) -> Product {
+pub(crate) fn product(n: u32) -> Product {
     let now = moment(n);
     Product {
         id: id(n),

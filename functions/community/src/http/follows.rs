@@ -1,7 +1,6 @@
 //! The routes of follows.
 
 use http::{Method, StatusCode};
-use serde::Serialize;
 use souk_core::Kind;
 use souk_kit::Context;
 use souk_kit::http::{Answer, Path, Problem, Route, Schema};
@@ -9,15 +8,7 @@ use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
 use super::MEMBER;
-use crate::operations;
-
-/// Whether the account follows another account or a vendor.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = FollowState)]
-struct Following {
-    /// Whether the account follows it.
-    following: bool,
-}
+use crate::operations::{self, FollowState};
 
 pub(super) fn routes() -> Vec<Route> {
     let accounts = [
@@ -45,35 +36,40 @@ fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names
             .response(
                 StatusCode::OK,
                 "Whether the account follows it",
-                Some(Schema::of::<Following>()),
+                Some(Schema::of::<FollowState>()),
             ),
         Route::new(add_it.0, Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
             .summary(
                 add_it.1,
                 "Products that are published from then on appear in your feed.",
             )
-            .response(StatusCode::NO_CONTENT, "The account follows it", None)
+            .response(
+                StatusCode::OK,
+                "The account follows it",
+                Some(Schema::of::<FollowState>()),
+            )
             .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new(remove_it.0, Method::DELETE, path, MEMBER, move |cx, id| {
             unfollow(kind, cx, id)
         })
         .summary(remove_it.1, "The products no longer appear in your feed.")
-        .response(StatusCode::NO_CONTENT, "The account does not follow it", None)
+        .response(
+            StatusCode::OK,
+            "The account does not follow it",
+            Some(Schema::of::<FollowState>()),
+        )
         .errors(&[StatusCode::CONFLICT]),
     ]
 }
 
 async fn show(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    let following = operations::is_following(&cx, kind, &id).await?;
-    Answer::json(&Following { following })
+    Answer::json(&operations::find_follow(&cx, kind, &id).await?)
 }
 
 async fn follow(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    operations::follow(&cx, kind, &id).await?;
-    Ok(Answer::no_content())
+    Answer::json(&operations::follow(&cx, kind, &id).await?)
 }
 
 async fn unfollow(kind: Kind, cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    operations::unfollow(&cx, kind, &id).await?;
-    Ok(Answer::no_content())
+    Answer::json(&operations::unfollow(&cx, kind, &id).await?)
 }

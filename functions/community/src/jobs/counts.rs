@@ -1,5 +1,5 @@
 //! The counters of products: one job adds upvotes, another adds comments, many in one commit. For each product both
-//! send a message to the job `rank` and another to the search index.
+//! send a message to the job `rank` and another to the search index. A third one adds the followers of accounts and vendors.
 //!
 //! Additions neither conflict nor depend on their order, so the counters are correct when the last message is done.
 //! There are two jobs because a commit may change a document only once, and a batch could have upvotes and comments of
@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use souk_core::queue::Payload;
-use souk_core::{Event, EventData};
+use souk_core::{Event, EventData, Key};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use souk_model::catalog::PRODUCT;
-use souk_model::community::{COMMENT_CREATED, COMMENT_DELETED, CommentEvent, UPVOTE_ADDED, UpvoteEvent};
+use souk_model::community::{
+    ACCOUNT_FOLLOWED, COMMENT_CREATED, COMMENT_DELETED, CommentEvent, FOLLOWER_COUNT, FollowEvent, UPVOTE_ADDED,
+    UpvoteEvent, VENDOR_FOLLOWED,
+};
 use souk_model::search::ReindexProduct;
 
 use super::rank::{RankPayload, UpdateRank};
+use crate::follow::target_kind;
 use crate::rank::ScoreDelta;
 
 /// How many messages one commit processes: each adds its inbox entry, and up to one counter.
@@ -26,7 +30,7 @@ const COMMENT_POINTS: f64 = 0.5;
 /// An event about an upvote.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct UpvoteCount(Event);
+pub(crate) struct UpvoteCount(Event);
 
 impl Payload for UpvoteCount {
     const JOB: &'static str = "community.upvotes";
@@ -39,6 +43,15 @@ pub(super) struct CommentCount(Event);
 
 impl Payload for CommentCount {
     const JOB: &'static str = "community.comments";
+}
+
+/// An event about a follow.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct FollowCount(Event);
+
+impl Payload for FollowCount {
+    const JOB: &'static str = "community.followers";
 }
 
 /// The sum of the events about one product.
@@ -70,6 +83,27 @@ pub(super) async fn count_comments(tx: JobTransaction, payloads: Vec<CommentCoun
         (comment.product, sign, score)
     })?;
     add(&tx, "comment_count", deltas).await
+}
+
+pub(super) async fn count_followers(tx: JobTransaction, payloads: Vec<FollowCount>) -> Result<JobOutput, JobError> {
+    let mut deltas: BTreeMap<Key, i64> = BTreeMap::new();
+    for FollowCount(event) in payloads {
+        if let Some(FollowEvent { target, .. }) = event.read()? {
+            let adds = match &*event.name {
+                ACCOUNT_FOLLOWED | VENDOR_FOLLOWED => 1,
+                _ => -1,
+            };
+            let count = deltas.entry(target_kind(&target).key(&target)).or_default();
+            *count = count.saturating_add(adds);
+        }
+    }
+    let keys: Vec<Key> = deltas.keys().cloned().collect();
+    for document in tx.get_all(&keys).await?.into_iter().flatten() {
+        // Also if it is 0: the inbox entries tell followers that they are counted.
+        let count = deltas.get(&document.key).copied().unwrap_or(0);
+        tx.add(document.key, FOLLOWER_COUNT, count).or_retry();
+    }
+    Ok(JobOutput::default())
 }
 
 /// The sums of these events, by product.

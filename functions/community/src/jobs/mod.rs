@@ -13,9 +13,12 @@ use souk_kit::jobs::Job;
 use souk_model::catalog::events::{
     PRODUCT_ARCHIVED, PRODUCT_DELETED, PRODUCT_DRAFTED, PRODUCT_PUBLISHED, PRODUCT_SOLD, PRODUCT_UPDATED,
 };
-use souk_model::community::{COMMENT_CREATED, COMMENT_DELETED};
+use souk_model::community::{
+    ACCOUNT_FOLLOWED, ACCOUNT_UNFOLLOWED, COMMENT_CREATED, COMMENT_DELETED, VENDOR_FOLLOWED, VENDOR_UNFOLLOWED,
+};
 
-use counts::{CommentCount, UpvoteCount};
+use counts::CommentCount;
+pub(crate) use counts::{FollowCount, UpvoteCount};
 use feed::FeedPayload;
 use rank::RankPayload;
 use removal::RemovalPayload;
@@ -42,6 +45,10 @@ pub(crate) const SUBSCRIPTIONS: &[Subscription] = &[
     on::<UpvoteCount>("upvote.*"),
     on::<CommentCount>(COMMENT_CREATED),
     on::<CommentCount>(COMMENT_DELETED),
+    on::<FollowCount>(ACCOUNT_FOLLOWED),
+    on::<FollowCount>(ACCOUNT_UNFOLLOWED),
+    on::<FollowCount>(VENDOR_FOLLOWED),
+    on::<FollowCount>(VENDOR_UNFOLLOWED),
     on::<FeedPayload>(PRODUCT_PUBLISHED),
     on_product::<RankPayload>(PRODUCT_PUBLISHED),
     on_product::<RankPayload>(PRODUCT_UPDATED),
@@ -65,6 +72,11 @@ pub(crate) fn jobs() -> Vec<Job> {
             counts::count_comments,
         ),
         Job::batch(
+            "Adds follows to the counters of accounts and vendors, many in one commit.",
+            counts::BATCH,
+            counts::count_followers,
+        ),
+        Job::batch(
             "Counts the new viewers of products, many in one commit.",
             views::BATCH,
             views::count_views,
@@ -79,7 +91,7 @@ pub(crate) fn jobs() -> Vec<Job> {
             feed::fan_out,
         ),
         Job::single(
-            "Deletes the comments, upvotes and views of a deleted product.",
+            "Deletes the comments, upvotes, saves and views of a deleted product.",
             removal::remove,
         ),
     ]

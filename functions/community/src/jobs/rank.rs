@@ -18,7 +18,7 @@ use souk_model::catalog::PRODUCT;
 use souk_model::catalog::events::ProductEvent;
 use souk_model::catalog::rank::{Standing, key};
 
-use crate::product::{ProductView, upvote_count};
+use crate::product::ProductView;
 use crate::rank::{Rank, ScoreDelta};
 
 /// How many messages one commit processes: a rank is up to 18 changes and entries, and its message adds an inbox entry.
@@ -92,7 +92,7 @@ fn update_rank(
     let standing = product.status.is_public().then(|| Standing {
         status: product.status,
         score: sum.score(product.since()),
-        votes: upvote_count(&product.document),
+        votes: u64::try_from(product.document.counter("upvote_count")).unwrap_or(0),
         category: product.category.clone(),
         author: product.author.clone(),
         vendor: product.vendor.clone(),

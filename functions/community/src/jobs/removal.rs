@@ -1,4 +1,4 @@
-//! Deletes the comments, upvotes and views of a deleted product. The job `rank` deletes its rank; feed entries expire.
+//! Deletes the comments, upvotes, saves and views of a deleted product. The job `rank` deletes its rank; feed entries expire.
 //!
 //! Each kind is deleted page by page. A page is one commit of the deletions and of the message for the next page, so
 //! the job resumes after a crash where it stopped. A request that has read the product before its deletion may still
@@ -7,14 +7,17 @@
 use serde::{Deserialize, Serialize};
 use souk_core::documents::Source;
 use souk_core::queue::Payload;
-use souk_core::{Entry, Event, Message, Query};
+use souk_core::{Event, Message, Query};
 use souk_kit::jobs::{JobError, JobOutput, JobTransaction};
 use souk_model::catalog::events::ProductEvent;
 
-use crate::{comment, upvote, view};
+use crate::comment::{self, Comment};
+use crate::save::{self, Save};
+use crate::upvote::{self, Upvote};
+use crate::view;
 
-/// How many documents one commit deletes; a comment is two changes.
-const PAGE: usize = 40;
+/// How many documents one commit deletes; a comment is three changes.
+const PAGE: usize = 30;
 /// The delay of the second run, which is longer than any request takes.
 const AGAIN_SECONDS: i64 = 180;
 
@@ -44,6 +47,7 @@ pub(super) struct RemovalPage {
 enum Part {
     Comments,
     Upvotes,
+    Saves,
     Views,
 }
 
@@ -61,7 +65,7 @@ pub(super) async fn remove(tx: JobTransaction, payload: RemovalPayload, _: Messa
 
 /// Sends the messages for the first page of each kind: one for now, and one for the second run.
 fn begin(tx: &JobTransaction, product: &str) -> Result<(), JobError> {
-    for part in [Part::Comments, Part::Upvotes, Part::Views] {
+    for part in [Part::Comments, Part::Upvotes, Part::Saves, Part::Views] {
         let first = RemovalPage {
             product: product.to_owned(),
             part,
@@ -81,6 +85,7 @@ async fn remove_page(tx: &JobTransaction, page: RemovalPage) -> Result<(), JobEr
     let source = match page.part {
         Part::Comments => Source::Index(comment::index(product)),
         Part::Upvotes => Source::Partition(upvote::partition(product)),
+        Part::Saves => Source::Partition(save::partition(product)),
         Part::Views => Source::Partition(view::partition(product)),
     };
     let query = Query {
@@ -90,9 +95,12 @@ async fn remove_page(tx: &JobTransaction, page: RemovalPage) -> Result<(), JobEr
     };
     let found = tx.query(&query).await?;
     for item in found.items {
-        let entries = match &query.source {
-            Source::Index(index) => vec![Entry::new(index, item.sort)],
-            Source::Partition(_) => Vec::new(),
+        let (document, account) = (&item.document, &item.document.key.sk);
+        let entries = match page.part {
+            Part::Comments => document.parse::<Comment>()?.entries(),
+            Part::Upvotes => document.parse::<Upvote>()?.entries(product, account),
+            Part::Saves => document.parse::<Save>()?.entries(product, account),
+            Part::Views => Vec::new(),
         };
         tx.remove_with(item.document.key, entries);
     }

@@ -127,11 +127,9 @@ pub async fn edit_comment(
             return Ok(tx.unchanged(old));
         }
         tx.emit(COMMENT_EDITED, &new.event(author));
+        // All of them, because comments of earlier versions lack one.
         let entries = new.entries();
-        Ok(tx
-            .update(&old.document, new)
-            .moved(&old.entries(), entries)
-            .or_precondition(if_match))
+        Ok(tx.update(&old.document, new).entries(entries).or_precondition(if_match))
     })
     .await
 }

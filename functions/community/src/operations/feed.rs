@@ -11,9 +11,9 @@ use souk_core::documents::MAX_KEYS;
 use souk_core::{Document, Key, Query};
 use souk_kit::{Context, Failure, PageRequest, SortedPage};
 use souk_model::catalog::PRODUCT;
+use souk_model::community::follow_key;
 
 use crate::feed::{FeedEntry, partition};
-use crate::follow::follow_key;
 use crate::product::ProductView;
 
 /// A page of the principal's feed. It may have fewer products than its limit before the end.

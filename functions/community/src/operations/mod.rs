@@ -3,17 +3,21 @@
 mod comments;
 mod feed;
 mod follows;
+mod mine;
+mod saves;
 mod upvotes;
 mod views;
 
-use souk_kit::{Context, Failure};
+use souk_kit::{Context, Failure, Stored};
 use souk_model::catalog::PRODUCT;
 use souk_model::vendors::{may_sell, seller_keys};
 
 pub use comments::{create_comment, delete_comment, edit_comment, find_comment, list_comments};
 pub use feed::list_feed;
-pub use follows::{follow, is_following, unfollow};
-pub use upvotes::{add_upvote, has_upvoted, remove_upvote};
+pub use follows::{FollowState, find_follow, follow, unfollow};
+pub use mine::{Followed, list_followed, list_followers, list_own_comments, list_saved, list_upvoted};
+pub use saves::{SaveState, add_save, find_save, remove_save};
+pub use upvotes::{UpvoteState, add_upvote, find_upvote, remove_upvote};
 pub use views::record_view;
 
 use crate::product::ProductView;
@@ -21,20 +25,20 @@ use crate::product::ProductView;
 const NO_PRODUCT: Failure = Failure::NotFound("product");
 
 /// The product with this id or slug, in any status.
-async fn any_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
+async fn any_product(cx: &Context, id: &str) -> Result<Stored<ProductView>, Failure> {
     let document = cx.find(PRODUCT, id).await?.ok_or(NO_PRODUCT)?;
-    Ok(document.parse()?)
+    Ok(Stored::read(document)?)
 }
 
 /// The product, if it is public.
-async fn public_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
+async fn public_product(cx: &Context, id: &str) -> Result<Stored<ProductView>, Failure> {
     let product = any_product(cx, id).await?;
     product.status.is_public().then_some(product).ok_or(NO_PRODUCT)
 }
 
 /// The product, if the principal may see it.
 async fn visible_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
-    let product = any_product(cx, id).await?;
+    let product = any_product(cx, id).await?.value;
     if product.status.is_public() || cx.may_edit(&product.author) {
         return Ok(product);
     }

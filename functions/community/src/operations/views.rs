@@ -15,7 +15,7 @@ const WORTH_SECONDS: i64 = 86_400;
 
 /// Records, as best effort, that `viewer` has viewed a product. `viewer` is any value that distinguishes viewers.
 pub async fn record_view(cx: &Context, product: &str, viewer: &[u8]) -> Result<(), Failure> {
-    let product = public_product(cx, product).await?.id;
+    let product = public_product(cx, product).await?.value.id;
     let view = View {
         viewer: cx.keys.digest(&[b"view\n", product.as_bytes(), b"\n", viewer].concat()),
         product,

@@ -4,17 +4,30 @@
 //! slug claims the new one and releases the old one. So no two vendors share a slug, and no claim is left behind.
 
 use souk_core::{Document, Query, check};
-use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
+use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
+use souk_model::community::FOLLOWER_COUNT;
 use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
 use super::staff::remove;
 use crate::error::VendorError;
-use crate::vendor::{INDEX, NewVendor, Vendor};
+use crate::vendor::{INDEX, NewVendor, Vendor, owner_index};
 
-/// A page of all vendors, by slug.
-pub async fn list_vendors(cx: &Context, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
-    cx.list(Query::index(INDEX, page.limit), page, INDEX).await
+/// A page of all vendors, or of those of an account, by slug. `owner` is its id or username, or `me` for the principal.
+pub async fn list_vendors(
+    cx: &Context,
+    owner: Option<&str>,
+    page: &PageRequest,
+) -> Result<SortedPage<Document>, Failure> {
+    let index = match owner {
+        None => INDEX.to_owned(),
+        Some("me") => owner_index(&cx.signed_in()?.account),
+        Some(owner) => {
+            let account = cx.resolve(&[(ACCOUNT, owner)]).await?.pop().flatten();
+            owner_index(&account.ok_or_else(|| Failure::invalid("owner", Fault::not_found("account")))?)
+        }
+    };
+    cx.list(Query::index(&*index, page.limit), page, &index).await
 }
 
 /// The vendor with this id or slug.
@@ -42,6 +55,7 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
             owner: owner.clone(),
             created_at: now,
             updated_at: now,
+            follower_count: 0,
             version: 1,
         };
         let claim = tx.claim(VENDOR.name_key(&vendor.slug), &vendor.id);
@@ -51,7 +65,11 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
         }
         tx.emit(VENDOR_CREATED, &vendor.event(1, Vec::new()));
         let entries = vendor.entries();
-        Ok(tx.create(VENDOR.key(&vendor.id), vendor).entries(entries).or_retry())
+        Ok(tx
+            .create(VENDOR.key(&vendor.id), vendor)
+            .entries(entries)
+            .counters(&[FOLLOWER_COUNT])
+            .or_retry())
     })
     .await
 }

@@ -25,6 +25,7 @@ use souk_core::{Message, Random, StoreError, random};
 use crate::Transaction;
 use crate::operation::Failure;
 
+pub use runner::inbox_key;
 pub(crate) use runner::{dead_letter, work};
 pub(crate) use schedule::tick;
 pub use schedule::{Run, Runs, SCHEDULES, Schedule};

@@ -20,12 +20,12 @@ use std::sync::Arc;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Deserialize;
 use souk_core::documents::MAX_KEYS;
-use souk_core::queue::{Attempt, Delivery, Outcome};
+use souk_core::queue::{Attempt, Delivery, Outcome, Payload};
 use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, clock};
 
 use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
-use crate::platform::{EARLY_MS, Platform, count};
+use crate::platform::{EARLY_MS, Platform, count, message_id};
 
 /// How long an inbox entry is kept, in seconds: longer than the queues retain a message (4 days).
 const REMEMBER_SECONDS: i64 = 5 * 24 * 3600;
@@ -191,6 +191,13 @@ async fn run_chunk(
 /// The trace id from the message's `traceparent`.
 fn trace_id(message: &Message) -> Option<&str> {
     message.trace.as_deref()?.split('-').nth(1)
+}
+
+/// The key of the inbox entry of an event's message to the job of `P`. It is there from the commit of the job's effects on, for
+/// five days; not if the job had none.
+#[must_use]
+pub fn inbox_key<P: Payload>(event: &str) -> Key {
+    mark(&message_id(event, P::JOB))
 }
 
 fn mark(id: &str) -> Key {

@@ -256,11 +256,19 @@ impl<E> Transaction<E> {
         })
     }
 
-    /// Emits an event of type `name`, with the principal and the trace of the context.
-    pub fn emit<D: EventData>(&self, name: &str, data: &D) {
+    /// Emits an event of type `name`, with the principal and the trace of the context. Returns its id.
+    pub fn emit<D: EventData>(&self, name: &str, data: &D) -> String {
         match Event::new(name, data, &self.cx.cause(), &*self.cx.clock, &*self.cx.random) {
-            Ok(event) => self.pending().events.push(event),
-            Err(error) => self.fail(error.into()),
+            Ok(event) => {
+                let id = event.id.clone();
+                self.pending().events.push(event);
+                id
+            }
+            Err(error) => {
+                // The commit fails.
+                self.fail(error.into());
+                String::new()
+            }
         }
     }
 

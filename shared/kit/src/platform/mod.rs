@@ -24,6 +24,7 @@ pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outage::Outages;
 use outbox::Outbox;
+pub(crate) use outbox::message_id;
 pub use settings::{CacheLayers, PasswordCost, Settings, is_loopback};
 
 /// The shared state of all operations. A host builds one; operations use it through their [`Context`](crate::Context).

@@ -37,6 +37,11 @@ struct Record {
     messages: Vec<Message>,
 }
 
+/// The id of the message of an event to a job.
+pub(crate) fn message_id(event: &str, job: &str) -> String {
+    format!("{event}.{job}")
+}
+
 /// Whether a clock that ran ahead has written the record: nobody waits for that moment.
 fn is_from_future(record: &Record, now: i64) -> bool {
     record.at.as_millisecond() > now.saturating_add(60_000)
@@ -218,7 +223,7 @@ impl Platform {
                 continue;
             }
             let mut message = Message {
-                id: format!("{}.{}", event.id, subscription.job),
+                id: message_id(&event.id, subscription.job),
                 job: subscription.job.to_owned(),
                 lane: subscription.lane,
                 body: serde_json::to_value(event).unwrap_or_default(),

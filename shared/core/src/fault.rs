@@ -127,7 +127,7 @@ pub struct FieldError {
     /// The rule that its value breaks.
     // Errors of imports that were stored by an earlier version have none.
     #[serde(default)]
-    #[schema(required = true, inline)]
+    #[schema(required = true, schema_with = code)]
     pub code: FieldCode,
     /// The values of the rule, such as `max`; absent if it has none.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -135,6 +135,11 @@ pub struct FieldError {
     pub params: Map<String, Value>,
     /// What is wrong with it, as people read it after the name of the field.
     pub detail: String,
+}
+
+/// The schema of `code`: in place, so that it is found where it is used.
+fn code() -> RefOr<Schema> {
+    <FieldCode as utoipa::PartialSchema>::schema()
 }
 
 /// The schema of `params`.

@@ -180,8 +180,31 @@ impl Schema {
     }
 }
 
+/// A schema as JSON.
 pub(super) fn plain(schema: &RefOr<utoipa::openapi::Schema>) -> Value {
-    serde_json::to_value(schema).unwrap_or_default()
+    let mut schema = serde_json::to_value(schema).unwrap_or_default();
+    unwrap_single(&mut schema);
+    schema
+}
+
+/// Replaces each choice of one schema by that schema, with the description of the choice.
+fn unwrap_single(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(unwrap_single);
+            if let Some(Value::Array(choices)) = fields.get("oneOf")
+                && let [Value::Object(only)] = choices.as_slice()
+            {
+                let only = only.clone();
+                fields.remove("oneOf");
+                for (name, value) in only {
+                    fields.entry(name).or_insert(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_single),
+        _ => {}
+    }
 }
 
 /// Allows null beside what the schema allows.

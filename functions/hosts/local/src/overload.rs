@@ -1,8 +1,9 @@
-//! Sheds load: while requests wait for longer than [`MAX_WAIT`] until they are begun, those that come are refused at once, so
-//! that the ones that are served are served in time.
+//! Sheds load: once requests have waited for longer than [`MAX_WAIT`] until they were begun, each turn of the event loop serves
+//! requests for [`SHARE`] only and refuses the others, for some seconds. So those that are served are served in time, and
+//! those that are refused hear of it soon.
 //!
-//! How long they wait is measured by a byte that takes the same way as they do: the request that is begun writes it to a
-//! socket, and a task reads it from the other end once it has had its turn among all the connections.
+//! How long a turn takes is measured by a byte that takes the same way as the requests do: the first request that is begun
+//! writes it to a socket, and a task reads it from the other end once it has had its turn among all the connections.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -19,22 +20,26 @@ use tokio::time::Instant;
 
 /// How long a request may wait before it is begun, in microseconds.
 const MAX_WAIT: u64 = 200_000;
-/// How often the wait is measured, in microseconds.
-const INTERVAL: u64 = 10_000;
-/// For how long a measurement counts.
-const REST: u64 = 20 * INTERVAL;
+/// For how long each turn serves requests while the server sheds load, in microseconds.
+const SHARE: u64 = 25_000;
+/// For how long the server sheds load before it waits for [`MAX_WAIT`] again, in microseconds: a server that has recovered
+/// refuses nobody because its turns are a little longer than [`SHARE`].
+const SHEDDING: u64 = 5_000_000;
+/// The least time from one measurement to the next, in microseconds.
+const INTERVAL: u64 = 2_000;
 /// How often refused requests are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time that requests wait. Moments are in microseconds since `started`.
+/// The length of turns. Moments are in microseconds since `started`.
 pub(crate) struct Overload {
     started: Instant,
     probe: UnixStream,
     /// When the byte was written that has not been read yet; 0 if there is none.
     sent_at: AtomicU64,
-    /// When the last one was read, and how long it had waited.
+    /// When the last one was read.
     read_at: AtomicU64,
-    last_wait: AtomicU64,
+    /// Until when the server sheds load.
+    sheds_until: AtomicU64,
     refusals: Mutex<Refusals>,
 }
 
@@ -59,16 +64,13 @@ impl Overload {
             probe,
             sent_at: AtomicU64::default(),
             read_at: AtomicU64::default(),
-            last_wait: AtomicU64::default(),
+            sheds_until: AtomicU64::default(),
             refusals: Mutex::default(),
         });
         let measured = overload.clone();
         let task = async move {
             while end.read_u8().await.is_ok() {
-                let now = measured.now();
-                let wait = now.saturating_sub(measured.sent_at.load(Ordering::Acquire));
-                measured.last_wait.store(wait, Ordering::Relaxed);
-                measured.read_at.store(now, Ordering::Relaxed);
+                measured.read_at.store(measured.now(), Ordering::Relaxed);
                 measured.sent_at.store(0, Ordering::Release);
             }
         };
@@ -79,27 +81,29 @@ impl Overload {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Whether requests wait too long, and the next measurement if it is time.
+    /// Whether this turn has served requests for long enough; begins to measure the next one if it is time.
     fn is_late(&self) -> bool {
         let now = self.now().max(1);
         let sent_at = self.sent_at.load(Ordering::Acquire);
-        let since_last = now.saturating_sub(self.read_at.load(Ordering::Relaxed));
         if sent_at == 0 {
+            let is_due = now.saturating_sub(self.read_at.load(Ordering::Relaxed)) >= INTERVAL;
             let claim = || {
                 self.sent_at
                     .compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed)
             };
-            if since_last > INTERVAL && claim().is_ok() && (&self.probe).write(&[0]).is_err() {
+            if is_due && claim().is_ok() && (&self.probe).write(&[0]).is_err() {
                 self.sent_at.store(0, Ordering::Release);
             }
-        } else if now.saturating_sub(sent_at) > MAX_WAIT {
-            return true;
+            return false;
         }
-        // After a rest the last one tells nothing.
-        since_last < REST && self.last_wait.load(Ordering::Relaxed) > MAX_WAIT
+        let elapsed = now.saturating_sub(sent_at);
+        if elapsed > MAX_WAIT {
+            self.sheds_until.store(now.saturating_add(SHEDDING), Ordering::Relaxed);
+        }
+        elapsed > MAX_WAIT || (elapsed > SHARE && now < self.sheds_until.load(Ordering::Relaxed))
     }
 
-    /// The response for a request that comes while others wait too long.
+    /// The response for a request that the turn has no time for.
     pub(crate) fn refuse(&self, app: &App) -> Option<Response<Bytes>> {
         if !self.is_late() {
             return None;
@@ -128,32 +132,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     #[expect(clippy::disallowed_methods, reason = "the clock is the test's")]
-    async fn a_wait_is_noticed_and_forgotten() {
-        let micros = |n: u64| Duration::from_micros(n);
+    async fn a_long_turn_shortens_the_next_ones_for_a_while() {
         let (overload, task) = Overload::new().unwrap();
         let advance = async |n: u64| {
-            tokio::time::advance(micros(n)).await;
+            tokio::time::advance(Duration::from_micros(n)).await;
             overload.is_late()
         };
+        let is_sent = || overload.sent_at.load(Ordering::Acquire) != 0;
         // The byte is written, and the task has not had its turn.
-        assert!(!advance(2 * INTERVAL).await);
+        assert!(!advance(INTERVAL).await);
+        assert!(is_sent());
         assert!(!advance(MAX_WAIT).await);
         assert!(advance(1).await);
-        // Now the task has read it. The wait counts until the next measurement.
-        let is_sent = || overload.sent_at.load(Ordering::Acquire) != 0;
         tokio::spawn(task);
-        while is_sent() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(overload.last_wait.load(Ordering::Relaxed), MAX_WAIT + 1);
-        assert!(overload.is_late());
-        assert!(advance(2 * INTERVAL).await);
-        while is_sent() {
-            tokio::task::yield_now().await;
-        }
-        assert!(!overload.is_late());
-        // After a rest nobody is late, not even if the byte is still to be read.
-        assert!(!advance(100 * MAX_WAIT).await);
-        assert!(!overload.is_late());
+        let turn = async || {
+            while is_sent() {
+                tokio::task::yield_now().await;
+            }
+        };
+        // The turn ends, and the next one serves for its share.
+        turn().await;
+        assert!(!advance(INTERVAL).await);
+        assert!(!advance(SHARE).await);
+        assert!(advance(1).await);
+        turn().await;
+        // After a while without too long a turn, a turn may be as long as before.
+        assert!(!advance(SHEDDING).await);
+        assert!(!advance(SHARE + 1).await);
+        assert!(!advance(MAX_WAIT - SHARE - 1).await);
+        assert!(advance(1).await);
     }
 }

@@ -144,10 +144,16 @@ mod tests {
         assert!(is_sent());
         assert!(!advance(MAX_WAIT).await);
         assert!(advance(1).await);
-        tokio::spawn(task);
-        let turn = async || {
-            while is_sent() {
-                tokio::task::yield_now().await;
+        let mut task = std::pin::pin!(task);
+        let mut turn = async || {
+            let has_ended = async {
+                while is_sent() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = &mut task => {}
+                () = has_ended => {}
             }
         };
         // The turn ends, and the next one serves for its share.

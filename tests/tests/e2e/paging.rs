@@ -70,7 +70,10 @@ async fn a_page_has_as_many_as_asked_for() {
     let category = market.category(json!([])).await;
     let all = format!("/v1/products?category={category}");
     let empty = reader.get(&all).await.expect(200);
-    assert_eq!(empty.json, json!({ "items": [], "next_cursor": null }));
+    assert_eq!(
+        empty.json,
+        json!({ "items": [], "next_cursor": null, "prev_cursor": null, "total": 0, "total_is_exact": true })
+    );
     fill(&seller, &category, 22).await;
     for (limit, expected, more) in [
         ("", 20, true),

@@ -76,7 +76,8 @@ async fn no_query_is_an_error_and_none_is_markup() {
     );
     for (query, fields) in [
         ("color=red", &["color"][..]),
-        ("sort=best&min_price=-1&near=1", &["min_price", "near", "sort"]),
+        ("sort=best&min_price=-1", &["min_price", "sort"]),
+        ("near=1&min_price=1", &["currency", "near"]),
         ("sort=nearest", &["near"]),
         ("condition=old", &["condition"]),
         ("facets=all", &["facets"]),

@@ -128,7 +128,7 @@ async fn the_documentation_page_is_complete_and_needs_nothing_from_elsewhere() {
         for used in script
             .split("from \"")
             .skip(1)
-            .filter_map(|rest| rest.split('"').next())
+            .filter_map(|rest| rest.strip_prefix("./")?.split('"').next())
         {
             if !modules.iter().any(|known| known == used) {
                 modules.push(used.to_owned());

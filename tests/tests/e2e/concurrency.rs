@@ -149,8 +149,6 @@ async fn what_is_unique_is_given_once() {
     let account =
         |n: usize| json!({ "email": format!("{slug}-{n}@example.com"), "username": slug, "password": "12345678" });
     let email = |n: usize| json!({ "email": format!("{slug}@example.com"), "username": format!("{}{n}", &slug[5..]), "password": "12345678" });
-    let publish = seller.draft(&category, json!({})).await;
-    let publish = format!("{}/publish", path_of(&publish));
     for (what, calls) in [
         ("sku", (0..10).map(|_| sku()).collect::<Vec<_>>()),
         ("vendor", (0..10).map(|_| seller.post("/v1/vendors", named())).collect()),
@@ -166,7 +164,6 @@ async fn what_is_unique_is_given_once() {
             "email",
             (0..10).map(|n| anyone.post("/v1/accounts", email(n))).collect(),
         ),
-        ("transition", (0..10).map(|_| seller.act(&publish)).collect()),
     ] {
         let replies = at_once(calls).await;
         let won = replies.iter().filter(|reply| matches!(reply.status, 200 | 201)).count();

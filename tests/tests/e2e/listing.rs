@@ -186,7 +186,7 @@ async fn a_parameter_that_is_unknown_or_wrong_is_named() {
         ("/v1/products?a=1&b=2&sort=", vec!["a", "b", "sort"]),
         ("/v1/products/lamp?limit=1", vec!["limit"]),
         ("/v1/categories?sort=price", vec!["sort"]),
-        ("/v1/vendors?owner=me", vec!["owner"]),
+        ("/v1/vendors?of=me", vec!["of"]),
         ("/v1/accounts/ada?include=email", vec!["include"]),
         ("/healthz?deep=1", vec!["deep"]),
         ("/openapi.json?v=2", vec!["v"]),

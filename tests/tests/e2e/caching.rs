@@ -15,7 +15,7 @@ async fn public(market: &Market) -> Vec<String> {
     let product = seller.published(&category, json!({})).await;
     vec![
         path_of(&product),
-        format!("{}?fields=title&include=author", path_of(&product)),
+        format!("{}?fields=title,author&include=author", path_of(&product)),
         format!("/v1/products/{}", text(&product, "slug")),
         format!("/v1/products?category={category}"),
         format!("/v1/categories/{category}"),

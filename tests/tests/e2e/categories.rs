@@ -199,9 +199,9 @@ async fn a_category_that_is_not_valid_is_refused_with_every_field_named() {
         (json!([]), vec![""]),
         (
             json!({ "name": " ", "slug": "No Slug", "color": "red", "icon": "", "description": long }),
-            vec!["name", "slug", "color", "icon", "description"],
+            vec!["name", "slug", "color", "description"],
         ),
-        (json!({ "name": "A", "color": "#ffffff" }), vec!["color"]),
+        (json!({ "name": "A", "colour": "#ffffff" }), vec!["colour"]),
         (
             json!({ "name": "A", "slug": "cat_00000000000000000000000000000000" }),
             vec!["slug"],
@@ -266,7 +266,10 @@ async fn products_are_held_to_the_attributes_of_their_category() {
             .post("/v1/products", product(&category, json!({ "attributes": attributes })))
             .await;
         if faults.is_empty() {
-            assert_eq!(created.expect(201)["attributes"], attributes);
+            let mut kept = attributes.clone();
+            // Forms send blanks for what was not filled in.
+            kept.as_object_mut().unwrap().retain(|_, value| value != "");
+            assert_eq!(created.expect(201)["attributes"], kept);
         } else {
             created.names(422, &faults);
         }

@@ -127,7 +127,6 @@ async fn replies_go_so_deep_and_no_deeper() {
         product["id"].clone(),
         json!("cmt_0123456789abcdef0123456789abcdef"),
         json!("x"),
-        json!(""),
         json!(7),
     ] {
         below(&stranger).await.names(422, &["parent"]);

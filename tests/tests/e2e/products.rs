@@ -115,7 +115,6 @@ fn faults(category: &str) -> Vec<(Value, Vec<&'static str>)> {
                 "tags[2]",
                 "location.latitude",
                 "location.longitude",
-                "location.label",
                 "url",
             ],
         ),

@@ -131,7 +131,6 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    #[expect(clippy::disallowed_methods, reason = "the clock is the test's")]
     async fn a_long_turn_shortens_the_next_ones_for_a_while() {
         let (overload, task) = Overload::new().unwrap();
         let advance = async |n: u64| {

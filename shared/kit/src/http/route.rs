@@ -193,11 +193,9 @@ impl Schema {
     /// A merge patch of a `T`, with this name, such as `UpdateOrder`.
     #[must_use]
     pub fn patch_of<T: utoipa::ToSchema>(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            shape: Shape::Patch { without: &[] },
-            ..Self::of::<T>()
-        }
+        let mut schema = Self::of::<T>();
+        name.clone_into(&mut schema.name);
+        schema.without(&[])
     }
 
     /// Leaves fields that cannot change out of a merge patch.

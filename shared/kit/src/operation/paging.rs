@@ -69,7 +69,7 @@ impl Total {
         Self { count, is_exact: false }
     }
 
-    /// What was counted, up to [`MAX_TOTAL`] and one more, which tells that there are more.
+    /// What was counted, up to `MAX_TOTAL` and one more, which tells that there are more.
     #[must_use]
     pub fn counted(count: usize) -> Self {
         Self {

@@ -31,7 +31,7 @@ impl<T> Stored<T> {
 }
 
 impl<T: Serialize> Stored<T> {
-    /// The names of the fields in which `new` differs, in alphabetical order; [times of change](TIMES) do not count.
+    /// The names of the fields in which `new` differs, in alphabetical order; times of change do not count.
     pub fn changed_fields(&self, new: &T) -> Result<Vec<String>, Failure> {
         let fields = |value: &T| -> serde_json::Result<Map<String, Value>> {
             serde_json::from_value(serde_json::to_value(value)?)

@@ -141,7 +141,7 @@ fn paths(world: &World) -> Vec<String> {
     let id = world.product(&seller, "Lamp", true);
     vec![
         format!("/v1/products/{id}"),
-        format!("/v1/products/{id}?fields=title,price&include=author"),
+        format!("/v1/products/{id}?fields=title,price,author&include=author"),
         "/v1/products".into(),
         "/v1/products?limit=5&sort=price&tag=some".into(),
         format!("/v1/products?author={}&category={}", seller.id, category()),

@@ -34,6 +34,8 @@ impl Server {
             .args(["serve", "--no-demo", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("SOUK_FIRST_ADMIN", ADMIN)
+            // Each start listens at another port, and tokens are of one URL.
+            .env("SOUK_PUBLIC_URL", "http://127.0.0.1")
             .env("SOUK_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

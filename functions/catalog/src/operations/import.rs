@@ -205,17 +205,17 @@ async fn update(
     product: &NewProduct,
     status: Status,
 ) -> Result<Imported, CatalogError> {
-    let (category, vendor) = (product.category.clone(), vendor_of(product, old));
-    let mut new = product.rewrite(old, category, vendor, tx.now(), || new_variant(tx));
+    let (category, vendor, now) = (product.category.clone(), vendor_of(product, old), tx.now());
+    let mut new = product.rewrite(old, category, vendor, now, || new_variant(tx));
     new.updated_at = old.updated_at;
     if old.status != status {
-        new = advanced(&new, status, tx.now());
+        new = advanced(&new, status, now);
     }
     let changed = old.changed_fields(&new)?;
     if changed.is_empty() {
         return Ok(Imported::Unchanged);
     }
-    new.updated_at = tx.now();
+    new.updated_at = now;
     emit(tx, &new, old.version() + 1, Some((old.status, changed)));
     replace(tx, old, new, &IfMatch::default()).await?;
     Ok(Imported::Changed)

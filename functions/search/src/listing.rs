@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use souk_core::documents::{MAX_KEYS, MAX_LIMIT};
-use souk_core::search::{Facet, Field, IndexChange, Listing};
+use souk_core::search::{Facet, Field, IndexChange, Listing, Suggestion, SuggestionKind};
 use souk_core::{Document, Key, Query};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
@@ -108,7 +108,12 @@ impl Names {
         }
         let options: BTreeSet<&String> = product.options.iter().flat_map(|option| &option.values).collect();
         texts.extend(options.into_iter().map(|value| (Field::Attributes, value.clone())));
-        let mut facets = Vec::new();
+        let suggestion = |kind: SuggestionKind, text: &str, id: Option<&str>| Suggestion {
+            kind,
+            text: text.to_owned(),
+            id: id.map(str::to_owned),
+        };
+        let (mut facets, mut suggestions) = (Vec::new(), Vec::new());
         let category = self.categories.get(&product.category);
         if category.is_none() {
             facets.push(facet("category", &product.category, &product.category));
@@ -116,15 +121,20 @@ impl Names {
         for category in self.path(&product.category) {
             facets.push(facet("category", &category.id, &category.name));
             texts.push((Field::Group, category.name.clone()));
+            suggestions.push(suggestion(SuggestionKind::Group, &category.name, Some(&category.id)));
         }
         if let Some(id) = &product.vendor {
             let vendor = self.vendors.get(id);
             facets.push(facet("vendor", id, vendor.map_or(id.as_str(), |vendor| &vendor.name)));
-            texts.extend(vendor.map(|vendor| (Field::Owner, vendor.name.clone())));
+            if let Some(vendor) = vendor {
+                texts.push((Field::Owner, vendor.name.clone()));
+                suggestions.push(suggestion(SuggestionKind::Owner, &vendor.name, Some(id)));
+            }
         }
         for tag in &product.tags {
             facets.push(facet("tag", tag, tag));
             texts.push((Field::Tags, tag.clone()));
+            suggestions.push(suggestion(SuggestionKind::Query, tag, None));
         }
         facets.push(facet("condition", product.condition.name(), product.condition.label()));
         facets.push(facet("id", &product.id, ""));
@@ -161,6 +171,7 @@ impl Names {
             rank: published_at.div_euclid(1000) + boost(votes),
             texts,
             facets,
+            suggestions,
             price: product.price.amount,
             other_prices: other_prices(product),
             published_at,

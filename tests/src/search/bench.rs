@@ -165,6 +165,7 @@ pub fn listing(product: &str, version: u64, title: &str) -> Listing {
         rank: 1_700_000_000,
         texts: vec![(Field::Title, title.to_owned())],
         facets: Vec::new(),
+        suggestions: Vec::new(),
         price: 1_000,
         other_prices: Vec::new(),
         published_at: 1_700_000_000_000,

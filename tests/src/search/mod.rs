@@ -30,7 +30,7 @@ macro_rules! search_contract {
                 filters: equal_brute_force, pages;
                 bounds: prices, several_prices, places;
                 rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;
-                suggestions: completes, used_first, gone;
+                suggestions: completes, kinds, used_first, gone;
                 corpus: generated, catalog;
             );
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 
 /// The index behind a Worker's test routes.
 pub struct RemoteSearch {
@@ -51,7 +51,7 @@ impl Search for RemoteSearch {
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         self.call("search", [query]).await
     }
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         self.call("suggest", (typed, limit)).await
     }
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {

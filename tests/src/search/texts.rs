@@ -1,6 +1,6 @@
 //! Words: what they match, and in which order.
 
-use souk_core::search::{Field, Listing, MAX_QUERY, SearchQuery, Tuning};
+use souk_core::search::{Field, Listing, MAX_QUERY, SearchQuery, Suggestion, SuggestionKind, Tuning};
 
 use super::bench::{Bench, facet, text};
 
@@ -364,6 +364,13 @@ pub async fn hostile(bench: &Bench) {
         .map(|(n, typed)| Listing {
             texts: Field::ALL.map(|field| (field, format!("{typed} findable"))).to_vec(),
             facets: vec![facet("tag", typed), facet("tag", typed)],
+            suggestions: [SuggestionKind::Group, SuggestionKind::Query]
+                .map(|kind| Suggestion {
+                    kind,
+                    text: typed.clone(),
+                    id: (kind == SuggestionKind::Group).then(|| typed.clone()),
+                })
+                .to_vec(),
             body: serde_json::json!({ "title": typed }).to_string(),
             ..bench.listing(&format!("{n}"), 1, "")
         })

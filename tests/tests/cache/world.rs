@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Payload, QueueError};
-use souk_core::search::{IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{
+    IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, Suggestion, SuggestionKind,
+};
 use souk_core::{
     Change, Clock as _, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue,
     Random, Search, StoreError,
@@ -145,8 +147,12 @@ impl Search for Count {
         })
     }
 
-    async fn suggest(&self, _: &str, _: usize) -> Result<Vec<String>, SearchError> {
-        Ok(vec![self.uses.load(Ordering::SeqCst).to_string()])
+    async fn suggest(&self, _: &str, _: usize) -> Result<Vec<Suggestion>, SearchError> {
+        Ok(vec![Suggestion {
+            kind: SuggestionKind::Query,
+            text: self.uses.load(Ordering::SeqCst).to_string(),
+            id: None,
+        }])
     }
 
     async fn used(&self, _: &[(String, u32)]) -> Result<(), SearchError> {

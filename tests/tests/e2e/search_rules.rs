@@ -107,8 +107,11 @@ async fn suggestions_complete_and_settings_tune() {
     finds_in_order(&anyone, &format!("q={a}"), &[&title, &inside]).await;
     anyone
         .until(&format!("/v1/search/suggest?q={}", &a[..8]), |page| {
-            let items = page["items"].as_array().unwrap();
-            items.len() <= 10 && items.iter().any(|item| item == &json!(format!("{a} thing")))
+            let slug = text(&title, "slug");
+            let product = json!({
+                "kind": "product", "text": format!("{a} thing"), "slug": slug, "url": format!("/v1/products/{slug}"),
+            });
+            page["suggestions"].as_array().unwrap().contains(&product)
         })
         .await;
 
@@ -144,6 +147,61 @@ async fn suggestions_complete_and_settings_tune() {
     settings["synonyms"] = json!([["one"]]);
     let bad = admin.call(reqwest::Method::PUT, path).json(&settings);
     bad.await.names(422, &["weights.title", "synonyms[0]"]);
+}
+
+#[tokio::test]
+async fn suggestions_lead_to_things_and_follow_them() {
+    let Some(market) = market() else { return };
+    let (seller, anyone, admin) = (market.member().await, market.anonymous(), market.admin().await);
+    let [kind, maker, thing, tag, renamed] = [word(), word(), word(), word(), word()];
+    let category = market.category(json!([])).await;
+    let path = format!("/v1/categories/{category}");
+    admin
+        .patch(&path, json!({ "name": format!("Fine {kind}") }))
+        .await
+        .expect(200);
+    let vendor = seller
+        .add("/v1/vendors", json!({ "name": format!("House of {maker}") }))
+        .await;
+    let more = json!({ "title": format!("Oak {thing}"), "vendor": vendor["id"], "tags": [tag] });
+    let product = seller.published(&category, more).await;
+    let suggests = async |typed: &str, expected: Value| {
+        let path = format!("/v1/search/suggest?q={typed}");
+        anyone
+            .until(&path, |page| page["suggestions"] == json!([expected]))
+            .await;
+    };
+    let slug = text(&anyone.get(&path).await.expect(200).json, "slug").to_owned();
+    let of = |kind: &str, text: String, slug: &str, url: &str| json!({ "kind": kind, "text": text, "slug": slug, "url": format!("/v1/{url}/{slug}") });
+    // From any word on, and with a misspelling in it.
+    let swapped = format!(
+        "{}{}{}",
+        &thing[..5],
+        thing[6..7].to_owned() + &thing[5..6],
+        &thing[7..]
+    );
+    for typed in [&thing[..9], &swapped] {
+        suggests(
+            typed,
+            of("product", format!("Oak {thing}"), text(&product, "slug"), "products"),
+        )
+        .await;
+    }
+    suggests(&kind[..9], of("category", format!("Fine {kind}"), &slug, "categories")).await;
+    let shop = text(&vendor, "slug");
+    suggests(&maker[..9], of("vendor", format!("House of {maker}"), shop, "vendors")).await;
+    suggests(&tag[..9], json!({ "kind": "query", "text": tag })).await;
+    admin.patch(&path, json!({ "name": renamed })).await.expect(200);
+    let slug = text(&anyone.get(&path).await.expect(200).json, "slug").to_owned();
+    suggests(&renamed[..9], of("category", renamed.clone(), &slug, "categories")).await;
+    seller
+        .act(&format!("/v1/products/{}/archive", text(&product, "id")))
+        .await
+        .expect(200);
+    for typed in [&thing, &renamed, &maker, &tag] {
+        let path = format!("/v1/search/suggest?q={typed}");
+        anyone.until(&path, |page| page["suggestions"] == json!([])).await;
+    }
 }
 
 #[tokio::test]

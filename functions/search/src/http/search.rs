@@ -1,4 +1,4 @@
-//! The routes of searches, completions and clicks.
+//! The routes of searches, suggestions and clicks.
 //!
 //! The product of a hit is copied into the response as JSON text. Only its title and description are parsed, for the
 //! highlights.
@@ -20,6 +20,7 @@ use crate::highlight::Marker;
 use crate::operations::analytics;
 use crate::operations::facets::FacetValue;
 use crate::operations::search::{self as operations, SearchResults};
+use crate::operations::suggest::{self, Suggestion};
 
 /// The field of a hit that is no field of its product.
 const HIGHLIGHTS: &str = "highlights";
@@ -74,11 +75,11 @@ pub(crate) struct SearchResult {
     query_id: Option<String>,
 }
 
-/// Completions of a search prefix.
+/// Suggestions for the text typed so far.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Suggestions {
-    /// Up to 10 completions, the most used first.
-    items: Vec<String>,
+    /// Up to 10 suggestions, at most 4 of a kind, the best first.
+    suggestions: Vec<Suggestion>,
 }
 
 const DESCRIPTION: &str = "All words must match, in title, description, tags, category, vendor, attributes, options, SKU or GTIN. Results \
@@ -141,15 +142,18 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             Method::GET,
             "/v1/search/suggest",
             Access::Public,
-            suggest,
+            complete,
         )
         .summary(
-            "Suggest search terms",
-            "From titles, tags, names of categories and vendors, and earlier queries that had results.",
+            "Suggest products, categories, vendors and queries",
+            "What has a word that begins with the text typed so far: published products by their titles, categories and \
+             vendors of published products by their names, tags, and earlier queries that had results. First comes what \
+             was searched for more often, then what begins with the text. If nothing does, small misspellings are \
+             corrected.",
         )
         .params(TYPED)
         .cached(10, 60)
-        .response(StatusCode::OK, "Completions", Some(Schema::of::<Suggestions>())),
+        .response(StatusCode::OK, "Suggestions", Some(Schema::of::<Suggestions>())),
         Route::new(
             "recordSearchClick",
             Method::POST,
@@ -181,9 +185,9 @@ async fn search(memory: Arc<Memory>, cx: Context, viewer: Viewer, params: QueryP
     Ok(viewer.answer(Answer::raw(render(&results, &items, with_highlights, with_facets)?)))
 }
 
-async fn suggest(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
-    let items = operations::suggest(&cx, params::typed_text(&params)?).await?;
-    Ok(viewer.answer(Answer::json(&Suggestions { items })?))
+async fn complete(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
+    let suggestions = suggest::suggest(&cx, params::typed_text(&params)?).await?;
+    Ok(viewer.answer(Answer::json(&Suggestions { suggestions })?))
 }
 
 async fn record_click(memory: Arc<Memory>, cx: Context, Json(click): Json<NewClick>) -> Result<Answer, Problem> {

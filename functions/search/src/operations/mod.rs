@@ -5,3 +5,4 @@ pub(crate) mod facets;
 pub(crate) mod rebuild;
 pub(crate) mod search;
 pub(crate) mod settings;
+pub(crate) mod suggest;

@@ -1,4 +1,4 @@
-//! Searches and completions.
+//! Searches.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -22,9 +22,6 @@ use super::facets::{self, FacetValue};
 use super::rebuild::is_lost;
 use crate::error::SearchError;
 use crate::{Memory, usage};
-
-/// The maximum number of completions.
-const SUGGESTIONS: usize = 10;
 
 /// A search request.
 #[derive(Debug)]
@@ -340,9 +337,4 @@ async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &V
         query.filters.push(((*field).to_owned(), found));
     }
     Ok(())
-}
-
-/// Completes a search prefix.
-pub(crate) async fn suggest(cx: &Context, typed: &str) -> Result<Vec<String>, SearchError> {
-    Ok(cx.suggest(typed, SUGGESTIONS).await?)
 }

@@ -246,8 +246,29 @@ async fn parameters_become_a_query() {
     let (status, problem) = world.get("/v1/search?category=lamps,none").await;
     assert_eq!((status, fields(&problem)), (422, vec!["category"]));
     assert_eq!(world.get("/v1/search/suggest").await.0, 400);
-    let (status, page) = world.get("/v1/search/suggest?q=la").await;
-    assert_eq!((status, page["items"].as_array().unwrap().len()), (200, 10));
+}
+
+#[tokio::test]
+async fn suggestions_lead_to_what_the_store_has() {
+    let world = World::new().await;
+    let id = world
+        .publish("Oil lamp", json!({ "tags": ["brass"], "vendor": "shop" }))
+        .await;
+    world.drain().await;
+    let suggestions = async || world.get("/v1/search/suggest?q=la").await.1["suggestions"].clone();
+    let reads = world.store.reads.load(Ordering::Relaxed);
+    let (query, tag) = (
+        json!({ "kind": "query", "text": "la…" }),
+        json!({ "kind": "query", "text": "brass" }),
+    );
+    let category = json!({ "kind": "category", "text": "Lamps", "slug": "lamps", "url": "/v1/categories/lamps" });
+    let vendor = json!({ "kind": "vendor", "text": "Shop", "slug": "shop", "url": "/v1/vendors/shop" });
+    let product = json!({ "kind": "product", "text": "Oil lamp", "slug": "oil-lamp", "url": "/v1/products/oil-lamp" });
+    assert_eq!(suggestions().await, json!([query, category, vendor, tag, product]));
+    assert_eq!(world.store.reads.load(Ordering::Relaxed), reads + 1);
+    // No message has been delivered: the index still has the product.
+    world.act(&id, "archive").await;
+    assert_eq!(suggestions().await, json!([query, category, vendor, tag]));
 }
 
 #[tokio::test]

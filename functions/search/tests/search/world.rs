@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, Delivery, Outcome, QueueError};
 use souk_core::search::{
-    FORMAT, FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, words,
+    FORMAT, FacetCounts, Hit, IndexChange, IndexState, Listing, SearchError, SearchPage, SearchQuery, Suggestion,
+    SuggestionKind, words,
 };
 use souk_core::{
     Change, Clock, Commit, Consistency, Document, Documents, Entry, Key, Lane, Message, Outbound, Page, Principal,
@@ -109,9 +110,23 @@ impl Search for Index {
         })
     }
 
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
-        drop(self.there()?);
-        Ok(vec![format!("{typed}…"); limit])
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
+        let state = self.there()?;
+        let mut found = vec![Suggestion {
+            kind: SuggestionKind::Query,
+            text: format!("{typed}…"),
+            id: None,
+        }];
+        for listing in state.live.values() {
+            found.extend(listing.suggestions.iter().cloned());
+            found.push(Suggestion {
+                kind: SuggestionKind::Listing,
+                text: "As it was indexed".into(),
+                id: Some(listing.id.clone()),
+            });
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use souk_aws::{OpenSearch, Settings, SystemClock, SystemRandom};
-use souk_core::search::{Facet, Field, IndexChange, IndexState, Listing, Near, Search, SearchError, SearchQuery, Sort};
+use souk_core::search::{
+    Facet, Field, IndexChange, IndexState, Listing, Near, Search, SearchError, SearchQuery, Sort, Suggestion,
+    SuggestionKind,
+};
 use stub::{Asked, Http, SILENCE};
 
 /// An index on a stub that gives these responses and records its requests.
@@ -37,7 +40,7 @@ fn layout() -> (&'static str, u16, Value) {
     let indexes = json!({
         "souk-3": { "aliases": { "souk": {} } },
         "souk-4": { "aliases": { "souk-building": {} } },
-        "souk-uses": { "aliases": {} },
+        "souk-queries": { "aliases": {} },
     });
     ("GET /souk-%2A/_alias", 200, indexes)
 }
@@ -77,6 +80,11 @@ fn lamp() -> Listing {
             field: "tag".into(),
             value: "old".into(),
             label: "Old".into(),
+        }],
+        suggestions: vec![Suggestion {
+            kind: SuggestionKind::Group,
+            text: "Oil lamps".into(),
+            id: Some("cat_1".into()),
         }],
         price: 1_000,
         other_prices: Vec::new(),
@@ -137,7 +145,8 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
             "votes": 2,
             "place": { "lat": 52.5, "lon": -170.0 },
             "words": ["lamp", "lamps", "oil"],
-            "completions": ["oil lamps\tOil Lamps"],
+            "title": "Oil Lamps",
+            "completions": ["goil lamps\toil lamps\tcat_1\tOil lamps", "glamps\toil lamps\tcat_1\tOil lamps"],
         });
         expected["facets"] = sent[1]["facets"].clone();
         expected["tokens"] = sent[1]["tokens"].clone();
@@ -146,7 +155,7 @@ fn products_and_removals_go_to_both_generations_with_their_versions() {
             sent[1]["tokens"]
                 .as_str()
                 .unwrap()
-                .starts_with("y toil tlamp moil mlamp zoil zlamp x")
+                .starts_with("y boil toil tlamp moil mlamp zoil zlamp x")
         );
         assert_eq!(sent[5], json!({}));
         assert_eq!(sent[8], action("souk-3", "gone:prd_2", 9));
@@ -233,7 +242,7 @@ fn a_generation_replaces_another_atomically() {
             ("POST /souk-4/_refresh", 200, json!({})),
             ("POST /_aliases", 200, fine()),
             ("DELETE /souk-3 ", 200, fine()),
-            ("POST /souk-uses/_search", 200, json!({ "hits": { "hits": [] } })),
+            ("POST /souk-queries/_search", 200, json!({ "hits": { "hits": [] } })),
         ])
         .await;
         one.finish(4).await.unwrap();
@@ -275,7 +284,7 @@ fn a_rebuild_begins_beside_the_live_generation_and_copies_removals() {
             written(&[201, 201]),
             ("GET /souk-%2A/_alias", 200, after),
             ("DELETE /souk-4 ", 200, fine()),
-            ("PUT /souk-uses ", 200, fine()),
+            ("PUT /souk-queries ", 200, fine()),
         ])
         .await;
         assert_eq!(index.begin().await, Ok(5));
@@ -306,17 +315,15 @@ fn a_rebuild_begins_beside_the_live_generation_and_copies_removals() {
 fn use_counts_are_retried_after_a_conflict() {
     test(async {
         let used = |uses, number| {
-            let source = json!({ "key": "oil lamp", "text": "oil lamp", "uses": uses, "owned": false });
+            let source =
+                json!({ "key": "oil lamp", "text": "oil lamp", "uses": uses, "endings": ["oil lamp", "lamp"] });
             json!({ "docs": [{ "_source": source, "_seq_no": number, "_primary_term": 2 }] })
         };
-        let owned =
-            json!({ "hits": { "hits": [] }, "aggregations": { "owned": { "buckets": { "0": { "doc_count": 1 } } } } });
         let (index, server) = index(vec![
             layout(),
-            ("POST /souk/_search", 200, owned),
-            ("POST /souk-uses/_mget", 200, used(3, 8)),
+            ("POST /souk-queries/_mget", 200, used(3, 8)),
             written(&[409]),
-            ("POST /souk-uses/_mget", 200, used(5, 9)),
+            ("POST /souk-queries/_mget", 200, used(5, 9)),
             written(&[200]),
         ])
         .await;
@@ -325,11 +332,11 @@ fn use_counts_are_retried_after_a_conflict() {
             .await
             .unwrap();
         let asked = server.asked();
-        assert_eq!(asked[2].body, json!({ "ids": ["oil lamp"] }).to_string());
+        assert_eq!(asked[1].body, json!({ "ids": ["oil lamp"] }).to_string());
         let action =
-            json!({ "index": { "_index": "souk-uses", "_id": "oil lamp", "if_seq_no": 9, "if_primary_term": 2 } });
-        let source = json!({ "key": "oil lamp", "text": "Oil lamp", "uses": 8, "owned": true });
-        assert_eq!(lines(&asked[5]), [action, source]);
+            json!({ "index": { "_index": "souk-queries", "_id": "oil lamp", "if_seq_no": 9, "if_primary_term": 2 } });
+        let source = json!({ "key": "oil lamp", "text": "Oil lamp", "uses": 8, "endings": ["oil lamp", "lamp"] });
+        assert_eq!(lines(&asked[4]), [action, source]);
         server.done();
     });
 }

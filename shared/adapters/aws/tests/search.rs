@@ -81,6 +81,7 @@ fn listing(product: &str, version: u64) -> Listing {
         rank: 1_700_000_000,
         texts: vec![(Field::Title, "lamp".into())],
         facets: Vec::new(),
+        suggestions: Vec::new(),
         price: 1_000,
         other_prices: Vec::new(),
         published_at: 1_700_000_000_000,

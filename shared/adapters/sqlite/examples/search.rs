@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use souk_core::search::{Facet, Field, IndexChange, Listing, Search, SearchQuery};
+use souk_core::search::{Facet, Field, IndexChange, Listing, Search, SearchQuery, Suggestion, SuggestionKind};
 use souk_core::{Clock, Timestamp};
 use souk_sqlite::SqliteSearch;
 
@@ -65,6 +65,13 @@ fn listing(n: usize, chance: &mut SmallRng) -> Listing {
             "x".repeat(500)
         ),
         rank: 1_700_000_000 + (n as i64 * 7_919) % 10_000_019,
+        suggestions: [(SuggestionKind::Group, &category), (SuggestionKind::Owner, &vendor)]
+            .map(|(kind, name)| Suggestion {
+                kind,
+                text: name.clone(),
+                id: Some(name.clone()),
+            })
+            .to_vec(),
         facets: vec![
             facet("category", &category),
             facet("vendor", &vendor),

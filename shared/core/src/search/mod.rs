@@ -19,6 +19,14 @@
 //! descending [`Listing::rank`]. The index can be read in this order, so a page costs the same in a small market and a
 //! large one. Every other order, distances, prices and facets read all matches.
 //!
+//! **Suggestions.** A listing's title, the [suggestions](Listing::suggestions) of listings and queries that were
+//! [used](Search::used) often enough are suggested if a word in them, and those after it, begin with what was typed; a
+//! title also if it has the words in another order. At most [`MAX_OF_A_KIND`] of a kind are suggested, each text once
+//! unless it names several things. First come those that were searched for more often, then those that begin with what
+//! was typed before those that have it later, then kinds in the order of [`SuggestionKind`], then titles by descending
+//! rank and the others by the number of listings that have them. If nothing begins so, misspelt words are corrected. A
+//! query of which listings lack a word is not suggested.
+//!
 //! `tests/src/search` checks all of this for every adapter.
 
 pub(crate) mod text;
@@ -40,9 +48,11 @@ pub const MAX_VALUES: usize = 50;
 pub const MAX_COUNTED: usize = 10_000;
 /// How many changes or listings one `apply` or `fill` accepts.
 pub const MAX_CHANGES: usize = 100;
+/// How many suggestions of a kind there are at most.
+pub const MAX_OF_A_KIND: usize = 4;
 /// The version of what is indexed. Raise it with every change of [`Listing`] or of what a listing is made of: indexes of
 /// an earlier version are rebuilt.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Where a word can stand, in the order of the weights that are used unless an admin has set others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
@@ -100,6 +110,9 @@ pub struct Listing {
     pub texts: Vec<(Field, String)>,
     /// The values that it can be filtered and counted by.
     pub facets: Vec<Facet>,
+    /// What can be suggested as long as a listing has it, beside its title.
+    #[serde(default)]
+    pub suggestions: Vec<Suggestion>,
     /// Its lowest price, in minor units.
     pub price: i64,
     /// The other prices that it is sold at.
@@ -122,6 +135,31 @@ pub struct Facet {
     pub value: String,
     /// The value as it is displayed.
     pub label: String,
+}
+
+/// Something that completes what was typed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Suggestion {
+    /// What it leads to.
+    pub kind: SuggestionKind,
+    /// The title, name or query as people write it.
+    pub text: String,
+    /// The id of the listing, group or owner; `None` for a query.
+    pub id: Option<String>,
+}
+
+/// What a suggestion leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SuggestionKind {
+    /// A group of listings.
+    Group,
+    /// The owner of listings.
+    Owner,
+    /// A text to search for: a tag or a successful query.
+    Query,
+    /// A listing.
+    Listing,
 }
 
 /// One step of `apply`.
@@ -332,9 +370,8 @@ pub trait Search: Send + Sync {
     /// Finds listings. Any text is a valid query: what has no special meaning is read as words.
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError>;
 
-    /// Completes what the user typed, the most used texts first; also corrects misspelt words. Suggests titles, tags,
-    /// names of groups and owners, and successful queries, in their original spelling.
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError>;
+    /// Completes what the user typed, the best suggestions first.
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError>;
 
     /// Adds to the use counts of these texts, which were queries with results.
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError>;
@@ -376,7 +413,7 @@ impl Search for NoSearch {
     async fn search(&self, _: &SearchQuery) -> Result<SearchPage, SearchError> {
         Err(self.error())
     }
-    async fn suggest(&self, _: &str, _: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, _: &str, _: usize) -> Result<Vec<Suggestion>, SearchError> {
         Err(self.error())
     }
     async fn used(&self, _: &[(String, u32)]) -> Result<(), SearchError> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use souk_core::documents::Source;
-use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -213,7 +213,7 @@ impl Search for PurgingSearch {
         self.inner.search(query).await
     }
 
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         self.inner.suggest(typed, limit).await
     }
 

@@ -10,7 +10,7 @@ use souk_core::documents::MAX_LIMIT;
 use souk_core::event::Cause;
 use souk_core::kind::{owner_of, resolve_key, resolved};
 use souk_core::queue::Payload;
-use souk_core::search::{SearchError, SearchPage, SearchQuery};
+use souk_core::search::{SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{Consistency, Document, Key, Kind, Message, Page, Principal, Query, Timestamp};
 
 use super::paging::total_of;
@@ -232,7 +232,7 @@ impl Context {
     }
 
     /// Completes a search prefix.
-    pub async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    pub async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         if let Some(reads) = &self.reads {
             reads.suggested();
         }

@@ -38,7 +38,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{Clock, Random, StoreError};
 use souk_sql::meaning::EVERY;
 
@@ -273,7 +273,7 @@ impl Search for OpenSearch {
         self.find(query).await
     }
 
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         self.complete(typed, limit).await
     }
 

@@ -1,22 +1,21 @@
-//! How often texts were searched for. Each text is a document of the index `souk-search-uses`, which all generations
+//! How often texts were searched for. Each text is a document of the index `souk-search-queries`, which all generations
 //! share.
 //!
 //! **Atomicity.** A document is read, updated and written conditionally (`if_seq_no`), so no use is lost. After a
 //! rebuild, all counts are halved in the same way. A crash during that leaves some counts as they were.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use souk_core::search::{MAX_CHANGES, SearchError};
-use souk_sql::meaning::completion;
+use souk_sql::meaning::{completion, endings};
 
-use super::words::Buckets;
 use super::{OpenSearch, set};
 use crate::search::unavailable;
 
 /// The suffix of the index name.
-pub(super) const USES: &str = "uses";
+pub(super) const USES: &str = "queries";
 /// How many of the most used texts are read.
 const MOST_USED: usize = 50;
 /// How many counts are halved at a time, and how many times.
@@ -31,8 +30,8 @@ pub(super) struct Use {
     pub(super) key: String,
     pub(super) text: String,
     pub(super) uses: i64,
-    /// Whether a product had this text at its last use.
-    pub(super) owned: bool,
+    /// The ends of the key, from each word on.
+    endings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -60,27 +59,6 @@ struct Read {
     docs: Vec<Stored>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Completed {
-    pub(super) aggregations: Completions,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Completions {
-    pub(super) begun: Option<Buckets>,
-    pub(super) owned: Option<Owned>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Owned {
-    pub(super) buckets: HashMap<String, Count>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Count {
-    pub(super) doc_count: u64,
-}
-
 impl OpenSearch {
     /// Creates the index of uses unless it exists.
     pub(super) async fn make_uses(&self) -> Result<(), SearchError> {
@@ -88,7 +66,11 @@ impl OpenSearch {
             "settings": { "index": { "number_of_shards": 1 } },
             "mappings": {
                 "dynamic": false,
-                "properties": { "key": { "type": "keyword" }, "uses": { "type": "long" } },
+                "properties": {
+                    "key": { "type": "keyword" },
+                    "endings": { "type": "keyword" },
+                    "uses": { "type": "long" },
+                },
             },
         });
         let path = format!("{}-{USES}", self.name);
@@ -100,12 +82,12 @@ impl OpenSearch {
         Ok(())
     }
 
-    /// The most used texts that begin with `beginning`.
+    /// The most used texts of which a word and those after it begin with `beginning`.
     pub(super) async fn used_most(&self, beginning: &str) -> Result<Vec<Use>, SearchError> {
         let body = json!({
             "size": MOST_USED,
             "track_total_hits": false,
-            "query": { "prefix": { "key": beginning } },
+            "query": { "prefix": { "endings": beginning } },
             "sort": [{ "uses": "desc" }, { "key": "asc" }],
         });
         let stored = self.stored(&body).await?;
@@ -141,23 +123,6 @@ impl OpenSearch {
     }
 
     async fn add_uses(&self, mut uses: Vec<(String, (String, i64))>) -> Result<(), SearchError> {
-        let keys: Vec<&str> = uses.iter().map(|(key, _)| &**key).collect();
-        let any: Vec<Value> = keys.iter().map(has).collect();
-        let body = json!({
-            "size": 0,
-            "track_total_hits": false,
-            "query": { "bool": { "should": any } },
-            "aggs": owners(&keys),
-        });
-        let owned = self.ask::<Completed>(&body).await?.aggregations.owned;
-        let mut owned: HashMap<String, bool> = keys
-            .iter()
-            .enumerate()
-            .map(|(n, key)| {
-                let count = owned.as_ref().and_then(|owned| owned.buckets.get(&n.to_string()));
-                ((*key).to_owned(), count.is_some_and(|count| count.doc_count > 0))
-            })
-            .collect();
         for _ in 0..TRIES {
             let keys: Vec<&str> = uses.iter().map(|(key, _)| &**key).collect();
             let path = format!("{}-{USES}/_mget", self.name);
@@ -166,17 +131,13 @@ impl OpenSearch {
             let read: Read = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
             let mut lines = String::new();
             for ((key, (text, count)), before) in uses.iter().zip(&read.docs) {
-                let owned = *owned.entry(key.clone()).or_default();
-                let mut new = Use {
+                let old = before.source.as_ref().map_or(0, |old| old.uses);
+                let new = Use {
                     key: key.clone(),
                     text: text.clone(),
-                    uses: *count,
-                    owned,
+                    uses: old.saturating_add(*count),
+                    endings: endings(key).map(str::to_owned).collect(),
                 };
-                // Uses from when products had this text do not count once no product has it.
-                if let Some(old) = before.source.as_ref().filter(|old| owned || !old.owned) {
-                    new.uses = new.uses.saturating_add(old.uses);
-                }
                 lines += &self.line(before, &new);
             }
             let conflicts: HashSet<usize> = self.bulk(&lines, "wait_for").await?.into_iter().collect();
@@ -236,19 +197,4 @@ impl OpenSearch {
         }
         Ok(())
     }
-}
-
-/// An aggregation that counts how many products have each of these texts.
-pub(super) fn owners(keys: &[&str]) -> Value {
-    let each = keys.iter().enumerate().map(|(n, key)| (n.to_string(), has(key)));
-    let each: Map<String, Value> = each.collect();
-    if each.is_empty() {
-        return json!({});
-    }
-    json!({ "owned": { "filters": { "filters": each } } })
-}
-
-/// Matches the products that have this text.
-fn has(key: &&str) -> Value {
-    json!({ "prefix": { "completions": format!("{key}\t") } })
 }

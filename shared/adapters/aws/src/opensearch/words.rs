@@ -9,12 +9,16 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use souk_core::search::{SearchError, words};
-use souk_sql::meaning::{Asked, Candidate, MAX_BEGUN, Meaning, distance, may_begin, nearest, stems};
+use souk_sql::meaning::{
+    Asked, Candidate, MAX_CORRECTIONS, Meaning, begins_almost, distance, may_begin, most_begun, nearest, stems,
+};
 
 use super::{OpenSearch, set};
 
 /// How many possible corrections of a word are compared with it.
 const CANDIDATES: usize = 50;
+/// How many words with the same first letters are compared with an unfinished one.
+const ALIKE: usize = 200;
 /// How many letters a typed word needs to be corrected by two edits, and the longest pattern: OpenSearch accepts 1,000
 /// letters.
 const TWO_WRONG: usize = 6;
@@ -33,8 +37,8 @@ pub(super) struct Bucket {
 }
 
 #[derive(Deserialize)]
-struct Counted {
-    doc_count: u64,
+pub(super) struct Counted {
+    pub(super) doc_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +102,7 @@ impl OpenSearch {
                     .filter(|_| word.last);
                 Meaning {
                     known: count.is_some_and(|count| count.doc_count > 0),
-                    begun: stems(begun.map(|word| candidate(&word.key, word.doc_count)), MAX_BEGUN),
+                    begun: stems(begun.map(|word| candidate(&word.key, word.doc_count)), most_begun(word)),
                     corrections: Vec::new(),
                 }
             })
@@ -137,6 +141,24 @@ impl OpenSearch {
         }
         Ok(all.into_iter().map(Arc::new).collect())
     }
+
+    /// The words that begin almost like `typed`, among the most frequent ones with the same first letters, as stems.
+    pub(super) async fn begun_almost(&self, typed: &str) -> Result<Vec<String>, SearchError> {
+        let first: String = typed.chars().take(3).collect();
+        let body = json!({
+            "size": 0,
+            "track_total_hits": false,
+            "query": { "prefix": { "words": first } },
+            "aggs": { "words": { "terms": { "field": "words", "include": format!("{first}.*"), "size": ALIKE } } },
+        });
+        let found: PatternAnswer = self.ask(&body).await?;
+        let near = found.aggregations.words.buckets.into_iter();
+        let near = near.filter(|word| begins_almost(typed, &word.key));
+        Ok(stems(
+            near.map(|word| candidate(&word.key, word.doc_count)),
+            MAX_CORRECTIONS,
+        ))
+    }
 }
 
 fn candidate(plain: &str, count: u64) -> Candidate {
@@ -158,10 +180,12 @@ fn known(asked: &[Asked]) -> Value {
         .collect();
     let mut any = vec![json!({ "terms": { "words": stems } })];
     let mut aggregations = json!({ "known": { "filters": { "filters": each } } });
-    if let Some(Asked { plain, .. }) = asked.iter().find(|word| word.last && may_begin(&word.plain)) {
+    if let Some(last) = asked.iter().find(|word| may_begin(word)) {
+        let plain = &last.plain;
         any.push(json!({ "prefix": { "words": plain } }));
         // A word consists of letters and digits, so it contains no regular expression syntax.
-        let begun = json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * MAX_BEGUN } });
+        let begun =
+            json!({ "terms": { "field": "words", "include": format!("{plain}.*"), "size": 2 * most_begun(last) } });
         set(&mut aggregations, "begun", begun);
     }
     json!({

@@ -16,10 +16,11 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use souk_core::search::{IndexChange, Listing, SearchError};
-use souk_sql::meaning::{Indexed, facet};
+use souk_sql::meaning::{Indexed, endings, facet};
 
 use super::query::around;
 use super::rebuild::definition;
+use super::suggest::prefix;
 use super::{Layout, OpenSearch, set};
 use crate::call::{Failure, patiently};
 use crate::search::unavailable;
@@ -50,11 +51,17 @@ impl Document {
         let Indexed {
             tokens,
             words,
+            title,
             completions,
         } = Indexed::new(listing);
         // Stems are indexed as words too, so one lookup tells whether a word is known.
         let words: BTreeSet<String> = words.into_iter().flat_map(<[String; 2]>::from).collect();
-        let completions: Vec<String> = completions.iter().map(|(key, text)| format!("{key}\t{text}")).collect();
+        let completions: Vec<String> = completions
+            .iter()
+            .flat_map(|((kind, key, id), text)| {
+                endings(key).map(move |ending| format!("{}{ending}\t{key}\t{id}\t{text}", prefix(*kind)))
+            })
+            .collect();
         let mut seen = HashSet::new();
         let facets = listing.facets.iter().filter(|f| seen.insert((&f.field, &f.value)));
         let facets: Vec<String> = facets
@@ -76,6 +83,7 @@ impl Document {
             "product": listing.id,
             "version": listing.version,
             "body": listing.body,
+            "title": title,
             "rank": listing.rank,
             "price": prices,
             "published_at": listing.published_at,

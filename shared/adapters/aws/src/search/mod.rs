@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{Clock, Random, StoreError, Timestamp};
 
 use self::copy::{Copy, Folder};
@@ -289,7 +289,7 @@ impl Search for S3Search {
         self.copy().await?.index.search(query).await
     }
 
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         self.copy().await?.index.suggest(typed, limit).await
     }
 

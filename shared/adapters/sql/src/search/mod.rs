@@ -39,18 +39,20 @@ pub mod meaning {
     pub use super::facets::{PRICE, STEPS, range};
     pub use super::page::digest;
     pub use super::plan::{Clauses, Plan, asked};
-    pub use super::suggest::{MAX_TYPED, TOLD, TYPO, corrected, whole};
+    pub use super::suggest::{
+        Completion, KINDS, MAX_TYPED, TOLD, TYPO, best, corrected, endings, title, title_words, whole,
+    };
     pub use super::text::{Part, cut, parts};
     pub use super::token::{EVERY, Indexed, completion, facet, key};
     pub use super::typo::{begins_almost, distance};
-    pub use super::vocabulary::{Asked, Candidate, MAX_BEGUN, Meaning, may_begin, nearest, stems};
+    pub use super::vocabulary::{Asked, Candidate, MAX_CORRECTIONS, Meaning, may_begin, most_begun, nearest, stems};
 }
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use souk_core::Clock;
-use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery};
+use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 
 use self::vocabulary::Vocabulary;
 use crate::{SqlDriver, SqlError, Statement, Value};
@@ -64,6 +66,10 @@ pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[
     (
         "0002_ranges.sql",
         include_str!("../../migrations-search/0002_ranges.sql"),
+    ),
+    (
+        "0003_suggestions.sql",
+        include_str!("../../migrations-search/0003_suggestions.sql"),
     ),
 ];
 
@@ -98,7 +104,7 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
         self.find(query).await
     }
 
-    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+    async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         self.complete(typed, limit).await
     }
 

@@ -78,6 +78,33 @@ impl Plan {
         }
     }
 
+    /// Titles that have these parts: the first level begins with the first one.
+    pub fn titles(parts: &[Part], meanings: &[Arc<Meaning>], doubted: bool) -> Self {
+        let choices = choices(parts, meanings, doubted, &Tuning::default());
+        let all = || choices.iter().map(|choice| &choice.all);
+        let anywhere = clauses(&[token::letter(Field::Title)], all());
+        let mut first = anywhere.clone();
+        if let (Some(clause), Some(begins)) = (first.first_mut(), clauses(&[token::FIRST], all()).into_iter().next()) {
+            *clause = begins;
+        }
+        Self::of(vec![first, anywhere])
+    }
+
+    /// Listings that have all words of a key.
+    pub(super) fn of_key(key: &str) -> Self {
+        let stems: Vec<Vec<Vec<String>>> = words(key).map(|word| vec![vec![word.stem]]).collect();
+        Self::of(vec![clauses(&token::letters(&Field::ALL), stems.iter())])
+    }
+
+    fn of(words: Vec<Clauses>) -> Self {
+        Self {
+            words,
+            filters: Vec::new(),
+            terms: Vec::new(),
+            nothing: false,
+        }
+    }
+
     /// The widest level of the same words, without filters.
     pub fn unfiltered(&self) -> Self {
         Self {
@@ -136,6 +163,7 @@ pub fn asked(parts: &[Part], doubted: bool) -> Vec<Asked> {
                 stem: stem.clone(),
                 last: *last,
                 doubted,
+                completes: false,
             }),
             Part::Phrase(_) => None,
         })

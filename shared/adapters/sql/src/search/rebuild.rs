@@ -55,11 +55,19 @@ impl<D: SqlDriver> SqlSearch<D> {
             ),
             // Halve the use counts of the live generation. Texts that no product has fade out this way.
             Statement::new(
-                "INSERT INTO completion (generation, key, text, products, uses) \
-                 SELECT ?1, key, text, NULL, uses / 2 FROM completion o WHERE generation = (SELECT live FROM state) \
-                 AND uses > 1 AND (products IS NULL OR EXISTS \
-                 (SELECT 1 FROM completion n WHERE n.generation = ?1 AND n.key = o.key)) \
-                 ON CONFLICT (generation, key) DO UPDATE SET uses = uses + excluded.uses",
+                "INSERT INTO completion (generation, kind, key, thing, text, words) \
+                 SELECT ?1, kind, key, thing, text, words FROM completion o WHERE generation = (SELECT live FROM state) \
+                 AND products IS NULL AND EXISTS (SELECT 1 FROM ending e WHERE e.generation = o.generation \
+                 AND e.kind = o.kind AND e.ending = o.key AND e.key = o.key AND e.thing = o.thing AND e.uses > 1) \
+                 ON CONFLICT (generation, kind, key, thing) DO NOTHING",
+                vec![generation.clone()],
+            ),
+            Statement::new(
+                "INSERT INTO ending (generation, kind, ending, key, thing, uses) \
+                 SELECT ?1, kind, ending, key, thing, uses / 2 FROM ending o WHERE generation = (SELECT live FROM state) \
+                 AND uses > 1 AND EXISTS (SELECT 1 FROM completion n WHERE n.generation = ?1 AND n.kind = o.kind \
+                 AND n.key = o.key AND n.thing = o.thing) \
+                 ON CONFLICT (generation, kind, ending, key, thing) DO UPDATE SET uses = uses + excluded.uses",
                 vec![generation.clone()],
             ),
             Statement::new("UPDATE state SET live = ?1, building = NULL", vec![generation]),
@@ -102,8 +110,10 @@ impl<D: SqlDriver> SqlSearch<D> {
                  (SELECT plain FROM word WHERE generation = ?1 LIMIT +?2)",
                 "DELETE FROM variant WHERE generation = ?1 AND (variant, plain) IN \
                  (SELECT variant, plain FROM variant WHERE generation = ?1 LIMIT +?2 * 8)",
-                "DELETE FROM completion WHERE generation = ?1 AND key IN \
-                 (SELECT key FROM completion WHERE generation = ?1 LIMIT +?2)",
+                "DELETE FROM completion WHERE generation = ?1 AND (kind, key, thing) IN \
+                 (SELECT kind, key, thing FROM completion WHERE generation = ?1 LIMIT +?2)",
+                "DELETE FROM ending WHERE generation = ?1 AND (kind, ending, key, thing) IN \
+                 (SELECT kind, ending, key, thing FROM ending WHERE generation = ?1 LIMIT +?2 * 4)",
             ] {
                 batch.push(part(sql));
             }
@@ -111,7 +121,8 @@ impl<D: SqlDriver> SqlSearch<D> {
                 "DELETE FROM generation WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM doc WHERE generation = ?1) \
                  AND NOT EXISTS (SELECT 1 FROM word WHERE generation = ?1) \
                  AND NOT EXISTS (SELECT 1 FROM variant WHERE generation = ?1) \
-                 AND NOT EXISTS (SELECT 1 FROM completion WHERE generation = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM completion WHERE generation = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM ending WHERE generation = ?1)",
                 vec![old.into()],
             ));
             self.driver.write(batch).await.map_err(failed)?;

@@ -4,6 +4,7 @@
 //! | token | what has it |
 //! | --- | --- |
 //! | `t`, `g`, `c`, `v`, `a`, `d` and a stem | the word is in the title, a tag, the category, the vendor, an attribute, the description |
+//! | `b` and a stem | the title begins with the word |
 //! | `m` and a stem | the word is in any field but the description |
 //! | `z` and a stem | the word is in any field |
 //! | `x` and 16 hexadecimal digits | a value of a facet |
@@ -15,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use souk_core::search::{Facet, Field, Listing, other_words, words};
+use souk_core::search::{Facet, Field, Listing, SuggestionKind, other_words, words};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::place;
@@ -26,6 +27,8 @@ const MAX_INDEXED: usize = 2_000;
 pub(super) const MAX_COMPLETION: usize = 100;
 /// The token that every product has.
 pub const EVERY: &str = "y";
+/// The letter that begins the token of the first word of a title.
+pub(super) const FIRST: char = 'b';
 
 /// The letter that begins the tokens of a field.
 pub(super) fn letter(field: Field) -> char {
@@ -65,8 +68,10 @@ pub struct Indexed {
     pub tokens: String,
     /// Its words with their stems.
     pub words: BTreeMap<String, String>,
-    /// The texts that it adds to the suggestions, by key.
-    pub completions: BTreeMap<String, String>,
+    /// Its title, if it can be suggested.
+    pub title: String,
+    /// What else it adds to the suggestions, by kind, key and id.
+    pub completions: BTreeMap<(SuggestionKind, String, String), String>,
 }
 
 impl Indexed {
@@ -78,7 +83,14 @@ impl Indexed {
             // Writing to a string does not fail.
             let _ = std::fmt::Write::write_fmt(&mut tokens, token);
         };
-        let (mut all, mut completions, mut room) = (BTreeMap::new(), BTreeMap::new(), MAX_INDEXED);
+        let (mut all, mut room) = (BTreeMap::new(), MAX_INDEXED);
+        let mut titles = listing.texts.iter().filter(|(field, _)| *field == Field::Title);
+        let title = titles.find_map(|(_, text)| completion(text));
+        if let Some((key, _)) = &title
+            && let Some(first) = words(key).next()
+        {
+            push(format_args!("{FIRST}{}", first.stem));
+        }
         for (field, text) in &listing.texts {
             let mut found: Vec<_> = words(text).take(room).collect();
             // They come last, so that phrases find words beside each other. Descriptions are long, and have none.
@@ -92,11 +104,6 @@ impl Indexed {
                     push(format_args!("{letter}{}", word.stem));
                 }
             }
-            if !matches!(field, Field::Description | Field::Attributes)
-                && let Some((key, text)) = completion(text)
-            {
-                completions.insert(key, text);
-            }
             for word in found {
                 all.insert(word.plain, word.stem);
             }
@@ -107,10 +114,15 @@ impl Indexed {
         for cell in listing.place.into_iter().flat_map(place::cells) {
             push(format_args!("{cell}"));
         }
+        let completions = listing.suggestions.iter().filter_map(|suggestion| {
+            let (key, text) = completion(&suggestion.text)?;
+            Some(((suggestion.kind, key, suggestion.id.clone().unwrap_or_default()), text))
+        });
         Self {
             tokens,
             words: all,
-            completions,
+            title: title.map(|(_, text)| text).unwrap_or_default(),
+            completions: completions.collect(),
         }
     }
 }
@@ -136,6 +148,8 @@ pub fn key(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use souk_core::search::Suggestion;
+
     use super::*;
 
     #[test]
@@ -153,6 +167,11 @@ mod tests {
                 (Field::Description, "bright".into()),
             ],
             facets: Vec::new(),
+            suggestions: vec![Suggestion {
+                kind: SuggestionKind::Query,
+                text: "Café".into(),
+                id: None,
+            }],
             price: 0,
             other_prices: Vec::new(),
             published_at: 0,
@@ -162,16 +181,13 @@ mod tests {
         let indexed = Indexed::new(&listing);
         assert_eq!(
             indexed.tokens,
-            "y tbrass tlamp mbrass mlamp zbrass zlamp goil moil zoil gcafe mcafe zcafe dbright zbright"
+            "y bbrass tbrass tlamp mbrass mlamp zbrass zlamp goil moil zoil gcafe mcafe zcafe dbright zbright"
         );
-        let completions: Vec<_> = indexed
-            .completions
-            .iter()
-            .map(|(key, text)| (&**key, &**text))
-            .collect();
+        let completions: Vec<_> = indexed.completions.into_iter().collect();
+        let cafe = (SuggestionKind::Query, "cafe".to_owned(), String::new());
         assert_eq!(
-            completions,
-            [("brass lamps", "Brass Lamps"), ("cafe", "café"), ("oil", "oil")]
+            (&*indexed.title, completions),
+            ("Brass Lamps", vec![(cafe, "Café".to_owned())])
         );
     }
 

@@ -19,9 +19,11 @@ use crate::{SqlDriver, Statement, Value};
 const MAX_KNOWN: usize = 1_000;
 const REMEMBERED: i64 = 3_000;
 /// How many words the beginning of a word stands for.
-pub const MAX_BEGUN: usize = 12;
+const MAX_BEGUN: usize = 12;
+/// How many it stands for in suggestions.
+const MAX_COMPLETED: usize = 40;
 /// How many corrections a misspelt word stands for.
-const MAX_CORRECTIONS: usize = 5;
+pub const MAX_CORRECTIONS: usize = 5;
 /// Appended to a prefix, it sorts after everything that begins with the prefix.
 pub(super) const END: &str = "\u{10ffff}";
 
@@ -36,6 +38,8 @@ pub struct Asked {
     pub last: bool,
     /// It may be misspelt even if products have it.
     pub doubted: bool,
+    /// It is completed: its first letter may stand for a word already, and it stands for more words than in a query.
+    pub completes: bool,
 }
 
 /// What a word stands for, as stems.
@@ -47,6 +51,13 @@ pub struct Meaning {
     pub begun: Vec<String>,
     /// The nearest corrections. Only of words that are not known and begin none, or that are doubted.
     pub corrections: Vec<String>,
+}
+
+impl Meaning {
+    /// Whether the word stands for nothing.
+    pub fn is_unknown(&self) -> bool {
+        !self.known && self.begun.is_empty() && self.corrections.is_empty()
+    }
 }
 
 /// The cached lookups of this instance.
@@ -127,7 +138,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let rows: Vec<Row> = asked
             .iter()
             .map(|word| {
-                let begins = word.last && may_begin(&word.plain);
+                let begins = may_begin(word);
                 let range = |end: &str| {
                     if begins {
                         format!("{}{end}", word.plain)
@@ -139,7 +150,8 @@ impl<D: SqlDriver> SqlSearch<D> {
                 Row(word.stem.clone(), range(""), range(END), word.doubted, left)
             })
             .collect();
-        let begun = asked.iter().find(|word| word.last && may_begin(&word.plain));
+        let begun = asked.iter().find(|word| may_begin(word));
+        let most = begun.map_or(MAX_BEGUN, |word| most_begun(word));
         let letters = begun.map_or(2, |word| word.plain.chars().count().min(3));
         // Completions come from two bounded reads: the most frequent words with the same first letters, and the first
         // completions in alphabetical order. The former may miss completions of a long beginning, the latter frequent
@@ -157,7 +169,7 @@ impl<D: SqlDriver> SqlSearch<D> {
              UNION SELECT * FROM (SELECT plain FROM word WHERE generation = (SELECT live FROM state) \
              AND plain >= ?3 AND plain < ?3 || '{END}' ORDER BY plain LIMIT 50)) b \
              CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = b.plain \
-             ORDER BY w.count DESC, w.plain LIMIT 2 * {MAX_BEGUN}) \
+             ORDER BY w.count DESC, w.plain LIMIT 2 * {most}) \
              UNION ALL SELECT key, 2, plain, stem, count FROM (SELECT asked.key, w.plain, w.stem, w.count FROM asked \
              CROSS JOIN json_each(asked.value, '$[4]') l CROSS JOIN variant v ON v.generation = (SELECT live FROM state) \
              AND v.variant = l.value CROSS JOIN word w ON w.generation = (SELECT live FROM state) AND w.plain = v.plain \
@@ -193,7 +205,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 }
             }
         }
-        let begun = stems(begun.into_iter(), MAX_BEGUN);
+        let begun = stems(begun.into_iter(), most);
         let meaning = |((word, known), near): ((&&Asked, bool), Vec<Candidate>)| {
             Arc::new(Meaning {
                 known,
@@ -203,11 +215,34 @@ impl<D: SqlDriver> SqlSearch<D> {
         };
         Ok(asked.iter().zip(known).zip(near).map(meaning).collect())
     }
+
+    /// The words that begin almost like `typed`, among the most frequent ones with the same first letters, as stems.
+    pub(super) async fn begun_almost(&self, typed: &str) -> Result<Vec<String>, SearchError> {
+        let sql = "SELECT plain, stem, count FROM word WHERE generation = (SELECT live FROM state) \
+                   AND substr(plain, 1, 3) = ?1 ORDER BY count DESC LIMIT 200";
+        let statement = Statement::new(sql, vec![first_letters(typed, 3).into()]).with(Eventual);
+        let mut near = Vec::new();
+        for row in self.driver.read(statement).await.map_err(failed)? {
+            let mut row = row.into_iter();
+            let candidate = Candidate {
+                plain: string(&mut row)?,
+                stem: string(&mut row)?,
+                count: integer(&mut row)?,
+            };
+            near.extend(typo::begins_almost(typed, &candidate.plain).then_some(candidate));
+        }
+        Ok(stems(near.into_iter(), MAX_CORRECTIONS))
+    }
 }
 
-/// Whether a word is long enough to stand for words that it begins.
-pub fn may_begin(word: &str) -> bool {
-    word.chars().nth(1).is_some()
+/// Whether a word stands for words that it begins.
+pub fn may_begin(word: &Asked) -> bool {
+    word.last && (word.completes || word.plain.chars().nth(1).is_some())
+}
+
+/// How many words a word stands for that it begins.
+pub fn most_begun(word: &Asked) -> usize {
+    if word.completes { MAX_COMPLETED } else { MAX_BEGUN }
 }
 
 /// The first letters of a text, counted like SQL's `substr`.

@@ -15,9 +15,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
-use souk_core::search::{IndexChange, Listing, SearchError};
+use souk_core::search::{IndexChange, Listing, SearchError, SuggestionKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::suggest::{ENDS, KINDS};
 use super::token::Indexed;
 use super::{LARGEST, SLOT_BITS, SqlSearch, failed, place, typo};
 use crate::{SqlDriver, SqlError, Statement, Value};
@@ -135,7 +136,8 @@ struct Row<'a>(
     i64,
     i64,
     Option<[i64; 3]>,
-    Vec<&'a String>,
+    Vec<[&'a str; 3]>,
+    &'a str,
     &'a str,
     Option<&'a [i64]>,
 );
@@ -161,8 +163,9 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
                 listing.published_at.clamp(-LARGEST, LARGEST),
                 listing.votes.clamp(-LARGEST, LARGEST),
                 listing.place.map(place::vector),
-                indexed.completions.keys().collect(),
+                indexed.completions.keys().map(completion_key).collect(),
                 &listing.body,
+                &indexed.title,
                 (!listing.other_prices.is_empty()).then_some(&*listing.other_prices),
             )
         })
@@ -180,7 +183,7 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         .collect();
     let completions: Vec<_> = both()
         .flat_map(|(l, indexed)| {
-            let entry = |(key, text)| (&*l.id, whole(l.version), key, text);
+            let entry = |(key, text)| (&*l.id, whole(l.version), completion_key(key), text);
             indexed.completions.iter().map(entry)
         })
         .collect();
@@ -219,9 +222,10 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     );
     push(
         "UPDATE completion SET products = products - l.n FROM \
-         (SELECT d.generation AS g, c.value AS key, count(*) AS n FROM leaving CROSS JOIN doc d ON d.id = leaving.id \
-         CROSS JOIN json_each(d.completions) c GROUP BY 1, 2) l \
-         WHERE completion.generation = l.g AND completion.key = l.key"
+         (SELECT d.generation AS g, c.value ->> 0 AS kind, c.value ->> 1 AS key, c.value ->> 2 AS thing, count(*) AS n \
+         FROM leaving CROSS JOIN doc d ON d.id = leaving.id CROSS JOIN json_each(d.completions) c GROUP BY 1, 2, 3, 4) l \
+         WHERE completion.generation = l.g AND completion.kind = l.kind AND completion.key = l.key \
+         AND completion.thing = l.thing"
             .into(),
         Vec::new(),
     );
@@ -230,12 +234,12 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     }
     push(
         format!(
-            "{g} INSERT INTO doc (id, generation, product, version, price, published_at, votes, x, y, z, completions, body, other_prices) \
+            "{g} INSERT INTO doc (id, generation, product, version, price, published_at, votes, x, y, z, completions, body, title, other_prices) \
              SELECT coalesce((SELECT ((g.g & 511) << 44) | s.value FROM json_each(r.value, '$[2]') s \
              WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.id = ((g.g & 511) << 44) | s.value) LIMIT 1), \
              (SELECT max(o.id) + 1 FROM doc o WHERE o.id < ((g.g & 511) + 1) << 44)), g.g, r.value ->> 0, r.value ->> 1, \
              r.value ->> 3, r.value ->> 4, r.value ->> 5, r.value ->> '$[6][0]', r.value ->> '$[6][1]', \
-             r.value ->> '$[6][2]', r.value ->> 7, r.value ->> 8, r.value ->> 9 FROM json_each(?1) r CROSS JOIN g \
+             r.value ->> '$[6][2]', r.value ->> 7, r.value ->> 8, r.value ->> 9, r.value ->> 10 FROM json_each(?1) r CROSS JOIN g \
              WHERE NOT EXISTS (SELECT 1 FROM doc o WHERE o.generation = g.g AND o.product = r.value ->> 0) \
              AND NOT EXISTS (SELECT 1 FROM gone WHERE product = r.value ->> 0 AND version >= r.value ->> 1)"
         ),
@@ -257,11 +261,29 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     );
     push(
         format!(
-            "{g} INSERT INTO completion (generation, key, text, products, uses) \
-             SELECT g.g, r.value ->> 2, max(r.value ->> 3), count(*), 0 {came} GROUP BY 1, 2 \
-             ON CONFLICT (generation, key) DO UPDATE SET products = coalesce(products, 0) + excluded.products"
+            "{g} INSERT INTO completion (generation, kind, key, thing, text, products) SELECT g.g, r.value ->> '$[2][0]', \
+             r.value ->> '$[2][1]', r.value ->> '$[2][2]', max(r.value ->> 3), count(*) {came} GROUP BY 1, 2, 3, 4 \
+             ON CONFLICT (generation, kind, key, thing) \
+             DO UPDATE SET products = coalesce(products, 0) + excluded.products, words = NULL"
         ),
         vec![json(&completions)],
+    );
+    let g_first = g.replace("WITH", "WITH RECURSIVE");
+    push(
+        format!(
+            "{g_first}, whole AS (SELECT DISTINCT g.g AS generation, r.value ->> '$[2][0]' AS kind, \
+             r.value ->> '$[2][1]' AS key, r.value ->> '$[2][2]' AS thing, 0 AS uses {came}), {ENDS} \
+             INSERT OR IGNORE INTO ending (generation, kind, ending, key, thing, uses) SELECT * FROM ends"
+        ),
+        vec![json(&completions)],
+    );
+    push(
+        format!(
+            "WITH RECURSIVE whole AS (SELECT generation, kind, key, thing, 0 AS uses FROM completion \
+             WHERE products <= 0), {ENDS} DELETE FROM ending WHERE (generation, kind, ending, key, thing) IN \
+             (SELECT generation, kind, ending, key, thing FROM ends)"
+        ),
+        Vec::new(),
     );
     push("DELETE FROM completion WHERE products <= 0".into(), Vec::new());
     push(
@@ -295,6 +317,12 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         vec![(now - REMEMBERED).into()],
     );
     batch
+}
+
+/// The kind, key and id of a completion, as in its row.
+fn completion_key((kind, key, thing): &(SuggestionKind, String, String)) -> [&str; 3] {
+    let kind = KINDS.iter().find(|(known, _)| known == kind);
+    [kind.map_or("", |(_, name)| name), key, thing]
 }
 
 /// Deletes everything of the documents listed in `leaving`, but not the list itself.

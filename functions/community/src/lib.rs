@@ -70,6 +70,7 @@ pub fn function() -> Function {
                 Documents("upvotes/*"),
                 Documents("saves/*"),
                 Documents("follows/*"),
+                Documents("followers/*"),
                 Documents("upvotes-withdrawn/*"),
                 Documents("follows-withdrawn/*"),
                 Documents("inbox/*"),

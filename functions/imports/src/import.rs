@@ -68,10 +68,9 @@ pub struct NewImport {
     #[serde(default)]
     pub dry_run: bool,
     /// The author of new products, who owns new vendors: the username of an account; only for admins.
-    // It was stored as `owner` before.
     #[garde(inner(custom(check::line(1, 80))))]
     #[schema(min_length = 1, max_length = 80)]
-    #[serde(default, alias = "owner", deserialize_with = "check::optional_line")]
+    #[serde(default, deserialize_with = "check::optional_line")]
     pub author: Option<String>,
     /// The URL of each product in the old shop, which from then on leads to the product here: a column that has it, or a rule such as
     /// `/products/{handle}` with the names of columns in braces; only for admins.

@@ -84,6 +84,7 @@ pub fn function() -> Function {
                 Index("categories/*"),
                 Index("vendors"),
                 Index("vendors/named"),
+                Index("vendors/owner/*"),
             ],
         },
         ..Function::default()

@@ -38,7 +38,7 @@ pub use cache::{DocumentCache, MemoryCacheConfig};
 pub use function::{Function, Partitions, StoreUse};
 pub use operation::{
     Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Total, Transaction,
-    total_of, validated,
+    deserialized, total_of, validated,
 };
 pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};

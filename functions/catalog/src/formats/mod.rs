@@ -205,9 +205,8 @@ impl<F: BufRead> Iterator for Lines<F> {
             if text.trim().is_empty() {
                 continue;
             }
-            return match serde_json::from_str::<Record>(text) {
+            return match Record::of_json(self.number, text) {
                 Ok(mut record) => {
-                    record.line = self.number;
                     if let Some(rule) = &self.redirects {
                         let cell = |name: &str| match name {
                             "slug" => record.slug.as_deref(),
@@ -220,8 +219,7 @@ impl<F: BufRead> Iterator for Lines<F> {
                     }
                     Some(Ok(record))
                 }
-                // serde reports the position "line 1", because it parses each line on its own.
-                Err(error) => fault(error.to_string().replace(" at line 1 column ", " at column ")),
+                Err(fault) => Some(Err(fault)),
             };
         }
     }

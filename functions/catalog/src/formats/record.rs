@@ -114,6 +114,36 @@ impl<'de> Deserialize<'de> for Record {
     }
 }
 
+impl Record {
+    /// Reads a line of NDJSON.
+    pub(super) fn of_json(line: u64, text: &str) -> Result<Self, Fault> {
+        /// The derived form, with errors that tell the field.
+        struct Derived(Record);
+        impl<'de> Deserialize<'de> for Derived {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Record::deserialize(deserializer).map(Self)
+            }
+        }
+        let mut fields: Value = serde_json::from_str(text)
+            .map_err(|error| Fault::of_line(line, format!("is not valid JSON, at column {}", error.column())))?;
+        if let Value::Object(fields) = &mut fields {
+            nest_prices(fields);
+        }
+        let Derived(record) = souk_kit::deserialized(&fields).map_err(|error| {
+            let path = format!("/{}", error.field.replace(['.', '['], "/").replace(']', ""));
+            let value = fields
+                .pointer(&path)
+                .filter(|value| !value.is_object() && !value.is_array());
+            Fault {
+                column: Some(error.field).filter(|field| !field.is_empty()),
+                value: value.map(Value::to_string),
+                ..Fault::of_line(line, error.detail)
+            }
+        })?;
+        Ok(Record { line, ..record })
+    }
+}
+
 /// Earlier versions wrote `price_minor`, `compare_at_price_minor` and `currency` in place of `price` and `compare_at_price`.
 fn nest_prices(fields: &mut Map<String, Value>) {
     if fields.contains_key("price") || !fields.contains_key("price_minor") {

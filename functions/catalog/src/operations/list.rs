@@ -320,14 +320,14 @@ pub async fn list_products(
         (query.limit, query.count) = (MAX_LIMIT, 0);
     }
     let filtered = more_filters || sort.is_ranked();
-    // The first page of a filtered list reads on to count.
-    let is_counting = more_filters && paging.is_first;
+    // The first page of a filtered list reads on to count, if that is one more query a round.
+    let is_counting = more_filters && paging.is_first && indexes.len() == 1;
     let mut items: Vec<(String, Document)> = Vec::with_capacity(paging.limit);
     let (mut found, mut total) = (0, None);
     let mut next = None;
     for _ in 0..ROUNDS {
-        let page = merged(cx, &query, &indexes).await?;
-        total = total.or(total_of(&page));
+        let (page, counted) = merged(cx, &query, &indexes).await?;
+        total = total.or(counted);
         next = page.next;
         let count = page.items.len();
         for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
@@ -357,7 +357,7 @@ pub async fn list_products(
         query.after.clone_from(&next);
         query.count = 0;
     }
-    if is_counting {
+    if more_filters && paging.is_first {
         total = Some(match next {
             None => Total::exact(found),
             Some(_) => Total::at_least(found),
@@ -384,25 +384,35 @@ async fn named(cx: &Context, filter: &Filter) -> Result<Vec<Document>, Failure> 
     Ok(one.filter(is_named).into_iter().collect())
 }
 
-/// A page of these indexes as if they were one. An item is in one of them only.
-async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page, Failure> {
+/// A page of these indexes as if they were one, and their total. An item is in one of them only.
+async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<(Page, Option<Total>), Failure> {
     // A page is of many lists, so that little of each is needed. Where that is too little, the page is short.
     let limit = match indexes.len() {
         1 => query.limit,
         some => (2 * query.limit).div_ceil(some).clamp(LEAST, query.limit.max(LEAST)),
     };
+    // All lists together are counted as far as one.
+    let count = query.count.div_ceil(indexes.len().max(1));
     let queries = indexes.iter().map(|index| Query {
         source: Source::Index(index.clone()),
         limit,
+        count,
         ..query.clone()
     });
     let queries: Vec<Query> = queries.collect();
     if let [query] = &*queries {
-        return cx.query(query).await;
+        let page = cx.query(query).await?;
+        let total = total_of(&page);
+        return Ok((page, total));
     }
     let pages = try_join_all(queries.iter().map(|query| cx.query(query))).await?;
     // No item is in two of them, unless it moves.
-    let total = pages.iter().map(|page| page.total).sum();
+    let sum = pages.iter().map(|page| page.total).sum::<Option<usize>>();
+    let is_whole = pages.iter().all(|page| page.total.is_some_and(|total| total < count));
+    let total = sum.filter(|_| count > 0).map(|sum| match is_whole {
+        true => Total::exact(sum),
+        false => Total::at_least(sum),
+    });
     let first = |a: &String, b: &String| if query.descending { b.cmp(a) } else { a.cmp(b) };
     // What comes after the end of a page that has more may come after items that were not read.
     let end = pages.iter().filter_map(|page| page.next.clone()).min_by(first);
@@ -418,7 +428,12 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<Page,
         items.truncate(query.limit);
         next = items.last().map(|item| item.sort.clone());
     }
-    Ok(Page { items, next, total })
+    let page = Page {
+        items,
+        next,
+        total: None,
+    };
+    Ok((page, total))
 }
 
 /// The products of a page of an index, each with its sort key; `None` for a deleted product.

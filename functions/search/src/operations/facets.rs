@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use souk_core::documents::MAX_KEYS;
 use souk_core::search::{Facet, FacetCounts, SearchQuery};
-use souk_core::{Fault, FieldError, Key, Kind, Money};
+use souk_core::{Fault, FieldCode, FieldError, Key, Kind, Money};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::filter::ProductFilter;
@@ -19,7 +19,7 @@ const ATTRIBUTE: &str = "attr.";
 const PRICE: &str = "price";
 const CURRENCY: &str = "currency";
 /// How many currencies prices are counted in, the most frequent first.
-const CURRENCIES: usize = 5;
+const CURRENCIES: usize = 3;
 
 /// A value of a facet.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -72,7 +72,11 @@ pub(crate) async fn check_attributes(
     let faults: Vec<FieldError> = unknown
         .map(|(parameter, name)| {
             let detail = format!("no category has a filterable attribute {name:?}");
-            FieldError::new(*parameter, Fault::not_found("attribute").because(detail))
+            let fault = match *parameter {
+                "facets" => Fault::not_found("attribute"),
+                _ => Fault::new(FieldCode::UnknownParameter, ""),
+            };
+            FieldError::new(*parameter, fault.because(detail))
         })
         .collect();
     if faults.is_empty() {
@@ -153,6 +157,7 @@ async fn prices(cx: &Context, query: &SearchQuery, counted: &[FacetCounts]) -> R
             facets: vec![PRICE.to_owned()],
             limit: 1,
             after: None,
+            count: 0,
             ..query.clone()
         };
         let page = cx.search(&query).await?;

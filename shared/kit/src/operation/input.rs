@@ -42,6 +42,11 @@ impl MergePatch {
     }
 }
 
+/// Deserializes a value; the error is the first field that does not fit.
+pub fn deserialized<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(Json(value)).map_err(misfit)
+}
+
 /// Deserializes and validates the input; the error lists every invalid field.
 pub fn validated<T: DeserializeOwned + Validate<Context = ()>>(value: Value) -> Result<T, Failure> {
     let mut value = value;

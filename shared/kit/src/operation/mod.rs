@@ -18,7 +18,7 @@ pub use context::{Context, Tenant};
 pub use failure::Failure;
 pub(crate) use idempotency::Idempotency;
 pub use if_match::IfMatch;
-pub use input::{MergePatch, validated};
+pub use input::{MergePatch, deserialized, validated};
 pub use paging::{PageRequest, Paging, SortedPage, Total, total_of};
 pub use stored::Stored;
 pub(crate) use transaction::take;

@@ -123,8 +123,9 @@ impl Paging {
         if self.is_first && next.is_none() {
             self.total = Some(Total::exact(items.len()));
         }
-        // A page without items is at an end of the list: an empty sort key begins at that end.
-        let first = items.first().map_or("", |(sort, _)| sort);
+        // Without items and without more, the page is at an end of the list: an empty sort key begins at that end.
+        let first = items.first().map(|(sort, _)| sort).or(next.as_ref());
+        let first = first.map_or("", String::as_str);
         let back = self.after.is_some().then(|| self.encode(!self.backwards, first));
         let on = next.map(|sort| self.encode(self.backwards, &sort));
         let (next_cursor, prev_cursor) = if self.backwards { (back, on) } else { (on, back) };
@@ -288,11 +289,19 @@ mod tests {
         let cursor = first
             .page(vec![("a".to_owned(), 1)], Some("a".to_owned()), None)
             .next_cursor;
+        let first_cursor = cursor.clone();
         let empty = request(cursor)
             .of_list("list")
             .unwrap()
             .page(Vec::<(String, i32)>::new(), None, None);
         let back = request(empty.prev_cursor).of_list("list").unwrap();
         assert_eq!((back.backwards, back.after, back.is_first), (true, None, false));
+        // A filter may leave nothing of a page in the middle: from there one gets to the pages beside it.
+        let middle = request(first_cursor).of_list("list").unwrap();
+        let middle = middle.page(Vec::<(String, i32)>::new(), Some("m".to_owned()), None);
+        let back = request(middle.prev_cursor).of_list("list").unwrap();
+        assert_eq!((back.backwards, back.after.as_deref()), (true, Some("m")));
+        let on = request(middle.next_cursor).of_list("list").unwrap();
+        assert_eq!((on.backwards, on.after.as_deref()), (false, Some("m")));
     }
 }

@@ -105,7 +105,7 @@ pub const PARAMETERS: [Parameter; 15] = [
     (
         "status",
         "Status of the products. Drafts and archived products are listed for their author, with `vendor` also for its \
-         owner and staff, and for moderators. `any` is for `author=me` and for moderators. Search has published ones only.",
+         owner and staff, and for moderators. `any` is all of these together. Search has published ones only.",
         r#"{"type":"string","enum":["draft","published","sold","archived","any"],"default":"published"}"#,
     ),
 ];
@@ -205,6 +205,8 @@ impl ProductFilter {
             sku: get("sku").map(check::normal_line),
             ..Self::default()
         };
+        let mut seen = std::collections::BTreeSet::new();
+        filter.ids.retain(|id| seen.insert(id.clone()));
         let fault =
             |faults: &mut Vec<FieldError>, field: &str, fault: Fault| faults.push(FieldError::new(field, fault));
         if let Some(text) = get("tag") {

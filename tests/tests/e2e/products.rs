@@ -233,8 +233,10 @@ async fn a_patch_knows_absent_null_and_value_apart() {
         for (field, value) in changes.as_object().unwrap() {
             now[field] = value.clone();
         }
-        now["version"] = json!(now["version"].as_i64().unwrap() + 1);
-        now["updated_at"] = reply["updated_at"].clone();
+        if changes != json!({}) {
+            now["version"] = json!(now["version"].as_i64().unwrap() + 1);
+            now["updated_at"] = reply["updated_at"].clone();
+        }
         assert_eq!(reply.json, now, "{patch}");
         assert_eq!(seller.get(&path).await.expect(200).json, now, "{patch}");
     }

@@ -6,14 +6,14 @@ export interface RetryOptions {
   retries?: number;
   /** The longest wait before a repetition, in milliseconds; what asks for more is not repeated. 20 seconds by default. */
   maxDelay?: number;
-  /** How long an attempt may take, in milliseconds; 30 seconds by default. */
+  /** How long an attempt may take, with the body of its response, in milliseconds; 30 seconds by default. */
   timeout?: number;
 }
 
 /** The first wait without a `Retry-After`, in milliseconds; each next one is twice as long. */
 const FIRST_DELAY = 200;
 /** Statuses of requests that were not done, or were done as a whole and can be repeated. */
-const TEMPORARY = new Set([429, 502, 503, 504]);
+const TEMPORARY = new Set([408, 429, 502, 503, 504]);
 
 /**
  * Repeats requests that can be: GET, PUT and DELETE mean the same twice, and a POST with an `Idempotency-Key` is done once.
@@ -51,18 +51,13 @@ function retryAfter(response: Response): number | undefined {
   return Number.isNaN(delay) ? undefined : Math.max(0, delay);
 }
 
-async function withTimeout(send: Send, request: Request, timeout: number): Promise<Response> {
-  const abort = new AbortController();
-  const stop = () => abort.abort(request.signal.reason);
-  const timer = setTimeout(() => abort.abort(new DOMException("The request took too long.", "TimeoutError")), timeout);
-  request.signal.addEventListener("abort", stop);
-  if (request.signal.aborted) stop();
-  try {
-    return await send(new Request(request.clone(), { signal: abort.signal }));
-  } finally {
-    clearTimeout(timer);
-    request.signal.removeEventListener("abort", stop);
-  }
+/** The signal stays when the headers are there, because the body may stall too. */
+function withTimeout(send: Send, request: Request, timeout: number): Promise<Response> {
+  const limit = AbortSignal.timeout(timeout);
+  const attempt = new Request(request.clone(), { signal: AbortSignal.any([request.signal, limit]) });
+  // Node holds a request weakly while a body arrives, and an abort that passes through a collected one is lost.
+  limit.addEventListener("abort", () => [request, attempt]);
+  return send(attempt);
 }
 
 export function pause(delay: number, signal?: AbortSignal): Promise<void> {

@@ -147,7 +147,8 @@ export class Sessions {
       await this.storage.write(next);
       return next.access_token;
     }
-    if (response.status >= 500 || response.status === 429) throw await SoukError.of(response);
+    // Anything else says nothing about the session: too many requests, a proxy, a market that is being replaced.
+    if (response.status !== 401) throw await SoukError.of(response);
     await this.storage.write(null);
     this.onSignedOut();
     return undefined;

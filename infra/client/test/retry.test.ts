@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Souk, SoukError } from "../src/index.js";
 
 /** A market that gives these answers, one after the other, and notes what it was asked. */
@@ -15,10 +21,11 @@ function market(...answers: (Response | Error)[]) {
 }
 
 const busy = (seconds: string) => new Response("", { status: 503, headers: { "retry-after": seconds } });
+const refused = (status: number) => new Response("", { status });
 const lost = () => new TypeError("fetch failed");
 
 test("a POST is repeated with the same key and body until it is answered", async () => {
-  const answers = [lost(), busy("0"), new Response("", { status: 429 }), Response.json({ id: "cat_1" }, { status: 201 })];
+  const answers = [lost(), busy("0"), refused(429), Response.json({ id: "cat_1" }, { status: 201 })];
   const { asked, souk } = market(...answers);
   assert.deepEqual(await souk.post("/v1/categories", { body: { name: "Lamps" } }), { id: "cat_1" });
   const sent = asked.map(async (request) => [request.headers.get("idempotency-key"), await request.text()]);
@@ -33,11 +40,12 @@ test("what was not done is repeated, what may have been done twice is not", asyn
   // The answers, and how many of them the call gets.
   const table: [(souk: Souk) => Promise<unknown>, (Response | Error)[], number][] = [
     [(souk) => souk.get("/v1/lanes"), [lost(), lost(), lost(), lost(), lost()], 4],
+    [(souk) => souk.get("/v1/lanes"), [408, 502, 504, 408].map(refused), 4],
     [(souk) => souk.get("/v1/lanes"), [busy("3600"), busy("0")], 1],
-    [(souk) => souk.get("/v1/lanes"), [new Response("", { status: 500 })], 1],
+    [(souk) => souk.get("/v1/lanes"), [refused(500)], 1],
     [(souk) => souk.patch("/v1/products/{id}", conditional), [lost(), lost()], 1],
     [(souk) => souk.patch("/v1/products/{id}", conditional), [busy("0"), lost()], 1],
-    [(souk) => souk.patch("/v1/products/{id}", conditional), [new Response("", { status: 429 }), lost()], 2],
+    [(souk) => souk.patch("/v1/products/{id}", conditional), [refused(429), lost()], 2],
   ];
   await Promise.all(
     table.map(async ([call, answers, count]) => {
@@ -53,6 +61,23 @@ test("a call that is given up is not repeated", async () => {
   const signal = AbortSignal.timeout(20);
   await assert.rejects(souk.get("/v1/lanes", { signal }), { name: "TimeoutError" });
   assert.equal(asked.length, 1);
+});
+
+test("a body that stalls is given up, whatever is collected meanwhile", async () => {
+  const server = createServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).write("{"));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const calls = [
+    new Souk({ url, timeout: 400 }).get("/v1/lanes"),
+    new Souk({ url }).get("/v1/lanes", { signal: AbortSignal.timeout(400) }),
+  ].map((call) => assert.rejects(call, { name: "TimeoutError" }));
+  for (let turn = 0; turn < 15; turn++) {
+    await sleep(20);
+    collect();
+  }
+  await Promise.all(calls).finally(() => server.close().closeAllConnections());
 });
 
 test("a problem says what is wrong, by field", async () => {

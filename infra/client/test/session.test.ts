@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BrowserStorage, MemoryStorage, type SessionStorage, Souk } from "../src/index.js";
+import { BrowserStorage, MemoryStorage, type SessionStorage, Souk, type SoukOptions } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
 
 /** A market with one account. As in Souk a refresh token works once, and again with the same key. */
@@ -12,6 +12,8 @@ class Market {
   lifetime = 600;
   /** Which of the next answers to refreshes are lost. */
   losses: boolean[] = [];
+  /** What answers the next refreshes in its place, such as a proxy. */
+  others: ((request: Request) => Response)[] = [];
   /** How many tokens it has given out; the last ones are valid. */
   issued = 0;
   refreshes = 0;
@@ -27,6 +29,8 @@ class Market {
     if (pathname === "/v1/sessions") return Response.json(this.#tokens(), { status: 201 });
     if (pathname === "/v1/sessions/refresh") {
       this.refreshes += 1;
+      const other = this.others.shift();
+      if (other) return other(request);
       const key = request.headers.get("idempotency-key") ?? "";
       const { refresh_token } = (await request.json()) as { refresh_token: string };
       const known = this.#results.get(key);
@@ -47,8 +51,8 @@ class Market {
   };
 
   /** Several tabs: clients with one storage, the first of which signs in. */
-  async tabs(storage: SessionStorage, number: number, onSignedOut = () => {}): Promise<[Souk, ...Souk[]]> {
-    const tab = () => new Souk({ url: "http://market.test", storage, fetch: this.fetch, onSignedOut });
+  async tabs(storage: SessionStorage, number: number, options: Partial<SoukOptions> = {}): Promise<[Souk, ...Souk[]]> {
+    const tab = () => new Souk({ url: "http://market.test", storage, fetch: this.fetch, ...options });
     const [first, ...others] = [tab(), ...Array.from({ length: number - 1 }, tab)];
     await first.signIn({ email: "ada@example.com", password: "correct-horse" });
     return [first, ...others];
@@ -95,7 +99,7 @@ test("a session that has ended is told once, and what needs none goes on", async
   const market = new Market();
   const storage = new MemoryStorage();
   let told = 0;
-  const tabs = await market.tabs(storage, 3, () => (told += 1));
+  const tabs = await market.tabs(storage, 3, { onSignedOut: () => (told += 1) });
   market.issued += 7;
   const results = await Promise.allSettled(tabs.map(me));
   assert(results.every((result) => result.status === "rejected" && result.reason.status === 401));
@@ -103,6 +107,42 @@ test("a session that has ended is told once, and what needs none goes on", async
   await assert.rejects(me(tabs[0]), { code: "token_missing" });
   assert.equal(await tabs[0].refresh(), false);
 });
+
+test("only the market's 401 ends a session", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  const onSignedOut = () => assert.fail("the session goes on");
+  const [tab] = await market.tabs(storage, 1, { retries: 0, onSignedOut });
+  for (const status of [400, 403, 404, 408, 409, 422, 429, 500, 503]) {
+    market.others = [() => new Response("<h1>Not now</h1>", { status })];
+    await assert.rejects(tab.refresh(), { name: "SoukError", status });
+    assert.equal(storage.read()?.access_token, "a1");
+  }
+  assert.equal(await tab.refresh(), true);
+});
+
+test("a refresh whose body stalls holds the lock no longer than its timeout", async () => {
+  const market = new Market();
+  const storage = new MemoryStorage();
+  const [tab, other] = await market.tabs(storage, 2, { timeout: 100 });
+  market.others = [({ signal }) => stalled(signal)];
+  const alive = setInterval(() => {}, 1000);
+  const results = await Promise.allSettled([tab, other ?? tab].map((each) => each.refresh()));
+  clearInterval(alive);
+  assert.deepEqual(results.map((result) => result.status), ["rejected", "fulfilled"]);
+  assert.deepEqual([storage.read()?.access_token, market.refreshes], ["a2", 2]);
+});
+
+/** A response whose body begins and does not end, until its request is given up. */
+function stalled(signal: AbortSignal): Response {
+  const body = new ReadableStream({
+    start(stream) {
+      stream.enqueue(new TextEncoder().encode("{"));
+      signal.addEventListener("abort", () => stream.error(signal.reason));
+    },
+  });
+  return new Response(body, { status: 201 });
+}
 
 test("a sign-out ends the session here even if the market cannot be reached", async () => {
   const market = new Market();

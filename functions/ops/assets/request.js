@@ -13,7 +13,8 @@ function remember(operation, url, answer, body) {
   const path = url.split("?")[0];
   const collection = operation.path.split("/{")[0];
   const tag = answer.headers.get("etag");
-  if (tag && answer.ok) {
+  // The tag of a list is not that of anything below it.
+  if (tag && answer.ok && !Array.isArray(body?.items)) {
     // An answer to `POST /v1/products/{id}/publish` has the tag of the product, which also has a slug.
     const names = [body?.id, body?.slug].filter((name) => typeof name === "string");
     for (const key of [path, ...names.map((name) => `${collection}/${name}`)]) etags.set(key, tag);

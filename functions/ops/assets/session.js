@@ -67,7 +67,7 @@ function refresh(stale) {
       const tokens = { ...await answer.json(), refresh_key: uuid() };
       setSession({ ...session, ...tokens });
       tabs.postMessage({ used, tokens });
-    } else if (answer.status < 500) setSession(null, "Your session has ended. Sign in again.");
+    } else if (answer.status === 401) setSession(null, "Your session has ended. Sign in again.");
     return answer.ok;
   })().finally(() => { refreshing = null; });
   return refreshing;
@@ -81,8 +81,7 @@ export async function adopt(tokens) {
 
 async function identify() {
   const answer = await call("GET", "/v1/me");
-  if (!session) return;
-  if (!answer.ok) return setSession(null, "Signed in, but /v1/me did not answer.");
+  if (!session || !answer.ok) return; // without its name it is a session all the same
   const me = await answer.json();
   setSession({ ...session, name: me.username ?? me.email ?? "you", role: me.role });
 }

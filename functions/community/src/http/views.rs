@@ -16,7 +16,8 @@ pub(super) fn route() -> Route {
     )
     .summary(
         "Record a view of a product",
-        "Each viewer counts once in 30 days. Views are counted asynchronously; under high load some are dropped.",
+        "Each viewer counts once in 30 days, so an `Idempotency-Key` is ignored. Views are counted asynchronously; under \
+         high load some are dropped.",
     )
     .response(StatusCode::NO_CONTENT, "The view was recorded", None)
 }

@@ -46,7 +46,7 @@ problem_types! {
     TOKEN_MISSING: UNAUTHORIZED "token_missing";
     /// The access token has expired. Refresh the session and repeat the request with the new one.
     TOKEN_EXPIRED: UNAUTHORIZED "token_expired";
-    /// The token is not one of this market. Sign in again.
+    /// The token is not one of this market, or no longer. Refresh the session, else sign in again.
     TOKEN_INVALID: UNAUTHORIZED "token_invalid";
     /// The account or the password is wrong.
     INVALID_CREDENTIALS: UNAUTHORIZED "invalid_credentials";

@@ -86,7 +86,7 @@ async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, P
         TokenError::Expired => Problem::new(problem_type::TOKEN_EXPIRED, "the access token has expired: refresh it"),
         TokenError::Invalid => Problem::new(
             problem_type::TOKEN_INVALID,
-            "the access token is not valid: sign in again",
+            "the access token is not valid: refresh it, else sign in again",
         ),
         TokenError::Ended => Problem::new(problem_type::SESSION_ENDED, "the session has ended: sign in again"),
         TokenError::Store(error) => error.into(),

@@ -92,9 +92,10 @@ pub fn document(functions: &[Section<'_>], examples: &Value, version: &str) -> V
         "info": {
             "title": "Souk",
             "version": version,
-            "description": "A marketplace backend at the edge. Every error is a problem document (RFC 9457). Every \
-                            POST accepts an `Idempotency-Key`. Every mutable resource has an `ETag` for \
-                            `If-None-Match` and `If-Match`. Lists are paged with opaque cursors.",
+            "description": "A marketplace backend at the edge. Every error is a problem document (RFC 9457). A POST \
+                            takes an `Idempotency-Key`, unless its description says that it ignores it. Every \
+                            mutable resource has an `ETag` for `If-None-Match` and `If-Match`. Lists are paged with \
+                            opaque cursors.",
             "contact": { "name": "The developers of Souk", "url": env!("CARGO_PKG_REPOSITORY") },
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },

@@ -160,7 +160,7 @@ async fn a_member_imports_into_what_is_there() {
         .iter()
         .map(|line| text(&line["errors"][0], "field"))
         .collect();
-    assert_eq!(fields, ["category", "vendor", "", ""], "{lines:?}");
+    assert_eq!(fields, ["category", "vendor", "", "title"], "{lines:?}");
     assert!(lines[0]["notes"][0].as_str().unwrap().contains("watts"), "{lines:?}");
     // One of the staff may.
     let place = format!(

@@ -8,6 +8,7 @@
 )]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -553,16 +554,25 @@ impl QueryParams {
     fn parse(query: &str, known: &[Param]) -> Result<Self, Problem> {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut seen: BTreeMap<String, bool> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let name = dotted(name);
+            // What is wrong does not depend on the order: of a parameter that is given twice, only that is named, once.
+            let is_known = known.iter().any(|param| param.is(&name));
+            if let Some(is_named) = seen.get_mut(&*name) {
+                if is_known && !std::mem::replace(is_named, true) {
+                    errors.retain(|error| error.field != *name);
+                    errors.push(FieldError::new(name, Fault::duplicate()));
+                }
+                continue;
+            }
+            seen.insert(name.to_string(), false);
             let param = known.iter().find(|param| param.is(&name));
             let fault = if param.is_none() {
                 Some(Fault::new(
                     FieldCode::UnknownParameter,
                     "is not a parameter of this route",
                 ))
-            } else if pairs.iter().any(|(other, _)| *other == name) {
-                Some(Fault::duplicate())
             } else if value.is_empty() {
                 Some(Fault::required().because("must not be empty"))
             } else {

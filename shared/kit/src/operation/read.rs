@@ -196,13 +196,21 @@ impl<'de> Deserializer<'de> for Json<'de> {
         }
     }
 
+    /// Null for a field means the same as its absence.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        self.deserialize_map(visitor)
+        let Value::Object(fields) = self.0 else {
+            return Misfit::wrong_type("object", self.0);
+        };
+        let given = fields.iter().filter(|(_, value)| !value.is_null());
+        let mut given = MapDeserializer::new(given.map(|(name, value)| (name.as_str(), Json(value))));
+        let value = visitor.visit_map(&mut given)?;
+        given.end()?;
+        Ok(value)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {

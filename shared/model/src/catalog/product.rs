@@ -173,7 +173,7 @@ pub struct Product {
     #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     pub viewer: Option<ViewerState>,
     /// In lists with `near`: the distance from there in metres, along the ground.
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "souk_core::stored_separately")]
     pub distance: Option<u64>,
 }
 

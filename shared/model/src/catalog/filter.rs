@@ -167,12 +167,16 @@ pub fn normal_tag(tag: &str) -> String {
 /// Values separated by commas.
 pub fn many<'a>(text: &'a str, name: &str, max: usize, faults: &mut Vec<FieldError>) -> Vec<&'a str> {
     let values: Vec<&str> = text.split(',').map(str::trim).collect();
-    if values.iter().any(|value| value.is_empty()) || values.len() > max {
-        let detail = format!("must be 1 to {max} values, separated by commas");
-        faults.push(FieldError::new(name, Fault::format(detail)));
-        return Vec::new();
-    }
-    values
+    let detail = format!("must be 1 to {max} values, separated by commas");
+    let fault = if values.len() > max {
+        Fault::too_many(max)
+    } else if values.iter().any(|value| value.is_empty()) {
+        Fault::format("")
+    } else {
+        return values;
+    };
+    faults.push(FieldError::new(name, fault.because(detail)));
+    Vec::new()
 }
 
 /// Whether this can be the name of an attribute.
@@ -314,7 +318,7 @@ impl ProductFilter {
             } else if let Some(filter) = attribute(name, text, &known) {
                 typed.push((name.clone(), filter));
             } else {
-                fault(Fault::format("does not fit the attribute's type"));
+                fault(misfit(&known));
             }
         }
         if faults.is_empty() { Ok(typed) } else { Err(faults) }
@@ -412,6 +416,21 @@ fn attribute(name: &str, text: &str, known: &[&Attribute]) -> Option<AttributeFi
             max,
         })
     })
+}
+
+/// Why a text has no values of an attribute that is defined so.
+fn misfit(known: &[&Attribute]) -> Fault {
+    let is = |wanted: AttributeType| known.iter().any(|attribute| attribute.r#type == wanted);
+    if is(AttributeType::Choice) {
+        let choices = known.iter().flat_map(|attribute| &attribute.choices);
+        Fault::not_one_of(&choices.collect::<Vec<_>>())
+    } else if is(AttributeType::Number) {
+        Fault::wrong_type("number").because("must be numbers, or one range such as 10..20, 10.. or ..20")
+    } else if is(AttributeType::Boolean) {
+        Fault::not_one_of(&["true", "false"])
+    } else {
+        Fault::format("does not fit the type of the attribute")
+    }
 }
 
 fn prices<'a>(get: &impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<FieldError>) -> (Option<i64>, Option<i64>) {

@@ -68,7 +68,8 @@ impl OwnCount {
             uncounted: Vec::new(),
         };
         if !held.is_empty() {
-            // The counter again, as of the same moment.
+            // The counter again, with the inbox entries. DynamoDB reads each item by itself, so a job that commits meanwhile may
+            // be seen in one and not in the other: then this one answer is off by its change.
             let marks = held.iter().map(|change| inbox_key::<P>(&change.event));
             let keys: Vec<Key> = std::iter::once(document.key.clone()).chain(marks).collect();
             let mut found = cx.get_all(&keys).await?.into_iter();

@@ -379,7 +379,7 @@ impl Call {
             let seconds = match Reply::of(&self.http, request.try_clone().unwrap()).await {
                 Err(_) if tries > 0 && repeatable => 1,
                 // The machine does other things as well. What was refused so was not begun.
-                Ok(reply) if overloads > 0 && reply.status == 503 && reply["code"] == "overloaded" => {
+                Ok(reply) if overloads > 0 && reply.status == 503 && reply.was_not_begun() => {
                     overloads -= 1;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;

@@ -99,6 +99,11 @@ impl Reply {
         reply
     }
 
+    /// Whether the host had no time for the request, such as for the hash of a password, and has done nothing of it.
+    pub(super) fn was_not_begun(&self) -> bool {
+        self.json["code"] == "overloaded" || self.json["code"] == "busy"
+    }
+
     /// The fields that it complains of.
     pub fn errors(&self) -> impl Iterator<Item = &str> {
         let errors = self.json["errors"].as_array().into_iter().flatten();

@@ -147,20 +147,20 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         if keys.is_empty() {
             return Ok(found);
         }
-        let sql = "SELECT k.key, d.version, d.body, d.counters, d.expires_at \
-                   FROM json_each(?1) k CROSS JOIN documents d ON d.pk = k.value ->> 0 AND d.sk = k.value ->> 1 \
+        let sql = "SELECT d.pk, d.sk, d.version, d.body, d.counters, d.expires_at \
+                   FROM json_each(?1) k CROSS JOIN documents d ON d.pk = k.key AND d.sk = k.value \
                    WHERE d.expires_at IS NULL OR d.expires_at > ?2";
         let list = pairs(keys.iter().map(|key| (&key.pk, &key.sk)));
-        for row in self
-            .driver
-            .read(Statement::new(sql, vec![list, self.now()]).with(consistency))
-            .await
-            .map_err(failed)?
-        {
+        let statement = Statement::new(sql, vec![list, self.now()]).with(consistency);
+        // The rows are in the order of the keys.
+        let mut next = 0;
+        for row in self.driver.read(statement).await.map_err(failed)? {
             let mut row = row.into_iter();
-            let place = usize::try_from(integer(&mut row)?).unwrap_or(usize::MAX);
-            if let (Some(slot), Some(key)) = (found.get_mut(place), keys.get(place)) {
-                *slot = Some(document(key.clone(), &mut row)?);
+            let key = Key::new(text(&mut row)?, text(&mut row)?);
+            let mut rest = keys.iter().zip(&mut found).enumerate().skip(next);
+            if let Some((n, (_, slot))) = rest.find(|(_, (wanted, _))| **wanted == key) {
+                *slot = Some(document(key, &mut row)?);
+                next = n + 1;
             }
         }
         Ok(found)
@@ -273,7 +273,7 @@ impl<D: SqlDriver> SqlDocuments<D> {
                 remove_entries(&stale, batch);
                 if !entries.is_empty() {
                     let sql = "INSERT OR REPLACE INTO entries (name, sort, document) \
-                               SELECT value ->> 0, value ->> 1, (SELECT id FROM documents WHERE pk = ?2 AND sk = ?3) \
+                               SELECT key, value, (SELECT id FROM documents WHERE pk = ?2 AND sk = ?3) \
                                FROM json_each(?1)";
                     let list = pairs(entries.iter().map(|e| (&e.index, &e.sort)));
                     batch.push(Statement::new(sql, vec![list, key.pk.into(), key.sk.into()]));
@@ -376,7 +376,7 @@ fn at(condition: Condition) -> (&'static str, Option<Value>) {
 
 fn remove_entries(entries: &[Entry], batch: &mut Vec<Statement>) {
     if !entries.is_empty() {
-        let sql = "DELETE FROM entries WHERE (name, sort) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+        let sql = "DELETE FROM entries WHERE (name, sort) IN (SELECT key, value FROM json_each(?1))";
         batch.push(Statement::new(
             sql,
             vec![pairs(entries.iter().map(|e| (&e.index, &e.sort)))],
@@ -384,11 +384,12 @@ fn remove_entries(entries: &[Entry], batch: &mut Vec<Statement>) {
     }
 }
 
-/// Pairs of strings as one JSON argument, so that any number of them fits.
+/// Pairs of strings as one JSON argument, so that any number of them fits: an object, whose names may be repeated.
+/// `json_each` gives them as `key` and `value`, in their order.
 fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
-    serde_json::Value::Array(pairs.map(|(a, b)| serde_json::json!([a, b])).collect())
-        .to_string()
-        .into()
+    let string = |text: &String| serde_json::to_string(text).unwrap_or_default();
+    let members: Vec<String> = pairs.map(|(a, b)| format!("{}:{}", string(a), string(b))).collect();
+    format!("{{{}}}", members.join(",")).into()
 }
 
 fn failed(error: SqlError) -> StoreError {

@@ -12,7 +12,7 @@ use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest};
 use souk_model::catalog::PRODUCT;
 use souk_model::catalog::filter::{self, PARAMETERS};
 use souk_model::catalog::lists::Sort;
-use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, with_distance, without_variants};
+use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, add_distance, leave_out_variants};
 use souk_model::catalog::status::Status;
 use souk_model::identity::Recipient;
 
@@ -64,6 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
                  before its end: continue as long as there is a `next_cursor`.",
             )
             .params(&LIST)
+            .checked(|params| read(params).map(drop))
             .cached(10, 60)
             .response(StatusCode::OK, "A page of products", Some(Schema::list_of::<Product>()))
             .errors(&[StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY]),
@@ -147,22 +148,28 @@ pub(super) fn life_cycle() -> Vec<Route> {
 }
 
 async fn list_products(cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
-    let selection = Selection::read(&params, FIELDS, INCLUDES)?;
-    let query = query(&params)?;
-    let mut page = operations::list_products(&cx, &query, &PageRequest::read(&params)?).await?;
+    let (selection, query, page) = read(&params)?;
+    let mut page = operations::list_products(&cx, &query, &page).await?;
     if !selection.names("variants") {
-        let items = page.items.into_iter().map(without_variants);
-        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let mut items = page.items.iter_mut();
+        items.try_for_each(leave_out_variants).map_err(Failure::from)?;
     }
     if let Some(near) = &query.filter.near {
-        let items = page.items.into_iter().map(|document| with_distance(document, near));
-        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let mut items = page.items.iter_mut();
+        items
+            .try_for_each(|document| add_distance(document, near))
+            .map_err(Failure::from)?;
     }
     if selection.is_plain() {
         return Ok(viewer.answer(list_documents(&page)));
     }
     let items = selection.render_with(&cx, &page.items, &REFERENCES).await?;
     Ok(viewer.answer(list(&items, &page)))
+}
+
+fn read(params: &QueryParams) -> Result<(Selection, ProductQuery, PageRequest), Problem> {
+    let selection = Selection::read(params, FIELDS, INCLUDES);
+    Problem::all_of(selection, query(params), PageRequest::read(params))
 }
 
 fn query(params: &QueryParams) -> Result<ProductQuery, Problem> {

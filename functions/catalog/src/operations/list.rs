@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use souk_core::documents::{MAX_LIMIT, Source};
-use souk_core::{Document, Item, Key, Kind, Money, Page, Query, Role};
-use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Total, total_of};
+use souk_core::documents::{MAX_COUNT, MAX_LIMIT, Source};
+use souk_core::search::SearchQuery;
+use souk_core::{Document, Item, Key, Money, Page, Query, Role};
+use souk_kit::{Context, Failure, PageRequest, SortedPage, Total, total_of};
 use souk_model::catalog::category::{Category, INDEX, with_below};
 use souk_model::catalog::filter::AttributeFilter;
 pub use souk_model::catalog::filter::ProductFilter;
@@ -36,9 +37,13 @@ use super::tree::below;
 const ME: &str = "me";
 /// How many pages of an index a filtered list reads at most.
 const ROUNDS: usize = 4;
+/// The same for the first page of a list that only reading counts.
+const COUNTING_ROUNDS: usize = 10;
 
 /// How many lists of categories are merged at most.
 const MERGED: usize = 25;
+/// How many lists are each counted as far as one: as many as there are statuses. Of more, each is counted as far as its share.
+const COUNTED: usize = Status::ALL.len();
 /// How much of each of several lists is read at least.
 const LEAST: usize = 8;
 
@@ -75,16 +80,14 @@ struct HeadOfVariant {
     price: Money,
 }
 
-/// The filter with resolved ids and typed values.
+/// The filter with typed values.
 #[derive(Debug, Default)]
 struct Filter {
-    /// What is compared as it was given.
+    /// The filter with ids instead of names.
     given: ProductFilter,
     statuses: Vec<Status>,
-    /// With the categories below them.
+    /// The categories with those below them.
     categories: Vec<String>,
-    authors: Vec<String>,
-    vendors: Vec<String>,
     attributes: Vec<(String, AttributeFilter)>,
     /// Whether the principal may see all products because it sells for the vendor.
     is_seller: bool,
@@ -93,55 +96,41 @@ struct Filter {
 impl Filter {
     /// Resolves ids and names with one batched get.
     async fn read(cx: &Context, query: &ProductQuery) -> Result<Self, Failure> {
-        let given = query.filter.clone();
-        let mut filter = Filter {
-            statuses: query.status.map_or(Status::ALL.to_vec(), |status| vec![status]),
-            ..Filter::default()
+        let mut given = query.filter.clone();
+        let own = match given.authors.iter().any(|author| author == ME) {
+            true => Some(cx.signed_in()?.account.clone()),
+            false => None,
         };
-        let named = [
-            ("category", CATEGORY, &given.categories),
-            ("author", ACCOUNT, &given.authors),
-            ("vendor", VENDOR, &given.vendors),
+        given.authors.retain(|author| author != ME);
+        let names = [
+            ("category", CATEGORY, &*given.categories),
+            ("author", ACCOUNT, &*given.authors),
+            ("vendor", VENDOR, &*given.vendors),
         ];
-        let named = named
-            .iter()
-            .flat_map(|(name, kind, texts)| texts.iter().map(move |text| (*name, *kind, &**text)));
-        let (own, named): (Vec<_>, Vec<_>) = named.partition(|(name, _, text)| *name == "author" && *text == ME);
-        if !own.is_empty() {
-            filter.authors.push(cx.signed_in()?.account.clone());
-        }
-        let wanted: Vec<(Kind, &str)> = named.iter().map(|&(_, kind, text)| (kind, text)).collect();
-        for ((name, _, text), id) in named.into_iter().zip(cx.resolve(&wanted).await?) {
-            let id = id.ok_or_else(|| {
-                Failure::invalid(
-                    name,
-                    Fault::not_found(name).because(format!("there is no {name} {text:?}")),
-                )
-            })?;
-            match name {
-                "category" => filter.categories.push(id),
-                "author" => filter.authors.push(id),
-                _ => filter.vendors.push(id),
-            }
-        }
-        for ids in [&mut filter.categories, &mut filter.authors, &mut filter.vendors] {
+        let [categories, mut authors, vendors] = cx.resolve_parameters(names).await?;
+        authors.extend(own);
+        (given.categories, given.authors, given.vendors) = (categories, authors, vendors);
+        for ids in [&mut given.categories, &mut given.authors, &mut given.vendors] {
             ids.sort();
             ids.dedup();
         }
-        filter.attributes = typed(cx, &given, &filter.categories).await?;
-        match &*filter.categories {
+        let attributes = typed(cx, &given).await?;
+        let mut categories = given.categories.clone();
+        match &*given.categories {
             [] => {}
-            [id] => {
-                let below = below(cx, id).await?;
-                filter.categories.extend(below.into_iter().flatten());
-            }
+            [id] => categories.extend(below(cx, id).await?.into_iter().flatten()),
             ids => {
                 let covered = with_below(every_category(cx).await?, ids);
-                filter.categories = covered.into_iter().map(|category| category.id).collect();
+                categories = covered.into_iter().map(|category| category.id).collect();
             }
         }
-        filter.given = given;
-        Ok(filter)
+        Ok(Filter {
+            given,
+            statuses: query.status.map_or(Status::ALL.to_vec(), |status| vec![status]),
+            categories,
+            attributes,
+            is_seller: false,
+        })
     }
 
     /// Whether it is by what no index has.
@@ -156,10 +145,15 @@ impl Filter {
         self.statuses.iter().all(|status| status.is_public())
     }
 
+    /// Whether all of its products are in the search index.
+    fn is_searchable(&self) -> bool {
+        *self.statuses == [Status::Published]
+    }
+
     /// The indexes to read, and whether filters remain that they do not apply.
     fn indexes(&self, sort: Sort) -> (Vec<String>, bool) {
         let tags = &self.given.tags;
-        let named = [&self.authors, &self.vendors, tags, &self.categories];
+        let named = [&self.given.authors, &self.given.vendors, tags, &self.categories];
         let given = named.into_iter().filter(|values| !values.is_empty()).count();
         let indexes = |lists: Vec<List<'_>>| -> Vec<String> {
             let of = |status: &Status| {
@@ -171,7 +165,7 @@ impl Filter {
             };
             self.statuses.iter().flat_map(of).collect()
         };
-        let authors = indexes(self.authors.iter().map(|value| List::Author(value)).collect());
+        let authors = indexes(self.given.authors.iter().map(|value| List::Author(value)).collect());
         // Products that are not public are only in the list of their author, or of the vendor for those who sell for it:
         // a cursor of another list would reveal them.
         let first = if self.is_public() || self.is_seller {
@@ -179,7 +173,7 @@ impl Filter {
         } else {
             Some(&authors)
         };
-        let vendors = indexes(self.vendors.iter().map(|value| List::Vendor(value)).collect());
+        let vendors = indexes(self.given.vendors.iter().map(|value| List::Vendor(value)).collect());
         // Only public products are listed by tag.
         let has_tags = self.is_public() && !sort.is_ranked();
         let tagged = if has_tags {
@@ -207,8 +201,8 @@ impl Filter {
         let prices = head.variants.iter().map(|variant| variant.price.amount);
         Ok(self.statuses.contains(&head.status)
             && is(&self.categories, &head.category)
-            && is(&self.authors, &head.author)
-            && is(&self.vendors, head.vendor.as_deref().unwrap_or(""))
+            && is(&given.authors, &head.author)
+            && is(&given.vendors, head.vendor.as_deref().unwrap_or(""))
             && (given.tags.is_empty() || head.tags.iter().any(|tag| given.tags.contains(tag)))
             && (given.conditions.is_empty() || given.conditions.contains(&head.condition))
             && given.admits_price(&head.price.currency, std::iter::once(head.price.amount).chain(prices))
@@ -226,14 +220,11 @@ impl Filter {
 }
 
 /// The values of attributes by their types in these categories, or in all without any.
-async fn typed(
-    cx: &Context,
-    filter: &ProductFilter,
-    ids: &[String],
-) -> Result<Vec<(String, AttributeFilter)>, Failure> {
+async fn typed(cx: &Context, filter: &ProductFilter) -> Result<Vec<(String, AttributeFilter)>, Failure> {
     if filter.attributes.is_empty() {
         return Ok(Vec::new());
     }
+    let ids = &filter.categories;
     let keys: Vec<Key> = ids.iter().map(|id| CATEGORY.key(id)).collect();
     let categories = cx.get_all(&keys).await?.into_iter().flatten();
     let categories: Vec<Category> = categories.map(|found| found.parse()).collect::<Result<_, _>>()?;
@@ -269,19 +260,19 @@ async fn restrict(cx: &Context, filter: &mut Filter) -> Result<(), Failure> {
     if principal.role >= Role::Moderator {
         return Ok(());
     }
-    let is_own = *filter.authors == [principal.account.clone()];
+    let is_own = *filter.given.authors == [principal.account.clone()];
     if !is_own
-        && let [vendor] = &*filter.vendors
+        && let [vendor] = &*filter.given.vendors
         && sells_for(cx, vendor).await?
     {
         filter.is_seller = true;
         return Ok(());
     }
-    if !is_own && !filter.authors.is_empty() {
+    if !is_own && !filter.given.authors.is_empty() {
         let detail = format!("{name} products are their author's and their vendor's own");
         return Err(Failure::forbidden(detail));
     }
-    filter.authors = vec![principal.account.clone()];
+    filter.given.authors = vec![principal.account.clone()];
     Ok(())
 }
 
@@ -296,7 +287,8 @@ pub async fn list_products(
     restrict(cx, &mut filter).await?;
     let (indexes, more_filters) = filter.indexes(sort);
     // A cursor stays valid when a category is added below.
-    let scope = (query.status, sort, &filter.authors, &query.filter);
+    let narrowed = (query.filter != ProductFilter::default()).then_some(&query.filter);
+    let scope = (query.status, sort, &filter.given.authors, narrowed);
     let scope = format!("{scope:?}");
     let paging = page.of_list(&scope)?;
 
@@ -320,12 +312,13 @@ pub async fn list_products(
         (query.limit, query.count) = (MAX_LIMIT, 0);
     }
     let filtered = more_filters || sort.is_ranked();
-    // The first page of a filtered list reads on to count, if that is one more query a round.
-    let is_counting = more_filters && paging.is_first && indexes.len() == 1;
+    // The first page of a filtered list reads on to count what the search index does not have.
+    let is_counting = more_filters && paging.is_first && indexes.len() <= COUNTED && !filter.is_searchable();
+    let rounds = if is_counting { COUNTING_ROUNDS } else { ROUNDS };
     let mut items: Vec<(String, Document)> = Vec::with_capacity(paging.limit);
     let (mut found, mut total) = (0, None);
     let mut next = None;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let (page, counted) = merged(cx, &query, &indexes).await?;
         total = total.or(counted);
         next = page.next;
@@ -363,6 +356,11 @@ pub async fn list_products(
             Some(_) => Total::at_least(found),
         });
     }
+    if let Some(least) = total.filter(|total| paging.is_first && next.is_some() && total.is_part())
+        && filter.is_searchable()
+    {
+        total = Some(indexed(cx, &filter, least).await);
+    }
     if found > items.len() {
         // Others were counted after them.
         next = items.last().map(|(place, _)| place.clone());
@@ -370,12 +368,29 @@ pub async fn list_products(
     Ok(paging.page(items, next, total))
 }
 
+/// How many products the search index has, which are at least so many.
+async fn indexed(cx: &Context, filter: &Filter, least: Total) -> Total {
+    let mut query = SearchQuery {
+        limit: 1,
+        count: MAX_COUNT,
+        ..SearchQuery::default()
+    };
+    filter.given.add_to(&mut query, filter.attributes.clone());
+    match cx.search(&query).await {
+        Ok(page) => page.total.map_or(least, |total| Total::counted(total.max(least.count))),
+        Err(error) => {
+            tracing::info!(%error, "the products of a list were not counted");
+            least
+        }
+    }
+}
+
 /// The products with these ids, in their order, or the one with the SKU.
 async fn named(cx: &Context, filter: &Filter) -> Result<Vec<Document>, Failure> {
     let given = &filter.given;
     let keys: Vec<Key> = given.ids.iter().map(|id| PRODUCT.key(id)).collect();
     let found = cx.get_all(&keys).await?.into_iter().flatten();
-    let (Some(sku), Some(vendor)) = (&given.sku, filter.vendors.first()) else {
+    let (Some(sku), Some(vendor)) = (&given.sku, given.vendors.first()) else {
         return Ok(found.collect());
     };
     let found: Vec<Document> = found.collect();
@@ -391,8 +406,10 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<(Page
         1 => query.limit,
         some => (2 * query.limit).div_ceil(some).clamp(LEAST, query.limit.max(LEAST)),
     };
-    // All lists together are counted as far as one.
-    let count = query.count.div_ceil(indexes.len().max(1));
+    let count = match indexes.len() {
+        ..=COUNTED => query.count,
+        many => query.count.div_ceil(many),
+    };
     let queries = indexes.iter().map(|index| Query {
         source: Source::Index(index.clone()),
         limit,
@@ -410,8 +427,8 @@ async fn merged(cx: &Context, query: &Query, indexes: &[String]) -> Result<(Page
     let sum = pages.iter().map(|page| page.total).sum::<Option<usize>>();
     let is_whole = pages.iter().all(|page| page.total.is_some_and(|total| total < count));
     let total = sum.filter(|_| count > 0).map(|sum| match is_whole {
-        true => Total::exact(sum),
-        false => Total::at_least(sum),
+        true => Total::counted(sum),
+        false => Total::counted(sum).or_more(),
     });
     let first = |a: &String, b: &String| if query.descending { b.cmp(a) } else { a.cmp(b) };
     // What comes after the end of a page that has more may come after items that were not read.

@@ -3,7 +3,7 @@
 use souk_core::Document;
 use souk_kit::http::{Answer, Param, Problem, QueryParams, Selection, list};
 use souk_kit::{Context, Failure, SortedPage};
-use souk_model::catalog::product::{FIELDS, INCLUDES, REFERENCES, without_variants};
+use souk_model::catalog::product::{FIELDS, INCLUDES, REFERENCES, leave_out_variants};
 
 /// The parameters of these lists.
 pub(super) const PARAMS: &[Param] = &[Param::LIMIT, Param::CURSOR, Param::FIELDS, INCLUDE];
@@ -27,8 +27,8 @@ pub(super) async fn shown(
     mut page: SortedPage<Document>,
 ) -> Result<Answer, Problem> {
     if !selection.names("variants") {
-        let items = page.items.into_iter().map(without_variants);
-        page.items = items.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let mut items = page.items.iter_mut();
+        items.try_for_each(leave_out_variants).map_err(Failure::from)?;
     }
     let items = selection.render_with(cx, &page.items, &REFERENCES).await?;
     Ok(list(&items, &page))

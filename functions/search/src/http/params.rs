@@ -1,17 +1,26 @@
 //! The query parameters of search.
 
 use souk_core::search::{MAX_QUERY, SearchQuery, Sort};
-use souk_kit::http::{Problem, QueryParams};
+use souk_kit::http::{Problem, QueryParams, Selection};
 use souk_kit::{Failure, Fault, FieldError, PageRequest};
 use souk_model::catalog::filter::{MAX_OPTIONS, MAX_VALUES, ProductFilter, is_attribute, is_option, many};
+use souk_model::catalog::product::{FIELDS, INCLUDES};
 
+use super::search::HIGHLIGHTS;
 use crate::operations::search::SearchRequest;
 
 const SORTS: [&str; 7] = ["relevance", "newest", "oldest", "price", "-price", "popular", "nearest"];
 const FACETS: [&str; 6] = ["category", "vendor", "tag", "condition", "currency", "price"];
 
 /// Parses the parameters; the error names every invalid parameter.
-pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Problem> {
+pub(super) fn read(params: &QueryParams) -> Result<(Selection, SearchRequest), Problem> {
+    let fields = [FIELDS, &[HIGHLIGHTS]].concat();
+    let selection = Selection::read(params, &fields, INCLUDES);
+    let (selection, (query, filter), page) = Problem::all_of(selection, filtered(params), PageRequest::read(params))?;
+    Ok((selection, SearchRequest { query, filter, page }))
+}
+
+fn filtered(params: &QueryParams) -> Result<(SearchQuery, ProductFilter), Problem> {
     let mut faults = Vec::new();
     let filter = ProductFilter::read(params.with_prefix(""), &mut faults);
     let query = query(params, &mut faults);
@@ -23,11 +32,7 @@ pub(crate) fn search_request(params: &QueryParams) -> Result<SearchRequest, Prob
         );
     }
     refuse(faults)?;
-    Ok(SearchRequest {
-        query,
-        filter,
-        page: PageRequest::read(params)?,
-    })
+    Ok((query, filter))
 }
 
 /// The text to complete.

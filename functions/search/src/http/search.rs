@@ -8,10 +8,10 @@ use std::sync::{Arc, LazyLock};
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Selection, Viewer, write_ends};
+use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer, write_ends};
 use souk_kit::{Context, Failure};
 use souk_model::catalog::filter::{INCLUDE, PARAMETERS, Parameter};
-use souk_model::catalog::product::{FIELDS, INCLUDES, Product, REFERENCES, without_variants};
+use souk_model::catalog::product::{Product, REFERENCES, leave_out_variants};
 
 use super::params;
 use crate::Memory;
@@ -23,7 +23,7 @@ use crate::operations::search::{self as operations, SearchResults};
 use crate::operations::suggest::{self, Suggestion};
 
 /// The field of a hit that is no field of its product.
-const HIGHLIGHTS: &str = "highlights";
+pub(super) const HIGHLIGHTS: &str = "highlights";
 
 /// A search result: a product and its highlights.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -134,6 +134,7 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         )
         .summary("Search products", DESCRIPTION)
         .params(&SEARCH)
+        .checked(|params| params::read(params).map(drop))
         .cached(10, 60)
         .response(StatusCode::OK, "A page of results", Some(Schema::of::<SearchResult>()))
         .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
@@ -171,14 +172,12 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
 }
 
 async fn search(memory: Arc<Memory>, cx: Context, viewer: Viewer, params: QueryParams) -> Result<Answer, Problem> {
-    let fields = [FIELDS, &[HIGHLIGHTS]].concat();
-    let selection = Selection::read(&params, &fields, INCLUDES)?;
-    let request = params::search_request(&params)?;
+    let (selection, request) = params::read(&params)?;
     let with_facets = !request.query.facets.is_empty();
     let mut results = operations::search(&cx, &memory, request).await?;
     if !selection.names("variants") {
-        let documents = results.list.items.into_iter().map(without_variants);
-        results.list.items = documents.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let mut documents = results.list.items.iter_mut();
+        documents.try_for_each(leave_out_variants).map_err(Failure::from)?;
     }
     let items = selection.render_with(&cx, &results.list.items, &REFERENCES).await?;
     let with_highlights = selection.is_whole() || selection.names(HIGHLIGHTS);

@@ -7,11 +7,11 @@ use souk_core::documents::{MAX_COUNT, MAX_KEYS};
 use souk_core::search::{
     Facet, FacetCounts, Hit, MAX_VALUES, MAX_WORDS, SearchError as IndexError, SearchPage, SearchQuery, Word, words,
 };
-use souk_core::{Document, Key, Kind};
-use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Total};
+use souk_core::{Document, Key};
+use souk_kit::{Context, Failure, PageRequest, SortedPage, Total};
 use souk_model::catalog::category::{Category, INDEX, with_below};
-use souk_model::catalog::filter::{AttributeFilter, MAX_IDS, ProductFilter, indexed};
-use souk_model::catalog::product::with_distance;
+use souk_model::catalog::filter::{AttributeFilter, MAX_IDS, ProductFilter};
+use souk_model::catalog::product::add_distance;
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::facets as variants;
 use souk_model::catalog::{CATEGORY, PRODUCT};
@@ -94,8 +94,10 @@ pub(crate) async fn search(
     let total = page.total.map(Total::counted).or(paging.total);
     paging.total = total;
     if let Some(near) = &query.near {
-        let near = documents.into_iter().map(|document| with_distance(document, near));
-        documents = near.collect::<Result<_, _>>().map_err(Failure::from)?;
+        let mut documents = documents.iter_mut();
+        documents
+            .try_for_each(|document| add_distance(document, near))
+            .map_err(Failure::from)?;
     }
     let counted = std::mem::take(&mut page.facets);
     let facets = facets::shown(cx, &query, counted, &asked_facets, &known).await?;
@@ -149,7 +151,7 @@ struct Options {
 }
 
 impl Options {
-    /// Adds the filter to the query, and takes the facets out that need queries of their own.
+    /// Takes the facets out of the query that need queries of their own.
     fn take(query: &mut SearchQuery, filters: BTreeMap<String, Vec<String>>) -> Self {
         let narrowed = |facet: &str| {
             let key = facet.strip_prefix("option.")?;
@@ -161,15 +163,6 @@ impl Options {
             .map(|facet| (facet.clone(), narrowed(facet)))
             .collect();
         query.facets.retain(|facet| narrowed(facet).is_none());
-        if !filters.is_empty() {
-            let conditions = variants::conditions(&filters, "");
-            let values = conditions.iter().map(|condition| {
-                let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
-                variants::value(&values)
-            });
-            let field = variants::field(filters.keys().map(String::as_str));
-            query.filters.push((field, values.collect()));
-        }
         Self { filters, facets }
     }
 
@@ -258,45 +251,29 @@ impl Options {
     }
 }
 
-/// Adds the filter to the query, without options. Names are resolved with one batched get.
+/// Adds the filter to the query. Names are resolved with one batched get.
 async fn filter(cx: &Context, query: &mut SearchQuery, filter: &ProductFilter) -> Result<(), Failure> {
     let mut authors = filter.authors.clone();
     for author in authors.iter_mut().filter(|author| *author == "me") {
         author.clone_from(&cx.signed_in()?.account);
     }
     let names = [
-        ("category", CATEGORY, &filter.categories),
-        ("author", ACCOUNT, &authors),
-        ("vendor", VENDOR, &filter.vendors),
+        ("category", CATEGORY, &*filter.categories),
+        ("author", ACCOUNT, &*authors),
+        ("vendor", VENDOR, &*filter.vendors),
     ];
-    resolve(cx, query, &names).await?;
-    let conditions = filter.conditions.iter().map(|condition| condition.name().to_owned());
-    let texts = [
-        ("id", filter.ids.clone()),
-        ("tag", filter.tags.clone()),
-        ("condition", conditions.collect()),
-        ("currency", filter.currency.clone().into_iter().collect()),
-        ("sku", filter.sku.clone().into_iter().collect()),
-    ];
-    let texts = texts.into_iter().filter(|(_, values)| !values.is_empty());
-    query
-        .filters
-        .extend(texts.map(|(field, values)| (field.to_owned(), values)));
-    if !filter.attributes.is_empty() {
-        let ids = query.filters.iter().find(|(field, _)| field == "category");
-        let ids = ids.map_or(&[][..], |(_, ids)| ids);
-        for (name, wanted) in typed(cx, filter, ids).await? {
-            match wanted {
-                AttributeFilter::Values(values) => {
-                    let values = values.iter().filter_map(indexed).collect();
-                    query.filters.push((format!("attr.{name}"), values));
-                }
-                AttributeFilter::Range(range) => query.ranges.push(range),
-            }
-        }
-    }
-    query.filters.sort();
-    (query.min_price, query.max_price, query.near) = (filter.min_price, filter.max_price, filter.near);
+    let [categories, authors, vendors] = cx.resolve_parameters(names).await?;
+    let attributes = match filter.attributes.is_empty() {
+        true => Vec::new(),
+        false => typed(cx, filter, &categories).await?,
+    };
+    let filter = ProductFilter {
+        categories,
+        authors,
+        vendors,
+        ..filter.clone()
+    };
+    filter.add_to(query, attributes);
     Ok(())
 }
 
@@ -317,24 +294,4 @@ async fn typed(
     let all: Vec<Category> = all.iter().map(Document::parse).collect::<Result<_, _>>()?;
     let covered = if ids.is_empty() { all } else { with_below(all, ids) };
     filter.typed(&covered).map_err(Failure::BadParameter)
-}
-
-/// Resolves these names to ids and adds the filters. Uses one batched get, or none without names.
-async fn resolve(cx: &Context, query: &mut SearchQuery, names: &[(&str, Kind, &Vec<String>)]) -> Result<(), Failure> {
-    let wanted = names
-        .iter()
-        .flat_map(|(_, kind, texts)| texts.iter().map(|text| (*kind, text.as_str())));
-    let mut ids = cx.resolve(&wanted.collect::<Vec<_>>()).await?.into_iter();
-    for (field, _, texts) in names.iter().filter(|(_, _, texts)| !texts.is_empty()) {
-        let found = texts.iter().zip(ids.by_ref()).map(|(text, id)| {
-            let missing = || {
-                let fault = Fault::not_found(field).because(format!("there is no {field} {text:?}"));
-                Failure::invalid(*field, fault)
-            };
-            id.ok_or_else(missing)
-        });
-        let found = found.collect::<Result<_, _>>()?;
-        query.filters.push(((*field).to_owned(), found));
-    }
-    Ok(())
 }

@@ -17,6 +17,7 @@
 //! wait for another. The cache is not durable: a new process starts empty and prefetches the paths that its functions
 //! declare.
 
+mod counts;
 mod document_cache;
 mod in_flight;
 pub(crate) mod key;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use souk_core::{Clock, Documents, Random, Search, random};
 
+pub(crate) use counts::{CountedSearch, LongLists};
 pub use document_cache::DocumentCache;
 use in_flight::{InFlight, Leader, Role};
 pub(crate) use memory::CachedResponse;

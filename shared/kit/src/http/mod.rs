@@ -28,6 +28,7 @@ mod request;
 mod route;
 mod router;
 mod selection;
+mod splice;
 mod viewer;
 
 pub use ::http::StatusCode;

@@ -77,6 +77,21 @@ impl Problem {
         Self::new(problems::BAD_REQUEST, detail)
     }
 
+    /// What was read from the parameters, or the problem with the faults of all of it.
+    pub fn all_of<A, B, C>(
+        a: Result<A, Problem>,
+        b: Result<B, Problem>,
+        c: Result<C, Problem>,
+    ) -> Result<(A, B, C), Problem> {
+        match (a, b, c) {
+            (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
+            (a, b, c) => {
+                let problems = [a.err(), b.err(), c.err()].into_iter().flatten();
+                Err(Failure::BadParameter(problems.flat_map(|problem| problem.errors).collect()).into())
+            }
+        }
+    }
+
     /// 400: a query parameter or a header is invalid.
     pub fn bad_parameter(name: impl Into<String>, fault: Fault) -> Self {
         Failure::bad_parameter(name, fault).into()

@@ -100,8 +100,7 @@ impl Param {
     }
 
     /// What is wrong with a value, as far as its schema says. The handler checks what a schema cannot say.
-    fn fault(&self, text: &str) -> Option<Fault> {
-        let schema: Value = serde_json::from_str(self.schema).ok()?;
+    fn fault(schema: &Value, text: &str) -> Option<Fault> {
         let one_of = |schema: &Value, text: &str| {
             let allowed: Vec<&str> = schema
                 .get("enum")?
@@ -129,9 +128,14 @@ impl Param {
                 let max = schema.get("maxLength").and_then(Value::as_u64);
                 let max = max.and_then(|max| usize::try_from(max).ok());
                 let long = max.filter(|max| text.chars().count() > *max).map(Fault::too_long);
-                long.or_else(|| one_of(&schema, text))
+                long.or_else(|| one_of(schema, text))
             }
         }
+    }
+
+    /// The schema, to check values with.
+    fn parsed(&self) -> Value {
+        serde_json::from_str(self.schema).unwrap_or_default()
     }
 
     fn is(&self, name: &str) -> bool {
@@ -232,6 +236,8 @@ pub struct Route {
     /// Whether the body of a response holds secrets: then it has no `ETag`, which would be a digest of them.
     pub(crate) is_secret: bool,
     handler: Box<HandlerFn>,
+    /// The schemas of the parameters.
+    schemas: Vec<Value>,
 }
 
 /// A response that a row declares.
@@ -259,7 +265,11 @@ pub(crate) struct Policy {
     /// Whether the body may have any media type.
     pub(crate) takes_raw: bool,
     pub(crate) params: &'static [Param],
+    pub(crate) check: Option<Check>,
 }
+
+/// What a handler says of parameters beyond their schemas.
+type Check = fn(&QueryParams) -> Result<(), Problem>;
 
 impl Route {
     /// A row with this method, path, access and handler. `id` names it in the OpenAPI document and in clients that are
@@ -280,6 +290,7 @@ impl Route {
                 body: 0,
                 takes_raw: false,
                 params: &[],
+                check: None,
             },
             summary: "",
             description: "",
@@ -288,6 +299,7 @@ impl Route {
             errors: Vec::new(),
             is_secret: false,
             handler: Box::new(move |request, platform| handler.clone().call(request, platform)),
+            schemas: Vec::new(),
         }
     }
 
@@ -328,6 +340,15 @@ impl Route {
     #[must_use]
     pub fn params(mut self, params: &'static [Param]) -> Self {
         self.policy.params = params;
+        self.schemas = params.iter().map(Param::parsed).collect();
+        self
+    }
+
+    /// Sets what the handler checks of the parameters beyond their schemas. It runs only if a schema finds faults, so that
+    /// the client gets all faults at once.
+    #[must_use]
+    pub fn checked(mut self, check: Check) -> Self {
+        self.policy.check = Some(check);
         self
     }
 
@@ -402,7 +423,7 @@ impl Route {
         platform: &Arc<Platform>,
     ) -> response::Response {
         let policy = self.policy;
-        let cx = match admit(&mut parts, &incoming, platform, policy).await {
+        let cx = match self.admit(&mut parts, &incoming, platform).await {
             Ok(cx) => cx,
             Err(problem) => return problem.into_response(),
         };
@@ -444,6 +465,65 @@ impl Route {
         FromCache(cached, status).into_response()
     }
 
+    /// The policy step: the context of the handler, or the problem to respond with.
+    async fn admit(
+        &self,
+        parts: &mut Parts,
+        incoming: &Incoming,
+        platform: &Arc<Platform>,
+    ) -> Result<Context, Problem> {
+        let policy = self.policy;
+        let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
+        // A route without a body ignores one that is sent: many clients send `{}` with every POST.
+        let limit = policy.body.max(IGNORED_BODY);
+        if size > limit {
+            let detail = format!("the body is larger than {limit} bytes");
+            return Err(Problem::new(problem_type::BODY_TOO_LARGE, detail));
+        }
+        let principal = match policy.access {
+            Access::Open => None,
+            Access::Public => viewer::optional(parts, platform).await?,
+            Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
+        };
+        if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
+            let detail = "send the body as application/json";
+            let fault = Fault::not_one_of(&["application/json"]);
+            return Err(Problem::new(problem_type::UNSUPPORTED_MEDIA_TYPE, detail).field("Content-Type", fault));
+        }
+        if size > 0
+            && let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes());
+            let detail = format!("{encoding:?} is not supported: send the body uncompressed");
+            let fault = Fault::not_one_of(&["identity"]);
+            return Err(
+                Problem::new(problem_type::UNSUPPORTED_CONTENT_ENCODING, detail).field("Content-Encoding", fault)
+            );
+        }
+        let is_fallback = policy.path.is_empty();
+        if let Some(query) = parts.uri.query().filter(|_| !is_fallback) {
+            let (params, mut faults) = QueryParams::parse(query, policy.params, &self.schemas);
+            if !faults.is_empty() {
+                let others = policy.check.and_then(|check| check(&params).err());
+                let mut others = others.map_or(Vec::new(), |problem| problem.errors);
+                others.retain(|other| faults.iter().all(|fault| fault.field != other.field));
+                faults.extend(others);
+                return Err(Failure::BadParameter(faults).into());
+            }
+            parts.extensions.insert(params);
+        }
+        let mut cx = Context::system(platform.clone()).traced(incoming.traceparent.as_deref());
+        if parts.method == Method::POST {
+            let account = principal.as_ref().map(|principal| principal.account.as_str());
+            cx.idempotency = request::idempotency(parts, account, platform)?.map(Arc::new);
+        }
+        Ok(match principal {
+            Some(principal) => cx.acting_as(principal),
+            None => cx,
+        })
+    }
+
     async fn call(&self, mut parts: Parts, cx: Context) -> response::Response {
         let platform = cx.platform().clone();
         parts.extensions.insert(cx.clone());
@@ -478,55 +558,6 @@ const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 /// The maximum size of a body that a route ignores, in bytes.
 const IGNORED_BODY: usize = 1024;
 
-/// The policy step: the context of the handler, or the problem to respond with.
-async fn admit(
-    parts: &mut Parts,
-    incoming: &Incoming,
-    platform: &Arc<Platform>,
-    policy: Policy,
-) -> Result<Context, Problem> {
-    let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
-    // A route without a body ignores one that is sent: many clients send `{}` with every POST.
-    let limit = policy.body.max(IGNORED_BODY);
-    if size > limit {
-        let detail = format!("the body is larger than {limit} bytes");
-        return Err(Problem::new(problem_type::BODY_TOO_LARGE, detail));
-    }
-    let principal = match policy.access {
-        Access::Open => None,
-        Access::Public => viewer::optional(parts, platform).await?,
-        Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
-    };
-    if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
-        let detail = "send the body as application/json";
-        let fault = Fault::not_one_of(&["application/json"]);
-        return Err(Problem::new(problem_type::UNSUPPORTED_MEDIA_TYPE, detail).field("Content-Type", fault));
-    }
-    if size > 0
-        && let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        let encoding = String::from_utf8_lossy(encoding.as_bytes());
-        let detail = format!("{encoding:?} is not supported: send the body uncompressed");
-        let fault = Fault::not_one_of(&["identity"]);
-        return Err(Problem::new(problem_type::UNSUPPORTED_CONTENT_ENCODING, detail).field("Content-Encoding", fault));
-    }
-    let is_fallback = policy.path.is_empty();
-    if let Some(query) = parts.uri.query().filter(|_| !is_fallback) {
-        let params = QueryParams::parse(query, policy.params)?;
-        parts.extensions.insert(params);
-    }
-    let mut cx = Context::system(platform.clone()).traced(incoming.traceparent.as_deref());
-    if parts.method == Method::POST {
-        let account = principal.as_ref().map(|principal| principal.account.as_str());
-        cx.idempotency = request::idempotency(parts, account, platform)?.map(Arc::new);
-    }
-    Ok(match principal {
-        Some(principal) => cx.acting_as(principal),
-        None => cx,
-    })
-}
-
 fn is_json(parts: &Parts) -> bool {
     let sent = parts
         .headers
@@ -551,24 +582,24 @@ fn dotted(name: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 impl QueryParams {
-    fn parse(query: &str, known: &[Param]) -> Result<Self, Problem> {
+    /// The parameters that are as their schemas say, and the faults of the others.
+    fn parse(query: &str, known: &[Param], schemas: &[Value]) -> (Self, Vec<FieldError>) {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut seen: BTreeMap<String, bool> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let name = dotted(name);
             // What is wrong does not depend on the order: of a parameter that is given twice, only that is named, once.
-            let is_known = known.iter().any(|param| param.is(&name));
+            let place = known.iter().position(|param| param.is(&name));
             if let Some(is_named) = seen.get_mut(&*name) {
-                if is_known && !std::mem::replace(is_named, true) {
+                if place.is_some() && !std::mem::replace(is_named, true) {
                     errors.retain(|error| error.field != *name);
                     errors.push(FieldError::new(name, Fault::duplicate()));
                 }
                 continue;
             }
             seen.insert(name.to_string(), false);
-            let param = known.iter().find(|param| param.is(&name));
-            let fault = if param.is_none() {
+            let fault = if place.is_none() {
                 Some(Fault::new(
                     FieldCode::UnknownParameter,
                     "is not a parameter of this route",
@@ -576,19 +607,17 @@ impl QueryParams {
             } else if value.is_empty() {
                 Some(Fault::required().because("must not be empty"))
             } else {
-                param.and_then(|param| param.fault(&value))
+                let schema = place.and_then(|place| schemas.get(place));
+                schema.and_then(|schema| Param::fault(schema, &value))
             };
             match fault {
                 Some(fault) => errors.push(FieldError::new(name, fault)),
                 None => pairs.push((name.into_owned(), value.into_owned())),
             }
         }
-        if errors.is_empty() {
-            // The order of the parameters has no meaning.
-            pairs.sort_unstable();
-            return Ok(Self(pairs.into()));
-        }
-        Err(Failure::BadParameter(errors).into())
+        // The order of the parameters has no meaning.
+        pairs.sort_unstable();
+        (Self(pairs.into()), errors)
     }
 
     /// The value of a parameter.
@@ -616,16 +645,17 @@ impl<S: Sync> FromRequestParts<S> for QueryParams {
 mod tests {
     use super::*;
 
+    fn parse(query: &str, known: &[Param]) -> (QueryParams, Vec<FieldError>) {
+        let schemas: Vec<Value> = known.iter().map(Param::parsed).collect();
+        QueryParams::parse(query, known, &schemas)
+    }
+
     #[test]
     fn unknown_repeated_and_empty_parameters_are_all_named() {
         const KNOWN: &[Param] = &[Param::LIMIT, Param::text("attr.*", "")];
         let faults = |query: &str| -> Vec<String> {
-            QueryParams::parse(query, KNOWN)
-                .unwrap_err()
-                .errors
-                .into_iter()
-                .map(|e| e.field)
-                .collect()
+            let (_, faults) = parse(query, KNOWN);
+            faults.into_iter().map(|e| e.field).collect()
         };
         assert_eq!(
             faults("limit=1&limit=2&color=red&attr.=x&attr.a="),
@@ -655,7 +685,7 @@ mod tests {
             },
         ];
         let query = "limit=0&sort=odd&facets=tag,%20color&radius=x&q=%C3%A4%C3%B6%C3%BC";
-        let errors = QueryParams::parse(query, TYPED).unwrap_err().errors;
+        let (_, errors) = parse(query, TYPED);
         let said: Vec<_> = errors
             .iter()
             .map(|error| (error.field.as_str(), error.code, error.detail.as_str()))
@@ -678,13 +708,14 @@ mod tests {
             "radius=NaN",
             "radius=inf",
         ] {
-            assert!(QueryParams::parse(bad, TYPED).is_err(), "{bad}");
+            assert_eq!(parse(bad, TYPED).1.len(), 1, "{bad}");
         }
         for good in ["limit=100", "radius=9.5", "facets=price,tag", "sort=old", "q=ab"] {
-            assert!(QueryParams::parse(good, TYPED).is_ok(), "{good}");
+            assert_eq!(parse(good, TYPED).1, [], "{good}");
         }
         for query in ["limit=5&attr.size=XL%20tall", "limit=5&attr%5Bsize%5D=XL+tall"] {
-            let params = QueryParams::parse(query, KNOWN).unwrap();
+            let (params, faults) = parse(query, KNOWN);
+            assert_eq!(faults, []);
             assert_eq!(params.get("limit"), Some("5"));
             assert_eq!(params.with_prefix("attr.").collect::<Vec<_>>(), [("size", "XL tall")]);
         }

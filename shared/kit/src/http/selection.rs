@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use souk_core::documents::MAX_KEYS;
 use souk_core::include::Make;
 use souk_core::{Document, Fault, FieldError, Include, Key, Kind, StoreError};
 
+use super::splice::{Splice, find, spliced};
 use super::{Answer, Problem, QueryParams};
 use crate::operation::{Context, Failure};
 
@@ -48,22 +49,32 @@ pub(crate) fn decimal(number: u64, out: &mut Vec<u8>) {
 
 /// The public fields of a document, by its kind.
 pub fn public_fields(kind: Kind, document: &Document) -> Result<Map<String, Value>, StoreError> {
+    serde_json::from_slice(&public_text(kind, document)?)
+        .map_err(|e| StoreError::Corrupt(format!("{}: {e}", document.key.pk)))
+}
+
+/// The same as text.
+fn public_text(kind: Kind, document: &Document) -> Result<Vec<u8>, StoreError> {
     let text = render(document);
-    let mut map: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|e| StoreError::Corrupt(format!("{}: {e}", document.key.pk)))?;
-    if !kind.public_fields.is_empty() {
-        map.retain(|field, _| kind.public_fields.contains(&field.as_str()));
+    if kind.public_fields.is_empty() {
+        return Ok(text);
     }
-    Ok(map)
+    let select = || {
+        let mut fields: Fields<'_> = serde_json::from_slice(&text)?;
+        fields.retain(|field, _| kind.public_fields.contains(field));
+        serde_json::to_vec(&fields)
+    };
+    select().map_err(|e| StoreError::Corrupt(format!("{}: {e}", document.key.pk)))
 }
 
 /// The fields of a JSON object, with their values as text.
 type Fields<'a> = BTreeMap<&'a str, &'a RawValue>;
 
-/// A value that takes a field of the `n`th document.
+/// A value that takes a field of a document.
 struct Addition<'a> {
-    n: usize,
     field: &'a str,
+    /// The value that the document has there.
+    old: Option<&'a RawValue>,
     source: Source,
 }
 
@@ -177,18 +188,17 @@ impl Selection {
         if wanted.is_empty() {
             return self.render_all(documents);
         }
+        let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
         let rendered: Vec<Vec<u8>> = documents.iter().map(render).collect();
-        let mut objects: Vec<Fields<'_>> = Vec::with_capacity(documents.len());
-        let mut additions: Vec<Addition<'_>> = Vec::with_capacity(documents.len() * wanted.len());
+        let mut additions: Vec<Vec<Addition<'_>>> = Vec::with_capacity(documents.len());
         let mut keys: BTreeSet<Key> = BTreeSet::new();
-        for (n, (document, text)) in documents.iter().zip(&rendered).enumerate() {
-            let object: Fields<'_> = serde_json::from_slice(text)?;
-            for (field, include) in &wanted {
+        for (document, text) in documents.iter().zip(&rendered) {
+            let old = find(&names, text)?;
+            let mut own = Vec::with_capacity(wanted.len());
+            for ((field, include), old) in wanted.iter().zip(old) {
                 let source = match include {
                     Include::Reference(kind) => {
-                        let id = object
-                            .get(field)
-                            .and_then(|id| serde_json::from_str::<&str>(id.get()).ok());
+                        let id = old.and_then(|id| serde_json::from_str::<&str>(id.get()).ok());
                         let Some(id) = id else { continue };
                         Source::Reference(*kind, kind.key(id))
                     }
@@ -201,9 +211,9 @@ impl Selection {
                     },
                 };
                 keys.extend(source.keys().iter().cloned());
-                additions.push(Addition { n, field, source });
+                own.push(Addition { field, old, source });
             }
-            objects.push(object);
+            additions.push(own);
         }
         let keys: Vec<Key> = keys.into_iter().collect();
         let found = try_join_all(keys.chunks(MAX_KEYS).map(|some| cx.get_all(some))).await?;
@@ -211,39 +221,34 @@ impl Selection {
         let found: BTreeMap<Key, Document> = found.map(|document| (document.key.clone(), document)).collect();
 
         // A document that several refer to is rendered once.
-        let mut shown: BTreeMap<Key, Arc<RawValue>> = BTreeMap::new();
-        let mut values: Vec<(usize, &str, Arc<RawValue>)> = Vec::with_capacity(additions.len());
-        for Addition { n, field, source } in additions {
-            let value = match source {
-                Source::Reference(kind, key) => match (shown.get(&key), found.get(&key)) {
-                    (Some(value), _) => value.clone(),
-                    (None, Some(document)) => {
-                        let fields = public_fields(kind, document).map_err(Failure::from)?;
-                        let value: Arc<RawValue> = to_raw_value(&fields)?.into();
-                        shown.insert(key, value.clone());
-                        value
+        let mut shown: BTreeMap<Key, Arc<[u8]>> = BTreeMap::new();
+        let mut complete = Vec::with_capacity(documents.len());
+        for (text, additions) in rendered.iter().zip(additions) {
+            let mut fields = Vec::with_capacity(additions.len());
+            for Addition { field, old, source } in additions {
+                let new = match source {
+                    Source::Reference(kind, key) => match (shown.get(&key), found.get(&key)) {
+                        (Some(value), _) => value.clone(),
+                        (None, Some(document)) => {
+                            let value: Arc<[u8]> = public_text(kind, document).map_err(Failure::from)?.into();
+                            shown.insert(key, value.clone());
+                            value
+                        }
+                        // The id stays.
+                        (None, None) => continue,
+                    },
+                    Source::Lookup(keys, make) => {
+                        let documents: Vec<Option<&Document>> = keys.iter().map(|key| found.get(key)).collect();
+                        serde_json::to_vec(&make(&documents).map_err(Failure::from)?)?.into()
                     }
-                    // The id stays.
-                    (None, None) => continue,
-                },
-                Source::Lookup(keys, make) => {
-                    let documents: Vec<Option<&Document>> = keys.iter().map(|key| found.get(key)).collect();
-                    to_raw_value(&make(&documents).map_err(Failure::from)?)?.into()
-                }
-                Source::Nothing => to_raw_value(&Value::Null)?.into(),
-            };
-            values.push((n, field, value));
-        }
-        for (n, field, value) in &values {
-            if let Some(object) = objects.get_mut(*n) {
-                object.insert(field, value);
+                    Source::Nothing => b"null".as_slice().into(),
+                };
+                fields.push(Splice { field, old, new });
             }
+            let text = spliced(text, fields);
+            complete.push(if self.is_whole() { text } else { self.apply(&text)? });
         }
-        let select = |mut object: Fields<'_>| {
-            self.select(&mut object);
-            Ok(serde_json::to_vec(&object)?)
-        };
-        objects.into_iter().map(select).collect()
+        Ok(complete)
     }
 
     fn select(&self, object: &mut Fields<'_>) {

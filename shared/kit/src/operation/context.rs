@@ -11,7 +11,9 @@ use souk_core::event::Cause;
 use souk_core::kind::{owner_of, resolve_key, resolved};
 use souk_core::queue::Payload;
 use souk_core::search::{SearchError, SearchPage, SearchQuery, Suggestion};
-use souk_core::{Consistency, Document, Key, Kind, Message, Page, Principal, Query, Timestamp};
+use souk_core::{
+    Consistency, Document, Fault, FieldError, Key, Kind, Message, Page, Principal, Query, StoreError, Timestamp,
+};
 
 use super::paging::total_of;
 use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
@@ -173,9 +175,36 @@ impl Context {
         if let Some(reads) = &self.reads {
             reads.source(&query.source, &self.platform.registry);
         }
-        let page = self.platform.documents.query(query, self.consistency).await?;
+        let page = self.counted(query).await?;
         if let Some(reads) = &self.reads {
             reads.listed(page.items.iter().map(|item| &item.document));
+        }
+        Ok(page)
+    }
+
+    /// The page, without counting a list again that is known to be long.
+    async fn counted(&self, query: &Query) -> Result<Page, StoreError> {
+        let Platform {
+            documents, long_lists, ..
+        } = &*self.platform;
+        if query.count == 0 {
+            return documents.query(query, self.consistency).await;
+        }
+        let now = self.platform.clock.now();
+        if long_lists.have(query, now) {
+            let uncounted = Query {
+                count: 0,
+                ..query.clone()
+            };
+            let page = documents.query(&uncounted, self.consistency).await?;
+            return Ok(Page {
+                total: Some(query.count),
+                ..page
+            });
+        }
+        let page = documents.query(query, self.consistency).await?;
+        if page.total.is_some_and(|total| total >= query.count) {
+            long_lists.add(query, now);
         }
         Ok(page)
     }
@@ -221,6 +250,38 @@ impl Context {
     pub async fn resolve(&self, wanted: &[(Kind, &str)]) -> Result<Vec<Option<String>>, Failure> {
         let keys: Vec<Key> = wanted.iter().map(|(kind, text)| resolve_key(*kind, text)).collect();
         Ok(resolved(wanted, self.get_all(&keys).await?)?)
+    }
+
+    /// The ids of the values of parameters, which are ids or names of these kinds, with one batched get. What does not
+    /// exist is a fault of its parameter.
+    pub async fn resolve_parameters<const N: usize>(
+        &self,
+        parameters: [(&'static str, Kind, &[String]); N],
+    ) -> Result<[Vec<String>; N], Failure> {
+        let wanted: Vec<(Kind, &str)> = parameters
+            .iter()
+            .flat_map(|(_, kind, texts)| texts.iter().map(|text| (*kind, text.as_str())))
+            .collect();
+        let mut found = self.resolve(&wanted).await?.into_iter();
+        let mut faults = Vec::new();
+        let resolved = parameters.map(|(name, _, texts)| {
+            let mut ids = Vec::with_capacity(texts.len());
+            for (text, id) in texts.iter().zip(found.by_ref()) {
+                match id {
+                    Some(id) => ids.push(id),
+                    None => {
+                        let fault = Fault::not_found(name).because(format!("there is no {name} {text:?}"));
+                        faults.push(FieldError::new(name, fault));
+                    }
+                }
+            }
+            ids
+        });
+        if faults.is_empty() {
+            Ok(resolved)
+        } else {
+            Err(Failure::Invalid(faults))
+        }
     }
 
     /// Searches the index.

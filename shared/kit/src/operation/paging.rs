@@ -69,6 +69,18 @@ impl Total {
         Self { count, is_exact: false }
     }
 
+    /// The same number, of which it is not known whether there are more.
+    #[must_use]
+    pub fn or_more(self) -> Self {
+        Self::at_least(self.count)
+    }
+
+    /// Whether there may be more items, and less were counted than could be.
+    #[must_use]
+    pub fn is_part(self) -> bool {
+        !self.is_exact && self.count < MAX_TOTAL
+    }
+
     /// What was counted, up to `MAX_TOTAL` and one more, which tells that there are more.
     #[must_use]
     pub fn counted(count: usize) -> Self {

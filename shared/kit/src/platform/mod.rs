@@ -15,7 +15,7 @@ use souk_core::compute::Inline;
 use souk_core::{Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, Timestamp};
 
 use crate::auth::{self, Keys, Principals, TokenError};
-use crate::cache::{DocumentCache, MemoryCacheConfig, ResponseCache};
+use crate::cache::{CountedSearch, DocumentCache, LongLists, MemoryCacheConfig, ResponseCache};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
 pub(crate) use fold::EARLY_MS;
@@ -60,6 +60,7 @@ pub struct Platform {
     /// Whether responses have a `Cache-Tag`, for caches in front of the host.
     pub(crate) is_tagged: bool,
     pub(crate) document_cache: Option<Arc<DocumentCache>>,
+    pub(crate) long_lists: Arc<LongLists>,
 }
 
 /// The ports that a host implements.
@@ -96,7 +97,7 @@ impl Platform {
         Self {
             documents,
             queue,
-            index: search,
+            index: Arc::new(CountedSearch::new(search, clock.clone())),
             outbound: Arc::new(CircuitBreaker::new(
                 outbound,
                 clock.clone(),
@@ -117,6 +118,7 @@ impl Platform {
             responses: None,
             is_tagged: false,
             document_cache: None,
+            long_lists: Arc::default(),
         }
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use souk_core::money::{MAX_AMOUNT, is_currency_code};
-use souk_core::search::{MAX_RANGES, Near, Range};
+use souk_core::search::{MAX_RANGES, Near, Range, SearchQuery};
 use souk_core::{Fault, FieldCode, FieldError, check};
 
 use super::category::{Attribute, AttributeType, Category};
 use super::product::{ItemCondition, Location};
+use super::variant::facets;
 
 /// The maximum number of values of a filter.
 pub const MAX_VALUES: usize = 20;
@@ -300,6 +301,45 @@ impl ProductFilter {
             }
         }
         filter
+    }
+
+    /// Adds the filter to a query of the search index, where a category includes what is below it. The filter has ids
+    /// instead of names; `attributes` are its attributes by their types.
+    pub fn add_to(&self, query: &mut SearchQuery, attributes: Vec<(String, AttributeFilter)>) {
+        let conditions = self.conditions.iter().map(|condition| condition.name().to_owned());
+        let texts = [
+            ("id", self.ids.clone()),
+            ("category", self.categories.clone()),
+            ("author", self.authors.clone()),
+            ("vendor", self.vendors.clone()),
+            ("tag", self.tags.clone()),
+            ("condition", conditions.collect()),
+            ("currency", self.currency.clone().into_iter().collect()),
+            ("sku", self.sku.clone().into_iter().collect()),
+        ];
+        let texts = texts.into_iter().filter(|(_, values)| !values.is_empty());
+        query
+            .filters
+            .extend(texts.map(|(field, values)| (field.to_owned(), values)));
+        for (name, wanted) in attributes {
+            match wanted {
+                AttributeFilter::Values(values) => {
+                    let values = values.iter().filter_map(indexed).collect();
+                    query.filters.push((format!("attr.{name}"), values));
+                }
+                AttributeFilter::Range(range) => query.ranges.push(range),
+            }
+        }
+        if !self.options.is_empty() {
+            let values = facets::conditions(&self.options, "").into_iter().map(|condition| {
+                let values: Vec<&str> = condition.iter().map(|(_, value)| *value).collect();
+                facets::value(&values)
+            });
+            let field = facets::field(self.options.keys().map(String::as_str));
+            query.filters.push((field, values.collect()));
+        }
+        query.filters.sort();
+        (query.min_price, query.max_price, query.near) = (self.min_price, self.max_price, self.near);
     }
 
     /// The values of attributes by their types. They must be filterable in one of these categories.

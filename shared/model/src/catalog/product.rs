@@ -183,24 +183,24 @@ struct Placed {
     location: Option<Location>,
 }
 
-/// The product with its distance from `near`.
-pub fn with_distance(mut document: Document, near: &Near) -> Result<Document, StoreError> {
+/// Adds its distance from `near` to a product.
+pub fn add_distance(document: &mut Document, near: &Near) -> Result<(), StoreError> {
     let Placed { location } = document.parse()?;
     if let (Some(place), Some(open)) = (location, document.body.strip_suffix('}')) {
         document.body = format!("{open},\"distance\":{}}}", distance(near, &place).round() as u64);
     }
-    Ok(document)
+    Ok(())
 }
 
-/// A product as lists show it: without its variants, which may be many.
-pub fn without_variants(mut document: Document) -> Result<Document, StoreError> {
+/// Makes it a product as lists show it: without its variants, which may be many.
+pub fn leave_out_variants(document: &mut Document) -> Result<(), StoreError> {
     // Within a text the quotes would be escaped.
     if document.body.contains(r#""variants":[{"#) {
         let mut body: Map<String, Value> = document.parse()?;
         body.remove("variants");
         document.body = serde_json::to_string(&body).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     }
-    Ok(document)
+    Ok(())
 }
 
 /// Physical condition of an item.

@@ -24,13 +24,14 @@ from lean import PASSWORD, call
 HERE = Path(__file__).resolve().parent
 
 
-def requests(port):
-    """Raw requests: 6 of 10 read lists, 2 products, 1 searches, and 1 edits, publishes, votes or comments."""
+def requests(port, run):
+    """Raw requests: 6 of 10 read lists, 2 products, 1 searches, and 1 edits or comments, by accounts of this run: the tokens of
+    one before may have expired, as those of a run of ten minutes do at its end (`other`)."""
     accounts, own = [], []
     category = json.loads(call(port, "GET", "/v1/categories?limit=1")[2])["items"][0]["id"]
     for n in range(20):
-        call(port, "POST", "/v1/accounts", {"username": f"load-{n}", "email": f"load{n}@example.com", "password": PASSWORD})
-        session = json.loads(call(port, "POST", "/v1/sessions", {"username": f"load-{n}", "password": PASSWORD})[2])
+        call(port, "POST", "/v1/accounts", {"username": f"{run}-{n}", "email": f"{run}{n}@example.com", "password": PASSWORD})
+        session = json.loads(call(port, "POST", "/v1/sessions", {"username": f"{run}-{n}", "password": PASSWORD})[2])
         accounts.append(session["access_token"])
         for place in range(10):
             product = {"title": f"Load {n} {place}", "category": category, "price": {"amount": 100, "currency": "EUR"}}
@@ -80,9 +81,8 @@ def main():
         os.environ.update(SOUK_CACHE="off", SOUK_LOG="error")
         command = f"exec taskset -c 0 {options.souk} serve --no-demo --listen 127.0.0.1:{port} --data {place}/market"
         with server(command, f"http://127.0.0.1:{port}/healthz") as pid:
-            Path(place, "requests").write_text("\n%%\n".join(requests(port)), newline="")
-
             def run(name, rate, seconds):
+                Path(place, "requests").write_text("\n%%\n".join(requests(port, name)), newline="")
                 client = ["taskset", "-c", "1", f"{target}/release/open-loop", f"127.0.0.1:{port}", f"{place}/requests"]
                 rows = []
                 with subprocess.Popen([*client, str(rate), str(seconds)], stdout=subprocess.PIPE, text=True) as process:

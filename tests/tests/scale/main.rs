@@ -18,6 +18,7 @@
 mod dynamodb;
 mod market;
 mod sqlite;
+mod totals;
 mod viewer;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError};
-use souk_core::{Documents, Lane, Message, Outbound, Queue};
+use souk_core::search::NoSearch;
+use souk_core::{Documents, Lane, Message, Outbound, Queue, Search};
 use souk_kit::{App, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
 use souk_sqlite::{SystemClock, SystemRandom};
 
@@ -76,11 +78,15 @@ impl Catalog {
     }
 
     fn with(documents: Arc<dyn Documents>, principals: Arc<dyn Principals>) -> Self {
+        Self::searching(documents, principals, Arc::new(NoSearch(None)))
+    }
+
+    fn searching(documents: Arc<dyn Documents>, principals: Arc<dyn Principals>, search: Arc<dyn Search>) -> Self {
         let settings = Settings::from_lookup(|_| None, PasswordCost::SERVER).unwrap();
         let ports = Ports {
             documents,
             queue: Arc::new(Nowhere),
-            search: Arc::new(souk_core::search::NoSearch(None)),
+            search,
             outbound: Arc::new(Nowhere),
             principals,
             clock: Arc::new(SystemClock),

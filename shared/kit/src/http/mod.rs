@@ -22,11 +22,13 @@ mod headers;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod paging;
+mod params;
 mod problem;
 pub mod problem_type;
 mod request;
 mod route;
 mod router;
+mod schema;
 mod selection;
 mod splice;
 mod viewer;
@@ -38,10 +40,12 @@ pub use client::ClientAddress;
 #[cfg(feature = "openapi")]
 pub use openapi::{Section, clashes, document};
 pub use paging::{list, list_documents, list_json, list_whole, write_ends};
+pub use params::{Param, QueryParams};
 pub use problem::{Problem, Source};
 pub use problem_type::ProblemType;
-pub use route::{Access, CachePolicy, Notification, Param, QueryParams, Route, Schema};
+pub use route::{Access, CachePolicy, Notification, Route};
 pub use router::Path;
 pub(crate) use router::Router;
+pub use schema::Schema;
 pub use selection::{Selection, public_fields, render};
 pub use viewer::{Anonymous, Viewer};

@@ -12,7 +12,8 @@ use souk_core::EventType;
 
 use self::schemas::Components;
 use super::problem::ProblemDocument;
-use super::route::{Notification, Route, Schema, Schemas};
+use super::route::{Notification, Route};
+use super::schema::{Schema, Schemas};
 use super::{ProblemType, problem_type};
 
 /// The part of a function that goes into the OpenAPI document.

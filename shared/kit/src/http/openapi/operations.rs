@@ -3,7 +3,8 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::super::route::{Access, Param, Route};
+use super::super::params::Param;
+use super::super::route::{Access, Route};
 use super::responses;
 use super::schemas::Components;
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
 
-use super::super::route::{Schema, Schemas, Shape};
+use super::super::schema::{Schema, Schemas, Shape};
 
 /// The path of schemas in the document.
 const PATH: &str = "#/components/schemas/";

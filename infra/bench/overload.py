@@ -28,6 +28,8 @@ def requests(port, run):
     """Raw requests: 6 of 10 read lists, 2 products, 1 searches, and 1 edits or comments, by accounts of this run: the tokens of
     one before may have expired, as those of a run of ten minutes do at its end (`other`)."""
     accounts, own = [], []
+    page = json.loads(call(port, "GET", "/v1/products?limit=100")[2])["items"]
+    words = [item["title"].split()[0] for item in page]
     category = json.loads(call(port, "GET", "/v1/categories?limit=1")[2])["items"][0]["id"]
     for n in range(20):
         call(port, "POST", "/v1/accounts", {"username": f"{run}-{n}", "email": f"{run}{n}@example.com", "password": PASSWORD})
@@ -38,8 +40,6 @@ def requests(port, run):
             made = json.loads(call(port, "POST", "/v1/products", product, accounts[-1])[2])["id"]
             call(port, "POST", f"/v1/products/{made}/publish", token=accounts[-1])
             own.append((made, accounts[-1]))
-    page = json.loads(call(port, "GET", "/v1/products?limit=100")[2])["items"]
-    words = [item["title"].split()[0] for item in page]
 
     def raw(method, path, token=None, body=None):
         lines = [f"{method} {path} HTTP/1.1", "Host: souk"]

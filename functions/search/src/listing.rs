@@ -149,10 +149,8 @@ impl Names {
         );
         for (name, value) in &product.attributes {
             let Some(text) = indexed(value) else { continue };
-            let known = category.and_then(|category| category.attributes.iter().find(|own| own.name == *name));
-            if known.is_some_and(|attribute| attribute.filterable) {
-                facets.push(facet(&format!("attr.{name}"), &text, &text));
-            }
+            // Also one that is not filterable in this category: lists of several compare it too.
+            facets.push(facet(&format!("attr.{name}"), &text, &text));
             if !value.is_boolean() {
                 texts.push((Field::Attributes, text));
             }

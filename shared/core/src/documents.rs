@@ -41,7 +41,7 @@ pub const MAX_KEY: usize = 1000;
 /// The largest delta of an `Add`: what every store and every JSON parser keeps exact.
 pub const MAX_DELTA: i64 = 9_007_199_254_740_991;
 /// The maximum number of keys of a `get`.
-pub const MAX_KEYS: usize = 100;
+pub const MAX_KEYS: usize = 200;
 /// The maximum number of items of a `query` page.
 pub const MAX_LIMIT: usize = 100;
 /// How far a `query` counts at most.

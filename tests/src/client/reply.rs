@@ -99,7 +99,7 @@ impl Reply {
         reply
     }
 
-    /// Whether the host had no time for the request, such as for the hash of a password, and has done nothing of it.
+    /// Whether the host had no time for the request, such as for the hash of a password, and did not begin it.
     pub(super) fn was_not_begun(&self) -> bool {
         self.json["code"] == "overloaded" || self.json["code"] == "busy"
     }

@@ -32,7 +32,7 @@ macro_rules! documents_contract {
                     several_conflicts, a_hundred_changes, many_entries;
                 counters: adds, initial, survive_edits, apart_from_versions, large;
                 entries: follow_their_document, show_the_latest, several_documents, move_about, gone;
-                reads: many_keys, a_hundred_keys, strange_keys, bodies, largest_body, own_commits, ping;
+                reads: many_keys, most_keys, strange_keys, bodies, largest_body, own_commits, ping;
                 queries: order_of_partition, order_of_index, counts, prefixes, after, pages, nothing, apart, heavy;
                 expiry: unseen, conditions, over_expired, already_past, kept_and_lifted, pages;
                 limits: refused_commits, refused_queries, refused_gets;

@@ -166,7 +166,7 @@ impl State {
 impl Documents for Model {
     async fn get(&self, keys: &[Key], _: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
-            return Err(StoreError::Refused("at most 100 keys".into()));
+            return Err(StoreError::Refused("too many keys".into()));
         }
         let (now, state) = (self.clock.now(), self.state.lock().unwrap());
         Ok(keys.iter().map(|key| state.document(key, now)).collect())

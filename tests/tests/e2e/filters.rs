@@ -197,6 +197,51 @@ async fn walks_back(anyone: &Client, query: &str, expected: &[&str]) {
     }
 }
 
+/// A category below may declare the same attribute with another type, or as not filterable.
+#[tokio::test]
+async fn an_attribute_of_several_types_is_one_in_both() {
+    let Some(market) = market() else { return };
+    let (admin, seller, anyone) = (market.admin().await, market.member().await, market.anonymous());
+    let root = market
+        .category(json!([{ "name": "size", "type": "number", "filterable": true }]))
+        .await;
+    let mut products = Vec::new();
+    for (kind, filterable, size) in [("choice", true, "10"), ("text", false, "10"), ("choice", true, "S")] {
+        let choices = if kind == "choice" {
+            json!(["10", "S"])
+        } else {
+            json!([])
+        };
+        let size_of = json!({ "name": "size", "type": kind, "filterable": filterable, "choices": choices });
+        let below = json!({ "name": unique("Below"), "parent": root, "attributes": [size_of] });
+        let below = admin.add("/v1/categories", below).await;
+        let more = json!({ "attributes": { "size": size } });
+        products.push(seller.published(text(&below, "id"), more).await);
+    }
+    products.push(seller.published(&root, json!({ "attributes": { "size": 10 } })).await);
+    let all: Vec<&Value> = products.iter().collect();
+    finds(&anyone, &format!("category={root}"), &all).await;
+    let tens = [&products[0], &products[1], &products[3]];
+    for (query, expected) in [
+        ("attr.size=10", &tens[..]),
+        ("attr.size=10.0", &tens),
+        ("attr.size=9..11", &tens),
+        ("attr.size=S", &[&products[2]]),
+        ("attr.size=10,S", &all),
+        ("attr.size=11..", &[]),
+    ] {
+        for list in ["products", "search"] {
+            let path = format!("/v1/{list}?category={root}&{query}");
+            let page = anyone.get(&path).await.expect(200);
+            let mut found = ids(page.items());
+            let mut wanted: Vec<&str> = expected.iter().map(|product| text(product, "id")).collect();
+            found.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(found, wanted, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn ids_and_skus_are_found_in_both() {
     let Some(market) = market() else { return };
@@ -253,6 +298,7 @@ async fn ids_and_skus_are_found_in_both() {
             ("condition=old", &["condition"]),
             ("attr.no_such_thing=1", &["attr.no_such_thing"]),
             ("sort=best", &["sort"]),
+            ("fields=title&fields=vendor&include=vendor", &["fields"]),
             (
                 "limit=0&near=1&min_price=5&fields=colour&max_price=x",
                 &["limit", "near", "currency", "fields", "max_price"],

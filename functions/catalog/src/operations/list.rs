@@ -37,12 +37,13 @@ use super::tree::below;
 const ME: &str = "me";
 /// How many pages of an index a filtered list reads at most.
 const ROUNDS: usize = 4;
-/// The same for the first page of a list that only reading counts.
+/// The same for the first page of one's own products, which only reading counts.
 const COUNTING_ROUNDS: usize = 10;
 
 /// How many lists of categories are merged at most.
 const MERGED: usize = 25;
-/// How many lists are each counted as far as one: as many as there are statuses. Of more, each is counted as far as its share.
+/// How many lists are each counted as far as one: as many as there are statuses. If there are more, each is counted as far
+/// as its share.
 const COUNTED: usize = Status::ALL.len();
 /// How much of each of several lists is read at least.
 const LEAST: usize = 8;
@@ -81,7 +82,7 @@ struct HeadOfVariant {
 }
 
 /// The filter with typed values.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Filter {
     /// The filter with ids instead of names.
     given: ProductFilter,
@@ -312,9 +313,13 @@ pub async fn list_products(
         (query.limit, query.count) = (MAX_LIMIT, 0);
     }
     let filtered = more_filters || sort.is_ranked();
-    // The first page of a filtered list reads on to count what the search index does not have.
-    let is_counting = more_filters && paging.is_first && indexes.len() <= COUNTED && !filter.is_searchable();
-    let rounds = if is_counting { COUNTING_ROUNDS } else { ROUNDS };
+    // What the search index of this host does not have, the first page of a filtered list reads on to count.
+    let by_index = filter.is_searchable() && cx.index.is_needed();
+    let is_counting = more_filters && paging.is_first && indexes.len() <= COUNTED && !by_index;
+    let rounds = match is_counting && !filter.is_public() {
+        true => COUNTING_ROUNDS,
+        false => ROUNDS,
+    };
     let mut items: Vec<(String, Document)> = Vec::with_capacity(paging.limit);
     let (mut found, mut total) = (0, None);
     let mut next = None;
@@ -357,7 +362,7 @@ pub async fn list_products(
         });
     }
     if let Some(least) = total.filter(|total| paging.is_first && next.is_some() && total.is_part())
-        && filter.is_searchable()
+        && by_index
     {
         total = Some(indexed(cx, &filter, least).await);
     }
@@ -377,12 +382,13 @@ async fn indexed(cx: &Context, filter: &Filter, least: Total) -> Total {
     };
     filter.given.add_to(&mut query, filter.attributes.clone());
     match cx.search(&query).await {
-        Ok(page) => page.total.map_or(least, |total| Total::counted(total.max(least.count))),
+        // An index that knows of fewer is behind.
+        Ok(page) => page
+            .total
+            .filter(|total| *total >= least.count)
+            .map_or(least, Total::counted),
         Err(error) => {
-            // A host whose searches are another's has no index.
-            if cx.index.is_needed() {
-                tracing::warn!(%error, "the products of a list were not counted");
-            }
+            tracing::warn!(%error, "the products of a list were not counted");
             least
         }
     }

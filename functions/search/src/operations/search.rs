@@ -1,6 +1,7 @@
 //! Searches.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use souk_core::documents::{MAX_COUNT, MAX_KEYS};
@@ -20,6 +21,7 @@ use souk_model::vendors::VENDOR;
 
 use super::facets::{self, FacetValue};
 use super::rebuild::is_lost;
+use crate::attributes::Known;
 use crate::error::SearchError;
 use crate::{Memory, usage};
 
@@ -52,9 +54,8 @@ pub(crate) async fn search(
 ) -> Result<SearchResults, SearchError> {
     let began = cx.clock.now();
     let mut query = request.query;
-    let known = facets::check_attributes(cx, &memory.attributes, &request.filter, &query.facets).await?;
     let ids = request.filter.ids.clone();
-    filter(cx, &mut query, &request.filter).await?;
+    let known = filter(cx, memory, &mut query, &request.filter).await?;
     let asked_facets = query.facets.clone();
     facets::with_currency(&mut query);
     let options = Options::take(&mut query, request.filter.options);
@@ -251,8 +252,14 @@ impl Options {
     }
 }
 
-/// Adds the filter to the query. Names are resolved with one batched get.
-async fn filter(cx: &Context, query: &mut SearchQuery, filter: &ProductFilter) -> Result<(), Failure> {
+/// Adds the filter to the query, and returns the attributes that it and the facets know. Names are resolved with one batched
+/// get.
+async fn filter(
+    cx: &Context,
+    memory: &Memory,
+    query: &mut SearchQuery,
+    filter: &ProductFilter,
+) -> Result<Arc<Known>, Failure> {
     let mut authors = filter.authors.clone();
     for author in authors.iter_mut().filter(|author| *author == "me") {
         author.clone_from(&cx.signed_in()?.account);
@@ -263,6 +270,7 @@ async fn filter(cx: &Context, query: &mut SearchQuery, filter: &ProductFilter) -
         ("vendor", VENDOR, &*filter.vendors),
     ];
     let [categories, authors, vendors] = cx.resolve_parameters(names).await?;
+    let known = facets::check_attributes(cx, &memory.attributes, filter, &query.facets).await?;
     let attributes = match filter.attributes.is_empty() {
         true => Vec::new(),
         false => typed(cx, filter, &categories).await?,
@@ -274,7 +282,7 @@ async fn filter(cx: &Context, query: &mut SearchQuery, filter: &ProductFilter) -
         ..filter.clone()
     };
     filter.add_to(query, attributes);
-    Ok(())
+    Ok(known)
 }
 
 /// The values of attributes by their types in these categories, or in all without any.

@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType, Select,
     TransactWriteItem,
 };
+use futures_util::future::try_join_all;
 use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
 use souk_core::{
     Change, Clock, Commit, Condition, Consistency, Document, Documents, Item, Key, Page, Query, Random, StoreError,
@@ -33,6 +34,8 @@ use crate::transaction::Transaction;
 
 /// How long after a commit all replicas have it, in milliseconds: DynamoDB says "usually within one second".
 const SETTLED: i64 = 5_000;
+/// How many keys a `BatchGetItem` has at most.
+const MAX_BATCH: usize = 100;
 
 /// Documents in a DynamoDB table.
 pub struct DynamoDocuments {
@@ -90,11 +93,18 @@ impl DynamoDocuments {
         }
     }
 
-    /// The documents with these keys, which must all differ.
+    /// The documents with these keys.
     async fn read(&self, keys: HashSet<&Key>, strong: bool) -> Result<HashMap<Key, Document>, StoreError> {
+        let keys: Vec<&Key> = keys.into_iter().collect();
+        let batches = keys.chunks(MAX_BATCH).map(|batch| self.read_batch(batch, strong));
+        Ok(try_join_all(batches).await?.into_iter().flatten().collect())
+    }
+
+    /// The documents with these keys, at most [`MAX_BATCH`], which must all differ.
+    async fn read_batch(&self, keys: &[&Key], strong: bool) -> Result<HashMap<Key, Document>, StoreError> {
         let now = self.clock.now();
         let mut found = HashMap::with_capacity(keys.len());
-        let mut missing: Vec<_> = keys.into_iter().map(document_key).collect();
+        let mut missing: Vec<_> = keys.iter().map(|key| document_key(key)).collect();
         let mut attempt = 0;
         while !missing.is_empty() {
             // DynamoDB may return only a part, and lists the unprocessed keys.
@@ -230,7 +240,7 @@ impl DynamoDocuments {
 impl Documents for DynamoDocuments {
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
-            return Err(StoreError::Refused("at most 100 keys".into()));
+            return Err(StoreError::Refused("too many keys".into()));
         }
         // DynamoDB rejects keys that are too long. No document has one.
         let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;

@@ -126,7 +126,7 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
 
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         if keys.len() > MAX_KEYS {
-            return Err(StoreError::Refused("at most 100 keys".into()));
+            return Err(StoreError::Refused("too many keys".into()));
         }
         if let [key] = keys {
             let (sql, args) = match (key.pk.as_str().into(), key.sk.as_str()) {

@@ -52,7 +52,7 @@ pub const MAX_CHANGES: usize = 100;
 pub const MAX_OF_A_KIND: usize = 4;
 /// The version of what is indexed. Raise it with every change of [`Listing`] or of what a listing is made of: indexes of
 /// an earlier version are rebuilt.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Where a word can stand, in the order of the weights that are used unless an admin has set others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
@@ -296,8 +296,14 @@ impl Facet {
     /// The value as a number, if it is one.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
-        self.value.parse().ok().filter(|number: &f64| number.is_finite())
+        as_number(&self.value)
     }
+}
+
+/// The number that a value is, if it is one.
+#[must_use]
+pub fn as_number(value: &str) -> Option<f64> {
+    value.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 impl SearchQuery {

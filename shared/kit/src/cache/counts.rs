@@ -1,8 +1,8 @@
 //! The totals of lists and searches, remembered for a while: to count costs as much as to read the first page, or more.
 //!
-//! A list of documents that is longer than a count goes is known to be so for a minute; shorter lists are counted each
-//! time, so their totals are always true. The index of searches follows the documents within seconds anyway, so there
-//! any total is remembered for seconds, until this instance changes the index.
+//! What has more items than are counted is known for a minute to have them. A shorter list of documents is counted each
+//! time. The index of searches follows the documents within seconds anyway, so the total of another search is remembered
+//! for seconds, or until this instance changes the index.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +17,7 @@ use souk_core::search::{
 use souk_core::{Clock, Query, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// For how many milliseconds it is known that there is as much as a count goes.
+/// For how many milliseconds it is known that there are more items than are counted.
 const LONG: i64 = 60_000;
 /// For how many milliseconds another total of a search is known.
 const SHORT: i64 = 5_000;
@@ -61,9 +61,12 @@ impl<K: Eq + Hash> Counts<K> {
         (!count.is_long || count.total >= most).then_some(count.total.min(most))
     }
 
-    /// Remembers what was counted as far as `most`.
-    fn add(&self, of: K, total: usize, most: usize, now: Timestamp) {
+    /// Remembers what was counted as far as `most`, if it is still current.
+    fn add(&self, of: K, total: usize, most: usize, now: Timestamp, is_current: impl Fn() -> bool) {
         let mut counts = self.lock();
+        if !is_current() {
+            return;
+        }
         if counts.len() >= MAX_KNOWN {
             counts.retain(|_, count| count.holds(now));
         }
@@ -81,7 +84,7 @@ impl<K: Eq + Hash> Counts<K> {
     }
 }
 
-/// The lists that are longer than a count goes, by index and prefix.
+/// The lists that have more items than are counted, by index and prefix.
 #[derive(Default)]
 pub(crate) struct LongLists(Counts<(String, String)>);
 
@@ -98,7 +101,7 @@ impl LongLists {
 
     /// Remembers that the list has as many items as the query counts.
     pub(crate) fn add(&self, query: &Query, now: Timestamp) {
-        self.0.add(Self::name(query), query.count, query.count, now);
+        self.0.add(Self::name(query), query.count, query.count, now, || true);
     }
 }
 
@@ -107,19 +110,14 @@ pub(crate) struct CountedSearch {
     index: Arc<dyn Search>,
     clock: Arc<dyn Clock>,
     counts: Counts<u64>,
-    /// How often this instance has changed the index.
+    /// How often this instance has changed the index. Changes while `counts` is locked.
     changes: AtomicU64,
 }
 
-/// What determines the number of matches.
+/// A digest of what determines the number of matches.
 fn digest(query: &SearchQuery) -> u64 {
     let same = SearchQuery {
-        // Only what has a place can be near.
-        sort: if query.sort == Sort::Nearest {
-            Sort::Nearest
-        } else {
-            Sort::Relevance
-        },
+        sort: Sort::default(),
         limit: 0,
         count: 0,
         facets: Vec::new(),
@@ -139,8 +137,9 @@ impl CountedSearch {
     }
 
     fn forget(&self) {
+        let mut counts = self.counts.lock();
         self.changes.fetch_add(1, Ordering::Relaxed);
-        self.counts.lock().retain(|_, count| count.is_long);
+        counts.retain(|_, count| count.is_long);
     }
 }
 
@@ -158,20 +157,21 @@ impl Search for CountedSearch {
             };
             let mut page = self.index.search(&uncounted).await?;
             let shown = page.hits.len();
-            page.total = Some(if page.next.is_some() {
-                total.max(shown)
-            } else {
-                shown.min(query.count)
-            });
-            return Ok(page);
+            // If as many are shown and there are more, the total is too old.
+            if page.next.is_none() || shown < total {
+                page.total = Some(match page.next {
+                    Some(_) => total,
+                    None => shown.min(query.count),
+                });
+                return Ok(page);
+            }
         }
         let before = self.changes.load(Ordering::Relaxed);
         let page = self.index.search(query).await?;
         // A page that is the whole list needs no count, and what has changed meanwhile may not be counted.
-        if let Some(total) = page.total.filter(|_| page.next.is_some())
-            && self.changes.load(Ordering::Relaxed) == before
-        {
-            self.counts.add(of, total, query.count, now);
+        if let Some(total) = page.total.filter(|_| page.next.is_some()) {
+            let is_current = || self.changes.load(Ordering::Relaxed) == before;
+            self.counts.add(of, total, query.count, now, is_current);
         }
         Ok(page)
     }
@@ -245,15 +245,17 @@ mod tests {
     #[test]
     fn other_totals_are_known_for_seconds_and_few_in_all() {
         let counts = Counts::default();
-        counts.add(1, 7, 100, at(1_000));
+        counts.add(1, 7, 100, at(1_000), || true);
+        counts.add(2, 7, 100, at(1_000), || false);
+        assert_eq!(counts.known(&2, 100, at(1_000)), None);
         let known = [(100, 1_000), (5, 1_000), (1_000, 1_004), (100, 1_005), (100, 999)];
         let known = known.map(|(most, second)| counts.known(&1, most, at(second)));
         assert_eq!(known, [Some(7), Some(5), Some(7), None, None]);
         for n in 0..2 * MAX_KNOWN {
-            counts.add(n, 7, 100, at(1_001));
+            counts.add(n, 7, 100, at(1_001), || true);
         }
         assert_eq!(counts.lock().len(), MAX_KNOWN);
-        counts.add(MAX_KNOWN * 3, 7, 100, at(1_100));
+        counts.add(MAX_KNOWN * 3, 7, 100, at(1_100), || true);
         assert_eq!(counts.lock().len(), 1);
     }
 }

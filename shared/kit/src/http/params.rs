@@ -121,6 +121,7 @@ impl QueryParams {
             let place = known.iter().position(|param| param.is(&name));
             if let Some(is_named) = seen.get_mut(&*name) {
                 if place.is_some() && !std::mem::replace(is_named, true) {
+                    pairs.retain(|(known, _)| *known != *name);
                     errors.retain(|error| error.field != *name);
                     errors.push(FieldError::new(name, Fault::duplicate()));
                 }

@@ -86,8 +86,12 @@ impl Problem {
         match (a, b, c) {
             (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
             (a, b, c) => {
-                let problems = [a.err(), b.err(), c.err()].into_iter().flatten();
-                Err(Failure::BadParameter(problems.flat_map(|problem| problem.errors).collect()).into())
+                let mut problems: Vec<Problem> = [a.err(), b.err(), c.err()].into_iter().flatten().collect();
+                if let Some(other) = problems.iter().position(|problem| problem.errors.is_empty()) {
+                    return Err(problems.swap_remove(other));
+                }
+                let faults = problems.into_iter().flat_map(|problem| problem.errors);
+                Err(Failure::BadParameter(faults.collect()).into())
             }
         }
     }

@@ -49,11 +49,16 @@ pub(crate) fn decimal(number: u64, out: &mut Vec<u8>) {
 
 /// The public fields of a document, by its kind.
 pub fn public_fields(kind: Kind, document: &Document) -> Result<Map<String, Value>, StoreError> {
-    serde_json::from_slice(&public_text(kind, document)?)
-        .map_err(|e| StoreError::Corrupt(format!("{}: {e}", document.key.pk)))
+    let text = render(document);
+    let mut map: Map<String, Value> =
+        serde_json::from_slice(&text).map_err(|e| StoreError::Corrupt(format!("{}: {e}", document.key.pk)))?;
+    if !kind.public_fields.is_empty() {
+        map.retain(|field, _| kind.public_fields.contains(&field.as_str()));
+    }
+    Ok(map)
 }
 
-/// The same as text.
+/// The same as text, of which no value is parsed.
 fn public_text(kind: Kind, document: &Document) -> Result<Vec<u8>, StoreError> {
     let text = render(document);
     if kind.public_fields.is_empty() {

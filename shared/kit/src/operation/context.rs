@@ -197,8 +197,12 @@ impl Context {
                 ..query.clone()
             };
             let page = documents.query(&uncounted, self.consistency).await?;
+            let total = match page.next {
+                Some(_) => query.count,
+                None => page.items.len(),
+            };
             return Ok(Page {
-                total: Some(query.count),
+                total: Some(total),
                 ..page
             });
         }

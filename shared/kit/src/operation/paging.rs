@@ -75,7 +75,7 @@ impl Total {
         Self::at_least(self.count)
     }
 
-    /// Whether there may be more items, and less were counted than could be.
+    /// Whether there may be more items, and fewer were counted than may be.
     #[must_use]
     pub fn is_part(self) -> bool {
         !self.is_exact && self.count < MAX_TOTAL

@@ -1,10 +1,10 @@
 //! The filters of lists of products, as clients write them. `/v1/products` and `/v1/search` take the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use souk_core::money::{MAX_AMOUNT, is_currency_code};
-use souk_core::search::{MAX_RANGES, Near, Range, SearchQuery};
+use souk_core::search::{MAX_RANGES, Near, Range, SearchQuery, as_number};
 use souk_core::{Fault, FieldCode, FieldError, check};
 
 use super::category::{Attribute, AttributeType, Category};
@@ -210,7 +210,7 @@ impl ProductFilter {
             sku: get("sku").map(check::normal_line),
             ..Self::default()
         };
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         filter.ids.retain(|id| seen.insert(id.clone()));
         let fault =
             |faults: &mut Vec<FieldError>, field: &str, fault: Fault| faults.push(FieldError::new(field, fault));
@@ -353,7 +353,7 @@ impl ProductFilter {
             if known.is_empty() {
                 fault(Fault::new(
                     FieldCode::UnknownParameter,
-                    "is not a filterable attribute of this category",
+                    "is not a filterable attribute of these categories",
                 ));
             } else if let Some(filter) = attribute(name, text, &known) {
                 typed.push((name.clone(), filter));
@@ -382,16 +382,14 @@ impl ProductFilter {
 }
 
 impl AttributeFilter {
-    /// Whether a value matches.
+    /// Whether a value matches. Categories may declare the same attribute with other types, and the index knows no types, so a
+    /// choice `10` is the number 10 here too.
     #[must_use]
     pub fn admits(&self, value: &Value) -> bool {
+        let Some(text) = indexed(value) else { return false };
         match self {
-            AttributeFilter::Values(values) => {
-                // 5 equals 5.0.
-                let same = |wanted: &Value| value == wanted || (value.is_number() && value.as_f64() == wanted.as_f64());
-                values.iter().any(same)
-            }
-            AttributeFilter::Range(range) => value.as_f64().is_some_and(|number| {
+            AttributeFilter::Values(values) => values.iter().any(|wanted| indexed(wanted).as_ref() == Some(&text)),
+            AttributeFilter::Range(range) => as_number(&text).is_some_and(|number| {
                 range.min.is_none_or(|min| number >= min) && range.max.is_none_or(|max| number <= max)
             }),
         }
@@ -462,8 +460,9 @@ fn attribute(name: &str, text: &str, known: &[&Attribute]) -> Option<AttributeFi
 fn misfit(known: &[&Attribute]) -> Fault {
     let is = |wanted: AttributeType| known.iter().any(|attribute| attribute.r#type == wanted);
     if is(AttributeType::Choice) {
+        let mut seen = BTreeSet::new();
         let choices = known.iter().flat_map(|attribute| &attribute.choices);
-        Fault::not_one_of(&choices.collect::<Vec<_>>())
+        Fault::not_one_of(&choices.filter(|choice| seen.insert(*choice)).collect::<Vec<_>>())
     } else if is(AttributeType::Number) {
         Fault::wrong_type("number").because("must be numbers, or one range such as 10..20, 10.. or ..20")
     } else if is(AttributeType::Boolean) {

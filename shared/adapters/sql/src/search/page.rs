@@ -346,7 +346,13 @@ fn by_relevance(query: &SearchQuery, plan: &Plan, cursor: Option<Cursor>, most: 
         ));
         args.extend([expression.into(), place.into(), level.into()]);
     }
-    Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args)
+    let statement = Statement::new(format!("{} LIMIT +?1", levels.join(" UNION ALL ")), args);
+    // Bounds may pass few of very many.
+    if bounds.sql.is_empty() {
+        statement
+    } else {
+        statement.long()
+    }
 }
 
 /// Arguments: `?1` the limit, `?2` the expression, `?3` and `?4` where the page before ended, then the bounds.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use souk_tests::client::{Client, Market, market, unique};
+use souk_tests::client::{Client, Market, Reply, market, unique};
 use souk_tests::search::filters::Chance;
 
 use crate::search::finds;
@@ -180,6 +180,8 @@ async fn walks_back(anyone: &Client, query: &str, expected: &[&str]) {
         let all: Vec<&str> = pages.iter().flat_map(|page| ids(page.items())).collect();
         assert_eq!(all, expected, "{path}");
         assert_eq!(pages[0]["prev_cursor"], Value::Null);
+        let is_empty = |page: &Reply| page.items().is_empty() && !expected.is_empty();
+        assert!(!pages.iter().any(is_empty), "{path}");
         for page in &pages {
             let total = (&page["total"], &page["total_is_exact"]);
             assert_eq!(total, (&json!(expected.len()), &json!(true)), "{path}");
@@ -188,6 +190,7 @@ async fn walks_back(anyone: &Client, query: &str, expected: &[&str]) {
         let mut cursor = pages.last().unwrap()["prev_cursor"].as_str().map(str::to_owned);
         while let Some(prev) = cursor {
             let page = anyone.get(&format!("{path}&cursor={prev}")).await.expect(200);
+            assert!(!is_empty(&page), "{path}");
             before.splice(0..0, ids(page.items()).into_iter().map(str::to_owned));
             cursor = page["prev_cursor"].as_str().map(str::to_owned);
         }

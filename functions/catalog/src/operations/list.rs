@@ -320,6 +320,12 @@ pub async fn list_products(
         true => COUNTING_ROUNDS,
         false => ROUNDS,
     };
+    // One more than the page has tells that another page follows; only the store knows it without filters.
+    let enough = match (more_filters, is_counting) {
+        (false, _) => paging.limit,
+        (true, false) => paging.limit.saturating_add(1),
+        (true, true) => usize::MAX,
+    };
     let mut items: Vec<(String, Document)> = Vec::with_capacity(paging.limit);
     let (mut found, mut total) = (0, None);
     let mut next = None;
@@ -327,8 +333,7 @@ pub async fn list_products(
         let (page, counted) = merged(cx, &query, &indexes).await?;
         total = total.or(counted);
         next = page.next;
-        let count = page.items.len();
-        for (n, (place, document)) in products(cx, sort, page.items).await?.into_iter().enumerate() {
+        for (place, document) in products(cx, sort, page.items).await? {
             let Some(document) = document else { continue };
             // The store may read the document later than the index, and the status may have changed in between.
             let is_listed = match filtered {
@@ -342,14 +347,13 @@ pub async fn list_products(
             if items.len() < paging.limit {
                 items.push((place, document));
             }
-            if items.len() == paging.limit && !is_counting {
-                // The remaining items belong to the next page.
-                let last = items.last().map(|(place, _)| place.clone());
-                next = if n + 1 < count { last } else { next };
+            if more_filters && found >= enough {
+                // Others may follow in this page of the store.
+                next = items.last().map(|(place, _)| place.clone());
                 break;
             }
         }
-        if next.is_none() || (items.len() == paging.limit && !is_counting) {
+        if next.is_none() || found >= enough {
             break;
         }
         query.after.clone_from(&next);
@@ -367,7 +371,7 @@ pub async fn list_products(
         total = Some(indexed(cx, &filter, least).await);
     }
     if found > items.len() {
-        // Others were counted after them.
+        // The others belong to the next pages.
         next = items.last().map(|(place, _)| place.clone());
     }
     Ok(paging.page(items, next, total))

@@ -6,6 +6,9 @@
 //! A category includes what is below it. Up to [`MERGED`] lists, such as those of several categories or statuses, are read
 //! at once and merged; more are a filter of another list.
 //!
+//! The total of a list with one filter comes with its first page. If other filters remain, the search index counts published
+//! products, where the host has one; otherwise the list counts what it reads.
+//!
 //! `popular` and `trending` read an index of [ranks](souk_model::catalog::rank), and then the products of these ranks
 //! with one batched get. A rank is updated shortly after its product, so every filter is applied to the product again.
 

@@ -9,7 +9,7 @@
 //! **Purged.** Before a commit is acknowledged, it purges every response that depends on what it changes (`tags`). A
 //! response that was read before a purge cannot be stored after it (`memory`). While the outcome of a commit is
 //! unknown, responses with its tags are not stored, until it must have succeeded or failed. So in one process no
-//! response is older than the last acknowledged change. Changes by other processes become visible when a response
+//! response is older than the last acknowledged change, but for the total of a list or search (`counts`). Changes by other processes become visible when a response
 //! expires: after the `s_maxage` of the route it is served stale and refreshed in the background
 //! (stale-while-revalidate); after another `stale` seconds it is not served.
 //!

@@ -46,6 +46,7 @@ pub fn function() -> Function {
             "/v1/products?sort=trending",
             "/v1/categories",
         ],
+        searches: true,
         store: StoreUse {
             reads: &[
                 Documents("product/*"),

@@ -50,6 +50,7 @@ pub fn function() -> Function {
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,
         schedules: jobs::schedules(),
+        searches: true,
         store: StoreUse {
             reads: &[
                 Documents("category/*"),

@@ -37,6 +37,8 @@ pub struct Function {
     pub store: StoreUse,
     /// The parts of the store that its jobs and schedules use.
     pub job_store: StoreUse,
+    /// Whether its requests ask the search index. Jobs may always use it.
+    pub searches: bool,
 }
 
 /// Partitions of the document store. A `*` at the end of a name stands for any text.

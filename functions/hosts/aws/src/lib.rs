@@ -8,7 +8,7 @@
 //! answers. If SQS is slow the client does not wait: the sweeper sends the messages later.
 //!
 //! **Search.** The index is a file in S3 (`souk_aws::S3Search`) or, if `OPENSEARCH_URL` is set, in OpenSearch
-//! (`souk_aws::OpenSearch`). Only the search function and the worker open it.
+//! (`souk_aws::OpenSearch`). The functions that search and the worker open it.
 
 pub mod event;
 mod queue_event;
@@ -95,7 +95,7 @@ impl Api {
             return Err("SOUK_SIGNING_KEY: identity signs tokens, which a derived key cannot".into());
         }
         let aws = souk_aws::Settings::from_env()?;
-        let search: Arc<dyn Search> = if functions.iter().any(|function| function.name == "search") {
+        let search: Arc<dyn Search> = if functions.iter().any(|function| function.searches) {
             search_index(&aws)?
         } else {
             Arc::new(NoSearch(None))

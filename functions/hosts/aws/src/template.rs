@@ -159,6 +159,25 @@ fn the_policies_are_the_declared_roles() {
 }
 
 #[test]
+fn only_functions_that_search_reach_the_index() {
+    let searching = souk_market::functions().into_iter();
+    let searching = searching.filter(|function| function.searches);
+    let searching: BTreeSet<&str> = searching.map(|function| function.name).chain(["worker"]).collect();
+    for role in ROLES.iter().map(|role| role.name) {
+        let name = logical_name(role);
+        let policies = serde_json::to_string(&RESOURCES[format!("{name}Role")]["Properties"]["Policies"]).unwrap();
+        let variables = &RESOURCES[format!("{name}Function")]["Properties"]["Environment"]["Variables"];
+        let has = [
+            policies.contains("s3:GetObject"),
+            policies.contains("es:ESHttp"),
+            !variables["SOUK_SEARCH_BUCKET"].is_null(),
+            !variables["OPENSEARCH_URL"].is_null(),
+        ];
+        assert_eq!(has, [searching.contains(role); 4], "{role}");
+    }
+}
+
+#[test]
 fn no_function_reaches_what_is_not_its_own() {
     let every = READ.into_iter().chain(WRITE);
     for action in every.clone().chain(["Scan", "BatchWriteItem", "DeleteTable"]) {

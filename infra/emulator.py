@@ -1,9 +1,10 @@
-"""Runs ministack with three changes.
+"""Runs ministack with four changes.
 
 1. Requests with OPTIONS reach the functions. ministack answers them itself; API Gateway only does so for an API with a CORS
    configuration, which ours has not: the functions answer preflights.
 2. A lock around each change of a queue. Without it a message that one thread sends while another deletes can get lost.
 3. Two worker Lambdas at most for each queue, because the template allows more than a development machine has cores for.
+4. A request comes from the address that it names in `X-Forwarded-For`, so that tests can be many clients.
 """
 
 import asyncio
@@ -37,6 +38,17 @@ async def execute_options_too(api_id, stage, path, method, *args, **kwargs):
 
 
 apigateway._handle_execute_in_scope = execute_options_too
+
+invoke = lambda_svc._execute_function_with_config_scope
+
+
+def invoke_from_address(record, event, *args, **kwargs):
+    if isinstance(event, dict) and (address := (event.get("headers") or {}).get("x-forwarded-for")):
+        event["requestContext"]["http"]["sourceIp"] = address
+    return invoke(record, event, *args, **kwargs)
+
+
+lambda_svc._execute_function_with_config_scope = invoke_from_address
 
 lock = sqs._queues_lock = threading.RLock()
 

@@ -110,7 +110,7 @@ def main():
         seed = [options.souk, "seed", "--products", str(options.products), "--data", f"{place}/market"]
         subprocess.run(seed, check=True, stdout=subprocess.DEVNULL)
         port = free_port()
-        os.environ.update(SOUK_CACHE="off", SOUK_LOG="error")
+        os.environ.update(SOUK_CACHE="off", SOUK_LIMITS="off", SOUK_LOG="error")
         command = f"exec {options.souk} serve --no-demo --listen 127.0.0.1:{port} --data {place}/market"
         with server(command, f"http://127.0.0.1:{port}/healthz") as pid:
             lean(port, pid, options.seconds)

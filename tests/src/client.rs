@@ -71,6 +71,12 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{:016x}", RandomState::new().build_hasher().finish())
 }
 
+/// A network address that no other client of this process is likely to have.
+fn address() -> String {
+    let [a, b, c, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    format!("10.{a}.{b}.{c}")
+}
+
 /// What `look` finds, as soon as it does: for what happens in the background. Panics with what it says if it never does.
 pub async fn eventually<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
     let begin = Instant::now();
@@ -95,6 +101,8 @@ impl Market {
             me: Value::Null,
             password: String::new(),
             refresh_token: String::new(),
+            device: String::new(),
+            address: address(),
         }
     }
 
@@ -140,6 +148,7 @@ impl Market {
         let tokens = self.anonymous().post("/v1/sessions", credentials).await.expect(201);
         let mut client = self.with_token(tokens.text("access_token"));
         client.refresh_token = tokens.text("refresh_token").to_owned();
+        client.device = tokens.text("device").to_owned();
         client.password = password.to_owned();
         client
     }
@@ -208,6 +217,10 @@ pub struct Client {
     pub password: String,
     /// The refresh token it was given when it signed in.
     pub refresh_token: String,
+    /// What its device is known by since then.
+    pub device: String,
+    /// Its network address, as the host under test sees it: limits count addresses.
+    pub address: String,
 }
 
 impl Client {
@@ -222,6 +235,10 @@ impl Client {
     pub fn call(&self, method: Method, path: &str) -> Call {
         let url = format!("{}{path}", self.market.url);
         let request = self.market.http.request(method, url);
+        // Which of them counts depends on the host.
+        let request = request
+            .header("x-forwarded-for", &self.address)
+            .header("cf-connecting-ip", &self.address);
         let request = match &self.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,

@@ -7,6 +7,7 @@ use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Ro
 use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
+use crate::limits::REFRESHES;
 use crate::operations::{self, SignedUp};
 use crate::session::{Credentials, EmailOrUsername, Refresh, Tokens};
 
@@ -68,7 +69,12 @@ pub(crate) fn routes() -> Vec<Route> {
             .cached(30, 300)
             .response(StatusCode::OK, "The profile", Some(Schema::of::<Profile>())),
         Route::new("signIn", Method::POST, "/v1/sessions", Access::Open, sign_in)
-            .summary("Sign in", "With an email address or a username, and the password.")
+            .summary(
+                "Sign in",
+                "With an email address or a username, and the password. Ten attempts in 15 minutes are allowed for an account from a \
+                 network, and a hundred in a row from all. A device that has signed in before sends the `device` that it got, and is \
+                 counted apart.",
+            )
             .body(Schema::of::<EmailOrUsername>(), MAX_BODY)
             .issues("The tokens of the session", tokens())
             .secret()
@@ -88,6 +94,7 @@ pub(crate) fn routes() -> Vec<Route> {
         .body(Schema::of::<Refresh>(), MAX_BODY)
         .issues("The new tokens of the session", tokens())
         .secret()
+        .limited_only(&REFRESHES)
         .errors(&[StatusCode::UNAUTHORIZED]),
         Route::new("signOut", Method::DELETE, "/v1/sessions/current", member, sign_out)
             .summary("Sign out", "The tokens of the session stop working at once.")

@@ -3,6 +3,7 @@
 mod account;
 mod error;
 mod http;
+mod limits;
 pub mod operations;
 mod password;
 mod session;
@@ -24,6 +25,7 @@ pub fn function() -> Function {
         problems: error::problems::ALL,
         routes: http::routes(),
         kinds: &[ACCOUNT],
+        limits: limits::OF_OPERATIONS,
         store: StoreUse {
             reads: &[
                 Documents("account-named/*"),

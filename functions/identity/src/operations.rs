@@ -1,7 +1,7 @@
 //! Operations on accounts and sessions.
 //!
 //! **Atomicity.** Signing up is one commit of the account, its password hash and the claims on its email address and
-//! username. Signing in is one commit of the session. A refresh replaces the secret of the session at the version that
+//! username. Signing in is one commit of the session; the attempt is counted before the password is checked. A refresh replaces the secret of the session at the version that
 //! was read, so two concurrent requests with the same refresh token get the same next one.
 
 use garde::Validate as _;
@@ -14,6 +14,7 @@ use souk_model::identity::ACCOUNT;
 
 use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, kept_email, reserved};
 use crate::error::IdentityError;
+use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
@@ -35,6 +36,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     if let Err(report) = new.validate() {
         return Err(Failure::Invalid(field_errors(&report).collect()).into());
     }
+    count_network(cx, &SIGN_UPS).await?;
     let new = &new;
     let signed_up = cx.commit(|tx| async move {
         // Its claim may be one from before domains were kept as DNS has them.
@@ -52,7 +54,10 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
         let session = match new.sign_in {
-            true => Some(session::open(&tx, &account.profile.id)?),
+            true => Some(Tokens {
+                device: device_token(&tx, &account.profile.id, None),
+                ..session::open(&tx, &account.profile.id)?
+            }),
             false => None,
         };
         Ok(SignedUp { account, session })
@@ -200,40 +205,50 @@ fn set_role(tx: &Transaction<IdentityError>, account: &Stored<Account>, role: Ro
 
 /// Creates a session if the credentials are valid.
 pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
-    let credentials = &credentials;
+    let login = credentials.email.as_deref().or(credentials.username.as_deref());
+    let login = login.unwrap_or_default().trim().to_lowercase();
+    let account = match credentials.email {
+        Some(_) => find_by_email(cx, &login).await?,
+        None => {
+            let document = cx.find(ACCOUNT, &login).await?;
+            let account = document.map(Stored::<Account>::read).transpose();
+            account.map_err(Failure::from)?
+        }
+    };
+    let id = account.as_ref().map(|account| account.profile.id.as_str());
+    let attempt = Attempt::count(cx, &login, id, credentials.device.as_deref()).await?;
+    let (found, attempt, password) = (&account, &attempt, &credentials.password);
     let tokens = cx.commit(|tx| async move {
-        let account = match (&credentials.email, &credentials.username) {
-            (Some(email), _) => find_by_email(&tx, email).await?,
-            (_, Some(name)) => {
-                let document = tx.find(ACCOUNT, &name.trim().to_lowercase()).await?;
-                document
-                    .map(Stored::<Account>::read)
-                    .transpose()
-                    .map_err(Failure::from)?
-            }
-            (None, None) => None,
-        };
-        let hash = match &account {
+        let hash = match found {
             Some(account) => {
                 tx.read::<PasswordHashDocument>(password::key(&account.profile.id))
                     .await?
             }
             None => None,
         };
-        let is_right = password::verify(&tx, &credentials.password, hash.map(|hash| hash.value.hash)).await?;
-        let Some(account) = account.filter(|_| is_right) else {
+        let is_right = password::verify(&tx, password, hash.map(|hash| hash.value.hash)).await?;
+        let Some(account) = found.as_ref().filter(|_| is_right) else {
             tracing::warn!(target: "security", "sign-in refused");
             return Err(IdentityError::WrongCredentials);
         };
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
-        if is_first_admin(&tx, &account.email) && account.role < Role::Admin {
+        let id = &account.profile.id;
+        if is_first_admin(&tx, &account.email)
+            && let Some(account) = tx.read::<Account>(ACCOUNT.key(id)).await?
+            && account.role < Role::Admin
+        {
             set_role(&tx, &account, Role::Admin);
         }
-        Ok(session::open(&tx, &account.profile.id)?)
+        let device = device_token(&tx, id, attempt.device());
+        Ok(Tokens {
+            device,
+            ..session::open(&tx, id)?
+        })
     });
     let tokens = tokens.await?;
+    attempt.succeed(cx).await;
     session::check_replay(cx, &tokens).await?;
     Ok(tokens)
 }

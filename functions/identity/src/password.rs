@@ -8,6 +8,8 @@ use souk_core::{Key, random};
 use souk_kit::{Context, Failure};
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::limits::{PASSWORDS, count_network};
+
 /// The key of the password hash of an account: a separate document, so that reading accounts does not read hashes.
 pub(crate) fn key(account: &str) -> Key {
     Key::of("password", account)
@@ -31,6 +33,7 @@ fn failed(error: argon2::password_hash::Error) -> Failure {
 
 /// The salted, slow hash of a password, in PHC form.
 pub(crate) async fn hash(cx: &Context, password: &str) -> Result<String, Failure> {
+    count_network(cx, &PASSWORDS).await?;
     let salt = SaltString::encode_b64(&random::bytes::<16>(&*cx.random)).map_err(failed)?;
     let (argon2, password) = (argon2(cx)?, password.nfc().collect::<String>());
     let hash = move || {
@@ -47,6 +50,7 @@ pub(crate) async fn verify(cx: &Context, password: &str, stored: Option<String>)
         hash(cx, password).await?;
         return Ok(false);
     };
+    count_network(cx, &PASSWORDS).await?;
     let (argon2, password) = (argon2(cx)?, password.to_owned());
     let verify = move || {
         let parsed = PasswordHash::new(&stored)?;

@@ -42,6 +42,10 @@ pub struct Credentials {
     #[garde(custom(check::characters(1, 128)))]
     #[serde(default)]
     pub password: String,
+    /// The `device` of an earlier session of this account on this device.
+    #[garde(inner(custom(check::characters(0, 400))))]
+    #[serde(default)]
+    pub device: Option<String>,
 }
 
 // The schema of `Credentials`, which are one struct so that faults name the field.
@@ -61,6 +65,9 @@ pub(crate) enum EmailOrUsername {
         /// Password.
         #[schema(format = "password", min_length = 1, max_length = 128)]
         password: String,
+        /// The `device` of an earlier session of this account on this device, if it has one.
+        #[schema(max_length = 400)]
+        device: Option<String>,
     },
     /// With a username.
     #[schema(title = "UsernameCredentials")]
@@ -72,6 +79,9 @@ pub(crate) enum EmailOrUsername {
         /// Password.
         #[schema(format = "password", min_length = 1, max_length = 128)]
         password: String,
+        /// The `device` of an earlier session of this account on this device, if it has one.
+        #[schema(max_length = 400)]
+        device: Option<String>,
     },
 }
 
@@ -108,6 +118,11 @@ pub struct Tokens {
     pub expires_in: i64,
     /// Refresh token; it works once, and again for ten seconds with the same result.
     pub refresh_token: String,
+    /// Tells this device from those of strangers. Keep it when the session ends, and send it with the credentials of the next one:
+    /// then nobody who tries passwords of this account elsewhere keeps you out. Absent from a refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub device: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -176,6 +191,7 @@ fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: Stri
         token_type: "Bearer".into(),
         expires_in: ACCESS_TOKEN_SECONDS,
         refresh_token,
+        device: None,
     })
 }
 

@@ -6,10 +6,13 @@ use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Raw, Route, Schema, list_documents, list_json,
 };
-use souk_kit::{Context, Fault, PageRequest};
+use souk_kit::{By, Context, Fault, Limit, PageRequest};
 
 use crate::import::{Import, ImportLine, MAX_PART, NewImport, Outcome};
 use crate::operations;
+
+/// New imports of an account.
+const IMPORTS: Limit = Limit::strict("imports", 60, 3_600, By::Client);
 
 const MAX_BODY: usize = 32 * 1024;
 
@@ -49,6 +52,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of imports", Some(Schema::list_of::<Import>())),
         Route::new("createImport", Method::POST, "/v1/imports", MEMBER, create)
+            .limited(&IMPORTS)
             .summary("Create an import", ABOUT)
             .body(Schema::of::<NewImport>(), MAX_BODY)
             .response(StatusCode::CREATED, "The import", import())

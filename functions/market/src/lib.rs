@@ -105,7 +105,47 @@ fn section(function: &Function) -> souk_kit::http::Section<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use souk_kit::limits::Reach;
+
     use super::*;
+
+    #[test]
+    fn the_guide_lists_every_limit() {
+        let guide = include_str!("../../ops/assets/guides/limits.md");
+        let listed: BTreeSet<&str> = guide
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let mut found = BTreeSet::new();
+        let functions = functions();
+        for limit in functions.iter().flat_map(Function::all_limits) {
+            let place = match limit.reach {
+                Reach::Instance => "in each instance",
+                Reach::Everywhere => "everywhere",
+            };
+            let (units, seconds) = (limit.quota.units, limit.quota.seconds);
+            let units = match units.checked_sub(1000) {
+                Some(rest) => format!("{},{:03}", units / 1000, rest % 1000),
+                None => units.to_string(),
+            };
+            let window = match seconds {
+                60 => "a minute".to_owned(),
+                3_600 => "an hour".to_owned(),
+                86_400 => "a day".to_owned(),
+                seconds => format!("in {} minutes", seconds / 60),
+            };
+            let start = format!("| `{}` | ", limit.name);
+            let end = format!(" | {units} {window} | {place} |");
+            let is_listed = guide
+                .lines()
+                .any(|line| line.starts_with(&start) && line.ends_with(&end));
+            assert!(is_listed, "the guide to limits lacks {start}…{end}");
+            found.insert(limit.name);
+        }
+        assert_eq!(listed, found);
+    }
 
     /// Update it with `cargo run -- openapi > functions/ops/assets/openapi.json`.
     #[test]
@@ -123,7 +163,7 @@ mod tests {
     fn no_two_schemas_share_a_name() {
         let functions = functions();
         let sections: Vec<_> = functions.iter().map(section).collect();
-        assert_eq!(souk_kit::http::clashes(&sections), std::collections::BTreeSet::new());
+        assert_eq!(souk_kit::http::clashes(&sections), BTreeSet::new());
     }
 
     #[test]
@@ -136,7 +176,7 @@ mod tests {
                 .values()
                 .map(|of| of["operationId"].as_str().unwrap())
         });
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         assert_eq!(
             ids.filter(|id| !seen.insert(*id)).collect::<Vec<_>>(),
             Vec::<&str>::new()

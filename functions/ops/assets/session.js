@@ -6,6 +6,7 @@
 import { $, el, span, uuid } from "./dom.js";
 
 const STORE = "souk.session";
+const DEVICE = "souk.device";
 const tabs = new BroadcastChannel(STORE);
 
 /** {access_token, refresh_token, refresh_key, name, role}; null without one. */
@@ -17,6 +18,16 @@ export const account = () => session;
 function stored() {
   try {
     return JSON.parse(sessionStorage.getItem(STORE));
+  } catch {
+    return null;
+  }
+}
+
+/** What says that somebody has signed in here before. */
+function knownDevice() {
+  try {
+    const device = localStorage.getItem(DEVICE);
+    return device && { device };
   } catch {
     return null;
   }
@@ -75,6 +86,11 @@ function refresh(stale) {
 
 /** Makes the session of these tokens that of the page. */
 export async function adopt(tokens) {
+  try {
+    if (tokens.device) localStorage.setItem(DEVICE, tokens.device);
+  } catch {
+    // Without storage this is a new device each time.
+  }
   setSession({ ...tokens, refresh_key: uuid(), name: "…" });
   await identify();
 }
@@ -128,7 +144,8 @@ function render(note) {
     try {
       const name = login.value.trim();
       const key = name.includes("@") ? "email" : "username";
-      const answer = await post("/v1/sessions", { [key]: name, password: password.value });
+      const credentials = { [key]: name, password: password.value, ...knownDevice() };
+      const answer = await post("/v1/sessions", credentials);
       const body = await answer.json().catch(() => null);
       if (answer.ok) await adopt(body);
       else told.replaceChildren(problemText(body, answer));

@@ -30,7 +30,7 @@ files! {
     "openapi.json" at "/openapi.json";
     // The page reads from its own path which guide to show.
     "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/errors", "/docs/guides/paging",
-        "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/cors",
+        "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",
         "/docs/guides/webhooks", "/docs/guides/versioning";
     "docs.css" at "/docs/docs.css";
     "docs.js" at "/docs/docs.js";
@@ -46,6 +46,7 @@ files! {
     "guides/idempotency.md" at "/docs/guides/idempotency.md";
     "guides/caching.md" at "/docs/guides/caching.md";
     "guides/money.md" at "/docs/guides/money.md";
+    "guides/limits.md" at "/docs/guides/limits.md";
     "guides/cors.md" at "/docs/guides/cors.md";
     "guides/webhooks.md" at "/docs/guides/webhooks.md";
     "guides/versioning.md" at "/docs/guides/versioning.md";

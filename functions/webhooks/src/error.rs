@@ -12,8 +12,6 @@ pub(crate) mod problems {
         TOO_MANY_WEBHOOKS: CONFLICT "too_many_webhooks";
         /// The webhook is switched off. Enable it first.
         WEBHOOK_DISABLED: CONFLICT "webhook_disabled";
-        /// Too many tests were sent for your account. Test again after `Retry-After`.
-        TOO_MANY_TESTS: TOO_MANY_REQUESTS "too_many_tests";
     }
 }
 
@@ -29,9 +27,6 @@ pub enum WebhookError {
     /// The webhook is disabled, so nothing is sent to it.
     #[error("the webhook is switched off: enable it first")]
     Disabled,
-    /// The account has sent too many tests; the seconds until it may send the next.
-    #[error("too many tests were sent for your account, which sends one whenever a URL is new: wait a little")]
-    TooManyTests(u32),
 }
 
 impl From<WebhookError> for Problem {
@@ -41,7 +36,6 @@ impl From<WebhookError> for Problem {
             WebhookError::Failure(failure) => failure.into(),
             WebhookError::TooMany => Problem::new(problems::TOO_MANY_WEBHOOKS, detail),
             WebhookError::Disabled => Problem::new(problems::WEBHOOK_DISABLED, detail),
-            WebhookError::TooManyTests(seconds) => Problem::new(problems::TOO_MANY_TESTS, detail).retry_after(seconds),
         }
     }
 }

@@ -22,40 +22,6 @@ pub(crate) const MAX_FAILURES: u32 = 20;
 /// ... if the first of them is at least this long ago, in seconds.
 pub(crate) const MAX_FAILING_SECONDS: i64 = 24 * 3600;
 
-/// How many tests an account may send in a burst ...
-const TESTS: i64 = 20;
-/// ... and how often after that, in milliseconds.
-const TEST_INTERVAL_MS: i64 = 60_000;
-
-/// How many tests an account may send: `webhook-tests/{account}`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct TestLimit {
-    /// The theoretical arrival time (GCRA) of the next test, in milliseconds since 1970.
-    next_at: i64,
-}
-
-impl TestLimit {
-    /// After that the account may send a whole burst, in seconds.
-    pub(crate) const KEEP_SECONDS: i64 = TESTS * TEST_INTERVAL_MS / 1_000;
-
-    pub(crate) fn key(account: &str) -> Key {
-        Key::of("webhook-tests", account)
-    }
-
-    /// Takes a test; returns the milliseconds until one may be sent if it is not now.
-    pub(crate) fn take(&mut self, now: i64) -> i64 {
-        let room = TESTS * TEST_INTERVAL_MS;
-        // A later moment is one of a clock that was wrong.
-        let is_plausible = self.next_at <= now.saturating_add(room);
-        let next = if is_plausible { self.next_at.max(now) } else { now }.saturating_add(TEST_INTERVAL_MS);
-        let wait = next.saturating_sub(now).saturating_sub(room).max(0);
-        if wait == 0 {
-            self.next_at = next;
-        }
-        wait
-    }
-}
-
 /// The state of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Health {
@@ -111,20 +77,6 @@ mod tests {
         assert_eq!(health.reserve(now + 24 * 3_600_000), 0);
         assert_eq!(health.reserve(now), 0);
         assert_eq!(health.reserve(now - 24 * 3_600_000), 0);
-    }
-
-    #[test]
-    fn tests_are_limited_and_come_back() {
-        let (mut limit, now) = (TestLimit::default(), 1_800_000_000_000);
-        assert!((0..TESTS).all(|_| limit.take(now) == 0));
-        assert_eq!((limit.take(now), limit.take(now)), (TEST_INTERVAL_MS, TEST_INTERVAL_MS));
-        assert_eq!(limit.take(now + TEST_INTERVAL_MS), 0);
-        assert!(limit.take(now + TEST_INTERVAL_MS) > 0);
-        let later = now + 1_000 * TestLimit::KEEP_SECONDS;
-        assert!((1..TESTS).all(|_| limit.take(later) == 0));
-        // A clock that ran ahead.
-        let mut limit = TestLimit::default();
-        assert_eq!((limit.take(now + 86_400_000), limit.take(now)), (0, 0));
     }
 
     #[test]

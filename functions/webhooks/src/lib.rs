@@ -44,6 +44,7 @@ pub fn function() -> Function {
         kinds: &[webhook::WEBHOOK],
         events: EventType::of::<event::WebhookEvent>().collect(),
         notification: Some(http::notification()),
+        limits: &[&operations::TESTS],
         store: StoreUse {
             reads: &[
                 Documents("vendor/*"),
@@ -52,7 +53,6 @@ pub fn function() -> Function {
                 Documents("webhooks-of/*"),
                 Documents("webhook-secret/*"),
                 Documents("deliveries/*"),
-                Documents("webhook-tests/*"),
             ],
             writes: &[
                 Documents("job/*"),
@@ -61,7 +61,6 @@ pub fn function() -> Function {
                 Documents("webhook-secret/*"),
                 Documents("deliveries/*"),
                 Documents("webhook-health/*"),
-                Documents("webhook-tests/*"),
             ],
         },
         job_store: StoreUse {

@@ -1,7 +1,7 @@
 /** The market that the shop is tried against: the one at `SOUK_URL`, with the settings that the end-to-end tests have. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { Souk, SoukError } from "../src/index.js";
+import { Souk, SoukError, type SoukOptions } from "../src/index.js";
 
 /** How long what happens in the background may take, in milliseconds. */
 const DEADLINE = 120_000;
@@ -10,6 +10,18 @@ export function url(): string {
   const url = process.env["SOUK_URL"];
   if (!url) throw new Error("set SOUK_URL to the address of a host");
   return url;
+}
+
+/** A client with an address of its own, as the host under test sees it: limits count addresses. */
+export function somebody(options: Partial<SoukOptions> = {}): Souk {
+  const address = `10.${Array.from(randomBytes(3)).join(".")}`;
+  const send = options.fetch ?? fetch;
+  const from = (request: Request) => {
+    // Which of them counts depends on the host.
+    for (const name of ["x-forwarded-for", "cf-connecting-ip"]) request.headers.set(name, address);
+    return send(request);
+  };
+  return new Souk({ url: url(), ...options, fetch: from });
 }
 
 export function unique(what: string): string {
@@ -30,7 +42,7 @@ export interface Member {
 }
 
 export async function member(): Promise<Member> {
-  const souk = new Souk({ url: url() });
+  const souk = somebody();
   const account = newAccount();
   const { id } = await souk.signUp(account);
   return { souk, ...account, id };
@@ -38,7 +50,7 @@ export async function member(): Promise<Member> {
 
 /** The first admin, who is signed up if need be. */
 export async function admin(): Promise<Souk> {
-  const souk = new Souk({ url: url() });
+  const souk = somebody();
   const email = process.env["SOUK_TEST_ADMIN_EMAIL"] ?? "admin@e2e.test";
   const password = process.env["SOUK_TEST_ADMIN_PASSWORD"] ?? "correct-horse-battery";
   try {

@@ -1,14 +1,14 @@
 /** The shop against a market: what a front-end does, from the sign-up to a sale. Runs on every host. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type Options, Souk, SoukError, verifyWebhook, type WebhookPayload } from "../src/index.js";
-import { admin, eventually, type Member, member, newAccount, unique, url } from "./market.js";
+import { type Options, SoukError, verifyWebhook, type WebhookPayload } from "../src/index.js";
+import { admin, eventually, type Member, member, newAccount, somebody, unique } from "./market.js";
 import { receiver, type Receiver } from "./receiver.js";
 import { find, grid, page, type Product, reduce, submit } from "./shop.js";
 
 type NewProduct = Options<"/v1/products", "post">["body"];
 
-const visitor = new Souk({ url: url() });
+const visitor = somebody();
 const word = unique("lantern").replace("-", "");
 let seller: Member;
 let buyer: Member;

@@ -1,9 +1,8 @@
 /** A process that refreshes the session in a file: `tab.js FILE REFRESHES SEED`. Fails if it is signed out. */
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Souk } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
-import { url } from "./market.js";
+import { somebody } from "./market.js";
 
 /** How many answers to refreshes are lost. */
 const LOST = 0.05;
@@ -15,8 +14,7 @@ const random = generator(Number(seed));
 let done = 0;
 
 const storage = new FileStorage(path);
-const souk = new Souk({
-  url: url(),
+const souk = somebody({
   storage,
   onSignedOut: () => assert.fail(`signed out after ${done} refreshes`),
   fetch: async (request) => {

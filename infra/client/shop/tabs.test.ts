@@ -10,9 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Souk } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
-import { newAccount, url } from "./market.js";
+import { newAccount, somebody } from "./market.js";
 
 const TABS = 2;
 
@@ -23,7 +22,7 @@ test("two tabs that refresh at random moments are never signed out", async (cont
   const folder = await mkdtemp(join(tmpdir(), "souk-tabs-"));
   try {
     const path = join(folder, "session");
-    const souk = new Souk({ url: url(), storage: new FileStorage(path) });
+    const souk = somebody({ storage: new FileStorage(path) });
     const account = newAccount();
     await souk.signUp(account);
     const program = fileURLToPath(new URL("tab.js", import.meta.url));

@@ -144,7 +144,8 @@ export class Souk {
 
   /** Signs in: all calls of clients with this storage are then those of the account. */
   async signIn(credentials: Schemas["Credentials"]): Promise<void> {
-    await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>("/v1/sessions", credentials));
+    const body = { ...(await this.#sessions.device()), ...credentials };
+    await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>("/v1/sessions", body));
   }
 
   /** Signs out, here in any case. An error means that the market does not know it yet. */

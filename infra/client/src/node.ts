@@ -24,10 +24,15 @@ export class FileStorage implements SessionStorage {
 
   async write(session: Session | null): Promise<void> {
     if (session === null) return rm(this.#path, { force: true });
-    // Nobody reads half a file.
-    const next = `${this.#path}.${randomUUID()}`;
-    await writeFile(next, JSON.stringify(session), { mode: 0o600, flush: true });
-    await rename(next, this.#path);
+    return replace(this.#path, JSON.stringify(session));
+  }
+
+  async readDevice(): Promise<string | null> {
+    return (await readFile(`${this.#path}.device`, "utf8").catch(absent)) ?? null;
+  }
+
+  writeDevice(device: string): Promise<void> {
+    return replace(`${this.#path}.device`, device);
   }
 
   lock<T>(task: () => Promise<T>): Promise<T> {
@@ -46,6 +51,13 @@ export class FileStorage implements SessionStorage {
       }
     });
   }
+}
+
+/** Writes a file that only its owner can read. Nobody reads half of it. */
+async function replace(path: string, text: string): Promise<void> {
+  const next = `${path}.${randomUUID()}`;
+  await writeFile(next, text, { mode: 0o600, flush: true });
+  await rename(next, path);
 }
 
 /** Creates a file; false if there is one. */

@@ -16,6 +16,9 @@ export interface Session {
 export interface SessionStorage {
   read(): Session | null | Promise<Session | null>;
   write(session: Session | null): void | Promise<void>;
+  /** The token by which the market knows this device, which outlives the session; a storage may lack it. */
+  readDevice?(): string | null | Promise<string | null>;
+  writeDevice?(device: string): void | Promise<void>;
   /** Runs one task at a time, of all clients with this storage. */
   lock<T>(task: () => Promise<T>): Promise<T>;
 }
@@ -23,6 +26,7 @@ export interface SessionStorage {
 /** A session in memory, which ends with the process. */
 export class MemoryStorage implements SessionStorage {
   #session: Session | null = null;
+  #device: string | null = null;
   #last: Promise<unknown> = Promise.resolve();
 
   read(): Session | null {
@@ -31,6 +35,14 @@ export class MemoryStorage implements SessionStorage {
 
   write(session: Session | null): void {
     this.#session = session;
+  }
+
+  readDevice(): string | null {
+    return this.#device;
+  }
+
+  writeDevice(device: string): void {
+    this.#device = device;
   }
 
   lock<T>(task: () => Promise<T>): Promise<T> {
@@ -57,6 +69,14 @@ export class BrowserStorage implements SessionStorage {
   write(session: Session | null): void {
     if (session) localStorage.setItem(this.#name, JSON.stringify(session));
     else localStorage.removeItem(this.#name);
+  }
+
+  readDevice(): string | null {
+    return localStorage.getItem(`${this.#name}-device`);
+  }
+
+  writeDevice(device: string): void {
+    localStorage.setItem(`${this.#name}-device`, device);
   }
 
   async lock<T>(task: () => Promise<T>): Promise<T> {
@@ -95,6 +115,13 @@ export class Sessions {
 
   async start(tokens: Tokens): Promise<void> {
     await this.storage.lock(async () => this.storage.write(stored(tokens)));
+    if (tokens.device !== undefined) await this.storage.writeDevice?.(tokens.device);
+  }
+
+  /** What says that the account has signed in on this device before, if it has: nobody who tries its password elsewhere keeps it out. */
+  async device(): Promise<{ device?: string }> {
+    const device = await this.storage.readDevice?.();
+    return device ? { device } : {};
   }
 
   /** Ends the session: here in any case, and in the market if it can be reached. */

@@ -17,6 +17,8 @@ class Market {
   /** How many tokens it has given out; the last ones are valid. */
   issued = 0;
   refreshes = 0;
+  /** The devices that credentials were sent with. */
+  devices: unknown[] = [];
   readonly #results = new Map<string, object>();
 
   #tokens(): object {
@@ -26,7 +28,10 @@ class Market {
 
   readonly fetch = async (request: Request): Promise<Response> => {
     const { pathname } = new URL(request.url);
-    if (pathname === "/v1/sessions") return Response.json(this.#tokens(), { status: 201 });
+    if (pathname === "/v1/sessions") {
+      this.devices.push(((await request.json()) as { device?: string }).device);
+      return Response.json({ ...this.#tokens(), device: `d${this.devices.length}` }, { status: 201 });
+    }
     if (pathname === "/v1/sessions/refresh") {
       this.refreshes += 1;
       const other = this.others.shift();
@@ -181,7 +186,8 @@ test("tabs share a session in localStorage, with Web Locks and without", async (
     assert.equal((await Promise.all(tabs)).length, 3);
     assert.equal(JSON.parse(kept.get("souk-session") ?? "{}").access_token, `a${market.issued}`);
     await tab.signOut();
-    assert.deepEqual([kept.size, await others[0]?.isSignedIn()], [0, false]);
+    // By what stays the market knows the device, for the next session.
+    assert.deepEqual([[...kept.keys()], await others[0]?.isSignedIn()], [["souk-session-device"], false]);
   }
 });
 
@@ -210,5 +216,22 @@ test("a file keeps a session for its owner only, and a lock that outlived its pr
     await assert.rejects(stat(`${path}.lock`), { code: "ENOENT" });
   } finally {
     await rm(folder, { recursive: true });
+  }
+});
+
+test("a device is known by its token after its session has ended", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "souk-"));
+  try {
+    for (const storage of [new MemoryStorage(), new FileStorage(join(directory, "session"))]) {
+      const market = new Market();
+      const [souk] = await market.tabs(storage, 1);
+      await souk.signOut();
+      assert.equal(await souk.isSignedIn(), false);
+      await market.tabs(storage, 1);
+      await souk.signIn({ email: "ada@example.com", password: "correct-horse", device: "another" });
+      assert.deepEqual(market.devices, [undefined, "d1", "another"]);
+    }
+  } finally {
+    await rm(directory, { recursive: true });
   }
 });

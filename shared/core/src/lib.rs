@@ -20,6 +20,7 @@ pub mod money;
 pub mod outbound;
 pub mod queue;
 pub mod random;
+pub mod rate_limit;
 pub mod search;
 
 pub use access::{Principal, Role};
@@ -39,6 +40,7 @@ pub use money::Money;
 pub use outbound::Outbound;
 pub use queue::{Lane, Message, Queue};
 pub use random::Random;
+pub use rate_limit::RateLimit;
 pub use search::Search;
 
 /// For `skip_serializing_if`: fields (counters, the version) that are stored beside the body of a document and not in it.

@@ -79,12 +79,13 @@ impl App {
             ..
         } = &*self.platform;
         self.platform.has_pending()
+            || self.platform.limiter.has_pending()
             || responses.as_ref().is_some_and(|responses| responses.has_refreshes())
             || document_cache.as_ref().is_some_and(|cache| cache.has_pending())
     }
 
-    /// Work after the response: sends committed events and messages to the queue, refreshes stale responses, and puts
-    /// documents into the document cache. The sweeper or a later request repeats what fails.
+    /// Work after the response: sends committed events and messages to the queue, refreshes stale responses, gives back what
+    /// limits did not need, and puts documents into the document cache. The sweeper or a later request repeats what fails.
     pub async fn run_pending_work(&self) {
         if let Err(error) = self.platform.flush_outbox().await {
             tracing::warn!(%error, "events stay in the outbox");
@@ -93,6 +94,7 @@ impl App {
             let refresh = async |key: &str| exchange::refresh(&self.router, &self.platform, key).await;
             responses.run_refreshes(refresh).await;
         }
+        self.platform.limiter.settle().await;
         if let Some(cache) = &self.platform.document_cache {
             cache.flush().await;
         }

@@ -4,6 +4,7 @@ use souk_core::{EventType, Kind};
 
 use crate::http::{Notification, ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
+use crate::limits::{Limit, Reach};
 use crate::registry::{Registry, Subscription};
 
 /// The routes, jobs and declarations of a function.
@@ -37,6 +38,8 @@ pub struct Function {
     pub store: StoreUse,
     /// The parts of the store that its jobs and schedules use.
     pub job_store: StoreUse,
+    /// The limits that its operations count by what they name ([`By::Subject`](crate::limits::By)).
+    pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
     pub searches: bool,
 }
@@ -64,6 +67,17 @@ impl Function {
     #[must_use]
     pub fn takes_writes(&self) -> bool {
         self.routes.iter().any(|route| !route.method.is_safe())
+    }
+
+    /// The limits of its routes and operations.
+    pub fn all_limits(&self) -> impl Iterator<Item = &'static Limit> {
+        let of_routes = self.routes.iter().flat_map(|route| &route.limits);
+        of_routes.chain(self.limits).copied()
+    }
+
+    /// Those that hold everywhere.
+    pub fn strict_limits(&self) -> impl Iterator<Item = &'static Limit> {
+        self.all_limits().filter(|limit| limit.reach == Reach::Everywhere)
     }
 
     /// Whether its requests can send events or messages.

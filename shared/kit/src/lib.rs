@@ -9,6 +9,7 @@
 //! | [`auth`] | signing keys, access tokens, principals |
 //! | [`outbound`] | outbound requests with circuit breakers and retries |
 //! | [`registry`] | declarations of all functions: kinds, events, subscriptions |
+//! | [`limits`] | how much a client may do in a time |
 //! | [`cache`] | responses in memory, and documents in the key-value store |
 //! | [`platform`] | the ports and settings of a process; the outbox |
 //! | [`operation`] | building blocks of operations: [`Context`], [`Transaction`], [`Failure`] |
@@ -21,6 +22,7 @@ pub mod auth;
 pub mod cache;
 pub mod http;
 pub mod jobs;
+pub mod limits;
 pub mod operation;
 pub mod outbound;
 pub mod platform;
@@ -36,6 +38,7 @@ pub use app::{App, REQUEST_SECONDS};
 pub use auth::{ACCESS_TOKEN_SECONDS, AccessToken, Keys, Principals};
 pub use cache::{DocumentCache, MemoryCacheConfig};
 pub use function::{Function, Partitions, StoreUse};
+pub use limits::{By, Limit};
 pub use operation::{
     Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Total, Transaction,
     deserialized, total_of, validated,

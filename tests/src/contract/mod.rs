@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod cases;
 pub mod histories;
+pub mod limits;
 pub mod model;
 pub mod queue;
 #[cfg(feature = "dynamodb")]

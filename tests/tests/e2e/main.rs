@@ -26,6 +26,7 @@ mod filters;
 mod follows;
 mod idempotency;
 mod imports;
+mod limits;
 mod listing;
 mod mine;
 mod operations;

@@ -33,7 +33,10 @@ async fn members_sign_in_by_email_or_username() {
         credentials["password"] = json!(member.password);
         let tokens = market.anonymous().post("/v1/sessions", credentials).await.expect(201);
         let fields: Vec<_> = tokens.json.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, ["access_token", "expires_in", "refresh_token", "token_type"]);
+        assert_eq!(
+            fields,
+            ["access_token", "device", "expires_in", "refresh_token", "token_type"]
+        );
         assert_eq!(tokens["token_type"], "Bearer");
         assert!((1..=600).contains(&tokens["expires_in"].as_i64().unwrap()));
         let session = market.with_token(tokens.text("access_token"));

@@ -7,7 +7,7 @@ use souk_kit::http::{Answer, Path, Problem, Route, Schema};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
-use super::MEMBER;
+use super::{MEMBER, VOTES};
 use crate::operations::{self, FollowState};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -39,6 +39,7 @@ fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names
                 Some(Schema::of::<FollowState>()),
             ),
         Route::new(add_it.0, Method::PUT, path, MEMBER, move |cx, id| follow(kind, cx, id))
+            .limited(&VOTES)
             .summary(
                 add_it.1,
                 "Products that are published from then on appear in your feed.",
@@ -52,6 +53,7 @@ fn routes_of(kind: Kind, path: &'static str, [show_it, add_it, remove_it]: Names
         Route::new(remove_it.0, Method::DELETE, path, MEMBER, move |cx, id| {
             unfollow(kind, cx, id)
         })
+        .limited(&VOTES)
         .summary(remove_it.1, "The products no longer appear in your feed.")
         .response(
             StatusCode::OK,

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use souk_kit::Context;
 use souk_kit::http::{Answer, Path, Problem, Route, Schema};
 
-use super::MEMBER;
+use super::{MEMBER, VOTES};
 use crate::operations::{self, UpvoteState};
 
 pub(super) fn routes() -> [Route; 3] {
@@ -15,12 +15,14 @@ pub(super) fn routes() -> [Route; 3] {
             .summary("Check whether I upvoted a product", "By id or slug.")
             .response(StatusCode::OK, "Whether the account has upvoted the product", state()),
         Route::new("upvoteProduct", Method::PUT, PATH, MEMBER, add)
+            .limited(&VOTES)
             .summary(
                 "Upvote a product",
                 "An account has at most one upvote per product; a second request changes nothing.",
             )
             .response(StatusCode::OK, "The product is upvoted", state()),
         Route::new("removeUpvote", Method::DELETE, PATH, MEMBER, remove)
+            .limited(&VOTES)
             .summary("Remove my upvote", "If there is no upvote, nothing changes.")
             .response(StatusCode::OK, "The product is not upvoted", state())
             .errors(&[StatusCode::CONFLICT]),

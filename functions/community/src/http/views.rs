@@ -1,10 +1,13 @@
 //! The route of views.
 
 use http::{HeaderMap, Method, StatusCode, header};
-use souk_kit::Context;
 use souk_kit::http::{Access, Answer, ClientAddress, Path, Problem, Route};
+use souk_kit::{By, Context, Limit};
 
 use crate::operations;
+
+/// Views from a network.
+const VIEWS: Limit = Limit::strict("views", 3_000, 3_600, By::Address);
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -14,6 +17,7 @@ pub(super) fn route() -> Route {
         Access::Public,
         record,
     )
+    .limited(&VIEWS)
     .summary(
         "Record a view of a product",
         "Each viewer counts once in 30 days, so an `Idempotency-Key` is ignored. Views are counted asynchronously; under \

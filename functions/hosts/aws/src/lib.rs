@@ -26,7 +26,8 @@ use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
 use souk_aws::{
-    CloudFront, DynamoDocuments, DynamoKeyValue, OpenSearch, S3Search, SqsQueue, SystemClock, SystemRandom,
+    CloudFront, DynamoDocuments, DynamoKeyValue, DynamoRateLimit, OpenSearch, S3Search, SqsQueue, SystemClock,
+    SystemRandom,
 };
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
@@ -216,7 +217,9 @@ impl Host {
         let documents = DynamoDocuments::new(aws, &table, clock.clone(), random.clone());
         let documents = Arc::new(Limited::new(documents, roles.clone()));
         let values = DynamoKeyValue::new(aws, &table, clock.clone(), random.clone());
-        let values = Arc::new(Limited::new(values, roles));
+        let values = Arc::new(Limited::new(values, roles.clone()));
+        let cells = DynamoRateLimit::new(aws, &table, clock.clone(), random.clone());
+        let cells = Limited::new(cells, roles);
         // An event goes to the jobs of all functions, whichever are mounted here.
         let mut registry = souk_market::registry();
         if distribution().is_some() {
@@ -233,7 +236,9 @@ impl Host {
             clock,
             random,
         };
-        let platform = Platform::new(ports, keys, settings, registry).with_assets(souk_market::assets());
+        let platform = Platform::new(ports, keys, settings, registry)
+            .with_assets(souk_market::assets())
+            .with_rate_limit(cells);
         let mut platform = platform.with_document_cache(cache).with_cache_tags();
         platform.edge = edge;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! What each Lambda may read and write in the table.
 //!
-//! A pattern names partition keys as the table has them (`d#` documents, `i#` index entries, `v#` cached values); a `*` at its
-//! end stands for any text. The patterns follow from what the functions declare (`Function::store`, `Function::job_store`). The
+//! A pattern names partition keys as the table has them (`d#` documents, `i#` index entries, `v#` cached values, `l#` counts of
+//! limits); a `*` at its end stands for any text. The patterns follow from what the functions declare (`Function::store`, `Function::job_store`). The
 //! IAM policies in `template.yaml` say the same, which `template.rs` tests; and [`Limited`] refuses everything else before a
 //! request leaves the Lambda. The emulators evaluate no policies, so it is `Limited` that makes the end-to-end tests fail if a
 //! declaration is missing.
@@ -9,11 +9,13 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use souk_aws::{document_partition, entry_partition, value_partition};
+use souk_aws::{cell_partition, document_partition, entry_partition, value_partition};
 use souk_core::documents::Source;
 use souk_core::key_value::KeyValueError;
+use souk_core::rate_limit::{Quota, Taken};
 use souk_core::{
-    Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, StoreError, Timestamp,
+    Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, RateLimit, StoreError,
+    Timestamp,
 };
 use souk_kit::{DocumentCache, Function, Partitions};
 
@@ -62,6 +64,10 @@ impl Role {
         if function.sends() {
             role.allow(&[], &[OUTBOX, SHED]);
         }
+        let cells = function
+            .strict_limits()
+            .map(|limit| cell_partition(&format!("{}/*", limit.name)));
+        role.writes.extend(cells);
         // Who reads documents may read and write the cached copies of them.
         for (documents, copies) in copied(kinds) {
             if role.reads.contains(&documents) {
@@ -213,6 +219,24 @@ impl<T: KeyValue> KeyValue for Limited<T> {
     async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
         self.write(&value_partition(key)).map_err(KeyValueError::Refused)?;
         self.store.delete(key).await
+    }
+}
+
+#[async_trait]
+impl<T: RateLimit> RateLimit for Limited<T> {
+    async fn take(&self, key: &str, quota: Quota, wanted: u32) -> Result<Taken, StoreError> {
+        self.write(&cell_partition(key)).map_err(StoreError::Refused)?;
+        self.store.take(key, quota, wanted).await
+    }
+
+    async fn give_back(&self, key: &str, units: u32, ends_at: i64) -> Result<(), StoreError> {
+        self.write(&cell_partition(key)).map_err(StoreError::Refused)?;
+        self.store.give_back(key, units, ends_at).await
+    }
+
+    async fn clear(&self, key: &str) -> Result<(), StoreError> {
+        self.write(&cell_partition(key)).map_err(StoreError::Refused)?;
+        self.store.clear(key).await
     }
 }
 

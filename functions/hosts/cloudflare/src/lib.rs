@@ -12,6 +12,7 @@
 mod console;
 mod consumer;
 mod convert;
+pub mod limits;
 #[cfg(not(feature = "all"))]
 mod origin;
 pub mod recovery;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use convert::Rejected;
 use souk_cloudflare::{
-    CloudflareQueue, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
+    CloudflareQueue, DurableRateLimit, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
 };
 use souk_kit::http::{Problem, problem_type};
 use souk_kit::platform::is_loopback;
@@ -175,10 +176,12 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
         search: Arc::new(souk_cloudflare::open_search(index, replicas, clock.clone())),
         outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
         principals: souk_market::principals(),
-        clock,
+        clock: clock.clone(),
         random: Arc::new(SystemRandom),
     };
     let mut platform = Platform::new(ports, keys, settings, registry).with_compute(TakingTurns::default());
+    let objects = env.durable_object("LIMITS").map_err(|why| format!("LIMITS: {why}"))?;
+    platform = platform.with_rate_limit(DurableRateLimit::new(objects, clock));
     if let Ok(assets) = env.assets("ASSETS") {
         platform = platform.with_assets(StaticAssets(assets));
     }

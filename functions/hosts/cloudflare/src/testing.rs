@@ -1,10 +1,11 @@
 //! Routes for the tests only (feature `testing`): the ports over HTTP, so that the contract tests run against workerd, and
 //! routes that crash the instance.
 //!
-//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/queue/send|backlog` and
+//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/limits/take|give-back|clear`,
+//! `/__test/queue/send|backlog` and
 //! `/__test/outbound/call` take the method's argument as JSON, or an array of several, and respond with its `Result` as JSON;
-//! `/__test/search/…` always takes an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents and
-//! values for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` responds after 300 ms and
+//! `/__test/search/…` always takes an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents,
+//! values and limits for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` responds after 300 ms and
 //! `GET /__test/wait-long` after a minute.
 //!
 //! The consumer handles messages of the job `test` by the script in them (see `souk_tests::contract::queue`), which may
@@ -15,13 +16,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_cloudflare::{CloudflareQueue, D1Search, FetchOutbound, ReceivedMessage, SystemClock, WorkersKv};
+use souk_cloudflare::{
+    CloudflareQueue, D1Search, DurableRateLimit, FetchOutbound, ReceivedMessage, SystemClock, WorkersKv,
+};
 use souk_core::outbound::Call;
 use souk_core::queue::{Delivery, Outcome};
+use souk_core::rate_limit::Quota;
 use souk_core::search::{IndexChange, Listing, Search as _, SearchQuery};
 use souk_core::{
     Clock, Commit, Consistency, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _,
-    Timestamp,
+    RateLimit as _, Timestamp,
 };
 use worker::worker_sys::web_sys;
 use worker::{Delay, Env, Error, Request, Response, Result};
@@ -102,7 +106,8 @@ async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response
         None => Arc::new(SystemClock),
     };
     let store = souk_cloudflare::open(env.d1("DB")?, true, clock.clone());
-    let values = WorkersKv::new(env.kv("VALUES")?, clock);
+    let values = WorkersKv::new(env.kv("VALUES")?, clock.clone());
+    let cells = DurableRateLimit::new(env.durable_object("LIMITS")?, clock);
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
     if let Some(method) = method.strip_prefix("search/") {
@@ -124,6 +129,15 @@ async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response
             answer(&values.put(&key, &value, expires_at).await)
         }
         "values/delete" => answer(&values.delete(&parse::<String>(&body)?).await),
+        "limits/take" => {
+            let (key, quota, wanted) = parse::<(String, Quota, u32)>(&body)?;
+            answer(&cells.take(&key, quota, wanted).await)
+        }
+        "limits/give-back" => {
+            let (key, units, ends_at) = parse::<(String, u32, i64)>(&body)?;
+            answer(&cells.give_back(&key, units, ends_at).await)
+        }
+        "limits/clear" => answer(&cells.clear(&parse::<String>(&body)?).await),
         "queue/send" => answer(&queue.send(&parse::<Vec<Message>>(&body)?).await),
         "queue/backlog" => answer(&queue.backlog(parse::<Lane>(&body)?).await),
         "queue/seen" => {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use souk_core::search::NoSearch;
 use souk_core::{KeyValue, Search, random};
 use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
-use souk_sqlite::{SqliteQueue, SystemClock, SystemRandom};
+use souk_sqlite::{SqliteQueue, SqliteRateLimit, SystemClock, SystemRandom};
 
 use crate::compute::Pool;
 
@@ -62,12 +62,15 @@ pub(crate) fn open_with(dir: &Path, setting: impl Fn(&str) -> Option<String>) ->
         search: search(&dir.join("search.db"), clock.clone()),
         outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
         principals: souk_market::principals(),
-        clock,
+        clock: clock.clone(),
         random: Arc::new(SystemRandom),
     };
     let mut platform = Platform::new(ports, keys, settings, registry)
         .with_assets(souk_market::assets())
         .with_compute(Pool::new());
+    if let Some(cells) = limits(&dir.join("limits.db"), clock) {
+        platform = platform.with_rate_limit(cells);
+    }
     if let Some(cache) = cache {
         platform = platform.with_document_cache(cache);
     }
@@ -83,6 +86,17 @@ fn values(path: &Path, clock: Arc<SystemClock>) -> Option<Arc<dyn KeyValue>> {
         Ok(values) => Some(Arc::new(values)),
         Err(why) => {
             eprintln!("the key-value store is off: {why}");
+            None
+        }
+    }
+}
+
+/// The counts of limits. Without the file this process counts in its memory.
+fn limits(path: &Path, clock: Arc<SystemClock>) -> Option<SqliteRateLimit> {
+    match replace_if_damaged(path).and_then(|()| SqliteRateLimit::open(path, clock)) {
+        Ok(cells) => Some(cells),
+        Err(why) => {
+            eprintln!("limits are counted in memory: {why}");
             None
         }
     }
@@ -155,7 +169,7 @@ pub(crate) fn keys(dir: &Path, rotate: bool) -> Result<Keys, String> {
 fn make_private(dir: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let is_own = |name: &str| {
-        let databases = ["souk.db", "queue.db", "search.db", "values.db"];
+        let databases = ["souk.db", "queue.db", "search.db", "values.db", "limits.db"];
         [KEYS, "demo-password"].contains(&name) || databases.iter().any(|database| name.starts_with(database))
     };
     let tighten = |path: &Path| -> std::io::Result<()> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer, write_ends};
-use souk_kit::{Context, Failure};
+use souk_kit::{By, Context, Failure, Limit};
 use souk_model::catalog::filter::{INCLUDE, PARAMETERS, Parameter};
 use souk_model::catalog::product::{Product, REFERENCES, leave_out_variants};
 
@@ -21,6 +21,9 @@ use crate::operations::analytics;
 use crate::operations::facets::FacetValue;
 use crate::operations::search::{self as operations, SearchResults};
 use crate::operations::suggest::{self, Suggestion};
+
+/// Clicks from a network.
+const CLICKS: Limit = Limit::strict("clicks", 3_000, 3_600, By::Address);
 
 /// The field of a hit that is no field of its product.
 pub(super) const HIGHLIGHTS: &str = "highlights";
@@ -162,6 +165,7 @@ pub(crate) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             Access::Open,
             move |cx, click| record_click(clicking.clone(), cx, click),
         )
+        .limited(&CLICKS)
         .summary(
             "Record a click on a search result",
             "Clicks are counted for queries of today and yesterday. Nothing about the client is stored.",

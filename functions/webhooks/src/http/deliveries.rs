@@ -25,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
                  URL that is not verified has the header `webhook-challenge`, three attempts, and no replays.",
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())
-            .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
+            .errors(&[StatusCode::CONFLICT]),
         Route::new("listDeliveries", Method::GET, "/v1/webhooks/{id}/deliveries", MEMBER, list)
             .summary("List the deliveries of a webhook", "The deliveries of the last 30 days, newest first.")
             .params(&[Param::LIMIT, Param::CURSOR])

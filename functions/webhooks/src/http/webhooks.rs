@@ -69,7 +69,7 @@ pub(super) fn routes() -> Vec<Route> {
                 Some(Schema::of::<CreatedWebhook>()),
             )
             .secret()
-            .errors(&[StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS]),
+            .errors(&[StatusCode::CONFLICT]),
         Route::new("getWebhook", Method::GET, "/v1/webhooks/{id}", MEMBER, show)
             .summary("Get a webhook", "Without its secret.")
             .response(StatusCode::OK, "The webhook", webhook()),
@@ -82,8 +82,7 @@ pub(super) fn routes() -> Vec<Route> {
                 Schema::patch_of::<NewWebhook>("UpdateWebhook").without(&["scope", "vendor"]),
                 MAX_BODY,
             )
-            .response(StatusCode::OK, "The webhook", webhook())
-            .errors(&[StatusCode::TOO_MANY_REQUESTS]),
+            .response(StatusCode::OK, "The webhook", webhook()),
         Route::new("deleteWebhook", Method::DELETE, "/v1/webhooks/{id}", MEMBER, delete)
             .summary("Delete a webhook", "Its pending deliveries fail.")
             .response(StatusCode::NO_CONTENT, "The webhook was deleted", None),

@@ -12,6 +12,7 @@ use souk_kit::{Context, Failure, Stored};
 pub(crate) use deliveries::{begin_round, start_delivery};
 pub use deliveries::{find_delivery, list_deliveries, replay_deliveries, replay_delivery};
 pub(crate) use health::{disable, note_outcome, reserve_slot};
+pub(crate) use verification::TESTS;
 pub(crate) use verification::note_verified;
 pub use verification::{send_test, verify_webhook};
 pub use webhooks::{Listed, create_webhook, delete_webhook, edit_webhook, find_webhook, list_webhooks, rotate_secret};

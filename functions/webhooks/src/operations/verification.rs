@@ -4,15 +4,17 @@
 //! by responding with that value; or the owner reads it from the request and passes it to [`verify_webhook`]. Tests are
 //! limited per account, whichever webhooks they are for.
 
-use souk_core::{Event, clock};
-use souk_kit::{Context, Failure, Fault, Stored, Transaction};
+use souk_core::Event;
+use souk_kit::{By, Context, Failure, Fault, Limit, Stored, Transaction};
 
-use super::{find_webhook, read_or_default, start_delivery};
+use super::{find_webhook, start_delivery};
 use crate::delivery::Delivery;
 use crate::error::WebhookError;
 use crate::event::{WEBHOOK_TEST, WebhookEvent};
-use crate::health::TestLimit;
 use crate::webhook::{Verification, WEBHOOK, Webhook, challenge};
+
+/// Tests of an account. Each is a request to a receiver that has not agreed to it.
+pub(crate) const TESTS: Limit = Limit::strict("webhook-tests", 20, 1_200, By::Subject);
 
 /// Sends `webhook.test` to a webhook, even if its filter excludes the event.
 pub async fn send_test(cx: &Context, id: &str) -> Result<Stored<Delivery>, WebhookError> {
@@ -32,18 +34,7 @@ pub(super) async fn start_test(
     webhook: &Webhook,
     reason: &str,
 ) -> Result<Stored<Delivery>, WebhookError> {
-    let account = &tx.signed_in()?.account;
-    let key = TestLimit::key(account);
-    let (mut limit, document): (TestLimit, _) = read_or_default(tx, key.clone()).await?;
-    let wait_ms = limit.take(tx.now().as_millisecond());
-    if wait_ms > 0 {
-        let seconds = u32::try_from(wait_ms.saturating_add(999) / 1_000).unwrap_or(u32::MAX);
-        return Err(WebhookError::TooManyTests(seconds));
-    }
-    let kept_until = clock::after(tx.now(), TestLimit::KEEP_SECONDS);
-    tx.create_or_update(key, document.as_ref(), limit)
-        .expires_at(kept_until)
-        .or_retry();
+    tx.count(&TESTS, &tx.signed_in()?.account).await?;
     let data = WebhookEvent {
         webhook: webhook.id.clone(),
         owner: webhook.owner.clone(),

@@ -5,6 +5,7 @@
 //! | document | `d#` and the key's `pk` | `#` and its `sk` | `v` version, `b` body (JSON text), `n` counters (map), `x` expiry (epoch ms), `ttl` the same (epoch s) |
 //! | entry | `i#` and the index | `#` and the sort | `dp`, `ds`: its document's `pk` and `sk`, as in this table |
 //! | value | `v#` and the key | `#` | `b` value, `x` and `ttl` as above |
+//! | cell of a limit | `l#` and the key | `#` | `used` units, `x` and `ttl` the end of the window |
 //!
 //! DynamoDB allows no empty sort key, hence the `#`. It compares strings by their UTF-8 bytes, as Rust does. It deletes
 //! an item some time after its `ttl`; until then, every read and condition here checks `x`.
@@ -33,6 +34,12 @@ pub fn entry_partition(index: &str) -> String {
 #[must_use]
 pub fn value_partition(key: &str) -> String {
     format!("v#{key}")
+}
+
+/// The partition key of the cell of a limit.
+#[must_use]
+pub fn cell_partition(key: &str) -> String {
+    format!("l#{key}")
 }
 
 /// A sort key as stored.

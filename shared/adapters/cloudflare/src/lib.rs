@@ -1,5 +1,5 @@
 //! Adapters for Cloudflare Workers: documents and the search index in D1, values in KV, lanes in Queues, outbound calls
-//! by `fetch`, static assets, and the isolate's clock and randomness.
+//! by `fetch`, limits in Durable Objects, static assets, and the isolate's clock and randomness.
 //!
 //! An isolate has one thread, so JavaScript values are not `Send`, but the ports are. The adapters wrap their futures in
 //! `worker::send::SendFuture`; nothing outside this crate has to. On other targets the crate is empty.
@@ -14,6 +14,7 @@ mod d1;
 mod key_value;
 mod outbound;
 mod queue;
+mod rate_limit;
 mod system;
 mod timeout;
 
@@ -23,4 +24,5 @@ pub use d1::{D1Documents, D1Driver, D1Search, open, open_search};
 pub use key_value::WorkersKv;
 pub use outbound::FetchOutbound;
 pub use queue::{CloudflareQueue, ReceivedMessage, received};
+pub use rate_limit::{DurableRateLimit, take_from_cell};
 pub use system::{SystemClock, SystemRandom};

@@ -5,6 +5,7 @@ mod connection;
 mod driver;
 mod file;
 mod queue;
+mod rate_limit;
 mod system;
 mod watched_file;
 mod writer;
@@ -19,6 +20,7 @@ use souk_sql::{MIGRATIONS, SEARCH_MIGRATIONS, SqlDocuments, SqlKeyValue, SqlSear
 pub use driver::SqliteDriver;
 pub use file::SqliteFile;
 pub use queue::{Leased, SqliteQueue};
+pub use rate_limit::SqliteRateLimit;
 pub use system::{SystemClock, SystemRandom};
 
 /// The `Documents` port over an SQLite file.

@@ -12,10 +12,11 @@ use super::CachePolicy;
 use super::selection::decimal;
 use crate::Platform;
 use crate::cache::{CacheStatus, CachedResponse};
+use crate::limits::{Verdict, policies, states};
 use crate::telemetry::Trace;
 use crate::telemetry::trace::{REQUEST_ID, TRACEPARENT};
 
-const EXPOSED: &str = "etag, location, retry-after, www-authenticate, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
+const EXPOSED: &str = "etag, location, retry-after, ratelimit, ratelimit-policy, www-authenticate, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
 // `HeaderValue` constants are validated at compile time instead of for each response.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -216,6 +217,19 @@ pub(crate) fn cache_control(cache: CachePolicy, status: StatusCode, shared: bool
         }
         _ if credential => HeaderValue::from_static("private, no-store"),
         _ => NO_STORE,
+    }
+}
+
+/// Adds what limits said of a request (draft-ietf-httpapi-ratelimit-headers-11).
+pub(super) fn limits(headers: &mut HeaderMap, verdicts: &[Verdict]) {
+    let fields = [
+        ("ratelimit-policy", policies(verdicts)),
+        ("ratelimit", states(verdicts)),
+    ];
+    for (name, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 

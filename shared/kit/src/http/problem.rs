@@ -32,6 +32,8 @@ pub struct Problem {
     pub detail: String,
     /// The invalid fields.
     pub errors: Vec<FieldError>,
+    /// The limits that the request is over.
+    pub violated: Vec<&'static str>,
     /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
     /// The internal error. It is logged once and never sent.
@@ -58,6 +60,9 @@ pub(crate) struct ProblemDocument<'a> {
     /// The invalid fields of the body, or the invalid parameters or headers.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) errors: &'a [FieldError],
+    /// The limits that the request is over, as `RateLimit-Policy` names them.
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) violated_policies: &'a [&'a str],
 }
 
 impl Problem {
@@ -67,6 +72,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
+            violated: Vec::new(),
             retry_after: None,
             source: None,
         }
@@ -207,6 +213,7 @@ impl Problem {
             detail: &detail,
             request_id,
             errors,
+            violated_policies: &self.violated,
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }
@@ -245,6 +252,11 @@ impl From<Failure> for Problem {
             }
             Failure::IdempotentResultLost => Problem::new(problems::RESULT_LOST, detail),
             Failure::Contention => Problem::new(problems::CONTENTION, detail).retry_after(1),
+            Failure::Limited(verdict) => {
+                let mut problem = Problem::new(problems::RATE_LIMITED, detail).retry_after(verdict.seconds);
+                problem.violated.push(verdict.limit.name);
+                problem
+            }
             Failure::Busy => Problem::new(problems::BUSY, detail).retry_after(1),
             Failure::Store(error) => error.into(),
             Failure::Internal(why) => Problem::internal(why),

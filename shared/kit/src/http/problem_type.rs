@@ -80,6 +80,9 @@ problem_types! {
     IDEMPOTENCY_KEY_REUSED: UNPROCESSABLE_ENTITY "idempotency_key_reused";
     /// The headers are larger than 8 KB.
     HEADERS_TOO_LARGE: REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large";
+    /// You have done this too often. `violated-policies` names the limits, `RateLimit-Policy` says how often is allowed. Repeat the
+    /// request after `Retry-After`.
+    RATE_LIMITED: TOO_MANY_REQUESTS "rate_limited";
     /// An error on our side. Quote the `request_id` when you contact support.
     INTERNAL: INTERNAL_SERVER_ERROR "internal";
     /// The operator has to complete the settings.

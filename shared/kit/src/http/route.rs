@@ -8,7 +8,7 @@
 )]
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -28,6 +28,7 @@ use super::params::{Param, QueryParams};
 use super::schema::Schema;
 use super::{Problem, problem_type, request, viewer};
 use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog, Reads};
+use crate::limits::{By, Limit, network};
 use crate::operation::{Context, Failure};
 use crate::platform::Platform;
 
@@ -78,6 +79,8 @@ pub struct Route {
     pub(crate) body: Option<Schema>,
     pub(crate) responses: Vec<Response>,
     pub(crate) errors: Vec<StatusCode>,
+    /// How often a client may call it.
+    pub(crate) limits: Vec<&'static Limit>,
     /// Whether the body of a response holds secrets: then it has no `ETag`, which would be a digest of them.
     pub(crate) is_secret: bool,
     handler: Box<HandlerFn>,
@@ -124,10 +127,17 @@ impl Route {
         H: Handler<T, Arc<Platform>, Future = HandlerFuture>,
         T: 'static,
     {
+        let limits = match (access, method.is_safe()) {
+            // Whoever watches the process must not be refused.
+            (Access::Open, true) => Vec::new(),
+            (_, true) => vec![&REQUESTS],
+            (_, false) => vec![&REQUESTS, &WRITES],
+        };
         Self {
             id,
             method,
             path,
+            limits,
             policy: Policy {
                 path,
                 access,
@@ -194,6 +204,20 @@ impl Route {
     #[must_use]
     pub fn checked(mut self, check: Check) -> Self {
         self.policy.check = Some(check);
+        self
+    }
+
+    /// Adds a limit on how often a client may call it.
+    #[must_use]
+    pub fn limited(mut self, limit: &'static Limit) -> Self {
+        self.limits.push(limit);
+        self
+    }
+
+    /// Sets the only limit on how often a client may call it, in the place of those that all routes have.
+    #[must_use]
+    pub fn limited_only(mut self, limit: &'static Limit) -> Self {
+        self.limits = vec![limit];
         self
     }
 
@@ -267,11 +291,28 @@ impl Route {
         incoming: Incoming,
         platform: &Arc<Platform>,
     ) -> response::Response {
-        let policy = self.policy;
-        let cx = match self.admit(&mut parts, &incoming, platform).await {
-            Ok(cx) => cx,
-            Err(problem) => return problem.into_response(),
+        let mut cx = Context::system(platform.clone()).traced(incoming.traceparent.as_deref());
+        let address = parts.extensions.get::<ClientAddress>();
+        cx.network = address
+            .map(|address| network(&address.0))
+            .filter(|text| !text.is_empty())
+            .map(Arc::from);
+        let verdicts = cx.verdicts.clone();
+        let mut response = match self.admit(&mut parts, cx).await {
+            Ok(cx) => self.answer(parts, incoming, cx).await,
+            Err(problem) => problem.into_response(),
         };
+        // A response that others get too says nothing of this client.
+        if !is_shared(&response) && response.extensions().get::<FromCache>().is_none() {
+            let verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            headers::limits(response.headers_mut(), &verdicts);
+        }
+        response
+    }
+
+    /// A cached response or the response of the handler.
+    async fn answer(&self, mut parts: Parts, incoming: Incoming, cx: Context) -> response::Response {
+        let (policy, platform) = (self.policy, cx.platform().clone());
         let CachePolicy::Public { s_maxage, stale } = policy.cache else {
             return self.call(parts, cx).await;
         };
@@ -290,11 +331,12 @@ impl Route {
             Joined::Ready(cached) => return FromCache(cached, CacheStatus::Collapsed).into_response(),
             Joined::Make(making) => making,
         };
-        // A cached response must not depend on the client: remove the headers and the address.
+        // A cached response must not depend on the client: remove the headers, the address and the network.
         parts.headers.clear();
         parts.extensions.remove::<ClientAddress>();
         let reads = Arc::<ReadLog>::default();
-        let mut response = self.call(parts, cx.eventual(Some(reads.clone()))).await;
+        let cx = cx.eventual(Some(reads.clone())).without_client();
+        let mut response = self.call(parts, cx).await;
         let mut reads = reads.take();
         if platform.is_tagged {
             response = tagged(response, &mut reads);
@@ -304,20 +346,17 @@ impl Route {
             return response;
         }
         let (parts, body) = response.into_parts();
-        let complete = headers::to_cache(parts, body, policy.cache, platform).await;
+        let complete = headers::to_cache(parts, body, policy.cache, &platform).await;
         let lifetime = Lifetime { fresh: s_maxage, stale };
         let (cached, status) = making.keep(&key, policy.path, complete, reads, lifetime);
         FromCache(cached, status).into_response()
     }
 
     /// The policy step: the context of the handler, or the problem to respond with.
-    async fn admit(
-        &self,
-        parts: &mut Parts,
-        incoming: &Incoming,
-        platform: &Arc<Platform>,
-    ) -> Result<Context, Problem> {
-        let policy = self.policy;
+    async fn admit(&self, parts: &mut Parts, mut cx: Context) -> Result<Context, Problem> {
+        let (policy, platform) = (self.policy, cx.platform().clone());
+        let platform = &platform;
+        self.count(&cx, By::Address).await?;
         let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
         // A route without a body ignores one that is sent: many clients send `{}` with every POST.
         let limit = policy.body.max(IGNORED_BODY);
@@ -330,6 +369,10 @@ impl Route {
             Access::Public => viewer::optional(parts, platform).await?,
             Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
         };
+        if let Some(principal) = &principal {
+            cx = cx.acting_as(principal.clone());
+        }
+        self.count(&cx, By::Client).await?;
         if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
             let detail = "send the body as application/json";
             let fault = Fault::not_one_of(&["application/json"]);
@@ -358,15 +401,26 @@ impl Route {
             }
             parts.extensions.insert(params);
         }
-        let mut cx = Context::system(platform.clone()).traced(incoming.traceparent.as_deref());
         if parts.method == Method::POST {
             let account = principal.as_ref().map(|principal| principal.account.as_str());
             cx.idempotency = request::idempotency(parts, account, platform)?.map(Arc::new);
         }
-        Ok(match principal {
-            Some(principal) => cx.acting_as(principal),
-            None => cx,
-        })
+        Ok(cx)
+    }
+
+    /// Counts the request by the limits that count this.
+    async fn count(&self, cx: &Context, by: By) -> Result<(), Problem> {
+        for limit in self.limits.iter().filter(|limit| limit.by == by) {
+            let client = match (by, cx.principal()) {
+                (By::Client, Some(principal)) => &principal.account,
+                _ => cx.network(),
+            };
+            // Those whom the host cannot tell apart are not counted as one.
+            if !client.is_empty() {
+                cx.count(limit, client).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn call(&self, mut parts: Parts, cx: Context) -> response::Response {
@@ -397,6 +451,10 @@ fn tagged(mut response: response::Response, reads: &mut Reads) -> response::Resp
     }
     response
 }
+
+/// What an address may ask of an instance, and what a client may change.
+const REQUESTS: Limit = Limit::cheap("requests", 6_000, 60, By::Address);
+const WRITES: Limit = Limit::cheap("writes", 1_200, 60, By::Client);
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 

@@ -1,5 +1,6 @@
 //! The context of an operation: the ports of the host and the principal.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,7 @@ use super::paging::total_of;
 use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
 use crate::Platform;
 use crate::cache::ReadLog;
+use crate::limits::{Limit, Reach, Verdict};
 
 /// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 200;
@@ -41,6 +43,10 @@ pub struct Context {
     consistency: Consistency,
     pub(crate) idempotency: Option<Arc<Idempotency>>,
     pub(crate) reads: Option<Arc<ReadLog>>,
+    /// The network of the client, if the host knows it.
+    pub(crate) network: Option<Arc<str>>,
+    /// What limits said of this request.
+    pub(crate) verdicts: Arc<Mutex<Vec<Verdict>>>,
 }
 
 impl Deref for Context {
@@ -63,6 +69,8 @@ impl Context {
             consistency: Consistency::Strong,
             idempotency: None,
             reads: None,
+            network: None,
+            verdicts: Arc::default(),
         }
     }
 
@@ -95,6 +103,12 @@ impl Context {
     #[must_use]
     pub fn traced(mut self, traceparent: Option<&str>) -> Self {
         self.trace = traceparent.map(Arc::from);
+        self
+    }
+
+    /// Removes what is known of the client, for a response that others get too.
+    pub(crate) fn without_client(mut self) -> Self {
+        self.network = None;
         self
     }
 
@@ -142,6 +156,51 @@ impl Context {
     #[must_use]
     pub fn platform(&self) -> &Arc<Platform> {
         &self.platform
+    }
+
+    /// The network of the client: its IPv4 address, or the first half of its IPv6 address. Empty if nobody knows it.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        self.network.as_deref().unwrap_or("")
+    }
+
+    /// Counts one unit of a limit for `subject`, which is stored as a keyed digest only. Fails if the quota is used up.
+    pub async fn count(&self, limit: &Limit, subject: &str) -> Result<(), Failure> {
+        let subject = self.subject(limit, subject);
+        match self.platform.limiter.take(limit, &subject).await {
+            Some(verdict) => self.note(verdict),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the window of a limit for `subject`: the whole quota is there again.
+    pub async fn uncount(&self, limit: &Limit, subject: &str) {
+        self.platform.limiter.clear(limit, &self.subject(limit, subject)).await;
+    }
+
+    /// What stands for the subject of a limit: outside this instance a digest.
+    fn subject<'s>(&self, limit: &Limit, subject: &'s str) -> Cow<'s, str> {
+        match limit.reach {
+            Reach::Instance => subject.into(),
+            Reach::Everywhere => self.platform.keys.digest(format!("limit\n{subject}").as_bytes()).into(),
+        }
+    }
+
+    /// Notes what a limit said, and fails if it says no.
+    pub(crate) fn note(&self, verdict: Verdict) -> Result<(), Failure> {
+        self.verdicts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(verdict);
+        let limit = verdict.limit.name;
+        match verdict.is_over {
+            true if self.platform.limiter.is_enforced() => Err(Failure::Limited(verdict)),
+            true => {
+                tracing::info!(limit, "a limit in shadow would have refused this");
+                Ok(())
+            }
+            false => Ok(()),
+        }
     }
 
     /// The documents at these keys, in the order of the keys.

@@ -5,6 +5,8 @@
 
 use souk_core::{Fault, FieldError, StoreError};
 
+use crate::limits::Verdict;
+
 /// An error that any operation can return.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
@@ -40,6 +42,9 @@ pub enum Failure {
     /// The commit kept conflicting with other commits.
     #[error("someone else changed this at the same time; read it and try again")]
     Contention,
+    /// The client has done this too often.
+    #[error("too many requests; please try again in {} s", .0.seconds)]
+    Limited(Verdict),
     /// Too much expensive work waits.
     #[error("the server is busy; please try again in a moment")]
     Busy,

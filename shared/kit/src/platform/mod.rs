@@ -12,10 +12,14 @@ use std::sync::atomic::AtomicBool;
 
 use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
-use souk_core::{Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, Search, Timestamp};
+use souk_core::rate_limit::InMemory;
+use souk_core::{
+    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, RateLimit, Search, Timestamp,
+};
 
 use crate::auth::{self, Keys, Principals, TokenError};
 use crate::cache::{CountedSearch, DocumentCache, LongLists, MemoryCacheConfig, ResponseCache};
+use crate::limits::{LimitMode, Limiter};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
 pub(crate) use fold::EARLY_MS;
@@ -52,6 +56,8 @@ pub struct Platform {
     pub assets: Arc<dyn Assets>,
     /// The cache in front of this host, if it can be purged.
     pub edge: Option<Arc<dyn EdgeCache>>,
+    /// Counts what limits limit.
+    pub limiter: Arc<Limiter>,
     principals: Arc<dyn Principals>,
     outbox: Arc<Outbox>,
     knows_format: Arc<AtomicBool>,
@@ -94,7 +100,12 @@ impl Platform {
             clock,
             random,
         } = ports;
+        if settings.limits != LimitMode::On {
+            tracing::warn!("SOUK_LIMITS is not \"on\": clients may do everything as often as they like");
+        }
+        let cells = Arc::new(InMemory::new(clock.clone()));
         Self {
+            limiter: Arc::new(Limiter::new(cells, clock.clone(), settings.limits)),
             documents,
             queue,
             index: Arc::new(CountedSearch::new(search, clock.clone())),
@@ -126,6 +137,13 @@ impl Platform {
     #[must_use]
     pub fn with_assets(mut self, assets: impl Assets + 'static) -> Self {
         self.assets = Arc::new(assets);
+        self
+    }
+
+    /// Sets where limits are counted that hold everywhere. Without it they are counted in this process.
+    #[must_use]
+    pub fn with_rate_limit(mut self, cells: impl RateLimit + 'static) -> Self {
+        self.limiter = Arc::new(Limiter::new(Arc::new(cells), self.clock.clone(), self.settings.limits));
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::limits::LimitMode;
+
 /// The cost of a password hash (argon2id). Existing hashes keep the cost that they were created with.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordCost {
@@ -68,6 +70,8 @@ pub struct Settings {
     pub outbound_allow: Vec<String>,
     /// `SOUK_CACHE`: which caches are enabled.
     pub cache: CacheLayers,
+    /// `SOUK_LIMITS`: `on`, `shadow` (limits are counted and shown, and nothing is refused) or `off`.
+    pub limits: LimitMode,
     /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
@@ -121,6 +125,10 @@ impl Settings {
             Some(text) => text.parse().map_err(|_| "SOUK_BACKLOG: must be a whole number")?,
         };
         let cache = CacheLayers::read(&list("SOUK_CACHE"))?;
+        let limits = match get("SOUK_LIMITS") {
+            None => LimitMode::On,
+            Some(text) => text.parse().map_err(|why| format!("SOUK_LIMITS: {why}"))?,
+        };
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
@@ -128,6 +136,7 @@ impl Settings {
             backlog,
             outbound_allow,
             cache,
+            limits,
             password_cost,
         })
     }
@@ -215,6 +224,7 @@ mod tests {
             ("SOUK_CORS_ORIGINS", "http://localhost*"),
             ("SOUK_CACHE", "no"),
             ("SOUK_CACHE", "memory,off"),
+            ("SOUK_LIMITS", "no"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

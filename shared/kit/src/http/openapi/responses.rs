@@ -9,7 +9,7 @@ use super::super::route::{Access, Response, Route};
 use super::schemas::Components;
 
 /// The headers of responses: the name of the component, that of the header, its description, and whether it is always sent.
-const HEADERS: [(&str, &str, &str, bool); 8] = [
+const HEADERS: [(&str, &str, &str, bool); 10] = [
     ("RequestId", "X-Request-Id", "The id of this request in the logs.", true),
     (
         "TraceParent",
@@ -38,6 +38,18 @@ const HEADERS: [(&str, &str, &str, bool); 8] = [
     ),
     ("RetryAfter", "Retry-After", "Seconds to wait before a retry.", true),
     (
+        "RateLimit",
+        "RateLimit",
+        "For each limit that counted this request: `r`, how much is left, and `t`, in how many seconds all of it is there again.",
+        false,
+    ),
+    (
+        "RateLimitPolicy",
+        "RateLimit-Policy",
+        "The limits that counted this request: `q` requests in each window of `w` seconds, which begins with the first of them.",
+        false,
+    ),
+    (
         "WwwAuthenticate",
         "WWW-Authenticate",
         "`Bearer`; with `error=\"invalid_token\"` if a token was sent that is of no use (RFC 6750).",
@@ -45,6 +57,7 @@ const HEADERS: [(&str, &str, &str, bool); 8] = [
     ),
 ];
 
+const LIMITS: [&str; 2] = ["RateLimit", "RateLimitPolicy"];
 const RETRY_LATER: [StatusCode; 2] = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
 
 /// The headers that responses refer to.
@@ -134,6 +147,9 @@ fn success_headers(route: &Route, response: &Response) -> Vec<&'static str> {
     if route.method == Method::POST && response.status.is_success() {
         all.push("IdempotencyReplayed");
     }
+    if !route.limits.is_empty() {
+        all.extend(LIMITS);
+    }
     all
 }
 
@@ -168,6 +184,9 @@ fn failures(route: &Route) -> BTreeSet<StatusCode> {
     if checks_version(route) {
         all.extend([StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]);
     }
+    if !route.limits.is_empty() {
+        all.insert(StatusCode::TOO_MANY_REQUESTS);
+    }
     all.extend(&route.errors);
     all
 }
@@ -184,6 +203,9 @@ fn problem(status: StatusCode) -> Value {
     }
     if RETRY_LATER.contains(&status) {
         headers.push("RetryAfter");
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.extend(LIMITS);
     }
     json!({
         "description": status.canonical_reason().unwrap_or(""),

@@ -1,0 +1,100 @@
+//! How often passwords may be tried.
+//!
+//! Whoever tries passwords of one account has a few attempts from each network, and a hundred a day from all networks together.
+//! So somebody who knows an address could keep its owner out. That is why a device that has signed in before is known by a token
+//! (`SessionTokens.device`): its attempts are counted apart from all others.
+
+use futures_util::future::join_all;
+use souk_core::id;
+use souk_kit::limits::{By, Limit};
+use souk_kit::{Context, Failure};
+
+/// New accounts of a network.
+pub(crate) const SIGN_UPS: Limit = Limit::strict("sign-ups", 20, 3_600, By::Subject);
+/// Password hashes for a network: each takes tens of milliseconds.
+pub(crate) const PASSWORDS: Limit = Limit::strict("passwords", 300, 900, By::Subject);
+/// Refreshes of sessions, which no account is known for before.
+pub(crate) const REFRESHES: Limit = Limit::cheap("refreshes", 1_200, 60, By::Address);
+
+/// Attempts at an account from a network.
+const ATTEMPTS: Limit = Limit::strict("sign-in", 10, 900, By::Subject);
+/// Attempts at an account in a row, from all unknown devices.
+const IN_A_ROW: Limit = Limit::strict("sign-in-account", 100, 86_400, By::Subject);
+/// Attempts at an account from a known device.
+const KNOWN: Limit = Limit::strict("sign-in-device", 10, 900, By::Subject);
+
+/// Those that operations count.
+pub(crate) const OF_OPERATIONS: &[&Limit] = &[&SIGN_UPS, &PASSWORDS, &ATTEMPTS, &IN_A_ROW, &KNOWN];
+
+/// How long a device is known, in seconds.
+const KNOWN_SECONDS: i64 = 365 * 86_400;
+
+/// An attempt to sign in, which was counted.
+pub(crate) struct Attempt {
+    /// What it was counted by.
+    counted: Vec<(&'static Limit, String)>,
+    /// The id of the known device.
+    device: Option<String>,
+}
+
+impl Attempt {
+    /// Counts an attempt to sign in to `account`, or to one that does not exist by the name `login`. Fails if there were too many.
+    pub(crate) async fn count(
+        cx: &Context,
+        login: &str,
+        account: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let device = token.and_then(|token| known_device(cx, account?, token));
+        let who = account.unwrap_or(login);
+        let counted = match &device {
+            Some(device) => vec![(&KNOWN, format!("{who}\n{device}"))],
+            None => vec![
+                (&ATTEMPTS, format!("{who}\n{}", cx.network())),
+                (&IN_A_ROW, who.to_owned()),
+            ],
+        };
+        for (limit, subject) in &counted {
+            cx.count(limit, subject).await?;
+        }
+        Ok(Self { counted, device })
+    }
+
+    /// The id of the known device.
+    pub(crate) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
+    /// The password was right: the next attempt is the first again.
+    pub(crate) async fn succeed(&self, cx: &Context) {
+        join_all(self.counted.iter().map(|(limit, subject)| cx.uncount(limit, subject))).await;
+    }
+}
+
+/// Counts something that the network of the client does, if the host knows it.
+pub(crate) async fn count_network(cx: &Context, limit: &Limit) -> Result<(), Failure> {
+    match cx.network() {
+        "" => Ok(()),
+        network => cx.count(limit, network).await,
+    }
+}
+
+/// A token by which a device of the account is known: a new one, or the one with this id.
+pub(crate) fn device_token(cx: &Context, account: &str, device: Option<&str>) -> Option<String> {
+    let device = device.map_or_else(|| id::new("dev", &*cx.clock, &*cx.random), str::to_owned);
+    let text = format!("{PURPOSE}\n{account}\n{device}\n{}", cx.now().as_second());
+    cx.keys.seal(text.as_bytes(), &*cx.random)
+}
+
+/// The id of the device, if this account has signed in on it.
+fn known_device(cx: &Context, account: &str, token: &str) -> Option<String> {
+    let text = String::from_utf8(cx.keys.open(token)?).ok()?;
+    let [PURPOSE, of, device, since] = text.split('\n').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let age = cx.now().as_second().saturating_sub(since.parse().ok()?);
+    (of == account && age < KNOWN_SECONDS).then(|| device.to_owned())
+}
+
+/// Distinguishes the token from other encrypted texts.
+const PURPOSE: &str = "device";

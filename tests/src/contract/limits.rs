@@ -1,0 +1,144 @@
+//! The contract of the `RateLimit` port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use souk_core::rate_limit::{Quota, Taken};
+use souk_core::{Clock, RateLimit, StoreError};
+
+use super::bench::{TestClock, unique};
+
+const fn quota(units: u32, seconds: u32) -> Quota {
+    Quota { units, seconds }
+}
+
+/// Runs all cases on two instances of an adapter over the same cells, which live by `clock`.
+pub async fn agree(stores: [&dyn RateLimit; 2], clock: &TestClock) {
+    let [a, b] = stores;
+    let prefix = unique();
+    let key = |name: &str| format!("{prefix}/{name}");
+    let now = || clock.now().as_millisecond();
+    let taken = |granted, left, ends_at| Taken { granted, left, ends_at };
+
+    // Units are taken until none is left, by whichever instance; then the window ends, to the millisecond.
+    let (one, ends_at) = (key("one"), now() + 60_000);
+    for (store, left) in [(a, 2), (b, 1), (a, 0)] {
+        assert_eq!(
+            store.take(&one, quota(3, 60), 1).await.unwrap(),
+            taken(1, left, ends_at)
+        );
+        clock.advance(10);
+    }
+    for store in [a, b] {
+        assert_eq!(store.take(&one, quota(3, 60), 1).await.unwrap(), taken(0, 0, ends_at));
+    }
+    clock.advance(60_000 - 30 - 1);
+    assert_eq!(b.take(&one, quota(3, 60), 5).await.unwrap().granted, 0);
+    clock.advance(1);
+    assert_eq!(
+        b.take(&one, quota(3, 60), 1).await.unwrap(),
+        taken(1, 2, now() + 60_000)
+    );
+
+    // Who wants many gets a third of what is left, and near the end one.
+    let many = key("many");
+    let (mut left, mut all) = (100, Vec::new());
+    while left > 0 {
+        let taken = a.take(&many, quota(100, 60), 1000).await.unwrap();
+        left -= taken.granted;
+        assert_eq!(taken.left, left);
+        all.push(taken.granted);
+    }
+    assert_eq!(all, [33, 22, 15, 10, 6, 4, 3, 2, 1, 1, 1, 1, 1]);
+
+    // What is given back can be taken again, but not what belongs to another window.
+    let back = key("back");
+    let first = a.take(&back, quota(9, 60), 3).await.unwrap();
+    b.give_back(&back, 2, first.ends_at).await.unwrap();
+    b.give_back(&back, 1, first.ends_at - 1).await.unwrap();
+    b.give_back(&key("never"), 1, first.ends_at).await.unwrap();
+    assert_eq!(a.take(&back, quota(9, 60), 1).await.unwrap().left, 7);
+    clock.advance(60_000);
+    assert_eq!(a.take(&back, quota(9, 60), 1).await.unwrap().left, 8);
+    b.give_back(&back, 1, first.ends_at).await.unwrap();
+    assert_eq!(a.take(&back, quota(9, 60), 1).await.unwrap().left, 7);
+
+    // A window can be ended, and a quota can change in it.
+    let changed = key("changed");
+    a.clear(&changed).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(a.take(&changed, quota(5, 60), 1).await.unwrap().granted, 1);
+    }
+    assert_eq!(b.take(&changed, quota(2, 60), 1).await.unwrap().granted, 0);
+    assert_eq!(b.take(&changed, quota(4, 60), 1).await.unwrap().left, 1);
+    a.clear(&changed).await.unwrap();
+    assert_eq!(b.take(&changed, quota(5, 60), 1).await.unwrap().left, 4);
+    assert_eq!(b.take(&changed, quota(0, 60), 1).await.unwrap().granted, 0);
+
+    // Of many at once exactly the quota gets something.
+    let crowd = key("crowd ?&#%2F/../ö");
+    let takes = (0..300).map(|n| stores[n % 2].take(&crowd, quota(100, 600), 1));
+    let granted: u32 = join_all(takes)
+        .await
+        .into_iter()
+        .map(|taken| taken.unwrap().granted)
+        .sum();
+    assert_eq!(granted, 100);
+    let greedy = key("greedy");
+    let takes = (0..120).map(|n| stores[n % 2].take(&greedy, quota(100, 600), 10));
+    let granted: u32 = join_all(takes)
+        .await
+        .into_iter()
+        .map(|taken| taken.unwrap().granted)
+        .sum();
+    assert_eq!(granted, 100);
+}
+
+/// Cells behind a Worker's test routes: `POST /__test/limits/{take,give-back,clear}` with the arguments as a JSON array.
+pub struct RemoteRateLimit {
+    base_url: String,
+    clock: Arc<TestClock>,
+    client: reqwest::Client,
+}
+
+impl RemoteRateLimit {
+    /// The cells at `base_url`, which shall live by this clock.
+    pub fn new(base_url: impl Into<String>, clock: Arc<TestClock>) -> Self {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
+        Self {
+            base_url: base_url.into(),
+            clock,
+            client: client.build().unwrap(),
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(&self, name: &str, arguments: &impl Serialize) -> Result<T, StoreError> {
+        let base = self.base_url.trim_end_matches('/');
+        let request = self
+            .client
+            .post(format!("{base}/__test/limits/{name}"))
+            .header("x-test-now", self.clock.now().as_millisecond())
+            .body(serde_json::to_vec(arguments).unwrap());
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Result<T, StoreError>>(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text:.500}"))
+    }
+}
+
+#[async_trait]
+impl RateLimit for RemoteRateLimit {
+    async fn take(&self, key: &str, quota: Quota, wanted: u32) -> Result<Taken, StoreError> {
+        self.call("take", &(key, quota, wanted)).await
+    }
+
+    async fn give_back(&self, key: &str, units: u32, ends_at: i64) -> Result<(), StoreError> {
+        self.call("give-back", &(key, units, ends_at)).await
+    }
+
+    async fn clear(&self, key: &str) -> Result<(), StoreError> {
+        self.call("clear", &key).await
+    }
+}

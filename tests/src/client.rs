@@ -191,7 +191,8 @@ impl Market {
         let mut admin = self.sign_in(&email, &password).await;
         admin.me = admin.get("/v1/me").await.expect(200).json;
         assert_eq!(
-            admin.me["role"], "admin",
+            admin.me["roles"],
+            json!(["admin"]),
             "the host must be started with SOUK_FIRST_ADMIN={email}"
         );
         admin

@@ -11,6 +11,7 @@ mod error;
 pub mod formats;
 mod http;
 pub mod operations;
+mod permissions;
 mod product;
 mod variant;
 
@@ -84,6 +85,13 @@ pub fn function() -> Function {
                 Index("categories/*"),
             ],
         },
+        permissions: &[
+            &permissions::PRODUCTS_HAND_OVER,
+            &permissions::ADDRESSES_WRITE,
+            &souk_model::catalog::PRODUCTS_READ,
+            &souk_model::catalog::PRODUCTS_WRITE,
+            &souk_model::catalog::CATEGORIES_WRITE,
+        ],
         ..Function::default()
     }
 }

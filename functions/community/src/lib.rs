@@ -28,6 +28,7 @@ mod http;
 mod jobs;
 pub mod operations;
 mod own_count;
+mod permissions;
 mod product;
 mod rank;
 mod save;
@@ -130,6 +131,7 @@ pub fn function() -> Function {
                 Index("saved/*"),
             ],
         },
+        permissions: &[&permissions::COMMENTS_WRITE],
         ..Function::default()
     }
 }

@@ -2,7 +2,8 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Fault, Key, Role, Timestamp, check};
+use souk_core::access::role_names;
+use souk_core::{Fault, Key, Timestamp, check};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The public profile of an account.
@@ -34,8 +35,10 @@ pub struct Me {
     /// Email address; visible only to the owner of the account.
     #[schema(format = "email")]
     pub email: String,
-    /// The role, which determines the permissions of the account.
-    pub role: Role,
+    /// The names of its built-in roles, and the ids of others.
+    pub roles: Vec<String>,
+    /// The names of the permissions that these give it, beside what is its own.
+    pub permissions: Vec<String>,
     /// When a field last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
@@ -52,8 +55,9 @@ pub struct Account {
     pub profile: Profile,
     /// Email address, in lower case.
     pub email: String,
-    /// The role, which determines the permissions of the account.
-    pub role: Role,
+    /// The names of its built-in roles, and the ids of others.
+    #[serde(default, alias = "role", deserialize_with = "role_names")]
+    pub roles: Vec<String>,
     /// Whether the account may sign in and act.
     pub active: bool,
     /// When a field last changed.
@@ -214,12 +218,13 @@ fn is_passphrase<C>(password: &str, _: &C) -> garde::Result {
 }
 
 impl Account {
-    /// The account as its owner sees it, at this version.
-    pub(crate) fn me(&self, version: u64) -> Me {
+    /// The account as its owner sees it, at this version and with these permissions.
+    pub(crate) fn me(&self, version: u64, permissions: &[&str]) -> Me {
         Me {
             profile: self.profile.clone(),
             email: self.email.clone(),
-            role: self.role,
+            roles: self.roles.clone(),
+            permissions: permissions.iter().map(ToString::to_string).collect(),
             updated_at: self.updated_at,
             version,
         }

@@ -3,11 +3,15 @@
 use souk_kit::Failure;
 use souk_kit::http::{Problem, problem_type};
 
+use crate::role::MAX_ROLES;
+
 /// The types of problems that only this function has.
 pub(crate) mod problems {
     souk_kit::problem_types! {
         /// The account has been deactivated.
         ACCOUNT_DEACTIVATED: FORBIDDEN "account_deactivated";
+        /// There are as many roles as there may be.
+        TOO_MANY_ROLES: CONFLICT "too_many_roles";
     }
 }
 
@@ -26,6 +30,9 @@ pub enum IdentityError {
     /// The account may not sign in.
     #[error("this account has been deactivated")]
     Deactivated,
+    /// There is no room for another role.
+    #[error("there are {MAX_ROLES} roles already")]
+    TooManyRoles,
     /// The refresh token is not valid.
     #[error("the refresh token is not valid: sign in again")]
     InvalidRefreshToken,
@@ -44,6 +51,7 @@ impl From<IdentityError> for Problem {
             IdentityError::Failure(failure) => failure.into(),
             IdentityError::Taken(field) => Problem::taken(field, detail),
             IdentityError::Deactivated => Problem::new(problems::ACCOUNT_DEACTIVATED, detail),
+            IdentityError::TooManyRoles => Problem::new(problems::TOO_MANY_ROLES, detail),
             IdentityError::WrongCredentials => Problem::new(problem_type::INVALID_CREDENTIALS, detail),
             IdentityError::InvalidRefreshToken => Problem::new(problem_type::TOKEN_INVALID, detail),
             IdentityError::SessionEnded | IdentityError::RefreshTokenReused => {
@@ -60,9 +68,11 @@ mod tests {
     /// No client can cause it at will.
     #[test]
     fn what_is_rare_has_its_code() {
-        assert_eq!(
-            Problem::from(IdentityError::Deactivated).kind.code,
-            "account_deactivated"
-        );
+        for (error, code) in [
+            (IdentityError::Deactivated, "account_deactivated"),
+            (IdentityError::TooManyRoles, "too_many_roles"),
+        ] {
+            assert_eq!(Problem::from(error).kind.code, code);
+        }
     }
 }

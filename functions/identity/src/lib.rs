@@ -1,4 +1,4 @@
-//! Accounts and sessions: sign-up, sign-in and profiles (VT-01, VT-02).
+//! Accounts, sessions and roles: sign-up, sign-in, profiles, permissions (VT-01, VT-02, CB-03).
 
 mod account;
 mod error;
@@ -6,14 +6,17 @@ mod http;
 mod limits;
 pub mod operations;
 mod password;
+mod permissions;
+mod role;
 mod session;
 
-use souk_kit::Partitions::Documents;
+use souk_kit::Partitions::{Documents, Index};
 use souk_kit::{Function, StoreUse};
-use souk_model::identity::ACCOUNT;
+use souk_model::identity::{ACCOUNT, ROLE};
 
 pub use account::{Account, Me, NewAccount, Profile};
 pub use error::IdentityError;
+pub use role::{AccountRoles, NewRole, Role, ShownRole};
 pub use session::{Credentials, SIGN_IN, Sessions, Tokens, session_key};
 
 /// The function.
@@ -21,10 +24,15 @@ pub use session::{Credentials, SIGN_IN, Sessions, Tokens, session_key};
 pub fn function() -> Function {
     Function {
         name: "identity",
-        summary: "Accounts and sessions.",
+        summary: "Accounts, sessions and roles.",
         problems: error::problems::ALL,
         routes: http::routes(),
-        kinds: &[ACCOUNT],
+        kinds: &[ACCOUNT, ROLE],
+        permissions: &[
+            &permissions::ROLES_READ,
+            &permissions::ROLES_WRITE,
+            &permissions::ROLES_ASSIGN,
+        ],
         limits: limits::OF_OPERATIONS,
         store: StoreUse {
             reads: &[
@@ -32,6 +40,8 @@ pub fn function() -> Function {
                 Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
+                Index("roles"),
+                Index("role-members/*"),
             ],
             writes: &[
                 Documents("account/*"),
@@ -40,6 +50,9 @@ pub fn function() -> Function {
                 Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
+                Documents("role/*"),
+                Index("roles"),
+                Index("role-members/*"),
             ],
         },
         ..Function::default()

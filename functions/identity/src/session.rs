@@ -284,7 +284,11 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
 }
 
 /// What is read for every request with an access token.
-pub const SIGN_IN: &[Partitions] = &[Partitions::Documents("account/*"), Partitions::Documents("sessions/*")];
+pub const SIGN_IN: &[Partitions] = &[
+    Partitions::Documents("account/*"),
+    Partitions::Documents("role/*"),
+    Partitions::Documents("sessions/*"),
+];
 
 /// Looks up the account of a session.
 pub struct Sessions;
@@ -303,10 +307,19 @@ impl Principals for Sessions {
             return Ok(None);
         };
         let view: AccountView = document.parse()?;
-        Ok(view.active.then(|| Principal {
-            account: account.to_owned(),
+        if !view.active {
+            return Ok(None);
+        }
+        // Few accounts have such a role, and all others cost no further read.
+        let roles: Vec<Key> = view.role_keys().collect();
+        let roles = match &*roles {
+            [] => Vec::new(),
+            keys => documents.get(keys, Consistency::Strong).await?,
+        };
+        let principal = view.principal(account, roles.iter().flatten())?;
+        Ok(Some(Principal {
             session: session.to_owned(),
-            role: view.role,
+            ..principal
         }))
     }
 }

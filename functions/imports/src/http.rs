@@ -2,7 +2,6 @@
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Param, Path, Problem, QueryParams, Raw, Route, Schema, list_documents, list_json,
 };
@@ -16,7 +15,7 @@ const IMPORTS: Limit = Limit::strict("imports", 60, 3_600, By::Client);
 
 const MAX_BODY: usize = 32 * 1024;
 
-const MEMBER: Access = Access::Role(Role::Member);
+const MEMBER: Access = Access::Member;
 
 const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of this market, Shopify, WooCommerce, Google Merchant (also XML) or \
     Vendure. **With `url`** the import starts at once. **Without** it, send the file in up to 16 parts of at most 256 KB each \

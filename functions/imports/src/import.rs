@@ -67,26 +67,26 @@ pub struct NewImport {
     #[garde(skip)]
     #[serde(default)]
     pub dry_run: bool,
-    /// The author of new products, who owns new vendors: the username of an account; only for admins.
+    /// The author of new products, who owns new vendors: the username of an account; takes the permission `imports:market`.
     #[garde(inner(custom(check::line(1, 80))))]
     #[schema(min_length = 1, max_length = 80)]
     #[serde(default, deserialize_with = "check::optional_line")]
     pub author: Option<String>,
     /// The URL of each product in the old shop, which from then on leads to the product here: a column that has it, or a rule such as
-    /// `/products/{handle}` with the names of columns in braces; only for admins.
+    /// `/products/{handle}` with the names of columns in braces; takes the permission `imports:market`.
     #[garde(inner(custom(check::line(1, 200))))]
     #[schema(min_length = 1, max_length = 200)]
     #[serde(default, deserialize_with = "check::optional_line")]
     pub redirects: Option<String>,
-    /// Whether products of vendors that belong to other accounts are added and changed too; only for admins.
+    /// Whether products of vendors that belong to other accounts are added and changed too; takes the permission `imports:market`.
     #[garde(skip)]
     #[serde(default)]
     pub adopt: bool,
 }
 
 impl NewImport {
-    /// The fields that only admins may set, if they are set.
-    pub(crate) fn for_admins(&self) -> Vec<&'static str> {
+    /// The fields that take the permission `imports:market`, if they are set.
+    pub(crate) fn for_staff(&self) -> Vec<&'static str> {
         let fields = [
             ("author", self.author.is_some()),
             ("adopt", self.adopt),
@@ -288,8 +288,8 @@ impl Import {
     }
 
     /// Whether only an admin may have it.
-    pub(crate) fn needs_admin(&self) -> bool {
-        self.changes_categories || !self.options.for_admins().is_empty()
+    pub(crate) fn needs_permission(&self) -> bool {
+        self.changes_categories || !self.options.for_staff().is_empty()
     }
 
     /// Whether a job works on it.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_catalog::operations::{Imported, import_product, plan_product};
 use souk_core::queue::Payload;
-use souk_core::{FieldError, Lane, Message, Principal, Query, Role, StoreError};
+use souk_core::{Document, FieldError, Key, Lane, Message, Principal, Query, StoreError};
 use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, tracked};
 use souk_kit::{Context, Stored};
 use souk_model::identity::{ACCOUNT, AccountView};
@@ -20,6 +20,7 @@ use crate::fetch::{NoFile, file_at};
 use crate::file::{Batch, Divided, divide, report, said, shown};
 use crate::import::{Import, ImportLine, Outcome, Status};
 use crate::operations::{batch_key, expiry, keep_batches, keep_file, lines_key, parts_of, uploaded};
+use crate::permissions::IMPORTS_MARKET;
 use crate::record::{Importer, RecordError};
 
 /// How many products are compared or written concurrently: a Worker may have six connections.
@@ -114,11 +115,7 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
         return Ok(JobOutput::default());
     }
     let cx = Context::system((*tx).platform().clone()).traced(tx.trace());
-    let cx = &cx.acting_as(Principal {
-        account: import.author.clone(),
-        session: String::new(),
-        role: Role::Member,
-    });
+    let cx = &cx.acting_as(Principal::member(import.author.clone()));
     import.value.updated_at = tx.now();
     let next = if may_go_on(cx, &import).await? {
         match step.stage {
@@ -156,7 +153,7 @@ async fn work(tx: JobTransaction, step: Step, message: Message) -> Result<JobOut
     })
 }
 
-/// Whether the accounts of the import are active, and the one that made it has the role that its options need.
+/// Whether the accounts of the import are active, and the one that made it has the permission that its options need.
 async fn may_go_on(cx: &Context, import: &Import) -> Result<bool, JobError> {
     let mut keys = vec![ACCOUNT.key(&import.owner), ACCOUNT.key(&import.author)];
     keys.dedup();
@@ -165,8 +162,16 @@ async fn may_go_on(cx: &Context, import: &Import) -> Result<bool, JobError> {
         let view = found.map(|document| document.parse::<AccountView>()).transpose()?;
         views.extend(view.filter(|view| view.active));
     }
-    let is_entitled = !import.needs_admin() || views.first().is_some_and(|view| view.role >= Role::Admin);
-    Ok(views.len() == keys.len() && is_entitled)
+    if views.len() < keys.len() {
+        return Ok(false);
+    }
+    if !import.needs_permission() {
+        return Ok(true);
+    }
+    let owner = views.swap_remove(0);
+    let keys: Vec<Key> = owner.role_keys().collect();
+    let roles: Vec<Document> = cx.get_all(&keys).await?.into_iter().flatten().collect();
+    Ok(owner.principal(&import.owner, &roles)?.may(&IMPORTS_MARKET))
 }
 
 type Next = Option<(Stage, u32)>;

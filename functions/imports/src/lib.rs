@@ -11,6 +11,7 @@ mod http;
 mod import;
 mod jobs;
 pub mod operations;
+mod permissions;
 mod places;
 mod record;
 
@@ -87,6 +88,7 @@ pub fn function() -> Function {
                 Index("vendors/owner/*"),
             ],
         },
+        permissions: &[&permissions::IMPORTS_MARKET],
         ..Function::default()
     }
 }

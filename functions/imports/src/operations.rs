@@ -16,6 +16,7 @@ use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 
 use crate::import::{IMPORT, Import, ImportLine, MAX_PART, MAX_PARTS, NewImport, Outcome, Status};
 use crate::jobs::{Fetch, Remains, Stage, Step};
+use crate::permissions::IMPORTS_MARKET;
 use crate::{Counts, ImportError};
 
 /// How long an import is kept, in seconds.
@@ -54,7 +55,7 @@ pub async fn create_import(cx: &Context, new: NewImport) -> Result<Stored<Import
             id: tx.new_id(IMPORT),
             owner: principal.account.clone(),
             author,
-            changes_categories: principal.is_admin(),
+            changes_categories: principal.may(&IMPORTS_MARKET),
             options: new.clone(),
             status: Status::Uploading,
             error: None,
@@ -87,14 +88,14 @@ fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
             .map_err(|why| Failure::invalid("url", Fault::format(why.to_string())))?;
     }
     let errors: Vec<FieldError> = new
-        .for_admins()
+        .for_staff()
         .into_iter()
-        .map(|field| FieldError::new(field, Fault::not_permitted("is for admins")))
+        .map(|field| FieldError::new(field, Fault::not_permitted("takes the permission imports:market")))
         .collect();
-    if errors.is_empty() || cx.signed_in()?.is_admin() {
+    if errors.is_empty() || cx.may(&IMPORTS_MARKET) {
         return Ok(());
     }
-    let detail = "these options are for admins".to_owned();
+    let detail = "these options take the permission imports:market".to_owned();
     Err(Failure::Forbidden { detail, errors })
 }
 
@@ -253,7 +254,7 @@ pub async fn start_import(cx: &Context, id: &str) -> Result<Stored<Import>, Impo
     cx.commit(|tx| async move {
         let mut import = own_import(&tx, id).await?;
         check(&tx, &import.options)?;
-        import.value.changes_categories = tx.signed_in()?.is_admin();
+        import.value.changes_categories = tx.may(&IMPORTS_MARKET);
         let stage = match import.status {
             Status::Uploading => {
                 let parts = import.parts.len();

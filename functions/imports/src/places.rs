@@ -292,7 +292,7 @@ impl<'a> Places<'a> {
         };
         if !self.rules.changes_categories {
             let detail = format!(
-                "there is no category {:?}; imports of admins make them",
+                "there is no category {:?}; this takes the permission imports:market",
                 path.join(" > ")
             );
             return Err(RecordError::of(

@@ -320,7 +320,7 @@ impl<'a> Importer<'a> {
             product.vendor = Some(self.places.vendor(name).await?);
         }
         if !record.old_addresses.is_empty() && !self.rules.changes_categories {
-            notes.push("old addresses left out: imports of admins set them".into());
+            notes.push("old addresses left out: they take the permission imports:market".into());
         }
         let import = ProductImport {
             source: record.source,

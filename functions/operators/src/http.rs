@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_core::{Event, Lane, Role};
+use souk_core::{Event, Lane};
 use souk_kit::http::{
     Access, Answer, Param, Path, Problem, QueryParams, Route, Schema, Viewer, list, list_json, list_whole,
 };
@@ -14,6 +14,7 @@ use souk_kit::{Context, Fault, PageRequest};
 use utoipa::openapi::RefOr;
 
 use crate::operations::{self, LaneState, Summary};
+use crate::permissions::{EVENTS_READ, QUEUES_READ, QUEUES_WRITE};
 
 const LANE: Param = Param {
     name: "lane",
@@ -54,13 +55,13 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 fn dead_letter_routes() -> Vec<Route> {
-    let admin = Access::Role(Role::Admin);
+    let (reader, writer) = (Access::Permission(&QUEUES_READ), Access::Permission(&QUEUES_WRITE));
     vec![
         Route::new(
             "listDeadLetters",
             Method::GET,
             "/v1/dead-letters",
-            admin,
+            reader,
             list_dead_letters,
         )
         .summary(
@@ -77,7 +78,7 @@ fn dead_letter_routes() -> Vec<Route> {
             "replayLane",
             Method::POST,
             "/v1/dead-letters/{lane}/replay",
-            admin,
+            writer,
             replay_lane,
         )
         .summary(
@@ -93,7 +94,7 @@ fn dead_letter_routes() -> Vec<Route> {
             "getDeadLetter",
             Method::GET,
             "/v1/dead-letters/{lane}/{id}",
-            admin,
+            reader,
             show_dead_letter,
         )
         .summary("Get a dead letter", "With its message and all attempts.")
@@ -102,7 +103,7 @@ fn dead_letter_routes() -> Vec<Route> {
             "discardDeadLetter",
             Method::DELETE,
             "/v1/dead-letters/{lane}/{id}",
-            admin,
+            writer,
             discard,
         )
         .summary("Delete a dead letter", "The message is not processed.")
@@ -111,7 +112,7 @@ fn dead_letter_routes() -> Vec<Route> {
             "replayDeadLetter",
             Method::POST,
             "/v1/dead-letters/{lane}/{id}/replay",
-            admin,
+            writer,
             replay,
         )
         .summary(
@@ -124,15 +125,15 @@ fn dead_letter_routes() -> Vec<Route> {
 }
 
 fn state_routes() -> Vec<Route> {
-    let admin = Access::Role(Role::Admin);
+    let reader = Access::Permission(&QUEUES_READ);
     vec![
-        Route::new("listLanes", Method::GET, "/v1/lanes", admin, list_lanes)
+        Route::new("listLanes", Method::GET, "/v1/lanes", reader, list_lanes)
             .summary(
                 "List queue lanes",
                 "With the backlog and the recent throughput of each.",
             )
             .response(StatusCode::OK, "All lanes", Some(Schema::list_of::<LaneState>())),
-        Route::new("listSchedules", Method::GET, "/v1/schedules", admin, list_schedules)
+        Route::new("listSchedules", Method::GET, "/v1/schedules", reader, list_schedules)
             .summary(
                 "List scheduled runs",
                 "The latest runs of every schedule, newest first.",
@@ -142,7 +143,7 @@ fn state_routes() -> Vec<Route> {
             "listDependencies",
             Method::GET,
             "/v1/dependencies",
-            admin,
+            reader,
             list_dependencies,
         )
         .summary(
@@ -155,18 +156,12 @@ fn state_routes() -> Vec<Route> {
             "All dependencies of this instance",
             Some(Schema::list_of::<Dependency>()),
         ),
-        Route::new(
-            "getJob",
-            Method::GET,
-            "/v1/jobs/{id}",
-            Access::Role(Role::Member),
-            show_job,
-        )
-        .summary(
-            "Get a job",
-            "Only for the account that started it and for admins. Jobs are kept for a week.",
-        )
-        .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
+        Route::new("getJob", Method::GET, "/v1/jobs/{id}", Access::Member, show_job)
+            .summary(
+                "Get a job",
+                "Only for the account that started it and for operators. Jobs are kept for a week.",
+            )
+            .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
     ]
 }
 
@@ -176,7 +171,7 @@ fn event_routes() -> Vec<Route> {
             "listEvents",
             Method::GET,
             "/v1/events",
-            Access::Role(Role::Admin),
+            Access::Permission(&EVENTS_READ),
             list_events,
         )
         .summary(

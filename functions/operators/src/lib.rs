@@ -3,6 +3,7 @@
 mod http;
 mod jobs;
 pub mod operations;
+mod permissions;
 
 use souk_kit::Partitions::Documents;
 use souk_kit::{Function, StoreUse};
@@ -33,6 +34,12 @@ pub fn function() -> Function {
             writes: &[Documents("events/*")],
             ..StoreUse::default()
         },
+        permissions: &[
+            &permissions::QUEUES_READ,
+            &permissions::QUEUES_WRITE,
+            &permissions::JOBS_READ,
+            &permissions::EVENTS_READ,
+        ],
         ..Function::default()
     }
 }

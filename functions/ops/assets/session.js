@@ -99,7 +99,7 @@ async function identify() {
   const answer = await call("GET", "/v1/me");
   if (!session || !answer.ok) return; // without its name it is a session all the same
   const me = await answer.json();
-  setSession({ ...session, name: me.username ?? me.email ?? "you", role: me.role });
+  setSession({ ...session, name: me.username ?? me.email ?? "you", role: me.roles.join(", ") });
 }
 
 /** Forgets the session, here and in copies of this tab. */

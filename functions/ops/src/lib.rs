@@ -29,7 +29,7 @@ files! {
     "index.html" at "/";
     "openapi.json" at "/openapi.json";
     // The page reads from its own path which guide to show.
-    "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/errors", "/docs/guides/paging",
+    "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/roles", "/docs/guides/errors", "/docs/guides/paging",
         "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",
         "/docs/guides/webhooks", "/docs/guides/versioning";
     "docs.css" at "/docs/docs.css";
@@ -41,6 +41,7 @@ files! {
     "session.js" at "/docs/session.js";
     "guides/start.md" at "/docs/guides/start.md";
     "guides/sessions.md" at "/docs/guides/sessions.md";
+    "guides/roles.md" at "/docs/guides/roles.md";
     "guides/errors.md" at "/docs/guides/errors.md";
     "guides/paging.md" at "/docs/guides/paging.md";
     "guides/idempotency.md" at "/docs/guides/idempotency.md";

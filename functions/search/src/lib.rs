@@ -17,6 +17,7 @@ mod http;
 mod jobs;
 mod listing;
 mod operations;
+mod permissions;
 mod settings;
 mod usage;
 
@@ -82,6 +83,11 @@ pub fn function() -> Function {
             ],
             writes: &[Documents("search-usage/*")],
         },
+        permissions: &[
+            &permissions::SEARCH_READ,
+            &permissions::SEARCH_WRITE,
+            &permissions::SEARCH_REBUILD,
+        ],
         ..Function::default()
     }
 }

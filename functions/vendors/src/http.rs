@@ -1,7 +1,6 @@
 //! The routes of vendors and their staff.
 
 use http::{Method, StatusCode, Uri};
-use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list, list_whole,
 };
@@ -10,6 +9,7 @@ use souk_model::identity::Recipient;
 use souk_model::vendors::VENDOR;
 
 use crate::operations;
+use crate::permissions::VENDORS_HAND_OVER;
 use crate::staff::StaffMember;
 use crate::vendor::{FIELDS, NewVendor, Vendor};
 
@@ -26,7 +26,7 @@ const LIST: &[Param] = &[
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
-    let member = Access::Role(Role::Member);
+    let member = Access::Member;
     let vendor = || Some(Schema::of::<Vendor>());
     vec![
         Route::new("listVendors", Method::GET, "/v1/vendors", Access::Public, list_vendors)
@@ -54,11 +54,11 @@ pub(crate) fn routes() -> Vec<Route> {
                 Some(Schema::of::<Moved>()),
             ),
         Route::new("updateVendor", Method::PATCH, "/v1/vendors/{id}", member, edit)
-            .summary("Update a vendor", "Only for its owner and moderators.")
+            .summary("Update a vendor", "Only for its owner and accounts with the permission `vendors:write`.")
             .body(Schema::patch_of::<NewVendor>("UpdateVendor"), MAX_BODY)
             .response(StatusCode::OK, "The vendor", vendor())
             .errors(&[StatusCode::FORBIDDEN]),
-        Route::new("handOverVendor", Method::PUT, "/v1/vendors/{id}/owner", Access::Role(Role::Admin), hand_over)
+        Route::new("handOverVendor", Method::PUT, "/v1/vendors/{id}/owner", Access::Permission(&VENDORS_HAND_OVER), hand_over)
             .summary(
                 "Hand a vendor over to another account",
                 "The account becomes the owner of the vendor. The staff and the authors of the products stay the same. The \
@@ -70,7 +70,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("listVendorStaff", Method::GET, "/v1/vendors/{id}/staff", member, list_staff)
             .summary(
                 "List the staff of a vendor",
-                "All of them, in the order in which they were added. Only for the owner, the staff and admins.",
+                "All of them, in the order in which they were added. Only for the owner, the staff and accounts with the permission `vendors:staff`.",
             )
             .response(
                 StatusCode::OK,
@@ -82,7 +82,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .summary(
                 "Add an account to the staff of a vendor",
                 "Staff can create products for the vendor and update all of its products. A vendor has at most 50. Only the \
-                 owner and admins can add staff.",
+                 owner and accounts with the permission `vendors:staff` can add staff.",
             )
             .response(StatusCode::NO_CONTENT, "The account is one of the staff", None)
             .errors(&[
@@ -93,7 +93,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("removeVendorStaff", Method::DELETE, "/v1/vendors/{id}/staff/{username}", member, remove_staff)
             .summary(
                 "Remove an account from the staff of a vendor",
-                "Only for the owner, admins, and the account itself. The account stays the author of the products that it created.",
+                "Only for the owner, accounts with the permission `vendors:staff`, and the account itself. The account stays the author of the products that it created.",
             )
             .response(StatusCode::NO_CONTENT, "The account is not one of the staff", None)
             .errors(&[StatusCode::FORBIDDEN, StatusCode::CONFLICT]),

@@ -3,6 +3,7 @@
 mod error;
 mod http;
 pub mod operations;
+mod permissions;
 mod staff;
 mod vendor;
 
@@ -46,6 +47,11 @@ pub fn function() -> Function {
                 Index("vendors/owner/*"),
             ],
         },
+        permissions: &[
+            &permissions::VENDORS_STAFF,
+            &permissions::VENDORS_HAND_OVER,
+            &souk_model::vendors::VENDORS_WRITE,
+        ],
         ..Function::default()
     }
 }

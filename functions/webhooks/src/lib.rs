@@ -19,6 +19,7 @@ mod health;
 mod http;
 mod jobs;
 pub mod operations;
+mod permissions;
 mod secret;
 mod webhook;
 
@@ -82,6 +83,7 @@ pub fn function() -> Function {
                 Documents("deliveries/*"),
             ],
         },
+        permissions: &[&permissions::WEBHOOKS_MARKET, &permissions::WEBHOOKS_WRITE],
         ..Function::default()
     }
 }

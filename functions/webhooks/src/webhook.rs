@@ -25,7 +25,7 @@ pub enum Scope {
     Account,
     /// Events about the products and followers of a vendor.
     Vendor,
-    /// All events; only for admins.
+    /// All events; takes the permission `webhooks:market`.
     Market,
 }
 

@@ -1,56 +1,142 @@
 //! Authorization rules, in one place.
 //!
-//! A route declares the least [`Role`] that it requires. A handler calls [`Principal::may_edit`] for documents that
-//! belong to an account. No other code compares roles.
+//! What is an account's own takes no permission. What staff may do beyond that are [`Permission`]s, which functions declare
+//! beside their nouns; a role is a set of them. A row of the route table says who may call it. An operation asks
+//! [`Principal::may`], or [`Principal::may_for`] for what belongs to an account. No other code looks at roles.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 
-/// What an account may do, each role including those before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Anyone who has signed up: edits what is theirs.
-    #[default]
-    Member,
-    /// Sees drafts and edits what belongs to others.
-    Moderator,
-    /// Manages roles and settings.
-    Admin,
+/// Something that staff may do: a noun and a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The name, such as `things:write`.
+    pub name: &'static str,
+    /// What it allows.
+    pub about: &'static str,
+    /// The built-in roles that have it; [`ADMIN`] has all.
+    pub roles: &'static [&'static str],
 }
 
-impl std::str::FromStr for Role {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "member" => Ok(Role::Member),
-            "moderator" => Ok(Role::Moderator),
-            "admin" => Ok(Role::Admin),
-            _ => Err(format!("{text:?} is not a role: member, moderator or admin")),
-        }
+impl Permission {
+    /// A permission with this name, which allows this to these built-in roles and to admins.
+    #[must_use]
+    pub const fn new(name: &'static str, about: &'static str, roles: &'static [&'static str]) -> Self {
+        Self { name, about, roles }
     }
 }
 
+/// The built-in role that has all permissions.
+pub const ADMIN: &str = "admin";
+/// The built-in role of those who keep order in what is shown.
+pub const MODERATOR: &str = "moderator";
+/// The built-in role of those who help members.
+pub const SUPPORT: &str = "support";
+/// The built-in role of those who keep the system running.
+pub const OPERATOR: &str = "operator";
+
+/// The built-in roles, each with what it is for.
+pub const BUILT_IN: [(&str, &str); 4] = [
+    (ADMIN, "Everything."),
+    (MODERATOR, "Keeps order in what members show and say."),
+    (SUPPORT, "Helps members: sees what they see."),
+    (OPERATOR, "Keeps the system running: queues, jobs, the search index."),
+];
+
+/// The names of roles that an account has, in a stored document: a list, or one name as in documents of earlier versions.
+pub fn role_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    let names = match Names::deserialize(deserializer)? {
+        Names::One(name) => vec![name],
+        Names::Many(names) => names,
+    };
+    // Everybody who has signed up is a member.
+    Ok(names.into_iter().filter(|name| name != "member").collect())
+}
+
 /// The account behind a request whose token and session were checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
     /// The id of the account.
     pub account: String,
     /// The id of the session.
     pub session: String,
-    /// The account's current role, not the one at the time the token was issued.
-    pub role: Role,
+    /// The account's current built-in roles, not those at the time the token was issued.
+    pub roles: Vec<String>,
+    /// The names of the permissions that its other roles give it.
+    pub grants: Vec<String>,
 }
 
 impl Principal {
-    /// Whether this principal may change what belongs to the account `owner`.
+    /// An account without roles, for work in its name.
     #[must_use]
-    pub fn may_edit(&self, owner: &str) -> bool {
-        self.account == owner || self.role >= Role::Moderator
+    pub fn member(account: impl Into<String>) -> Self {
+        Self {
+            account: account.into(),
+            ..Self::default()
+        }
     }
 
-    /// Whether this principal operates the market as a whole.
+    /// Whether one of its roles has the permission.
     #[must_use]
-    pub fn is_admin(&self) -> bool {
-        self.role >= Role::Admin
+    pub fn may(&self, permission: &Permission) -> bool {
+        let has = |role: &String| role == ADMIN || permission.roles.contains(&role.as_str());
+        self.roles.iter().any(has) || self.grants.iter().any(|name| name == permission.name)
+    }
+
+    /// Whether it may do what the permission allows to something that belongs to the account `owner`.
+    #[must_use]
+    pub fn may_for(&self, owner: &str, permission: &Permission) -> bool {
+        self.account == owner || self.may(permission)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITE: Permission = Permission::new("things:write", "", &[MODERATOR]);
+
+    #[test]
+    fn a_role_or_a_grant_gives_a_permission() {
+        let principal = |roles: &[&str], grants: &[&str]| Principal {
+            roles: roles.iter().map(ToString::to_string).collect(),
+            grants: grants.iter().map(ToString::to_string).collect(),
+            ..Principal::member("acc_1")
+        };
+        for (roles, grants, may) in [
+            (&[][..], &[][..], false),
+            (&[ADMIN], &[], true),
+            (&[SUPPORT, MODERATOR], &[], true),
+            (&[SUPPORT, "rol_1"], &["things:read"], false),
+            (&["rol_1"], &["things:read", "things:write"], true),
+            (&["things:write"], &["admin", "moderator"], false),
+        ] {
+            let principal = principal(roles, grants);
+            assert_eq!(principal.may(&WRITE), may, "{principal:?}");
+            assert_eq!(principal.may_for("acc_2", &WRITE), may);
+            assert!(principal.may_for("acc_1", &WRITE));
+        }
+    }
+
+    #[test]
+    fn roles_of_earlier_versions_are_read() {
+        #[derive(Deserialize)]
+        struct Stored {
+            #[serde(default, alias = "role", deserialize_with = "role_names")]
+            roles: Vec<String>,
+        }
+        for (text, roles) in [
+            ("{}", &[][..]),
+            (r#"{"role":"member"}"#, &[]),
+            (r#"{"role":"admin"}"#, &["admin"]),
+            (r#"{"roles":["support","rol_1"]}"#, &["support", "rol_1"]),
+        ] {
+            assert_eq!(serde_json::from_str::<Stored>(text).unwrap().roles, roles);
+        }
     }
 }

@@ -23,7 +23,7 @@ pub mod random;
 pub mod rate_limit;
 pub mod search;
 
-pub use access::{Principal, Role};
+pub use access::{Permission, Principal};
 pub use assets::Assets;
 pub use clock::{Clock, Timestamp};
 pub use compute::Compute;

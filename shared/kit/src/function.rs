@@ -1,6 +1,6 @@
 //! A function: a vertical slice of the API, deployed on its own or with others.
 
-use souk_core::{EventType, Kind};
+use souk_core::{EventType, Kind, Permission};
 
 use crate::http::{Notification, ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
@@ -38,6 +38,8 @@ pub struct Function {
     pub store: StoreUse,
     /// The parts of the store that its jobs and schedules use.
     pub job_store: StoreUse,
+    /// What staff may do to its nouns.
+    pub permissions: &'static [&'static Permission],
     /// The limits that its operations count by what they name ([`By::Subject`](crate::limits::By)).
     pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
@@ -97,11 +99,12 @@ impl Registry {
             registry.events.extend(function.events.iter().cloned());
             registry.subscriptions.extend(function.subscriptions);
             registry.warm.extend(function.warm);
+            registry.permissions.extend(function.permissions);
         }
         registry
     }
 
-    /// The names that two of these functions both declare: kinds, id prefixes, events, problems, jobs, schedules, the
+    /// The names that two of these functions both declare: kinds, id prefixes, events, problems, permissions, jobs, schedules, the
     /// fallback.
     #[must_use]
     pub fn clashes(functions: &[Function]) -> Vec<String> {
@@ -113,6 +116,12 @@ impl Registry {
             names.extend(function.kinds.iter().map(|kind| format!("id prefix {}", kind.prefix)));
             names.extend(function.events.iter().map(|event| format!("event {}", event.name)));
             names.extend(function.problems.iter().map(problem));
+            names.extend(
+                function
+                    .permissions
+                    .iter()
+                    .map(|permission| format!("permission {}", permission.name)),
+            );
             names.extend(function.fallback.iter().map(|_| "fallback".to_owned()));
             names.extend(function.jobs.iter().map(|job| format!("job {}", job.name)));
             names.extend(

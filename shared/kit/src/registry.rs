@@ -1,6 +1,6 @@
 //! The declarations of all functions. Every process has all of them, whichever functions it serves.
 
-use souk_core::{EventType, Kind, Lane};
+use souk_core::{EventType, Kind, Lane, Permission};
 
 /// A job's subscription to a type of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Registry {
     pub subscriptions: Vec<Subscription>,
     /// The paths to prefetch into the response cache.
     pub warm: Vec<&'static str>,
+    /// What staff may do.
+    pub permissions: Vec<&'static Permission>,
 }
 
 impl Registry {

@@ -2,7 +2,8 @@
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use souk_core::{Document, Fault, Kind, Role, StoreError, check};
+use souk_core::access::role_names;
+use souk_core::{Document, Fault, Key, Kind, Principal, StoreError, check};
 
 /// Accounts, by username.
 pub const ACCOUNT: Kind = Kind {
@@ -11,15 +12,48 @@ pub const ACCOUNT: Kind = Kind {
     ..Kind::new("account", "acc")
 };
 
+/// Roles that are not built in: sets of permissions.
+pub const ROLE: Kind = Kind::new("role", "rol");
+
 /// The fields of an account that determine its permissions.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct AccountView {
-    /// The current role of the account.
-    #[serde(default)]
-    pub role: Role,
+    /// The names of its built-in roles, and the ids of the others.
+    #[serde(default, alias = "role", deserialize_with = "role_names")]
+    pub roles: Vec<String>,
     /// Whether the account may sign in and act.
     #[serde(default)]
     pub active: bool,
+}
+
+impl AccountView {
+    /// The keys of its roles that are not built in.
+    pub fn role_keys(&self) -> impl Iterator<Item = Key> {
+        self.roles.iter().filter(|role| ROLE.is_id(role)).map(|id| ROLE.key(id))
+    }
+
+    /// The principal of this account, with the documents of its roles; others among them do not matter.
+    pub fn principal<'d>(
+        self,
+        account: impl Into<String>,
+        roles: impl IntoIterator<Item = &'d Document>,
+    ) -> Result<Principal, StoreError> {
+        let mut principal = Principal::member(account);
+        for document in roles {
+            let id = ROLE.id_of(&document.key);
+            if id.is_some_and(|id| self.roles.iter().any(|role| role == id)) {
+                principal.grants.extend(document.parse::<RoleView>()?.permissions);
+            }
+        }
+        principal.roles = self.roles;
+        Ok(principal)
+    }
+}
+
+/// The permissions of a role.
+#[derive(Debug, Deserialize)]
+struct RoleView {
+    permissions: Vec<String>,
 }
 
 /// What is wrong with a [`Recipient`] that is not an active account.
@@ -60,10 +94,31 @@ mod tests {
             counters: "{}".into(),
             expires_at: None,
         };
-        let active = account(r#"{"role":"member","active":true}"#);
+        let active = account(r#"{"roles":[],"active":true}"#);
         assert_eq!(active_account(Some(&active)).unwrap().as_deref(), Some("acc_1"));
         let suspended = account(r#"{"role":"member","active":false}"#);
         assert_eq!(active_account(Some(&suspended)).unwrap(), None);
         assert_eq!(active_account(None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_principal_has_the_permissions_of_its_roles_and_of_no_other() {
+        let role = |id: &str, permission: &str| Document {
+            key: ROLE.key(id),
+            version: 1,
+            body: format!(r#"{{"permissions":["{permission}"]}}"#),
+            counters: "{}".into(),
+            expires_at: None,
+        };
+        let (one, two) = (format!("rol_{:032x}", 1), format!("rol_{:032x}", 2));
+        let view = AccountView {
+            roles: vec!["support".into(), one.clone(), format!("rol_{:032x}", 3)],
+            active: true,
+        };
+        assert_eq!(view.role_keys().count(), 2);
+        let roles = [role(&one, "a:read"), role(&two, "b:read")];
+        let principal = view.principal("acc_1", &roles).unwrap();
+        assert_eq!(principal.grants, ["a:read"]);
+        assert_eq!(principal.roles[0], "support");
     }
 }

@@ -1,9 +1,12 @@
 //! Vendors, as other functions see them.
 
 use serde::{Deserialize, Serialize};
+use souk_core::access::MODERATOR;
 use souk_core::kind::Renaming;
-use souk_core::{Document, EventData, Key, Kind, Principal, StoreError, Timestamp};
+use souk_core::{Document, EventData, Key, Kind, Permission, Principal, StoreError, Timestamp};
 use utoipa::ToSchema;
+
+use crate::catalog::PRODUCTS_WRITE;
 
 /// Vendors, by slug.
 pub const VENDOR: Kind = Kind {
@@ -13,6 +16,13 @@ pub const VENDOR: Kind = Kind {
     cached_seconds: Some(60),
     ..Kind::new("vendor", "vnd")
 };
+
+/// To change vendors of others.
+pub const VENDORS_WRITE: Permission = Permission::new(
+    "vendors:write",
+    "Change vendors of others, and webhooks in their name.",
+    &[MODERATOR],
+);
 
 /// The index of all vendors by [name](souk_core::check::named).
 pub const VENDORS_NAMED: &str = "vendors/named";
@@ -63,7 +73,8 @@ pub fn seller_keys(vendor: &str) -> [Key; 2] {
     [VENDOR.key(vendor), Staff::key(vendor)]
 }
 
-/// Whether the principal may sell for a vendor and change its products: its owner, its staff and moderators may. `found` is
+/// Whether the principal may sell for a vendor and change its products: its owner, its staff and accounts with the
+/// permission [`PRODUCTS_WRITE`] may. `found` is
 /// what is at the [keys](seller_keys).
 pub fn may_sell(principal: &Principal, found: &[Option<Document>]) -> Result<bool, StoreError> {
     match found {
@@ -79,7 +90,7 @@ pub(crate) fn sells_for(
     staff: Option<&Document>,
 ) -> Result<bool, StoreError> {
     let Some(vendor) = vendor else { return Ok(false) };
-    if principal.may_edit(&vendor.parse::<VendorView>()?.owner) {
+    if principal.may_for(&vendor.parse::<VendorView>()?.owner, &PRODUCTS_WRITE) {
         return Ok(true);
     }
     let staff: Option<Staff> = staff.map(Document::parse).transpose()?;
@@ -119,7 +130,6 @@ impl EventData for VendorEvent {
 
 #[cfg(test)]
 mod tests {
-    use souk_core::Role;
 
     use super::*;
 
@@ -142,19 +152,18 @@ mod tests {
             staff,
             r#"{"members":[{"account":"acc_2","since":"2026-11-30T12:00:00Z"}]}"#,
         );
-        let may = |account: &str, role, found: &[Option<Document>]| {
+        let may = |account: &str, role: Option<&str>, found: &[Option<Document>]| {
             let principal = Principal {
-                account: account.into(),
-                session: String::new(),
-                role,
+                roles: role.into_iter().map(str::to_owned).collect(),
+                ..Principal::member(account)
             };
             may_sell(&principal, found).unwrap()
         };
         let both = [vendor.clone(), staff.clone()];
-        assert!(may("acc_1", Role::Member, &both) && may("acc_2", Role::Member, &both));
-        assert!(may("acc_3", Role::Moderator, &both) && !may("acc_3", Role::Member, &both));
+        assert!(may("acc_1", None, &both) && may("acc_2", None, &both));
+        assert!(may("acc_3", Some(MODERATOR), &both) && !may("acc_3", None, &both));
         let alone = [vendor, None];
-        assert!(may("acc_1", Role::Member, &alone) && !may("acc_2", Role::Member, &alone));
-        assert!(!may("acc_2", Role::Member, &[None, staff]));
+        assert!(may("acc_1", None, &alone) && !may("acc_2", None, &alone));
+        assert!(!may("acc_2", None, &[None, staff]));
     }
 }

@@ -16,7 +16,7 @@ async fn anyone_signs_up_as_a_member() {
     let new = json!({ "email": email, "username": username, "password": "correct horse", "name": " Ada 💡 " });
     let created = anyone.post("/v1/accounts", new).await.expect(201);
     let expected = json!({
-        "id": created["id"], "username": username, "name": "Ada 💡", "bio": "", "avatar": null, "email": kept, "role": "member",
+        "id": created["id"], "username": username, "name": "Ada 💡", "bio": "", "avatar": null, "email": kept, "roles": [], "permissions": [],
         "created_at": created["created_at"], "updated_at": created["created_at"], "version": 1,
     });
     assert_eq!(created.json, expected);
@@ -28,13 +28,17 @@ async fn anyone_signs_up_as_a_member() {
     market.sign_in(&format!(" {email} "), "correct horse").await;
     assert_eq!(member.get("/v1/me").await.expect(200).json, expected);
     assert_eq!(
-        member.get("/v1/me?fields=role,email").await.expect(200).json,
-        json!({ "role": "member", "email": kept })
+        member
+            .get("/v1/me?fields=roles,permissions,email")
+            .await
+            .expect(200)
+            .json,
+        json!({ "roles": [], "permissions": [], "email": kept })
     );
 
     // What others see: neither the address nor the role.
     let mut profile = expected.clone();
-    for private in ["email", "role", "updated_at", "version"] {
+    for private in ["email", "roles", "permissions", "updated_at", "version"] {
         profile.as_object_mut().unwrap().remove(private);
     }
     for path in [
@@ -123,7 +127,7 @@ async fn a_sign_up_that_is_not_valid_is_refused_with_every_field_named() {
         (json!({ "password": "1234567" }), vec!["password"]),
         (json!({ "password": "x".repeat(129) }), vec!["password"]),
         (json!({ "password": 12_345_678 }), vec!["password"]),
-        (json!({ "role": "admin" }), vec!["role"]),
+        (json!({ "roles": ["admin"] }), vec!["roles"]),
         (json!({ "active": true }), vec!["active"]),
     ] {
         let mut body = good.clone();
@@ -214,7 +218,7 @@ async fn members_change_their_own_account() {
             vec!["username", "name", "bio", "avatar"],
         ),
         (json!({ "name": null }), vec!["name"]),
-        (json!({ "role": "admin" }), vec!["role"]),
+        (json!({ "roles": ["admin"] }), vec!["roles"]),
         (json!({ "email": "other@example.com" }), vec!["email"]),
         (json!({ "id": "acc_0123456789abcdef0123456789abcdef" }), vec!["id"]),
         (json!([]), vec![""]),

@@ -82,7 +82,7 @@ async fn only_those_whom_the_description_names_get_in() {
         }
         levels.push(access);
     }
-    for level in ["public", "member", "admin"] {
+    for level in ["public", "member", "queues:read"] {
         assert!(levels.iter().any(|access| access == level), "{level}");
     }
 }

@@ -10,7 +10,7 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
@@ -26,6 +26,7 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("timed_out", "kit"),
     ("token_expired", "tokens"),
     ("too_many_connections", "local"),
+    ("too_many_roles", "identity"),
     ("too_many_staff", "staff"),
     ("too_many_webhooks", "webhook_rules"),
     ("unavailable", "work"),

@@ -34,6 +34,7 @@ mod paging;
 mod products;
 mod ranking;
 mod receiver;
+mod roles;
 mod search;
 mod search_rules;
 mod sessions;

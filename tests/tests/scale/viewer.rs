@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Principal, Query, Role, StoreError};
+use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Principal, Query, StoreError};
 use souk_kit::Principals;
 use souk_model::catalog::CATEGORY;
 use souk_model::community::{follow_key, save_key, upvote_key};
@@ -60,7 +60,7 @@ impl Principals for Known {
         Ok(Some(Principal {
             account: account.into(),
             session: session.into(),
-            role: Role::Member,
+            ..Principal::default()
         }))
     }
 }

@@ -2,13 +2,13 @@
 
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
-use souk_core::Role;
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema, Viewer};
 use souk_kit::{Context, Fault};
 use souk_model::catalog::PRODUCT;
 
 use crate::address::OldAddress;
 use crate::operations;
+use crate::permissions::ADDRESSES_WRITE;
 
 /// The maximum body size of an old address, in bytes.
 const MAX_BODY: usize = 8 * 1024;
@@ -16,9 +16,9 @@ const MAX_BODY: usize = 8 * 1024;
 const ADDRESS: Param = Param::text("address", "The old URL, or its path and query.");
 
 pub(super) fn routes() -> Vec<Route> {
-    let admin = Access::Role(Role::Admin);
+    let editor = Access::Permission(&ADDRESSES_WRITE);
     vec![
-        Route::new("setOldAddress", Method::PUT, "/v1/old-addresses", admin, set)
+        Route::new("setOldAddress", Method::PUT, "/v1/old-addresses", editor, set)
             .summary(
                 "Redirect an old address",
                 "Redirects (301) a URL from a previous shop to a product or category of this market. The host of the URL is \
@@ -27,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .body(Schema::of::<OldAddress>(), MAX_BODY)
             .response(StatusCode::OK, "The address", Some(Schema::of::<OldAddress>())),
-        Route::new("removeOldAddress", Method::DELETE, "/v1/old-addresses", admin, remove)
+        Route::new("removeOldAddress", Method::DELETE, "/v1/old-addresses", editor, remove)
             .summary("Delete the redirect of an old address", "Requests for the address are answered with 404 from then on.")
             .params(&[ADDRESS])
             .response(StatusCode::NO_CONTENT, "The redirect was deleted", None)

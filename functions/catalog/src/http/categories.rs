@@ -1,11 +1,11 @@
 //! The routes of categories.
 
 use http::{Method, StatusCode, Uri};
-use souk_core::Role;
 use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
 };
 use souk_kit::{Context, IfMatch, MergePatch, PageRequest};
+use souk_model::catalog::CATEGORIES_WRITE;
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Category, FIELDS};
 
@@ -23,7 +23,7 @@ const LIST: &[Param] = &[
 ];
 
 pub(super) fn routes() -> Vec<Route> {
-    let admin = Access::Role(Role::Admin);
+    let editor = Access::Permission(&CATEGORIES_WRITE);
     let category = || Some(Schema::of::<Category>());
     vec![
         Route::new(
@@ -55,7 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .cached(60, 600)
         .response(StatusCode::OK, "The tree", Some(Schema::of::<CategoryTree>())),
-        Route::new("createCategory", Method::POST, "/v1/categories", admin, create)
+        Route::new("createCategory", Method::POST, "/v1/categories", editor, create)
             .summary(
                 "Create a category",
                 "With `parent` it becomes a child of that category.",
@@ -76,14 +76,14 @@ pub(super) fn routes() -> Vec<Route> {
                 "The category has another slug now",
                 Some(Schema::of::<Moved>()),
             ),
-        Route::new("updateCategory", Method::PATCH, "/v1/categories/{id}", admin, edit)
+        Route::new("updateCategory", Method::PATCH, "/v1/categories/{id}", editor, edit)
             .summary(
                 "Update a category",
                 "Existing products are checked against the new attributes the next time they change.",
             )
             .body(Schema::patch_of::<NewCategory>("UpdateCategory"), MAX_BODY)
             .response(StatusCode::OK, "The category", category()),
-        Route::new("deleteCategory", Method::DELETE, "/v1/categories/{id}", admin, delete)
+        Route::new("deleteCategory", Method::DELETE, "/v1/categories/{id}", editor, delete)
             .summary(
                 "Delete a category",
                 "Only a category without products and without child categories can be deleted.",

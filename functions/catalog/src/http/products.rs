@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use http::{Method, StatusCode, Uri};
-use souk_core::{Document, FieldError, Role};
+use souk_core::{Document, FieldError};
 use souk_kit::http::{
     Access, Answer, Json, Moved, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer, list,
     list_documents,
@@ -17,6 +17,7 @@ use souk_model::catalog::status::Status;
 use souk_model::identity::Recipient;
 
 use crate::operations::{self, ProductFilter, ProductQuery};
+use crate::permissions::PRODUCTS_HAND_OVER;
 use crate::product::NewProduct;
 
 const ONE: &[Param] = &[Param::FIELDS, INCLUDE];
@@ -31,7 +32,8 @@ const INCLUDE: Param = Param {
 /// The maximum body size of a product, in bytes.
 const MAX_BODY: usize = 128 * 1024;
 
-const EDITORS: &str = "Only for its author, the owner and staff of its vendor, and moderators.";
+const EDITORS: &str =
+    "Only for its author, the owner and staff of its vendor, and accounts with the permission `products:write`.";
 
 static LIST: LazyLock<Vec<Param>> = LazyLock::new(|| {
     let filters = PARAMETERS
@@ -54,7 +56,7 @@ static LIST: LazyLock<Vec<Param>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes() -> Vec<Route> {
-    let member = Access::Role(Role::Member);
+    let member = Access::Member;
     let product = || Some(Schema::of::<Product>());
     vec![
         Route::new("listProducts", Method::GET, "/v1/products", Access::Public, list_products)
@@ -106,7 +108,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("handOverProduct",
             Method::PUT,
             "/v1/products/{id}/author",
-            Access::Role(Role::Admin),
+            Access::Permission(&PRODUCTS_HAND_OVER),
             hand_over,
         )
         .summary(
@@ -121,7 +123,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// One row per transition of the life cycle.
 pub(super) fn life_cycle() -> Vec<Route> {
-    let member = Access::Role(Role::Member);
+    let member = Access::Member;
     let row = |id, path, status| {
         Route::new(id, Method::POST, path, member, move |cx, id, if_match| {
             advance(status, cx, id, if_match)

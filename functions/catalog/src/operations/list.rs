@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use souk_core::documents::{MAX_COUNT, MAX_LIMIT, Source};
 use souk_core::search::SearchQuery;
-use souk_core::{Document, Item, Key, Money, Page, Query, Role};
+use souk_core::{Document, Item, Key, Money, Page, Query};
 use souk_kit::{Context, Failure, PageRequest, SortedPage, Total, total_of};
 use souk_model::catalog::category::{Category, INDEX, with_below};
 use souk_model::catalog::filter::AttributeFilter;
@@ -28,7 +28,7 @@ use souk_model::catalog::lists::{List, Sort};
 use souk_model::catalog::product::{ItemCondition, Location};
 use souk_model::catalog::rank;
 use souk_model::catalog::status::Status;
-use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::catalog::{CATEGORY, PRODUCT, PRODUCTS_READ};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
@@ -261,7 +261,7 @@ async fn restrict(cx: &Context, filter: &mut Filter) -> Result<(), Failure> {
             "sign in to list your {name} products"
         )));
     };
-    if principal.role >= Role::Moderator {
+    if principal.may(&PRODUCTS_READ) {
         return Ok(());
     }
     let is_own = *filter.given.authors == [principal.account.clone()];

@@ -17,10 +17,11 @@ use souk_model::catalog::product::{COUNTERS, Product};
 use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
+use souk_model::catalog::{PRODUCTS_READ, PRODUCTS_WRITE};
 use souk_model::identity::{ACCOUNT, active_account, no_recipient};
 use souk_model::vendors::{VENDOR, VendorView};
 
-use super::rights::{may_edit, may_take_away, sells_for};
+use super::rights::{may, may_take_away, sells_for};
 use super::skus::{change_skus, give_back, release};
 use crate::CatalogError;
 use crate::product::{NewProduct, Origin, advanced, sku_keys};
@@ -37,7 +38,7 @@ pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
         return Ok(document);
     }
     let (author, vendor): (String, Option<String>) = (document.field("author")?, document.field("vendor")?);
-    if may_edit(cx, &author, vendor.as_deref()).await? {
+    if may(cx, &PRODUCTS_READ, &author, vendor.as_deref()).await? {
         Ok(document)
     } else {
         Err(NOT_FOUND)
@@ -47,7 +48,7 @@ pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
 /// The product with this id or slug, if the principal may change it.
 async fn find_own(cx: &Context, id: &str) -> Result<Stored<Product>, Failure> {
     let product = Stored::<Product>::read(cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?)?;
-    if may_edit(cx, &product.author, product.vendor.as_deref()).await? {
+    if may(cx, &PRODUCTS_WRITE, &product.author, product.vendor.as_deref()).await? {
         Ok(product)
     } else if product.status.is_public() {
         let detail = "only its author and the owner and staff of its vendor may change a product";
@@ -85,7 +86,7 @@ async fn references(
         let id = VENDOR.id_of(&document.key).unwrap_or_default().to_owned();
         let is_same = old.is_some_and(|old| old.vendor.as_ref() == Some(&id));
         let view: VendorView = document.parse().map_err(Failure::from)?;
-        if !is_same && !tx.may_edit(&view.owner) && !sells_for(tx, &id).await? {
+        if !is_same && !tx.may_for(&view.owner, &PRODUCTS_WRITE) && !sells_for(tx, &id).await? {
             let detail = "only its owner and staff may list products for a vendor";
             return Err(Failure::forbidden_field(detail, "vendor", "is not yours").into());
         }
@@ -212,7 +213,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Failure> {
     }
 }
 
-/// Changes the fields of a product. Its author, the owner and staff of its vendor, and moderators may.
+/// Changes the fields of a product. Its author, the owner and staff of its vendor, and accounts with [`PRODUCTS_WRITE`] may.
 pub async fn edit_product(
     cx: &Context,
     id: &str,
@@ -259,7 +260,7 @@ pub(super) async fn replace(
         .or_precondition(if_match))
 }
 
-/// Deletes a product. Its author, the owner and staff of its vendor, and moderators may.
+/// Deletes a product. Its author, the owner and staff of its vendor, and accounts with [`PRODUCTS_WRITE`] may.
 pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let (id, rest): (String, Vec<Key>) = cx
         .commit(|tx| async move {
@@ -301,7 +302,7 @@ pub async fn advance_product(
     .await
 }
 
-/// Makes a product another account's, by username or id; for admins.
+/// Makes a product another account's, by username or id.
 pub async fn hand_over_product(
     cx: &Context,
     id: &str,

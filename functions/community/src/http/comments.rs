@@ -53,14 +53,14 @@ pub(super) fn routes() -> Vec<Route> {
             .cached(10, 60)
             .response(StatusCode::OK, "The comment", comment()),
         Route::new("updateComment", Method::PATCH, "/v1/comments/{id}", MEMBER, edit)
-            .summary("Update a comment", "Only for its author and moderators.")
+            .summary("Update a comment", "Only for its author and accounts with the permission `comments:write`.")
             .body(Schema::patch_of::<CommentText>("UpdateComment"), MAX_BODY)
             .response(StatusCode::OK, "The comment", comment())
             .errors(&[StatusCode::FORBIDDEN]),
         Route::new("deleteComment", Method::DELETE, "/v1/comments/{id}", MEMBER, delete)
             .summary(
                 "Delete a comment",
-                "Only for its author and moderators. The comment stays in its thread for its replies, without author \
+                "Only for its author and accounts with the permission `comments:write`. The comment stays in its thread for its replies, without author \
                  and text.",
             )
             .response(StatusCode::NO_CONTENT, "The comment was deleted", None)

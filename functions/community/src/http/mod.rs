@@ -9,11 +9,10 @@ mod saves;
 mod upvotes;
 mod views;
 
-use souk_core::Role;
 use souk_kit::http::{Access, Route};
 use souk_kit::{By, Limit};
 
-const MEMBER: Access = Access::Role(Role::Member);
+const MEMBER: Access = Access::Member;
 
 /// Votes and follows from a network, whatever accounts they are of.
 const VOTES: Limit = Limit::strict("votes", 600, 3_600, By::Address);

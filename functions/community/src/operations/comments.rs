@@ -12,6 +12,7 @@ use souk_model::community::{COMMENT, COMMENT_CREATED, COMMENT_DELETED, COMMENT_E
 use super::visible_product;
 use crate::comment::{Comment, CommentText, MAX_DEPTH, NewComment, index, path};
 use crate::error::CommentError;
+use crate::permissions::COMMENTS_WRITE;
 
 /// A page of the comments on a product, in the order of their threads.
 pub async fn list_comments(cx: &Context, product: &str, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
@@ -43,10 +44,10 @@ async fn require_visible(cx: &Context, comment: &Comment) -> Result<(), Failure>
     }
 }
 
-/// Fails unless the principal is the author or a moderator: with "forbidden" if the principal may see the comment, else
+/// Fails unless the principal is the author or may change comments of others: with "forbidden" if the principal may see the comment, else
 /// with "not found".
 async fn require_editor(cx: &Context, comment: &Comment, author: &str, refusal: &str) -> Result<(), Failure> {
-    if cx.may_edit(author) {
+    if cx.may_for(author, &COMMENTS_WRITE) {
         return Ok(());
     }
     require_visible(cx, comment).await?;
@@ -102,7 +103,7 @@ pub async fn create_comment(cx: &Context, product: &str, new: NewComment) -> Res
     .await
 }
 
-/// Changes the text of a comment; its author and moderators may.
+/// Changes the text of a comment; its author and accounts with [`COMMENTS_WRITE`] may.
 pub async fn edit_comment(
     cx: &Context,
     id: &str,
@@ -134,7 +135,7 @@ pub async fn edit_comment(
     .await
 }
 
-/// Deletes a comment, unless it is deleted already; its author and moderators may. Its replies stay.
+/// Deletes a comment, unless it is deleted already; its author and accounts with [`COMMENTS_WRITE`] may. Its replies stay.
 pub async fn delete_comment(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         let old = read(&tx, id).await?.ok_or(NO_COMMENT)?;

@@ -14,7 +14,8 @@ use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::json;
 use souk_catalog::operations::{Imported, ProductImport, create_category, import_product};
 use souk_catalog::{CatalogError, NewCategory, NewProduct};
-use souk_core::{Clock, Kind, Money, Principal, Random, Role, Timestamp, check, random};
+use souk_core::access::ADMIN;
+use souk_core::{Clock, Kind, Money, Principal, Random, Timestamp, check, random};
 use souk_identity::NewAccount;
 use souk_identity::operations::{ensure_passive_account, find_by_email, grant_role, sign_up};
 use souk_kit::Context;
@@ -235,11 +236,7 @@ fn at(cx: &Context, now: Timestamp, dice: Dice) -> Context {
 }
 
 fn acting_as(cx: Context, account: &str) -> Context {
-    cx.acting_as(Principal {
-        account: account.to_owned(),
-        session: String::new(),
-        role: Role::Member,
-    })
+    cx.acting_as(Principal::member(account))
 }
 
 fn moment(minutes: u64) -> Timestamp {
@@ -474,7 +471,7 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
         };
         // Only an account that was made here becomes an admin.
         sign_up(cx, new).await.map_err(|e| format!("the demo's account: {e}"))?;
-        grant_role(cx, &email, Role::Admin).await.map_err(|e| e.to_string())?;
+        grant_role(cx, &email, Some(ADMIN)).await.map_err(|e| e.to_string())?;
     }
     Ok(Login {
         email,

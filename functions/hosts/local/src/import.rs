@@ -13,7 +13,7 @@ use std::path::Path;
 use futures_util::{StreamExt as _, stream};
 use souk_catalog::formats::{self, Encoding, Format, Reading, Records};
 use souk_catalog::operations::{Imported, import_product, plan_product};
-use souk_core::{Principal, Role};
+use souk_core::Principal;
 use souk_identity::operations::ensure_passive_account;
 use souk_imports::{Attributes, Checked, Importer, RecordError, Rules, SeenRecords};
 use souk_kit::Context;
@@ -148,11 +148,7 @@ pub(crate) async fn import(cx: &Context, path: &Path, how: &How) -> Result<Repor
     if count == 0 {
         return Err(format!("{}: there is no product in it", path.display()));
     }
-    let cx = &cx.clone().acting_as(Principal {
-        account: author.clone(),
-        session: String::new(),
-        role: Role::Member,
-    });
+    let cx = &cx.clone().acting_as(Principal::member(author.clone()));
     let rules = Rules {
         adopt: how.adopt,
         changes_categories: true,

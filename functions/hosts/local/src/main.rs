@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use souk_catalog::formats::{Format, Reading, Writing};
-use souk_core::Role;
+use souk_core::access::BUILT_IN;
 
 /// A request makes a few dozen small allocations, which cost less with this allocator than with the system's.
 #[global_allocator]
@@ -177,8 +177,9 @@ enum Command {
     Grant {
         /// The account's email address
         email: String,
-        /// member, moderator or admin
-        role: Role,
+        /// admin, moderator, support or operator; member takes all roles away
+        #[arg(value_parser = role)]
+        role: String,
         #[command(flatten)]
         data: Data,
     },
@@ -328,11 +329,13 @@ async fn run(cli: Cli) -> Result<(), String> {
                 .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
         }
         Command::Grant { email, role, data } => {
-            let found = souk_identity::operations::grant_role(&data::open_existing(&data.dir)?.context(), &email, role)
-                .await
-                .map_err(|e| e.to_string())?;
+            let given = Some(role.as_str()).filter(|role| *role != MEMBER);
+            let found =
+                souk_identity::operations::grant_role(&data::open_existing(&data.dir)?.context(), &email, given)
+                    .await
+                    .map_err(|e| e.to_string())?;
             if found {
-                out(format!("{email}: {role:?}").to_lowercase())
+                out(format!("{email}: {role}"))
             } else {
                 Err(format!("no account has {email}"))
             }
@@ -346,6 +349,18 @@ async fn run(cli: Cli) -> Result<(), String> {
         } => operator::run(&data::open_existing(&data.dir)?, action, lane, id.as_deref(), watch).await,
         Command::Search { action, data } => out(search::run(&data::open_existing(&data.dir)?.context(), action).await?),
         Command::Openapi => out(serde_json::to_string_pretty(&souk_market::openapi()).map_err(|e| e.to_string())?),
+    }
+}
+
+/// Who has no role.
+const MEMBER: &str = "member";
+
+/// The name of a built-in role, or of none.
+fn role(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).chain([MEMBER]).collect();
+    match names.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("must be one of {}", names.join(", "))),
     }
 }
 

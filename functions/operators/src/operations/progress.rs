@@ -1,16 +1,18 @@
 //! The status of jobs that a client started, and the runs of schedules.
 
+use souk_core::Query;
 use souk_core::documents::MAX_LIMIT;
-use souk_core::{Query, Role};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::jobs::{Runs, SCHEDULES};
 use souk_kit::{Context, Failure, Stored};
 
-/// The job with this id, for the account that started it and for admins.
+use crate::permissions::JOBS_READ;
+
+/// The job with this id, for the account that started it and for operators.
 pub async fn find_job(cx: &Context, id: &str) -> Result<Stored<Tracked>, Failure> {
     let principal = cx.signed_in()?;
     let job: Option<Stored<Tracked>> = cx.read(tracked::key(id)).await?;
-    job.filter(|job| job.owner == principal.account || principal.role >= Role::Admin)
+    job.filter(|job| principal.may_for(&job.owner, &JOBS_READ))
         .ok_or(Failure::NotFound("job"))
 }
 

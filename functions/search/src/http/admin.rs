@@ -1,10 +1,10 @@
-//! Analytics, settings and the state of the index, for admins.
+//! Analytics, settings and the state of the index, for staff.
 
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_core::{Fault, Role, Timestamp};
+use souk_core::{Fault, Timestamp};
 use souk_kit::http::{Access, Answer, Json, Param, Problem, QueryParams, Route, Schema};
 use souk_kit::jobs::tracked::Tracked;
 use souk_kit::{Context, IfMatch};
@@ -12,6 +12,7 @@ use souk_kit::{Context, IfMatch};
 use crate::Memory;
 use crate::analytics::SearchAnalytics;
 use crate::operations::{analytics, rebuild, settings};
+use crate::permissions::{SEARCH_READ, SEARCH_REBUILD, SEARCH_WRITE};
 use crate::settings::{NewSearchSettings, SearchSettings};
 use crate::usage;
 
@@ -34,7 +35,7 @@ struct SearchState {
 }
 
 pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
-    let admin = Access::Role(Role::Admin);
+    let (reader, writer) = (Access::Permission(&SEARCH_READ), Access::Permission(&SEARCH_WRITE));
     let (showing, replacing) = (memory.clone(), memory.clone());
     let settings = || Some(Schema::of::<SearchSettings>());
     vec![
@@ -42,7 +43,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             "getSearchAnalytics",
             Method::GET,
             "/v1/search/analytics",
-            admin,
+            reader,
             move |cx, params| show_analytics(showing.clone(), cx, params),
         )
         .summary(
@@ -60,7 +61,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             "getSearchSettings",
             Method::GET,
             "/v1/search/settings",
-            admin,
+            reader,
             show_settings,
         )
         .summary("Get the search settings", "The weights of fields, and the synonyms.")
@@ -69,7 +70,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             "replaceSearchSettings",
             Method::PUT,
             "/v1/search/settings",
-            admin,
+            writer,
             move |cx, if_match, new| replace_settings(replacing.clone(), cx, if_match, new),
         )
         .summary(
@@ -79,23 +80,29 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
         .body(Schema::of::<NewSearchSettings>(), 128 * 1024)
         .response(StatusCode::OK, "The settings", settings())
         .errors(&[StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT]),
-        Route::new("getSearchState", Method::GET, "/v1/search/state", admin, show_state)
+        Route::new("getSearchState", Method::GET, "/v1/search/state", reader, show_state)
             .summary(
                 "Get the state of the search index",
                 "Which generation serves queries, and which is being built.",
             )
             .response(StatusCode::OK, "The state", Some(Schema::of::<SearchState>())),
-        Route::new("rebuildSearchIndex", Method::POST, "/v1/search/reindex", admin, reindex)
-            .summary(
-                "Rebuild the search index",
-                "Starts a job that builds a new index from the documents. The current index serves queries until it \
+        Route::new(
+            "rebuildSearchIndex",
+            Method::POST,
+            "/v1/search/reindex",
+            Access::Permission(&SEARCH_REBUILD),
+            reindex,
+        )
+        .summary(
+            "Rebuild the search index",
+            "Starts a job that builds a new index from the documents. The current index serves queries until it \
                  is complete.",
-            )
-            .response(
-                StatusCode::ACCEPTED,
-                "The job that rebuilds the index",
-                Some(Schema::of::<Tracked>()),
-            ),
+        )
+        .response(
+            StatusCode::ACCEPTED,
+            "The job that rebuilds the index",
+            Some(Schema::of::<Tracked>()),
+        ),
     ]
 }
 

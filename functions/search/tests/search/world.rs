@@ -16,7 +16,7 @@ use souk_core::search::{
 };
 use souk_core::{
     Change, Clock, Commit, Consistency, Document, Documents, Entry, Key, Lane, Message, Outbound, Page, Principal,
-    Query, Queue, Random, Role, Search, StoreError, Timestamp,
+    Query, Queue, Random, Search, StoreError, Timestamp,
 };
 use souk_kit::{App, Context, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
 use souk_model::catalog::{CATEGORY, category};
@@ -251,7 +251,8 @@ impl Principals for Admins {
         Ok(Some(Principal {
             account: account.to_owned(),
             session: session.to_owned(),
-            role: Role::Admin,
+            roles: vec!["admin".into()],
+            grants: Vec::new(),
         }))
     }
 }

@@ -9,12 +9,14 @@ use souk_model::vendors::{Staff, StaffEntry};
 
 use super::find_vendor;
 use crate::error::VendorError;
+use crate::permissions::VENDORS_STAFF;
 use crate::staff::{AccountNames, MAX_STAFF, StaffMember};
 use crate::vendor::Vendor;
 
 const NO_ACCOUNT: Failure = Failure::NotFound("account");
 
-/// The staff of a vendor, in the order in which it was added; for its owner, the staff itself and admins.
+/// The staff of a vendor, in the order in which it was added; for its owner, the staff itself and accounts with
+/// [`VENDORS_STAFF`].
 pub async fn list_staff(cx: &Context, vendor: &str) -> Result<Vec<StaffMember>, Failure> {
     let vendor = find_vendor(cx, vendor).await?;
     let staff = read(cx, &vendor.id).await?;
@@ -40,7 +42,7 @@ pub async fn list_staff(cx: &Context, vendor: &str) -> Result<Vec<StaffMember>, 
     Ok(shown)
 }
 
-/// Adds an account, by username or id, to the staff of a vendor; its owner and admins may. Does nothing if it is there.
+/// Adds an account, by username or id, to the staff of a vendor; its owner and accounts with [`VENDORS_STAFF`] may. Does nothing if it is there.
 pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(), VendorError> {
     cx.commit(|tx| async move {
         let vendor = find_vendor(&tx, vendor).await?;
@@ -77,7 +79,7 @@ pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(),
     .await
 }
 
-/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, admins and the account itself
+/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, accounts with [`VENDORS_STAFF`] and the account itself
 /// may. Does nothing if it is not there.
 pub async fn remove_staff(cx: &Context, vendor: &str, username: &str) -> Result<(), Failure> {
     cx.commit(|tx| async move {
@@ -103,10 +105,9 @@ pub(super) async fn remove<E>(tx: &Transaction<E>, vendor: &str, accounts: &[&st
     Ok(())
 }
 
-/// Whether the principal may add and remove staff. Moderators may not: it gives accounts rights.
+/// Whether the principal may add and remove staff. Who may change the vendor may not: it gives accounts rights.
 fn is_employer(cx: &Context, vendor: &Vendor) -> Result<bool, Failure> {
-    let principal = cx.signed_in()?;
-    Ok(principal.account == vendor.owner || principal.is_admin())
+    Ok(cx.signed_in()?.may_for(&vendor.owner, &VENDORS_STAFF))
 }
 
 async fn read(cx: &Context, vendor: &str) -> Result<Option<Stored<Staff>>, Failure> {

@@ -7,6 +7,7 @@ use souk_core::{Document, Query, check};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
 use souk_model::community::FOLLOWER_COUNT;
 use souk_model::identity::{ACCOUNT, active_account, no_recipient};
+use souk_model::vendors::VENDORS_WRITE;
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
 use super::staff::remove;
@@ -74,7 +75,7 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
     .await
 }
 
-/// Changes a vendor; its owner and moderators may.
+/// Changes a vendor; its owner and accounts with [`VENDORS_WRITE`] may.
 pub async fn edit_vendor(
     cx: &Context,
     id: &str,
@@ -83,7 +84,7 @@ pub async fn edit_vendor(
 ) -> Result<Stored<Vendor>, VendorError> {
     cx.commit(|tx| async move {
         let old = find_vendor(&tx, id).await?;
-        if !tx.may_edit(&old.owner) {
+        if !tx.may_for(&old.owner, &VENDORS_WRITE) {
             return Err(Failure::forbidden("only its owner may change a vendor").into());
         }
         if_match.check(old.version())?;
@@ -111,7 +112,7 @@ pub async fn edit_vendor(
     .await
 }
 
-/// Makes a vendor another account's, by username or id; for admins. The new owner is no longer one of the staff, and the
+/// Makes a vendor another account's, by username or id. The new owner is no longer one of the staff, and the
 /// former one does not become one.
 pub async fn hand_over_vendor(
     cx: &Context,

@@ -3,12 +3,11 @@
 mod deliveries;
 mod webhooks;
 
-use souk_core::Role;
 use souk_kit::http::{Access, Notification, Route, Schema};
 
 use crate::delivery::Payload;
 
-const MEMBER: Access = Access::Role(Role::Member);
+const MEMBER: Access = Access::Member;
 
 /// How receivers get events.
 pub(crate) fn notification() -> Notification {

@@ -47,7 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
         Param::text("vendor", "Webhooks of this vendor, by id or slug."),
         Param {
             name: "scope",
-            summary: "`market`: webhooks that receive all events; only for admins.",
+            summary: "`market`: webhooks that receive all events; takes the permission `webhooks:market`.",
             schema: r#"{"type":"string","enum":["market"]}"#,
         },
     ];

@@ -20,10 +20,12 @@ use souk_model::catalog::status::Status;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::community::{COMMENT, CommentEvent, FollowEvent, UpvoteEvent};
 use souk_model::identity::{ACCOUNT, AccountView};
+use souk_model::vendors::VENDORS_WRITE;
 use souk_model::vendors::{VENDOR, VendorEvent, VendorView};
 
 use crate::event::WebhookEvent;
 use crate::operations::{disable, start_delivery};
+use crate::permissions::WEBHOOKS_MARKET;
 use crate::webhook::{MARKET, Roster, Scope, WEBHOOK, Webhook};
 
 /// How many events are routed together; five rosters each fit into one get.
@@ -191,24 +193,30 @@ const NOT_ITS_OWNER: &str =
 async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>) -> Result<(), Failure> {
     let owners = webhooks.values().map(|webhook| webhook.owner.clone()).collect();
     let accounts: BTreeMap<String, AccountView> = read(cx, owners, |id| ACCOUNT.key(id)).await?;
+    let keys: Vec<Key> = accounts.values().flat_map(AccountView::role_keys).collect();
+    let roles: Vec<Document> = cx.get_all(&keys).await?.into_iter().flatten().collect();
+    let principal = |(id, account): (String, AccountView)| {
+        let principal = account.principal(id.clone(), &roles)?;
+        Ok((id, principal))
+    };
+    let accounts = accounts
+        .into_iter()
+        .filter(|(_, account)| account.active)
+        .map(principal);
+    let accounts: BTreeMap<String, Principal> = accounts.collect::<Result<_, StoreError>>()?;
     let vendors = webhooks.values().filter_map(|webhook| webhook.vendor.clone()).collect();
     let vendors: BTreeMap<String, VendorView> = read(cx, vendors, |id| VENDOR.key(id)).await?;
     let mut lost = Vec::new();
     webhooks.retain(|id, webhook| {
-        let Some(account) = accounts.get(&webhook.owner).filter(|account| account.active) else {
+        let Some(principal) = accounts.get(&webhook.owner) else {
             return false;
-        };
-        let principal = Principal {
-            account: webhook.owner.clone(),
-            session: String::new(),
-            role: account.role,
         };
         match webhook.scope {
             Scope::Account => true,
-            Scope::Market => principal.is_admin(),
+            Scope::Market => principal.may(&WEBHOOKS_MARKET),
             Scope::Vendor => {
                 let vendor = webhook.vendor.as_ref().and_then(|id| vendors.get(id));
-                let is_entitled = vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner));
+                let is_entitled = vendor.is_some_and(|vendor| principal.may_for(&vendor.owner, &VENDORS_WRITE));
                 if !is_entitled && webhook.enabled {
                     lost.push(id.clone());
                 }

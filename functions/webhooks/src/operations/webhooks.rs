@@ -4,15 +4,17 @@
 //! The roster limits the number of webhooks, so concurrent requests cannot exceed the limit.
 
 use souk_core::outbound::target;
-use souk_core::{Document, Fault, FieldError, Key, Principal};
+use souk_core::{Document, Fault, FieldError, Key};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
 use souk_model::identity::{ACCOUNT, AccountView};
+use souk_model::vendors::VENDORS_WRITE;
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::read_or_default;
 use super::verification::start_test;
 use crate::error::WebhookError;
 use crate::health::Health;
+use crate::permissions::{WEBHOOKS_MARKET, WEBHOOKS_WRITE};
 use crate::secret::{NewSecret, Secrets};
 use crate::webhook::{MARKET, MAX_WEBHOOKS, NewWebhook, Roster, Scope, WEBHOOK, Webhook, check_events};
 
@@ -46,8 +48,8 @@ pub async fn list_webhooks(
             }
             failure => failure,
         })?,
-        Listed::Market if principal.is_admin() => MARKET.to_owned(),
-        Listed::Market => return Err(Failure::forbidden("only admins listen to all of the market")),
+        Listed::Market if principal.may(&WEBHOOKS_MARKET) => MARKET.to_owned(),
+        Listed::Market => return Err(Failure::lacks(&WEBHOOKS_MARKET)),
     };
     let paging = page.of_list(&format!("webhooks/{audience}"))?;
     let (roster, _): (Roster, _) = read_or_default(cx, Roster::key(&audience)).await?;
@@ -70,11 +72,11 @@ pub async fn find_webhook(cx: &Context, id: &str) -> Result<Stored<Webhook>, Fai
     let allowed = match (webhook.scope, &webhook.vendor) {
         (Scope::Vendor, Some(vendor)) => {
             let vendor: Option<Stored<VendorView>> = cx.read(VENDOR.key(vendor)).await?;
-            vendor.is_some_and(|vendor| principal.may_edit(&vendor.owner))
+            vendor.is_some_and(|vendor| principal.may_for(&vendor.owner, &VENDORS_WRITE))
         }
-        (Scope::Market, _) => principal.is_admin(),
-        // Moderators have no access to the events of an account; admins have it, to deal with harmful webhooks.
-        _ => principal.account == webhook.owner || principal.is_admin(),
+        (Scope::Market, _) => principal.may(&WEBHOOKS_MARKET),
+        // The events of an account are its own affair, but somebody must deal with harmful webhooks.
+        _ => principal.may_for(&webhook.owner, &WEBHOOKS_WRITE),
     };
     if allowed { Ok(webhook) } else { Err(NOT_FOUND) }
 }
@@ -207,19 +209,18 @@ pub async fn rotate_secret(cx: &Context, id: &str) -> Result<NewSecret, Failure>
     .await
 }
 
-/// Whether the account that added a webhook of a vendor still has the vendor, or may edit it as a moderator does.
+/// Whether the account that added a webhook of a vendor still has the vendor, or may edit it as staff of the market.
 async fn is_owned(cx: &Context, webhook: &Webhook) -> Result<bool, Failure> {
     let vendor = webhook.vendor.as_deref().unwrap_or_default();
     let mut found = cx.get_all(&[VENDOR.key(vendor), ACCOUNT.key(&webhook.owner)]).await?;
     let (Some(account), Some(vendor)) = (found.pop().flatten(), found.pop().flatten()) else {
         return Ok(false);
     };
-    let principal = Principal {
-        account: webhook.owner.clone(),
-        session: String::new(),
-        role: account.parse::<AccountView>()?.role,
-    };
-    Ok(principal.may_edit(&vendor.parse::<VendorView>()?.owner))
+    let account: AccountView = account.parse()?;
+    let keys: Vec<Key> = account.role_keys().collect();
+    let roles: Vec<Document> = cx.get_all(&keys).await?.into_iter().flatten().collect();
+    let principal = account.principal(&webhook.owner, &roles)?;
+    Ok(principal.may_for(&vendor.parse::<VendorView>()?.owner, &VENDORS_WRITE))
 }
 
 /// The rules that need the registry and the settings.
@@ -236,11 +237,11 @@ async fn scope_of(cx: &Context, new: &NewWebhook) -> Result<(Scope, Option<Strin
     match (new.scope, new.vendor.as_deref()) {
         (None | Some(Scope::Account), None) => Ok((Scope::Account, None)),
         (None | Some(Scope::Vendor), Some(vendor)) => Ok((Scope::Vendor, Some(own_vendor(cx, vendor).await?))),
-        (Some(Scope::Market), None) if cx.signed_in()?.is_admin() => Ok((Scope::Market, None)),
+        (Some(Scope::Market), None) if cx.may(&WEBHOOKS_MARKET) => Ok((Scope::Market, None)),
         (Some(Scope::Market), None) => Err(Failure::forbidden_field(
-            "only admins listen to all of the market",
+            "this takes the permission webhooks:market",
             "scope",
-            "is for admins",
+            "takes the permission webhooks:market",
         )),
         _ => Err(Failure::invalid(
             "scope",
@@ -254,7 +255,7 @@ async fn own_vendor(cx: &Context, vendor: &str) -> Result<String, Failure> {
     let found = cx.find(VENDOR, vendor).await?;
     let document = found.ok_or_else(|| Failure::invalid("vendor", Fault::not_found("vendor")))?;
     let vendor: VendorView = document.parse()?;
-    if !cx.may_edit(&vendor.owner) {
+    if !cx.may_for(&vendor.owner, &VENDORS_WRITE) {
         let detail = "only its owner may listen in a vendor's name";
         return Err(Failure::forbidden_field(detail, "vendor", "is not yours"));
     }

@@ -17,7 +17,7 @@ use axum::response::{self, IntoResponse};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
-use souk_core::{Fault, Role};
+use souk_core::{Fault, Permission};
 
 use super::answer::Shared;
 use super::body::Payload;
@@ -39,8 +39,10 @@ pub enum Access {
     Open,
     /// Anyone, signed in or not. An access token is optional and must be valid if it is sent.
     Public,
-    /// Accounts with this role or a higher one.
-    Role(Role),
+    /// Everybody who is signed in.
+    Member,
+    /// Staff with this permission.
+    Permission(&'static Permission),
 }
 
 /// How long shared caches may store a response that a [`Viewer`](super::Viewer) shared.
@@ -367,7 +369,8 @@ impl Route {
         let principal = match policy.access {
             Access::Open => None,
             Access::Public => viewer::optional(parts, platform).await?,
-            Access::Role(role) => Some(viewer::required(role, parts, platform).await?),
+            Access::Member => Some(viewer::authenticate(parts, platform).await?),
+            Access::Permission(permission) => Some(viewer::permitted(permission, parts, platform).await?),
         };
         if let Some(principal) = &principal {
             cx = cx.acting_as(principal.clone());

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
-use souk_core::{Principal, Role};
+use souk_core::{Permission, Principal};
 
 use super::{Answer, Problem, problem_type};
 use crate::auth::TokenError;
+use crate::operation::Failure;
 use crate::{Context, Platform};
 
 /// Proof that a request had no access token. Only the policy step of a public route creates one.
@@ -61,18 +62,21 @@ pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<O
     Ok(None)
 }
 
-/// The principal of a request to a route that requires this role.
-pub(super) async fn required(role: Role, parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+/// The principal of a request to a route that requires this permission.
+pub(super) async fn permitted(
+    permission: &Permission,
+    parts: &Parts,
+    platform: &Platform,
+) -> Result<Principal, Problem> {
     let principal = authenticate(parts, platform).await?;
-    if principal.role < role {
-        let detail = format!("this takes the role {role:?}").to_lowercase();
-        return Err(Problem::forbidden(detail));
+    match principal.may(permission) {
+        true => Ok(principal),
+        false => Err(Failure::lacks(permission).into()),
     }
-    Ok(principal)
 }
 
-/// Verifies the bearer token.
-async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+/// The principal of a request to a route that requires one: verifies the bearer token.
+pub(super) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     let header = parts.headers.get(header::AUTHORIZATION);
     let header = header.map(|value| value.to_str().unwrap_or_default());
     let token = match header.map(|value| value.split_once(' ')) {

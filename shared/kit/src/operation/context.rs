@@ -13,7 +13,8 @@ use souk_core::kind::{owner_of, resolve_key, resolved};
 use souk_core::queue::Payload;
 use souk_core::search::{SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{
-    Consistency, Document, Fault, FieldError, Key, Kind, Message, Page, Principal, Query, StoreError, Timestamp,
+    Consistency, Document, Fault, FieldError, Key, Kind, Message, Page, Permission, Principal, Query, StoreError,
+    Timestamp,
 };
 
 use super::paging::total_of;
@@ -131,10 +132,17 @@ impl Context {
             .ok_or_else(|| Failure::Unauthenticated("sign in to do this".into()))
     }
 
-    /// Whether the principal may read and change documents of the account `owner`.
+    /// Whether the principal has the permission.
     #[must_use]
-    pub fn may_edit(&self, owner: &str) -> bool {
-        self.principal().is_some_and(|principal| principal.may_edit(owner))
+    pub fn may(&self, permission: &Permission) -> bool {
+        self.principal().is_some_and(|principal| principal.may(permission))
+    }
+
+    /// Whether the principal may do what the permission allows to something that belongs to the account `owner`.
+    #[must_use]
+    pub fn may_for(&self, owner: &str, permission: &Permission) -> bool {
+        self.principal()
+            .is_some_and(|principal| principal.may_for(owner, permission))
     }
 
     /// The `traceparent` for events, messages and outbound requests of this operation.

@@ -3,7 +3,7 @@
 //! The error enum of a function wraps [`Failure`] and adds its own errors. This module does not depend on HTTP;
 //! `http::Problem` maps each failure to a status.
 
-use souk_core::{Fault, FieldError, StoreError};
+use souk_core::{Fault, FieldError, Permission, StoreError};
 
 use crate::limits::Verdict;
 
@@ -73,6 +73,12 @@ impl Failure {
             detail: detail.into(),
             errors: Vec::new(),
         }
+    }
+
+    /// The principal lacks a permission.
+    #[must_use]
+    pub fn lacks(permission: &Permission) -> Self {
+        Self::forbidden(format!("this takes the permission {}", permission.name))
     }
 
     /// The principal may not do what this field requires.

@@ -10,8 +10,9 @@ pub mod status;
 pub mod variant;
 pub mod viewer;
 
-use souk_core::Kind;
+use souk_core::access::{MODERATOR, SUPPORT};
 use souk_core::kind::Renaming;
+use souk_core::{Kind, Permission};
 
 /// Categories, by slug.
 pub const CATEGORY: Kind = Kind {
@@ -28,3 +29,18 @@ pub const PRODUCT: Kind = Kind {
     renaming: Renaming::LeadsOn,
     ..Kind::new("product", "prd")
 };
+
+/// To see products of others that are not public.
+pub const PRODUCTS_READ: Permission = Permission::new(
+    "products:read",
+    "See drafts and archived products of others.",
+    &[MODERATOR, SUPPORT],
+);
+/// To change products of others.
+pub const PRODUCTS_WRITE: Permission = Permission::new(
+    "products:write",
+    "Change and delete products of others, and list products for their vendors.",
+    &[MODERATOR],
+);
+/// To change categories.
+pub const CATEGORIES_WRITE: Permission = Permission::new("categories:write", "Add, change and delete categories.", &[]);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::include::Lookup;
 use souk_core::{Document, Principal, StoreError};
 
+use super::PRODUCTS_WRITE;
 use crate::community::{follow_key, save_key, upvote_key};
 use crate::vendors::{seller_keys, sells_for};
 
@@ -18,7 +19,8 @@ pub struct ViewerState {
     pub following_vendor: bool,
     /// Whether the account follows the author of the product.
     pub following_author: bool,
-    /// Whether the account may change the product: its author, the owner and staff of its vendor, and moderators may.
+    /// Whether the account may change the product: its author, the owner and staff of its vendor, and accounts with the
+    /// permission `products:write` may.
     pub may_edit: bool,
 }
 
@@ -33,7 +35,7 @@ struct Head {
 /// The [`ViewerState`] of a product.
 pub(super) fn viewer_state(principal: &Principal, product: &Document) -> Result<Lookup, StoreError> {
     let Head { id, author, vendor } = product.parse()?;
-    let (me, is_own) = (&principal.account, principal.may_edit(&author));
+    let (me, is_own) = (&principal.account, principal.may_for(&author, &PRODUCTS_WRITE));
     let mut keys = vec![upvote_key(&id, me), save_key(&id, me), follow_key(me, &author)];
     if let Some(vendor) = &vendor {
         keys.push(follow_key(me, vendor));
@@ -62,7 +64,8 @@ pub(super) fn viewer_state(principal: &Principal, product: &Document) -> Result<
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use souk_core::{Key, Role};
+    use souk_core::Key;
+    use souk_core::access::MODERATOR;
 
     use super::*;
     use crate::catalog::PRODUCT;
@@ -78,11 +81,10 @@ mod tests {
     }
 
     /// The state of a product of `acc_author` and perhaps `vnd_1`, given documents at these keys.
-    fn state(account: &str, role: Role, vendor: Option<&str>, stored: &[Document]) -> ViewerState {
+    fn state(account: &str, role: Option<&str>, vendor: Option<&str>, stored: &[Document]) -> ViewerState {
         let principal = Principal {
-            account: account.into(),
-            session: String::new(),
-            role,
+            roles: role.into_iter().map(str::to_owned).collect(),
+            ..Principal::member(account)
         };
         let body = json!({ "id": "prd_1", "author": "acc_author", "vendor": vendor });
         let Lookup { keys, make } = viewer_state(&principal, &document(PRODUCT.key("prd_1"), body)).unwrap();
@@ -112,7 +114,7 @@ mod tests {
                 staff.clone(),
             ]
         };
-        let (none, member) = (ViewerState::default(), Role::Member);
+        let (none, member) = (ViewerState::default(), None);
         assert_eq!(state("acc_1", member, None, &all("acc_2")), none);
         assert_eq!(state("acc_1", member, Some("vnd_1"), &all("acc_2")), none);
         let marked = ViewerState {
@@ -156,7 +158,7 @@ mod tests {
             ("acc_author", member, Some("vnd_1"), true),
             ("acc_owner", member, Some("vnd_1"), true),
             ("acc_staff", member, Some("vnd_1"), true),
-            ("acc_1", Role::Moderator, Some("vnd_1"), true),
+            ("acc_1", Some(MODERATOR), Some("vnd_1"), true),
             ("acc_owner", member, None, false),
             ("acc_1", member, Some("vnd_1"), false),
         ] {

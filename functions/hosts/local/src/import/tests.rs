@@ -138,7 +138,8 @@ async fn what_was_made_by_others_is_found_by_its_name() {
             .await
             .unwrap(),
         session: String::new(),
-        role: Role::Admin,
+        roles: vec!["admin".into()],
+        grants: Vec::new(),
     });
     let category: NewCategory = serde_json::from_value(json!({ "name": "充电器", "slug": "chargers" })).unwrap();
     create_category(&cx, category).await.unwrap();

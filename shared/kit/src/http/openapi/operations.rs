@@ -23,12 +23,13 @@ pub(super) fn operation(tag: &str, route: &Route, example: &Value, components: &
         "responses": responses::of(route, example, components),
         "x-access": match route.policy.access {
             Access::Public | Access::Open => json!("public"),
-            Access::Role(role) => json!(role),
+            Access::Member => json!("member"),
+            Access::Permission(permission) => json!(permission.name),
         },
         "security": match route.policy.access {
             Access::Public => json!([{}, { "token": [] }]),
             Access::Open => json!([]),
-            Access::Role(_) => json!([{ "token": [] }]),
+            Access::Member | Access::Permission(_) => json!([{ "token": [] }]),
         },
     });
     let mut insert = |name: &str, value: Value| {

@@ -162,8 +162,8 @@ fn failures(route: &Route) -> BTreeSet<StatusCode> {
         StatusCode::SERVICE_UNAVAILABLE,
     ]);
     match route.policy.access {
-        Access::Role(souk_core::Role::Member) | Access::Public => all.extend([StatusCode::UNAUTHORIZED]),
-        Access::Role(_) => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        Access::Member | Access::Public => all.extend([StatusCode::UNAUTHORIZED]),
+        Access::Permission(_) => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
         Access::Open => {}
     }
     if route.policy.body > 0 {

@@ -6,9 +6,10 @@
 
 use garde::Validate as _;
 use serde::{Deserialize, Serialize};
+use souk_core::Key;
+use souk_core::access::ADMIN;
 use souk_core::fault::field_errors;
 use souk_core::kind::owner_of;
-use souk_core::{Key, Role};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
@@ -16,7 +17,15 @@ use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, i
 use crate::error::IdentityError;
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
+use crate::role::member_entries;
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
+
+mod roles;
+
+pub(crate) use roles::permissions_of;
+pub use roles::{
+    accounts_with, assign_roles, change_role, create_role, delete_role, find_role, grant_role, list_roles, roles_of,
+};
 
 const NOT_FOUND: Failure = Failure::NotFound("account");
 
@@ -45,11 +54,9 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         }
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let email = kept_email(&new.email);
-        let role = match new.sign_in && is_first_admin(&tx, &email) {
-            true => Role::Admin,
-            false => Role::Member,
-        };
-        let account = create_account(&tx, &email, &new.username, name, role);
+        let is_admin = new.sign_in && is_first_admin(&tx, &email);
+        let roles = is_admin.then(|| ADMIN.to_owned()).into_iter().collect();
+        let account = create_account(&tx, &email, &new.username, name, roles);
         let hash = password::hash(&tx, &new.password).await?;
         let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
@@ -82,10 +89,7 @@ pub async fn ensure_passive_account(cx: &Context, username: &str, name: &str) ->
             return Ok(id);
         }
         let email = format!("{username}@market.example");
-        Ok(create_account(&tx, &email, username, name, Role::Member)
-            .value
-            .profile
-            .id)
+        Ok(create_account(&tx, &email, username, name, Vec::new()).value.profile.id)
     })
     .await
 }
@@ -95,7 +99,7 @@ fn create_account(
     email: &str,
     username: &str,
     name: &str,
-    role: Role,
+    roles: Vec<String>,
 ) -> Stored<Account> {
     let now = tx.now();
     let account = Account {
@@ -108,7 +112,7 @@ fn create_account(
             created_at: now,
         },
         email: email.to_owned(),
-        role,
+        roles,
         active: true,
         updated_at: now,
     };
@@ -116,7 +120,8 @@ fn create_account(
     tx.claim(email_key(email), id).or_fail(IdentityError::Taken("email"));
     tx.claim(ACCOUNT.name_key(username), id)
         .or_fail(IdentityError::Taken("username"));
-    tx.create(ACCOUNT.key(id), account.clone()).or_retry()
+    let entries = member_entries(id, &account.roles);
+    tx.create(ACCOUNT.key(id), account.clone()).entries(entries).or_retry()
 }
 
 /// The active account with this id or username.
@@ -180,29 +185,6 @@ pub async fn edit_own_account(
     .await
 }
 
-/// Gives a role to the account with this email address; `false` if there is no such account.
-pub async fn grant_role(cx: &Context, email: &str, role: Role) -> Result<bool, IdentityError> {
-    cx.commit(|tx| async move {
-        let Some(account) = find_by_email(&tx, email).await? else {
-            return Ok(false);
-        };
-        if account.role != role {
-            set_role(&tx, &account, role);
-        }
-        Ok(true)
-    })
-    .await
-}
-
-fn set_role(tx: &Transaction<IdentityError>, account: &Stored<Account>, role: Role) {
-    let new = Account {
-        role,
-        updated_at: tx.now(),
-        ..account.value.clone()
-    };
-    tx.update(&account.document, new).or_retry();
-}
-
 /// Creates a session if the credentials are valid.
 pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
     let login = credentials.email.as_deref().or(credentials.username.as_deref());
@@ -237,9 +219,10 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         let id = &account.profile.id;
         if is_first_admin(&tx, &account.email)
             && let Some(account) = tx.read::<Account>(ACCOUNT.key(id)).await?
-            && account.role < Role::Admin
+            && !account.roles.iter().any(|role| role == ADMIN)
         {
-            set_role(&tx, &account, Role::Admin);
+            let roles = [account.roles.clone(), vec![ADMIN.to_owned()]].concat();
+            roles::set(&tx, &account, roles);
         }
         let device = device_token(&tx, id, attempt.device());
         Ok(Tokens {

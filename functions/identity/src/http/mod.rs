@@ -1,14 +1,16 @@
-//! The routes of accounts and sessions.
+//! The routes of accounts, sessions and roles.
+
+mod roles;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use souk_core::Role;
+use souk_core::Principal;
 use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer};
 use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
 use crate::limits::REFRESHES;
-use crate::operations::{self, SignedUp};
+use crate::operations::{self, SignedUp, permissions_of};
 use crate::session::{Credentials, EmailOrUsername, Refresh, Tokens};
 
 const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
@@ -20,7 +22,8 @@ const ME_FIELDS: &[&str] = &[
     "avatar",
     "created_at",
     "email",
-    "role",
+    "roles",
+    "permissions",
     "updated_at",
     "version",
 ];
@@ -46,10 +49,10 @@ struct JwkSet {
 }
 
 pub(crate) fn routes() -> Vec<Route> {
-    let member = Access::Role(Role::Member);
+    let member = Access::Member;
     let tokens = Schema::of::<Tokens>;
     let me = || Some(Schema::of::<Me>());
-    vec![
+    let mut all = vec![
         Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
             .summary(
                 "Create an account",
@@ -106,7 +109,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
             .summary(
                 "Update my account",
-                "The email address, the password and the role cannot be changed here.",
+                "The email address, the password and the roles cannot be changed here.",
             )
             .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
@@ -120,14 +123,21 @@ pub(crate) fn routes() -> Vec<Route> {
         .summary("Get the public keys that verify access tokens", "A JWK set (RFC 7517).")
         .cached(300, 3600)
         .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
-    ]
+    ];
+    all.extend(roles::routes());
+    all
 }
 
 async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Problem> {
     let SignedUp { account, session } = operations::sign_up(&cx, new).await?;
     let version = account.version();
     let path = format!("/v1/accounts/{}", account.profile.id);
-    let me = account.me(version);
+    // Nobody is signed in yet.
+    let principal = Principal {
+        roles: account.roles.clone(),
+        ..Principal::default()
+    };
+    let me = account.me(version, &permissions_of(&cx, &principal));
     Ok(Answer::json(&NewMe { me, session })?.created(path))
 }
 
@@ -156,13 +166,16 @@ async fn show_me(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, ME_FIELDS, &[])?;
     let account = operations::own_account(&cx).await?;
     let version = account.version();
-    Ok(Answer::raw(selection.render_value(&account.me(version))?).version(version))
+    Ok(
+        Answer::raw(selection.render_value(&account.me(version, &permissions_of(&cx, cx.signed_in()?)))?)
+            .version(version),
+    )
 }
 
 async fn edit_me(cx: Context, if_match: IfMatch, patch: MergePatch) -> Result<Answer, Problem> {
     let account = operations::edit_own_account(&cx, &if_match, &patch).await?;
     let version = account.version();
-    Ok(Answer::json(&account.me(version))?.version(version))
+    Ok(Answer::json(&account.me(version, &permissions_of(&cx, cx.signed_in()?)))?.version(version))
 }
 
 async fn jwks(cx: Context, viewer: Viewer) -> Result<Answer, Problem> {

@@ -1,0 +1,236 @@
+//! Operations on roles, and on who has them.
+//!
+//! **Nobody gives what they do not have.** Whoever adds or changes a role, or gives or takes it, has all of its permissions. A role
+//! that is not built in is known by its id, which no later role gets; so accounts may keep the id of a role that was deleted.
+
+use garde::Validate as _;
+use souk_core::access::ADMIN;
+use souk_core::fault::field_errors;
+use souk_core::{Document, FieldError, Principal, Query};
+use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
+use souk_model::identity::ROLE;
+
+use super::{find_account, find_by_email};
+use crate::account::Account;
+use crate::error::IdentityError;
+use crate::role::{AccountRoles, INDEX, MAX_ROLES, NewRole, Role, ShownRole, built_in, member_entries, members};
+
+const NO_ROLE: Failure = Failure::NotFound("role");
+
+/// All roles, the built-in ones first.
+pub async fn list_roles(cx: &Context) -> Result<Vec<ShownRole>, Failure> {
+    let mut roles = built_in(&cx.registry);
+    for document in cx.query_all(INDEX).await? {
+        let role = Stored::<Role>::read(document)?;
+        roles.push(role.shown(role.version()));
+    }
+    Ok(roles)
+}
+
+/// The role with this id.
+pub async fn find_role(cx: &Context, id: &str) -> Result<ShownRole, Failure> {
+    if let Some(role) = built_in(&cx.registry).into_iter().find(|role| role.id == id) {
+        return Ok(role);
+    }
+    let role = stored(cx, id).await?;
+    Ok(role.shown(role.version()))
+}
+
+/// The role with this id, which is not built in.
+async fn stored(cx: &Context, id: &str) -> Result<Stored<Role>, Failure> {
+    if built_in(&cx.registry).iter().any(|role| role.id == id) {
+        return Err(Failure::forbidden("a built-in role cannot be changed"));
+    }
+    if !ROLE.is_id(id) {
+        return Err(NO_ROLE);
+    }
+    cx.read(ROLE.key(id)).await?.ok_or(NO_ROLE)
+}
+
+/// Adds a role.
+pub async fn create_role(cx: &Context, fields: &NewRole) -> Result<Stored<Role>, IdentityError> {
+    check(cx, fields)?;
+    cx.commit(|tx| async move {
+        if tx.query_all(INDEX).await?.len() >= MAX_ROLES {
+            return Err(IdentityError::TooManyRoles);
+        }
+        let role = Role {
+            id: tx.new_id(ROLE),
+            fields: fields.clone(),
+            created_at: tx.now(),
+            updated_at: tx.now(),
+        };
+        let entries = role.entries();
+        Ok(tx.create(ROLE.key(&role.id), role).entries(entries).or_retry())
+    })
+    .await
+}
+
+/// Changes a role. Whoever has it has its new permissions from the next request on.
+pub async fn change_role(
+    cx: &Context,
+    id: &str,
+    if_match: &IfMatch,
+    patch: &MergePatch,
+) -> Result<Stored<Role>, IdentityError> {
+    cx.commit(|tx| async move {
+        let old = stored(&tx, id).await?;
+        must_have(&tx, "permissions", &old.fields.permissions)?;
+        if_match.check(old.version())?;
+        let fields: NewRole = patch.apply(&old.fields)?;
+        check(&tx, &fields)?;
+        if fields == old.fields {
+            return Ok(tx.unchanged(old));
+        }
+        let new = Role {
+            fields,
+            updated_at: tx.now(),
+            ..old.value.clone()
+        };
+        let after = new.entries();
+        let put = tx.update(&old.document, new).moved(&old.entries(), after);
+        Ok(put.or_precondition(if_match))
+    })
+    .await
+}
+
+/// Deletes a role. Accounts that have it lose its permissions at once.
+pub async fn delete_role(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), IdentityError> {
+    cx.commit(|tx| async move {
+        let role = stored(&tx, id).await?;
+        must_have(&tx, "permissions", &role.fields.permissions)?;
+        if_match.check(role.version())?;
+        tx.delete(&role.document, role.entries()).or_precondition(if_match);
+        Ok(())
+    })
+    .await
+}
+
+/// Fails unless the permissions exist and the principal has them.
+fn check(cx: &Context, fields: &NewRole) -> Result<(), Failure> {
+    if let Err(report) = fields.validate() {
+        return Err(Failure::Invalid(field_errors(&report).collect()));
+    }
+    let known = |name: &String| cx.registry.permissions.iter().any(|permission| permission.name == name);
+    let unknown = fields.permissions.iter().enumerate().filter(|(_, name)| !known(name));
+    let unknown = unknown.map(|(n, name)| {
+        let fault = Fault::not_found("permission").because(format!("there is no permission {name:?}"));
+        FieldError::new(format!("permissions[{n}]"), fault)
+    });
+    let unknown: Vec<FieldError> = unknown.collect();
+    if !unknown.is_empty() {
+        return Err(Failure::Invalid(unknown));
+    }
+    must_have(cx, "permissions", &fields.permissions)
+}
+
+/// Fails unless the principal has all of these permissions.
+fn must_have(cx: &Context, field: &str, names: &[String]) -> Result<(), Failure> {
+    let principal = cx.signed_in()?;
+    let has = |name: &&String| {
+        let known = cx
+            .registry
+            .permissions
+            .iter()
+            .find(|permission| permission.name == **name);
+        // One that no function declares any more allows nothing.
+        known.is_none_or(|permission| principal.may(permission))
+    };
+    match names.iter().find(|name| !has(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("you do not have the permission {name} yourself");
+            Err(Failure::forbidden_field(detail, field, "is more than you may"))
+        }
+    }
+}
+
+/// The roles of the account with this id or username.
+pub async fn roles_of(cx: &Context, account: &str) -> Result<AccountRoles, Failure> {
+    let roles = find_account(cx, account).await?.value.roles;
+    Ok(AccountRoles { roles })
+}
+
+/// Sets the roles of the account with this id or username.
+pub async fn assign_roles(cx: &Context, account: &str, wanted: &AccountRoles) -> Result<AccountRoles, IdentityError> {
+    cx.commit(|tx| async move {
+        let account = find_account(&tx, account).await?;
+        let before = &account.roles;
+        let changed = wanted.roles.iter().filter(|role| !before.contains(role));
+        let taken = before.iter().filter(|role| !wanted.roles.contains(role));
+        for (role, is_given) in changed.map(|role| (role, true)).chain(taken.map(|role| (role, false))) {
+            must_have_role(&tx, wanted, role, is_given).await?;
+        }
+        if *before != wanted.roles {
+            set(&tx, &account, wanted.roles.clone());
+        }
+        Ok(wanted.clone())
+    })
+    .await
+}
+
+/// Fails unless the principal has all permissions of a role that it gives or takes.
+async fn must_have_role(
+    tx: &Transaction<IdentityError>,
+    wanted: &AccountRoles,
+    id: &str,
+    is_given: bool,
+) -> Result<(), Failure> {
+    if id == ADMIN && !tx.signed_in()?.roles.iter().any(|role| role == ADMIN) {
+        let detail = "only admins make and unmake admins";
+        return Err(Failure::forbidden_field(detail, "roles", "is more than you may"));
+    }
+    match find_role(tx, id).await {
+        Ok(role) => must_have(tx, "roles", &role.permissions),
+        Err(Failure::NotFound(_)) if is_given => {
+            let place = wanted.roles.iter().position(|role| role == id).unwrap_or(0);
+            Err(Failure::invalid(format!("roles[{place}]"), Fault::not_found("role")))
+        }
+        // It was deleted.
+        Err(Failure::NotFound(_)) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Sets the roles of an account.
+pub(super) fn set(tx: &Transaction<IdentityError>, account: &Stored<Account>, roles: Vec<String>) {
+    let id = &account.profile.id;
+    let (before, after) = (member_entries(id, &account.roles), member_entries(id, &roles));
+    let new = Account {
+        roles,
+        updated_at: tx.now(),
+        ..account.value.clone()
+    };
+    tx.update(&account.document, new).moved(&before, after).or_retry();
+}
+
+/// Gives a built-in role to the account with this email address, or takes all roles away; `false` if there is no such account.
+/// For the operator of the host, who needs no permission.
+pub async fn grant_role(cx: &Context, email: &str, role: Option<&str>) -> Result<bool, IdentityError> {
+    cx.commit(|tx| async move {
+        let Some(account) = find_by_email(&tx, email).await? else {
+            return Ok(false);
+        };
+        let roles: Vec<String> = role.map(str::to_owned).into_iter().collect();
+        if account.roles != roles {
+            set(&tx, &account, roles);
+        }
+        Ok(true)
+    })
+    .await
+}
+
+/// The accounts that have a role, in the order of their ids.
+pub async fn accounts_with(cx: &Context, role: &str, page: &PageRequest) -> Result<SortedPage<Document>, Failure> {
+    let role = find_role(cx, role).await?.id;
+    let index = members(&role);
+    cx.list(Query::index(index.clone(), page.limit), page, &index).await
+}
+
+/// The names of the permissions that a principal has.
+pub(crate) fn permissions_of(cx: &Context, principal: &Principal) -> Vec<&'static str> {
+    let all = cx.registry.permissions.iter();
+    all.filter(|permission| principal.may(permission))
+        .map(|permission| permission.name)
+        .collect()
+}

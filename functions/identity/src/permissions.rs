@@ -1,0 +1,23 @@
+//! What staff may do to roles.
+
+use souk_core::Permission;
+use souk_core::access::SUPPORT;
+
+/// To see who may do what.
+pub(crate) const ROLES_READ: Permission = Permission::new(
+    "roles:read",
+    "See roles, permissions, and which accounts have which role.",
+    &[SUPPORT],
+);
+/// To change roles.
+pub(crate) const ROLES_WRITE: Permission = Permission::new(
+    "roles:write",
+    "Add, change and delete roles of permissions that one has oneself.",
+    &[],
+);
+/// To give and take roles.
+pub(crate) const ROLES_ASSIGN: Permission = Permission::new(
+    "roles:assign",
+    "Give and take roles of permissions that one has oneself.",
+    &[],
+);

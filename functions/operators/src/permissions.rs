@@ -1,0 +1,18 @@
+//! What operators may do.
+
+use souk_core::Permission;
+use souk_core::access::OPERATOR;
+
+/// To see the state of background work.
+pub(crate) const QUEUES_READ: Permission = Permission::new(
+    "queues:read",
+    "See lanes, dead letters, schedules and the state of other systems.",
+    &[OPERATOR],
+);
+/// To deal with dead letters.
+pub(crate) const QUEUES_WRITE: Permission =
+    Permission::new("queues:write", "Replay and delete dead letters.", &[OPERATOR]);
+/// To see jobs.
+pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs of others.", &[OPERATOR]);
+/// To see the event log.
+pub(crate) const EVENTS_READ: Permission = Permission::new("events:read", "See the event log.", &[OPERATOR]);

@@ -1,4 +1,4 @@
-//! The category: the fields that an admin sets.
+//! The category: the fields that are set.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ fn is_free<T: AsRef<str>, C>(slug: &T, _: &C) -> garde::Result {
     }
 }
 
-/// The fields of a category that an admin may set.
+/// The fields of a category that can be set.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCategory {

@@ -23,8 +23,11 @@ const IN_A_ROW: Limit = Limit::strict("sign-in-account", 100, 86_400, By::Subjec
 /// Attempts at an account from a known device.
 const KNOWN: Limit = Limit::strict("sign-in-device", 10, 900, By::Subject);
 
+/// The same in a row: whoever finds a device that is known guesses no longer.
+const KNOWN_IN_A_ROW: Limit = Limit::strict("sign-in-device-row", 50, 86_400, By::Subject);
+
 /// Those that operations count.
-pub(crate) const OF_OPERATIONS: &[&Limit] = &[&SIGN_UPS, &PASSWORDS, &ATTEMPTS, &IN_A_ROW, &KNOWN];
+pub(crate) const OF_OPERATIONS: &[&Limit] = &[&SIGN_UPS, &PASSWORDS, &ATTEMPTS, &IN_A_ROW, &KNOWN, &KNOWN_IN_A_ROW];
 
 /// How long a device is known, in seconds.
 const KNOWN_SECONDS: i64 = 365 * 86_400;
@@ -48,7 +51,11 @@ impl Attempt {
         let device = token.and_then(|token| known_device(cx, account?, token));
         let who = account.unwrap_or(login);
         let counted = match &device {
-            Some(device) => vec![(&KNOWN, format!("{who}\n{device}"))],
+            Some(device) => vec![
+                (&KNOWN, format!("{who}\n{device}")),
+                (&KNOWN_IN_A_ROW, format!("{who}\n{device}")),
+            ],
+            None if cx.network().is_empty() => vec![(&IN_A_ROW, who.to_owned())],
             None => vec![
                 (&ATTEMPTS, format!("{who}\n{}", cx.network())),
                 (&IN_A_ROW, who.to_owned()),

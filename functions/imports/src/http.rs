@@ -23,7 +23,7 @@ const ABOUT: &str = "A file of products: NDJSON, CSV or TSV with the columns of 
     written. With `dry_run` the import stops there; start it again to write the changes. Poll `GET /v1/imports/{id}` for \
     progress, and read the outcome of each record from `GET /v1/imports/{id}/lines`. Products are published, unless the file \
     has another status. Importing the same file again changes nothing. Missing vendors are created and belong to you; missing \
-    categories and attributes are created only if an admin imports. An account has at most 20 imports; each is kept for \
+    categories and attributes are created only with the permission `imports:market`. An account has at most 20 imports; each is kept for \
     two weeks.";
 
 /// An import that does not look as it is stored: it may have stopped.

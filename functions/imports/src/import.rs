@@ -231,7 +231,7 @@ pub struct Import {
     pub owner: String,
     /// The id of the account that is the author of new products and owns new vendors.
     pub author: String,
-    /// Whether missing categories are made, because an admin made the import.
+    /// Whether missing categories are made, because its maker has the permission `imports:market`.
     pub changes_categories: bool,
     /// How the file is imported.
     pub options: NewImport,
@@ -287,7 +287,7 @@ impl Import {
         Key::new(Self::partition(account), id)
     }
 
-    /// Whether only an admin may have it.
+    /// Whether it takes the permission `imports:market`.
     pub(crate) fn needs_permission(&self) -> bool {
         self.changes_categories || !self.options.for_staff().is_empty()
     }

@@ -46,6 +46,7 @@ pub fn function() -> Function {
         },
         job_store: StoreUse {
             reads: &[
+                Documents("role/*"),
                 Documents("imports/*"),
                 Documents("import-parts/*"),
                 Documents("import-batches/*"),

@@ -350,7 +350,7 @@ impl<'a> Places<'a> {
         let id = match found {
             Some(id) => {
                 if !self.rules.adopt && !self.sells_for(&id).await? {
-                    let detail = "belongs to another account: its owner and staff add its products, or an admin who can `adopt` it";
+                    let detail = "belongs to another account: its owner and staff add its products, or somebody who may `adopt` it";
                     return Err(RecordError::of("vendor", Fault::not_permitted(detail)));
                 }
                 id

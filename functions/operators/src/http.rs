@@ -159,7 +159,7 @@ fn state_routes() -> Vec<Route> {
         Route::new("getJob", Method::GET, "/v1/jobs/{id}", Access::Member, show_job)
             .summary(
                 "Get a job",
-                "Only for the account that started it and for operators. Jobs are kept for a week.",
+                "Only for the account that started it, and with the permission `jobs:read`. Jobs are kept for a week.",
             )
             .response(StatusCode::OK, "The job", Some(Schema::of::<Tracked>())),
     ]

@@ -4,10 +4,10 @@ import { badge, el, json, markdown, requiredMark, smallButton, span, statusBadge
 import { tryIt } from "./request.js";
 import { bodySample, choices, deref, flat, limits, mediaOf, schemaView, typeName } from "./schema.js";
 
-const ACCESS = { public: "Anyone", member: "Members", moderator: "Moderators", admin: "Admins" };
+const ACCESS = { public: "Anyone", member: "Members" };
 const COLUMNS = ["Name", "In", "Type", "What it is"];
 const accessBadge = (access) => access
-  && el("span", { class: `access ${access}`, title: "Who may call it" }, ACCESS[access] ?? access);
+  && el("span", { class: `access ${access in ACCESS ? access : "staff"}`, title: "Who may call it" }, ACCESS[access] ?? access);
 
 /** The article about an operation, with a form that sends it; `update` shows the form as it is for the present account. */
 export function operationView(operation) {

@@ -76,7 +76,7 @@ impl Weights {
     }
 }
 
-/// The search settings that an admin may set. An absent field has its default.
+/// The search settings that can be set. An absent field has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSearchSettings {

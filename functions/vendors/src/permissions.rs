@@ -5,7 +5,7 @@ use souk_core::Permission;
 /// To change the staff of vendors.
 pub(crate) const VENDORS_STAFF: Permission = Permission::new(
     "vendors:staff",
-    "See, add and remove the staff of vendors of others.",
+    "See, add and remove the staff of vendors of others, who sell for them.",
     &[],
 );
 /// To hand vendors over.

@@ -38,7 +38,7 @@ pub struct Vendor {
     pub name: String,
     /// Description, plain text.
     pub description: String,
-    /// The id of the account that the vendor belongs to: the one that created it, unless an admin has handed it over.
+    /// The id of the account that the vendor belongs to: the one that created it, unless it was handed over.
     pub owner: String,
     /// When the vendor was created.
     #[schema(value_type = String, format = DateTime)]

@@ -66,6 +66,7 @@ pub fn function() -> Function {
         },
         job_store: StoreUse {
             reads: &[
+                Documents("role/*"),
                 Documents("account/*"),
                 Documents("vendor/*"),
                 Documents("product/*"),

@@ -5,7 +5,7 @@ use souk_core::Permission;
 /// To listen to all of the market.
 pub(crate) const WEBHOOKS_MARKET: Permission = Permission::new(
     "webhooks:market",
-    "Add, see and change webhooks that get the events of the whole market.",
+    "Add, see and change webhooks that get the events of the whole market, also of what is not public.",
     &[],
 );
 /// To deal with the webhooks of accounts.

@@ -65,7 +65,7 @@ pub struct Principal {
     pub account: String,
     /// The id of the session.
     pub session: String,
-    /// The account's current built-in roles, not those at the time the token was issued.
+    /// The account's current roles, not those at the time the token was issued: the names of built-in ones, and the ids of others.
     pub roles: Vec<String>,
     /// The names of the permissions that its other roles give it.
     pub grants: Vec<String>,
@@ -79,6 +79,12 @@ impl Principal {
             account: account.into(),
             ..Self::default()
         }
+    }
+
+    /// Whether it has all permissions.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role == ADMIN)
     }
 
     /// Whether one of its roles has the permission.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Clock, StoreError, Timestamp};
+use crate::{Clock, StoreError};
 
 /// How many units may be spent in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +41,11 @@ pub trait RateLimit: Send + Sync {
     /// Takes up to `wanted` units, as [`Cell::take`] says.
     async fn take(&self, key: &str, quota: Quota, wanted: u32) -> Result<Taken, StoreError>;
 
-    /// Gives back units of the window that ends at `ends_at`. If that window is over, nothing happens.
+    /// Gives back units of the window that ends at `ends_at`. If that window is over, nothing happens. It is tried once: units that
+    /// are lost so return with the next window.
     async fn give_back(&self, key: &str, units: u32, ends_at: i64) -> Result<(), StoreError>;
 
-    /// Ends the window of a key: its whole quota is there again.
+    /// Ends the window of a key: its whole quota is there again, beside what others have taken before.
     async fn clear(&self, key: &str) -> Result<(), StoreError>;
 }
 
@@ -61,10 +62,12 @@ impl Cell {
     /// Takes up to `wanted` units: one, or at most a third of what is left, so that other instances get theirs and an instance
     /// that ends takes little with it. Near the end of the quota it is always one.
     pub fn take(&mut self, quota: Quota, wanted: u32, now: i64) -> Taken {
-        if self.ends_at <= now {
+        let length = i64::from(quota.seconds).saturating_mul(1000);
+        // A window that ends much later than one from now on is one of a clock that was wrong.
+        if self.ends_at <= now || self.ends_at > latest_end(quota, now) {
             *self = Self {
                 used: 0,
-                ends_at: now.saturating_add(i64::from(quota.seconds).saturating_mul(1000)),
+                ends_at: now.saturating_add(length),
             };
         }
         let left = quota.units.saturating_sub(self.used);
@@ -85,6 +88,12 @@ impl Cell {
     }
 }
 
+/// When a window ends at the latest, as far as is believed: the clocks of instances differ a little.
+#[must_use]
+pub fn latest_end(quota: Quota, now: i64) -> i64 {
+    now.saturating_add(i64::from(quota.seconds).saturating_mul(2000))
+}
+
 /// How many units are granted of those that are left.
 #[must_use]
 pub fn share(left: u32, wanted: u32) -> u32 {
@@ -97,7 +106,7 @@ pub struct InMemory {
     cells: Mutex<HashMap<String, Cell>>,
 }
 
-/// From how many cells on those whose windows are over are removed.
+/// From how many cells on those whose windows are over are removed. Hosts with so many clients have another adapter.
 const MANY: usize = 10_000;
 
 impl InMemory {
@@ -120,7 +129,7 @@ impl RateLimit for InMemory {
     async fn take(&self, key: &str, quota: Quota, wanted: u32) -> Result<Taken, StoreError> {
         let now = self.clock.now().as_millisecond();
         let mut cells = self.cells();
-        if cells.len() >= MANY && cells.len().is_power_of_two() {
+        if cells.len() >= MANY {
             cells.retain(|_, cell| cell.ends_at > now);
         }
         Ok(cells.entry(key.to_owned()).or_default().take(quota, wanted, now))
@@ -137,10 +146,4 @@ impl RateLimit for InMemory {
         self.cells().remove(key);
         Ok(())
     }
-}
-
-/// The end of a window as a time.
-#[must_use]
-pub fn end_of(taken: Taken) -> Timestamp {
-    Timestamp::from_millisecond(taken.ends_at).unwrap_or_default()
 }

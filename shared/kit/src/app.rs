@@ -100,6 +100,11 @@ impl App {
         }
     }
 
+    /// The last work of a process that stops: what it has borrowed from limits is given back.
+    pub async fn close(&self) {
+        self.platform.limiter.close().await;
+    }
+
     /// Queues the paths to prefetch.
     pub fn warm(&self) {
         if let Some(responses) = &self.platform.responses {

@@ -20,7 +20,7 @@ pub const VENDOR: Kind = Kind {
 /// To change vendors of others.
 pub const VENDORS_WRITE: Permission = Permission::new(
     "vendors:write",
-    "Change vendors of others, and webhooks in their name.",
+    "Change vendors of others, and webhooks in their name, also of what is not public.",
     &[MODERATOR],
 );
 

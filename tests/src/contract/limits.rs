@@ -67,6 +67,15 @@ pub async fn agree(stores: [&dyn RateLimit; 2], clock: &TestClock) {
     b.give_back(&back, 1, first.ends_at).await.unwrap();
     assert_eq!(a.take(&back, quota(9, 60), 1).await.unwrap().left, 7);
 
+    // A window that a wrong clock has begun holds up nobody.
+    let ahead = key("ahead");
+    clock.advance(86_400_000);
+    assert_eq!(a.take(&ahead, quota(1, 60), 1).await.unwrap().granted, 1);
+    clock.advance(-86_400_000);
+    for granted in [1, 0] {
+        assert_eq!(b.take(&ahead, quota(1, 60), 1).await.unwrap().granted, granted);
+    }
+
     // A window can be ended, and a quota can change in it.
     let changed = key("changed");
     a.clear(&changed).await.unwrap();

@@ -91,40 +91,44 @@ async fn permissions_are_asked_for_what_belongs_to_others() {
     let comment = owner.add(&format!("{shown}/comments"), json!({ "body": "Mine" })).await;
     let comment = format!("/v1/comments/{}", text(&comment, "id"));
     let edit = |path: &str| staff.patch(path, json!({}));
-    // What each permission changes of these answers.
-    let cases: [(&str, [u16; 5]); 6] = [
-        ("products:read", [200, 404, 403, 403, 403]),
-        ("products:write", [404, 200, 200, 403, 403]),
-        ("comments:write", [404, 404, 403, 200, 403]),
-        ("vendors:write", [404, 404, 403, 403, 200]),
-        ("categories:write", [404, 404, 403, 403, 403]),
-        ("jobs:read", [404, 404, 403, 403, 403]),
-    ];
-    for (permission, expected) in cases {
+    let add_staff = async || {
+        staff
+            .call(Method::PUT, &format!("{shop}/staff/{}", text(&admin.me, "username")))
+            .await
+    };
+    // To see and to change the draft, to change what is shown, the comment and the shop, and to add staff to the shop.
+    for (permission, expected) in [
+        ("products:read", [200, 403, 403, 403, 403, 403]),
+        ("products:write", [200, 200, 200, 403, 403, 403]),
+        ("comments:write", [404, 404, 403, 200, 403, 403]),
+        ("vendors:write", [404, 404, 403, 403, 200, 403]),
+        ("vendors:staff", [404, 404, 403, 403, 403, 204]),
+        ("categories:write", [404, 404, 403, 403, 403, 403]),
+    ] {
         let id = role(&admin, &[permission]).await;
         assign(&admin, &staff, &[&id]).await.expect(200);
-        // Who may change a draft may see it.
-        let seen = staff.get(&draft).await.status;
-        let seen = if permission == "products:write" {
-            seen.min(404)
-        } else {
-            seen
-        };
         let found = [
-            seen,
+            staff.get(&draft).await.status,
             edit(&draft).await.status,
             edit(&shown).await.status,
             staff.patch(&comment, json!({ "body": "Mine" })).await.status,
             edit(&shop).await.status,
+            add_staff().await.status,
         ];
-        // A draft that one may see and not change is refused, not hidden.
-        let expected = match permission {
-            "products:read" => [200, 404, 403, 403, 403],
-            _ => expected,
-        };
         assert_eq!(found, expected, "{permission}");
         admin.delete(&format!("/v1/roles/{id}")).await.expect(204);
     }
+    // What a row takes a permission for takes no other.
+    let id = role(&admin, &["products:hand-over"]).await;
+    assign(&admin, &staff, &[&id]).await.expect(200);
+    let new = json!({ "username": staff.me["username"] });
+    let handed = staff
+        .call(Method::PUT, &format!("{draft}/author"))
+        .json(&new)
+        .await
+        .expect(200);
+    assert_eq!(handed["author"], staff.me["id"]);
+    admin.delete(&format!("/v1/roles/{id}")).await.expect(204);
 }
 
 /// Nobody gives or takes what they do not have, and nobody makes themselves more than they are.
@@ -266,6 +270,13 @@ async fn roles_are_listed_and_edited() {
             .any(|role| role["id"] == json!(id) && role["built_in"] == json!(false))
     );
 
+    let read = admin.get(&of_account).await.expect(200);
+    let replace = |roles: &[&str]| {
+        let call = admin.call(Method::PUT, &of_account).json(&json!({ "roles": roles }));
+        call.header("if-match", read.header("etag"))
+    };
+    replace(&["support"]).await.expect(200);
+    replace(&[]).await.expect(412);
     assign(&admin, &member, &[]).await.expect(200);
     assert_eq!(admin.all(&format!("{path}/accounts")).await, Vec::<Value>::new());
     assert_eq!(member.get("/v1/me").await.expect(200)["roles"], json!([]));

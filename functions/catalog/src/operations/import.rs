@@ -186,7 +186,7 @@ async fn existing(cx: &Context, import: &ProductImport) -> Result<Option<(Stored
         }
         let is_of_vendor = product.vendor.is_some() && product.vendor == *vendor;
         if !is_own && !is_of_vendor && !import.adopt {
-            let detail = "there is a product of another account; an admin can `adopt` it";
+            let detail = "there is a product of another account; who may can `adopt` it";
             return Err(Failure::forbidden_field(detail, "slug", detail).into());
         }
         return Ok(Some((product, key)));

@@ -28,7 +28,7 @@ use souk_model::catalog::lists::{List, Sort};
 use souk_model::catalog::product::{ItemCondition, Location};
 use souk_model::catalog::rank;
 use souk_model::catalog::status::Status;
-use souk_model::catalog::{CATEGORY, PRODUCT, PRODUCTS_READ};
+use souk_model::catalog::{CATEGORY, PRODUCT, PRODUCTS_READ, PRODUCTS_WRITE};
 use souk_model::identity::ACCOUNT;
 use souk_model::vendors::VENDOR;
 
@@ -261,7 +261,7 @@ async fn restrict(cx: &Context, filter: &mut Filter) -> Result<(), Failure> {
             "sign in to list your {name} products"
         )));
     };
-    if principal.may(&PRODUCTS_READ) {
+    if principal.may(&PRODUCTS_READ) || principal.may(&PRODUCTS_WRITE) {
         return Ok(());
     }
     let is_own = *filter.given.authors == [principal.account.clone()];

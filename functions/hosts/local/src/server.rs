@@ -113,6 +113,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool, cors: &[St
         tracing::warn!("some requests did not end in time");
     }
     consumers.stop();
+    server.app.close().await;
     Ok(())
 }
 

@@ -68,12 +68,12 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .summary(
             "Replace the roles of an account",
-            "Takes effect with its next request. You must have all permissions of the roles that you give or take; only admins make and \
-             unmake admins.",
+            "Takes effect with its next request. You must have all permissions of the roles that you give or take; built-in \
+             roles are given and taken by admins and by who has them, and `admin` by admins.",
         )
         .body(Schema::of::<AccountRoles>(), MAX_BODY)
         .response(StatusCode::OK, "The roles", of_account())
-        .errors(&[StatusCode::CONFLICT]),
+        .errors(&[StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]),
     ]
 }
 
@@ -123,9 +123,16 @@ async fn list_accounts(cx: Context, Path(id): Path<String>, params: QueryParams)
 }
 
 async fn show_of_account(cx: Context, Path(id): Path<String>) -> Result<Answer, Problem> {
-    Answer::json(&operations::roles_of(&cx, &id).await?)
+    let (roles, version) = operations::roles_of(&cx, &id).await?;
+    Ok(Answer::json(&roles)?.version(version))
 }
 
-async fn assign(cx: Context, Path(id): Path<String>, Json(wanted): Json<AccountRoles>) -> Result<Answer, Problem> {
-    Answer::json(&operations::assign_roles(&cx, &id, &wanted).await?)
+async fn assign(
+    cx: Context,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Json(wanted): Json<AccountRoles>,
+) -> Result<Answer, Problem> {
+    let version = operations::assign_roles(&cx, &id, &if_match, &wanted).await?;
+    Ok(Answer::json(&wanted)?.version(version))
 }

@@ -198,6 +198,11 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         }
     };
     let id = account.as_ref().map(|account| account.profile.id.as_str());
+    // One that does not exist is counted like one that does.
+    let login = match credentials.email {
+        Some(_) => email_key(&login).pk,
+        None => login,
+    };
     let attempt = Attempt::count(cx, &login, id, credentials.device.as_deref()).await?;
     let (found, attempt, password) = (&account, &attempt, &credentials.password);
     let tokens = cx.commit(|tx| async move {

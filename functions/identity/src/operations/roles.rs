@@ -4,9 +4,9 @@
 //! that is not built in is known by its id, which no later role gets; so accounts may keep the id of a role that was deleted.
 
 use garde::Validate as _;
-use souk_core::access::ADMIN;
+use souk_core::access::{ADMIN, BUILT_IN};
 use souk_core::fault::field_errors;
-use souk_core::{Document, FieldError, Principal, Query};
+use souk_core::{Document, Entry, FieldError, Principal, Query};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 use souk_model::identity::ROLE;
 
@@ -49,7 +49,7 @@ async fn stored(cx: &Context, id: &str) -> Result<Stored<Role>, Failure> {
 
 /// Adds a role.
 pub async fn create_role(cx: &Context, fields: &NewRole) -> Result<Stored<Role>, IdentityError> {
-    check(cx, fields)?;
+    check(cx, fields, &[])?;
     cx.commit(|tx| async move {
         if tx.query_all(INDEX).await?.len() >= MAX_ROLES {
             return Err(IdentityError::TooManyRoles);
@@ -78,7 +78,7 @@ pub async fn change_role(
         must_have(&tx, "permissions", &old.fields.permissions)?;
         if_match.check(old.version())?;
         let fields: NewRole = patch.apply(&old.fields)?;
-        check(&tx, &fields)?;
+        check(&tx, &fields, &old.fields.permissions)?;
         if fields == old.fields {
             return Ok(tx.unchanged(old));
         }
@@ -106,12 +106,15 @@ pub async fn delete_role(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(
     .await
 }
 
-/// Fails unless the permissions exist and the principal has them.
-fn check(cx: &Context, fields: &NewRole) -> Result<(), Failure> {
+/// Fails unless the permissions exist, but for those that the role had before, and the principal has them.
+fn check(cx: &Context, fields: &NewRole, before: &[String]) -> Result<(), Failure> {
     if let Err(report) = fields.validate() {
         return Err(Failure::Invalid(field_errors(&report).collect()));
     }
-    let known = |name: &String| cx.registry.permissions.iter().any(|permission| permission.name == name);
+    let known = |name: &String| {
+        let mut all = cx.registry.permissions.iter();
+        before.contains(name) || all.any(|permission| permission.name == name)
+    };
     let unknown = fields.permissions.iter().enumerate().filter(|(_, name)| !known(name));
     let unknown = unknown.map(|(n, name)| {
         let fault = Fault::not_found("permission").because(format!("there is no permission {name:?}"));
@@ -133,8 +136,11 @@ fn must_have(cx: &Context, field: &str, names: &[String]) -> Result<(), Failure>
             .permissions
             .iter()
             .find(|permission| permission.name == **name);
-        // One that no function declares any more allows nothing.
-        known.is_none_or(|permission| principal.may(permission))
+        // Functions of other hosts may know one that is unknown here.
+        match known {
+            Some(permission) => principal.may(permission),
+            None => principal.is_admin() || principal.grants.contains(name),
+        }
     };
     match names.iter().find(|name| !has(name)) {
         None => Ok(()),
@@ -145,26 +151,39 @@ fn must_have(cx: &Context, field: &str, names: &[String]) -> Result<(), Failure>
     }
 }
 
-/// The roles of the account with this id or username.
-pub async fn roles_of(cx: &Context, account: &str) -> Result<AccountRoles, Failure> {
-    let roles = find_account(cx, account).await?.value.roles;
-    Ok(AccountRoles { roles })
+/// The roles of the account with this id or username, and the version of the account.
+pub async fn roles_of(cx: &Context, account: &str) -> Result<(AccountRoles, u64), Failure> {
+    let account = find_account(cx, account).await?;
+    let version = account.version();
+    Ok((
+        AccountRoles {
+            roles: account.value.roles,
+        },
+        version,
+    ))
 }
 
-/// Sets the roles of the account with this id or username.
-pub async fn assign_roles(cx: &Context, account: &str, wanted: &AccountRoles) -> Result<AccountRoles, IdentityError> {
+/// Sets the roles of the account with this id or username. Returns the version of the account.
+pub async fn assign_roles(
+    cx: &Context,
+    account: &str,
+    if_match: &IfMatch,
+    wanted: &AccountRoles,
+) -> Result<u64, IdentityError> {
     cx.commit(|tx| async move {
         let account = find_account(&tx, account).await?;
+        if_match.check(account.version())?;
         let before = &account.roles;
         let changed = wanted.roles.iter().filter(|role| !before.contains(role));
         let taken = before.iter().filter(|role| !wanted.roles.contains(role));
         for (role, is_given) in changed.map(|role| (role, true)).chain(taken.map(|role| (role, false))) {
             must_have_role(&tx, wanted, role, is_given).await?;
         }
-        if *before != wanted.roles {
-            set(&tx, &account, wanted.roles.clone());
+        if *before == wanted.roles {
+            return Ok(tx.unchanged(account).version());
         }
-        Ok(wanted.clone())
+        set(&tx, &account, wanted.roles.clone());
+        Ok(account.version().saturating_add(1))
     })
     .await
 }
@@ -176,8 +195,12 @@ async fn must_have_role(
     id: &str,
     is_given: bool,
 ) -> Result<(), Failure> {
-    if id == ADMIN && !tx.signed_in()?.roles.iter().any(|role| role == ADMIN) {
-        let detail = "only admins make and unmake admins";
+    if BUILT_IN.iter().any(|(name, _)| *name == id) {
+        let principal = tx.signed_in()?;
+        if principal.is_admin() || (id != ADMIN && principal.roles.iter().any(|role| role == id)) {
+            return Ok(());
+        }
+        let detail = "only admins, and who has a built-in role, give and take it";
         return Err(Failure::forbidden_field(detail, "roles", "is more than you may"));
     }
     match find_role(tx, id).await {
@@ -196,22 +219,28 @@ async fn must_have_role(
 pub(super) fn set(tx: &Transaction<IdentityError>, account: &Stored<Account>, roles: Vec<String>) {
     let id = &account.profile.id;
     let (before, after) = (member_entries(id, &account.roles), member_entries(id, &roles));
+    // Accounts of earlier versions have no entries.
+    let stale: Vec<Entry> = before.into_iter().filter(|entry| !after.contains(entry)).collect();
     let new = Account {
         roles,
         updated_at: tx.now(),
         ..account.value.clone()
     };
-    tx.update(&account.document, new).moved(&before, after).or_retry();
+    tx.update(&account.document, new).moved(&stale, after).or_retry();
 }
 
-/// Gives a built-in role to the account with this email address, or takes all roles away; `false` if there is no such account.
+/// Gives a built-in role to the account with this email address, or takes all its roles away; `false` if there is no such account.
 /// For the operator of the host, who needs no permission.
 pub async fn grant_role(cx: &Context, email: &str, role: Option<&str>) -> Result<bool, IdentityError> {
     cx.commit(|tx| async move {
         let Some(account) = find_by_email(&tx, email).await? else {
             return Ok(false);
         };
-        let roles: Vec<String> = role.map(str::to_owned).into_iter().collect();
+        let roles = match role {
+            Some(role) if account.roles.iter().any(|own| own == role) => return Ok(true),
+            Some(role) => [account.roles.clone(), vec![role.to_owned()]].concat(),
+            None => Vec::new(),
+        };
         if account.roles != roles {
             set(&tx, &account, roles);
         }

@@ -20,8 +20,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("testWebhook", Method::POST, "/v1/webhooks/{id}/test", MEMBER, test)
             .summary(
                 "Send a test event to a webhook",
-                "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 at once, \
-                 and then one a minute, those for new URLs included, for all webhooks of your account. A test to a \
+                "Sends the event `webhook.test` at once, even if the filter of the webhook excludes it. At most 20 in 20 \
+                 minutes, those for new URLs included, for all webhooks of your account. A test to a \
                  URL that is not verified has the header `webhook-challenge`, three attempts, and no replays.",
             )
             .response(StatusCode::ACCEPTED, "The pending delivery", delivery())

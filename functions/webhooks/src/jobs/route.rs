@@ -193,10 +193,9 @@ const NOT_ITS_OWNER: &str =
 async fn retain_entitled(cx: &Context, webhooks: &mut BTreeMap<String, Webhook>) -> Result<(), Failure> {
     let owners = webhooks.values().map(|webhook| webhook.owner.clone()).collect();
     let accounts: BTreeMap<String, AccountView> = read(cx, owners, |id| ACCOUNT.key(id)).await?;
-    let keys: Vec<Key> = accounts.values().flat_map(AccountView::role_keys).collect();
-    let roles: Vec<Document> = cx.get_all(&keys).await?.into_iter().flatten().collect();
+    let roles = find(cx, accounts.values().flat_map(AccountView::role_keys).collect()).await?;
     let principal = |(id, account): (String, AccountView)| {
-        let principal = account.principal(id.clone(), &roles)?;
+        let principal = account.principal(id.clone(), roles.values())?;
         Ok((id, principal))
     };
     let accounts = accounts

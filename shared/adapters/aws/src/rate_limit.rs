@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use souk_core::rate_limit::{Cell, Quota, Taken, share};
+use souk_core::rate_limit::{Cell, Quota, Taken, latest_end, share};
 use souk_core::{Clock, Random, RateLimit, StoreError, Timestamp};
 
 use crate::Settings;
@@ -107,16 +107,17 @@ impl RateLimit for DynamoRateLimit {
             let within = self
                 .update(key)
                 .update_expression("SET #used = #used + :granted")
-                .condition_expression("x > :now AND #used <= :most")
+                .condition_expression("x > :now AND x <= :latest AND #used <= :most")
                 .expression_attribute_names("#used", "used")
                 .expression_attribute_values(":granted", number(granted))
                 .expression_attribute_values(":most", number(quota.units.saturating_sub(needed)))
-                .expression_attribute_values(":now", number(now));
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":latest", number(latest_end(quota, now)));
             let before = match self.try_update(within).await? {
                 Ok(cell) => return Ok(taken(quota, granted, cell)),
                 Err(before) => before,
             };
-            if before.ends_at > now {
+            if before.ends_at > now && before.ends_at <= latest_end(quota, now) {
                 // Others who take too change what is left; one unit is there or not.
                 let wanted = if attempt == 1 { wanted } else { 1 };
                 granted = share(quota.units.saturating_sub(before.used), wanted);
@@ -132,11 +133,12 @@ impl RateLimit for DynamoRateLimit {
             let mut begin = self
                 .update(key)
                 .update_expression("SET #used = :granted, x = :x, #ttl = :ttl")
-                .condition_expression("attribute_not_exists(pk) OR x <= :now")
+                .condition_expression("attribute_not_exists(pk) OR x <= :now OR x > :latest")
                 .expression_attribute_names("#used", "used")
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":granted", number(granted))
-                .expression_attribute_values(":now", number(now));
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":latest", number(latest_end(quota, now)));
             for (name, value) in item::expiry(ends_at) {
                 begin = begin.expression_attribute_values(format!(":{name}"), value);
             }
@@ -155,7 +157,9 @@ impl RateLimit for DynamoRateLimit {
             .expression_attribute_names("#used", "used")
             .expression_attribute_values(":units", number(units))
             .expression_attribute_values(":ends", number(ends_at));
-        self.try_update(update).await.map(drop)
+        // Once: a retry of what was done after all would give back twice.
+        let answer = changed(update.send().await.map(|answer| answer.attributes));
+        answer.map(drop).map_err(failed)
     }
 
     async fn clear(&self, key: &str) -> Result<(), StoreError> {

@@ -31,7 +31,7 @@ impl SqliteRateLimit {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
             connection.execute_batch(
-                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -1000;",
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1000;",
             )?;
             Ok(connection)
         };

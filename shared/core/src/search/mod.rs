@@ -54,7 +54,7 @@ pub const MAX_OF_A_KIND: usize = 4;
 /// an earlier version are rebuilt.
 pub const FORMAT: u32 = 3;
 
-/// Where a word can stand, in the order of the weights that are used unless an admin has set others.
+/// Where a word can stand, in the order of the weights that are used unless others are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Field {
@@ -176,7 +176,7 @@ pub enum IndexChange {
     },
 }
 
-/// Settings by which an admin changes the results of queries.
+/// Settings that change the results of queries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
     /// The weights of fields. A field that is not listed has its [default](Field::weight). Zero excludes the field from

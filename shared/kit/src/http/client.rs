@@ -19,9 +19,10 @@ impl ClientAddress {
     pub fn forwarded(headers: &HeaderMap, proxies: usize) -> Option<Self> {
         let position = proxies.checked_sub(1)?;
         let lines = headers.get_all("x-forwarded-for").into_iter().rev();
-        let mut addresses = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        let address = addresses.nth(position)?.trim();
-        Some(Self(address.to_owned()))
+        // What a client put there may be no text; that of a proxy is.
+        let mut addresses = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let address = String::from_utf8_lossy(addresses.nth(position)?);
+        Some(Self(address.trim().to_owned()))
     }
 }
 

@@ -28,7 +28,7 @@ use super::params::{Param, QueryParams};
 use super::schema::Schema;
 use super::{Problem, problem_type, request, viewer};
 use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog, Reads};
-use crate::limits::{By, Limit, network};
+use crate::limits::{By, Limit, Reach, network};
 use crate::operation::{Context, Failure};
 use crate::platform::Platform;
 
@@ -358,7 +358,9 @@ impl Route {
     async fn admit(&self, parts: &mut Parts, mut cx: Context) -> Result<Context, Problem> {
         let (policy, platform) = (self.policy, cx.platform().clone());
         let platform = &platform;
-        self.count(&cx, By::Address).await?;
+        // What costs a call only counts requests of those who may make them.
+        self.count(&cx, |limit| limit.by == By::Address && limit.reach == Reach::Instance)
+            .await?;
         let size = parts.extensions.get::<Payload>().map_or(0, |payload| payload.0.len());
         // A route without a body ignores one that is sent: many clients send `{}` with every POST.
         let limit = policy.body.max(IGNORED_BODY);
@@ -375,7 +377,8 @@ impl Route {
         if let Some(principal) = &principal {
             cx = cx.acting_as(principal.clone());
         }
-        self.count(&cx, By::Client).await?;
+        self.count(&cx, |limit| limit.by == By::Client || limit.reach == Reach::Everywhere)
+            .await?;
         if size > 0 && policy.body > 0 && !policy.takes_raw && !is_json(parts) {
             let detail = "send the body as application/json";
             let fault = Fault::not_one_of(&["application/json"]);
@@ -411,10 +414,10 @@ impl Route {
         Ok(cx)
     }
 
-    /// Counts the request by the limits that count this.
-    async fn count(&self, cx: &Context, by: By) -> Result<(), Problem> {
-        for limit in self.limits.iter().filter(|limit| limit.by == by) {
-            let client = match (by, cx.principal()) {
+    /// Counts the request by these of the limits.
+    async fn count(&self, cx: &Context, counts: impl Fn(&Limit) -> bool) -> Result<(), Problem> {
+        for limit in self.limits.iter().filter(|limit| counts(limit)) {
+            let client = match (limit.by, cx.principal()) {
                 (By::Client, Some(principal)) => &principal.account,
                 _ => cx.network(),
             };

@@ -35,7 +35,7 @@ pub struct Tracked {
     pub id: String,
     /// The name of the job.
     pub job: String,
-    /// The account that started the job. Only this account and admins may read it.
+    /// The account that started the job. Only this account may read it, and who has the permission `jobs:read`.
     pub owner: String,
     /// The status.
     pub status: Progress,

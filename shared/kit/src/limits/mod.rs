@@ -7,6 +7,8 @@
 
 mod limiter;
 
+use std::net::{IpAddr, SocketAddr};
+
 use souk_core::rate_limit::Quota;
 
 pub use limiter::Limiter;
@@ -120,18 +122,18 @@ pub fn states(verdicts: &[Verdict]) -> String {
     verdicts.iter().map(state).collect::<Vec<_>>().join(", ")
 }
 
-/// The network of an address: of IPv6, a client has 64 bits to itself.
+/// The network of an address: of IPv6, a client has 64 bits to itself. Empty for what is no address.
 #[must_use]
 pub fn network(address: &str) -> String {
-    match address.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        },
-        _ => address.to_owned(),
+    let with_port = address.parse().map(|address: SocketAddr| address.ip());
+    let plain = address.trim_matches(['[', ']']).parse::<IpAddr>();
+    match plain.or(with_port).map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Err(_) => String::new(),
     }
 }
 
@@ -147,7 +149,10 @@ mod tests {
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
             ("2001:0db8:0001:0002::9", "2001:db8:1:2::/64"),
             ("", ""),
-            ("unknown", "unknown"),
+            ("192.0.2.7:5678", "192.0.2.7"),
+            ("[2001:db8:1:2::9]:443", "2001:db8:1:2::/64"),
+            ("[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+            ("unknown", ""),
         ] {
             assert_eq!(network(address), expected);
         }

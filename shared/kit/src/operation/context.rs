@@ -21,7 +21,7 @@ use super::paging::total_of;
 use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
 use crate::Platform;
 use crate::cache::ReadLog;
-use crate::limits::{Limit, Reach, Verdict};
+use crate::limits::{By, Limit, Reach, Verdict};
 
 /// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 200;
@@ -196,10 +196,11 @@ impl Context {
 
     /// Notes what a limit said, and fails if it says no.
     pub(crate) fn note(&self, verdict: Verdict) -> Result<(), Failure> {
-        self.verdicts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(verdict);
+        // How often somebody else has tried something is nobody's business, until it is refused.
+        if verdict.is_over || verdict.limit.by != By::Subject {
+            let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            verdicts.push(verdict);
+        }
         let limit = verdict.limit.name;
         match verdict.is_over {
             true if self.platform.limiter.is_enforced() => Err(Failure::Limited(verdict)),

@@ -13,7 +13,7 @@ use souk_core::{Change, Commit, Condition, Document, Key, StoreError};
 use super::Platform;
 
 /// The version that this program writes. Raise it when programs of the version before would damage what this one stores.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Format {

@@ -39,7 +39,7 @@ pub const PRODUCTS_READ: Permission = Permission::new(
 /// To change products of others.
 pub const PRODUCTS_WRITE: Permission = Permission::new(
     "products:write",
-    "Change and delete products of others, and list products for their vendors.",
+    "See, change and delete products of others, and list products for their vendors.",
     &[MODERATOR],
 );
 /// To change categories.

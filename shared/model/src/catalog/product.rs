@@ -85,7 +85,7 @@ pub struct Product {
     #[schema(value_type = CategoryReference)]
     pub category: String,
     /// The id of the account that the product belongs to, or its profile with `include=author`: the account that added the
-    /// product, unless an admin has handed it over.
+    /// product, unless it was handed over.
     #[schema(value_type = AccountReference)]
     pub author: String,
     /// The id of the vendor that sells the product, if any, or the vendor itself with `include=vendor`.

@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[schema(as = ProductStatus)]
 pub enum Status {
-    /// Not public: visible to its author, to the owner and staff of its vendor, and to moderators.
+    /// Not public: visible to its author, to the owner and staff of its vendor, and with the permission
+    /// `products:read`.
     #[default]
     Draft,
     /// Public.
     Published,
     /// Public, and no longer for sale.
     Sold,
-    /// Not public: visible to its author, to the owner and staff of its vendor, and to moderators.
+    /// Not public: visible to its author, to the owner and staff of its vendor, and with the permission
+    /// `products:read`.
     Archived,
 }
 

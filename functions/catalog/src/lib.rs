@@ -85,6 +85,7 @@ pub fn function() -> Function {
                 Index("categories/*"),
             ],
         },
+        audited: &["old-address"],
         permissions: &[
             &permissions::PRODUCTS_HAND_OVER,
             &permissions::ADDRESSES_WRITE,

@@ -13,8 +13,8 @@ use souk_kit::outbound::Dependency;
 use souk_kit::{Context, Fault, PageRequest};
 use utoipa::openapi::RefOr;
 
-use crate::operations::{self, LaneState, Summary};
-use crate::permissions::{EVENTS_READ, QUEUES_READ, QUEUES_WRITE};
+use crate::operations::{self, AuditFilter, LaneState, ShownRecord, Summary};
+use crate::permissions::{AUDIT_READ, EVENTS_READ, QUEUES_READ, QUEUES_WRITE};
 
 const LANE: Param = Param {
     name: "lane",
@@ -29,6 +29,18 @@ const AFTER: Param = Param {
     name: "after",
     summary: "Only events from this time on; the default is one hour ago.",
     schema: r#"{"type":"string","format":"date-time"}"#,
+};
+
+const ACTOR: Param = Param::text("actor", "Only what this account did, by username or id.");
+const DOCUMENT: Param = Param::text(
+    "document",
+    "Only what was done to this document, such as `product/prd_…`.",
+);
+const PERMISSION: Param = Param::text("permission", "Only what was done by this permission.");
+const NUMBER: Param = Param {
+    name: "after",
+    summary: "The number of a record: only those after it.",
+    schema: r#"{"type":"integer","minimum":0,"maximum":999999999999}"#,
 };
 
 /// An event type.
@@ -51,6 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let mut routes = dead_letter_routes();
     routes.extend(state_routes());
     routes.extend(event_routes());
+    routes.extend(audit_routes());
     routes
 }
 
@@ -201,6 +214,28 @@ fn event_routes() -> Vec<Route> {
     ]
 }
 
+fn audit_routes() -> [Route; 2] {
+    let reader = Access::Permission(&AUDIT_READ);
+    [
+        Route::new("listAuditRecords", Method::GET, "/v1/audit", reader, list_audit)
+            .summary(
+                "List the audit log",
+                "What staff did by their permissions, newest first. One of `actor`, `document` and `permission` narrows it.",
+            )
+            .params(&[ACTOR, DOCUMENT, PERMISSION, Param::LIMIT, Param::CURSOR])
+            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<ShownRecord>())),
+        Route::new("exportAuditLog", Method::GET, "/v1/audit/export", reader, export_audit)
+            .summary(
+                "Export the audit log",
+                "As NDJSON, the oldest records first, up to 500. Continue with `after`, the number of the last one, until there are no \
+                 more. `souk audit verify` checks the lines.",
+            )
+            .params(&[NUMBER])
+            .response(StatusCode::OK, "Records, one a line, each with its hash", None)
+            .response(StatusCode::NO_CONTENT, "There are no more", None),
+    ]
+}
+
 fn lane_named(name: &str) -> Result<Lane, Problem> {
     Lane::parse(name).ok_or_else(|| Problem::not_found("lane"))
 }
@@ -271,4 +306,23 @@ async fn list_event_types(cx: Context, viewer: Viewer) -> Result<Answer, Problem
         schema: of.schema,
     });
     Ok(viewer.answer(list_whole(types.collect::<Vec<_>>())?))
+}
+
+async fn list_audit(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let text = |name: &str| params.get(name).map(str::to_owned);
+    let filter = AuditFilter {
+        actor: text("actor"),
+        document: text("document"),
+        permission: text("permission"),
+    };
+    list_json(&operations::list_audit(&cx, &filter, &PageRequest::read(&params)?).await?)
+}
+
+async fn export_audit(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    let after = params.get("after").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let lines = operations::export_audit(&cx, after).await?;
+    if lines.is_empty() {
+        return Ok(Answer::no_content());
+    }
+    Ok(Answer::file("application/x-ndjson", lines.into_bytes().into()))
 }

@@ -1,11 +1,12 @@
-//! Background work, for operators: lanes, dead letters, schedules, jobs, and the event log (CB-12, VS-13).
+//! Background work, for operators: lanes, dead letters, schedules, jobs, the event log and the audit log (CB-12,
+//! VS-13, PS-17).
 
 mod http;
 mod jobs;
 pub mod operations;
 mod permissions;
 
-use souk_kit::Partitions::Documents;
+use souk_kit::Partitions::{Documents, Index};
 use souk_kit::{Function, StoreUse};
 
 pub use operations::{Handled, LaneState, Summary};
@@ -15,7 +16,7 @@ pub use operations::{Handled, LaneState, Summary};
 pub fn function() -> Function {
     Function {
         name: "operators",
-        summary: "Lanes, dead letters, schedules, jobs and events.",
+        summary: "Lanes, dead letters, schedules, jobs, events and the audit log.",
         routes: http::routes(),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,
@@ -27,6 +28,11 @@ pub fn function() -> Function {
                 Documents("events/*"),
                 Documents("lane-counts/*"),
                 Documents("schedules"),
+                Documents("audit"),
+                Index("audit-by/*"),
+                Index("audit-of/*"),
+                Index("audit-with/*"),
+                Documents("account-named/*"),
             ],
             writes: &[Documents("job/*"), Documents("dead/*")],
         },
@@ -39,6 +45,7 @@ pub fn function() -> Function {
             &permissions::QUEUES_WRITE,
             &permissions::JOBS_READ,
             &permissions::EVENTS_READ,
+            &permissions::AUDIT_READ,
         ],
         ..Function::default()
     }

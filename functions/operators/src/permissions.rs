@@ -1,7 +1,7 @@
 //! What operators may do.
 
 use souk_core::Permission;
-use souk_core::access::OPERATOR;
+use souk_core::access::{OPERATOR, SUPPORT};
 
 /// To see the state of background work.
 pub(crate) const QUEUES_READ: Permission = Permission::new(
@@ -16,3 +16,5 @@ pub(crate) const QUEUES_WRITE: Permission =
 pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs of others.", &[OPERATOR]);
 /// To see the event log.
 pub(crate) const EVENTS_READ: Permission = Permission::new("events:read", "See the event log.", &[OPERATOR]);
+/// To see the audit log.
+pub(crate) const AUDIT_READ: Permission = Permission::new("audit:read", "See the audit log.", &[OPERATOR, SUPPORT]);

@@ -83,6 +83,7 @@ pub fn function() -> Function {
             ],
             writes: &[Documents("search-usage/*")],
         },
+        audited: &["settings"],
         permissions: &[
             &permissions::SEARCH_READ,
             &permissions::SEARCH_WRITE,

@@ -47,6 +47,7 @@ pub fn function() -> Function {
                 Index("vendors/owner/*"),
             ],
         },
+        audited: &["vendor-staff"],
         permissions: &[
             &permissions::VENDORS_STAFF,
             &permissions::VENDORS_HAND_OVER,

@@ -19,6 +19,8 @@ export function somebody(options: Partial<SoukOptions> = {}): Souk {
   const from = (request: Request) => {
     // Which of them counts depends on the host.
     for (const name of ["x-forwarded-for", "cf-connecting-ip"]) request.headers.set(name, address);
+    // Staff says why it changes what is somebody else's.
+    request.headers.set("souk-reason", "a test");
     return send(request);
   };
   return new Souk({ url: url(), ...options, fetch: from });

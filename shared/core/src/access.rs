@@ -4,6 +4,8 @@
 //! beside their nouns; a role is a set of them. A row of the route table says who may call it. An operation asks
 //! [`Principal::may`], or [`Principal::may_for`] for what belongs to an account. No other code looks at roles.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::{Deserialize, Deserializer};
 
 /// Something that staff may do: a noun and a verb.
@@ -69,6 +71,45 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// The names of the permissions that its other roles give it.
     pub grants: Vec<String>,
+    /// The permissions that it was let do something by, for the audit log.
+    pub used: Used,
+}
+
+/// The permissions that somebody was let do something by. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Used(Arc<Mutex<Vec<Use>>>);
+
+/// A permission that let somebody do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The permission.
+    pub permission: Permission,
+    /// Whether it was to something that belongs to somebody else.
+    pub is_for_other: bool,
+}
+
+impl PartialEq for Used {
+    /// What somebody has done does not distinguish them.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Used {}
+
+impl Used {
+    /// All of them, each once.
+    #[must_use]
+    pub fn all(&self) -> Vec<Use> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, used: Use) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&used) {
+            all.push(used);
+        }
+    }
 }
 
 impl Principal {
@@ -89,15 +130,33 @@ impl Principal {
 
     /// Whether one of its roles has the permission.
     #[must_use]
-    pub fn may(&self, permission: &Permission) -> bool {
+    pub fn has(&self, permission: &Permission) -> bool {
         let has = |role: &String| role == ADMIN || permission.roles.contains(&role.as_str());
         self.roles.iter().any(has) || self.grants.iter().any(|name| name == permission.name)
     }
 
-    /// Whether it may do what the permission allows to something that belongs to the account `owner`.
+    /// Whether it may do what the permission allows. What it does then is in the audit log.
+    #[must_use]
+    pub fn may(&self, permission: &Permission) -> bool {
+        self.uses(permission, false)
+    }
+
+    /// The same of something that belongs to the account `owner`, who needs no permission.
     #[must_use]
     pub fn may_for(&self, owner: &str, permission: &Permission) -> bool {
-        self.account == owner || self.may(permission)
+        self.account == owner || self.uses(permission, true)
+    }
+
+    fn uses(&self, permission: &Permission, is_for_other: bool) -> bool {
+        let has = self.has(permission);
+        if has {
+            let permission = *permission;
+            self.used.note(Use {
+                permission,
+                is_for_other,
+            });
+        }
+        has
     }
 }
 
@@ -125,7 +184,10 @@ mod tests {
             let principal = principal(roles, grants);
             assert_eq!(principal.may(&WRITE), may, "{principal:?}");
             assert_eq!(principal.may_for("acc_2", &WRITE), may);
+            let used = principal.used.all();
+            assert_eq!(used.len(), if may { 2 } else { 0 }, "{used:?}");
             assert!(principal.may_for("acc_1", &WRITE));
+            assert_eq!(principal.used.all(), used, "what is one's own takes no permission");
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Function {
     pub job_store: StoreUse,
     /// What staff may do to its nouns.
     pub permissions: &'static [&'static Permission],
+    /// The names of documents beside its kinds that the audit log shows: what is before the `/` in their keys.
+    pub audited: &'static [&'static str],
     /// The limits that its operations count by what they name ([`By::Subject`](crate::limits::By)).
     pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
@@ -100,6 +102,7 @@ impl Registry {
             registry.subscriptions.extend(function.subscriptions);
             registry.warm.extend(function.warm);
             registry.permissions.extend(function.permissions);
+            registry.audited.extend(function.audited);
         }
         registry
     }

@@ -36,6 +36,8 @@ pub struct Registry {
     pub subscriptions: Vec<Subscription>,
     /// The paths to prefetch into the response cache.
     pub warm: Vec<&'static str>,
+    /// The names of documents beside those of the kinds that the audit log shows.
+    pub audited: Vec<&'static str>,
     /// What staff may do.
     pub permissions: Vec<&'static Permission>,
 }

@@ -10,7 +10,7 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
@@ -21,6 +21,7 @@ const ELSEWHERE: [(&str, &str); 19] = [
     ("origin_unavailable", "worker"),
     ("overloaded", "local"),
     ("rate_limited", "limits"),
+    ("reason_missing", "audit"),
     ("request_timeout", "worker"),
     ("search_unavailable", "search"),
     ("timed_out", "kit"),

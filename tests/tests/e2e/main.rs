@@ -11,6 +11,7 @@
 
 mod accounts;
 mod addresses;
+mod audit;
 mod authorization;
 mod background;
 mod browsers;

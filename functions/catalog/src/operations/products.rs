@@ -214,7 +214,7 @@ fn refuse(faults: Vec<FieldError>) -> Result<(), Failure> {
     }
 }
 
-/// Changes the fields of a product. Its author, the owner and staff of its vendor, and accounts with [`PRODUCTS_WRITE`] may.
+/// Changes the fields of a product. Its author, the owner and staff of its vendor, and accounts with the permission `products:write` may.
 pub async fn edit_product(
     cx: &Context,
     id: &str,
@@ -261,7 +261,7 @@ pub(super) async fn replace(
         .or_precondition(if_match))
 }
 
-/// Deletes a product. Its author, the owner and staff of its vendor, and accounts with [`PRODUCTS_WRITE`] may.
+/// Deletes a product. Its author, the owner and staff of its vendor, and accounts with the permission `products:write` may.
 pub async fn delete_product(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), CatalogError> {
     let (id, rest): (String, Vec<Key>) = cx
         .commit(|tx| async move {
@@ -311,11 +311,11 @@ pub async fn hand_over_product(
     username: &str,
 ) -> Result<Stored<Product>, CatalogError> {
     cx.commit(|tx| async move {
-        if !tx.may(&PRODUCTS_HAND_OVER) {
-            return Err(Failure::lacks(&PRODUCTS_HAND_OVER).into());
-        }
         let document = tx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?;
         let old = Stored::<Product>::read(document).map_err(Failure::from)?;
+        if !tx.may_for(&old.author, &PRODUCTS_HAND_OVER) {
+            return Err(Failure::lacks(&PRODUCTS_HAND_OVER).into());
+        }
         if_match.check(old.version())?;
         let found = tx.find(ACCOUNT, username).await?;
         let author = active_account(found.as_ref()).map_err(Failure::from)?;

@@ -103,7 +103,7 @@ pub async fn create_comment(cx: &Context, product: &str, new: NewComment) -> Res
     .await
 }
 
-/// Changes the text of a comment; its author and accounts with [`COMMENTS_WRITE`] may.
+/// Changes the text of a comment; its author and accounts with the permission `comments:write` may.
 pub async fn edit_comment(
     cx: &Context,
     id: &str,
@@ -135,7 +135,7 @@ pub async fn edit_comment(
     .await
 }
 
-/// Deletes a comment, unless it is deleted already; its author and accounts with [`COMMENTS_WRITE`] may. Its replies stay.
+/// Deletes a comment, unless it is deleted already; its author and accounts with the permission `comments:write` may. Its replies stay.
 pub async fn delete_comment(cx: &Context, id: &str, if_match: &IfMatch) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         let old = read(&tx, id).await?.ok_or(NO_COMMENT)?;

@@ -46,6 +46,15 @@ const RUNNER: [Partitions; 6] = [
     Partitions::Documents("dead/*"),
     Partitions::Documents("schedules"),
 ];
+/// The audit log: who does something by a permission adds a record.
+const AUDIT_HEAD: Partitions = Partitions::Documents("audit-head/*");
+const AUDIT: [Partitions; 5] = [
+    AUDIT_HEAD,
+    Partitions::Documents("audit"),
+    Partitions::Index("audit-by/*"),
+    Partitions::Index("audit-of/*"),
+    Partitions::Index("audit-with/*"),
+];
 const LANE_COUNTS: Partitions = Partitions::Documents("lane-counts/*");
 
 impl Role {
@@ -63,6 +72,9 @@ impl Role {
         }
         if function.sends() {
             role.allow(&[], &[OUTBOX, SHED]);
+        }
+        if !function.permissions.is_empty() {
+            role.allow(&[AUDIT_HEAD], &AUDIT);
         }
         let cells = function
             .strict_limits()

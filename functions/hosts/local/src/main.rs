@@ -1,5 +1,6 @@
 //! The local host: every function in one binary, with SQLite instead of cloud services. See `souk --help`.
 
+mod audit;
 mod backup;
 mod compute;
 mod connection;
@@ -183,6 +184,15 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Check the audit log, or export it as NDJSON
+    Audit {
+        #[arg(value_enum)]
+        action: audit::Action,
+        /// What was exported before, from the first record on, to check in the place of the folder's log
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Show the lanes of background work and their dead letters; replay or discard dead letters
     Jobs {
         #[arg(value_enum, default_value = "show")]
@@ -340,6 +350,7 @@ async fn run(cli: Cli) -> Result<(), String> {
                 Err(format!("no account has {email}"))
             }
         }
+        Command::Audit { action, file, data } => out(audit::run(action, file.as_deref(), &data.dir).await?),
         Command::Jobs {
             action,
             lane,

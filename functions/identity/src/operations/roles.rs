@@ -138,7 +138,7 @@ fn must_have(cx: &Context, field: &str, names: &[String]) -> Result<(), Failure>
             .find(|permission| permission.name == **name);
         // Functions of other hosts may know one that is unknown here.
         match known {
-            Some(permission) => principal.may(permission),
+            Some(permission) => principal.has(permission),
             None => principal.is_admin() || principal.grants.contains(name),
         }
     };
@@ -259,7 +259,7 @@ pub async fn accounts_with(cx: &Context, role: &str, page: &PageRequest) -> Resu
 /// The names of the permissions that a principal has.
 pub(crate) fn permissions_of(cx: &Context, principal: &Principal) -> Vec<&'static str> {
     let all = cx.registry.permissions.iter();
-    all.filter(|permission| principal.may(permission))
+    all.filter(|permission| principal.has(permission))
         .map(|permission| permission.name)
         .collect()
 }

@@ -1,10 +1,12 @@
 //! Operations for operators.
 
+mod audit;
 mod dead_letters;
 mod events;
 mod lanes;
 mod progress;
 
+pub use audit::{AuditFilter, ShownRecord, export_audit, list_audit};
 pub(crate) use dead_letters::replay_page;
 pub use dead_letters::{
     Handled, Summary, discard_dead_letter, discard_lane_page, find_dead_letter, list_dead_letters, newest_dead_letters,

@@ -252,7 +252,7 @@ impl Principals for Admins {
             account: account.to_owned(),
             session: session.to_owned(),
             roles: vec!["admin".into()],
-            grants: Vec::new(),
+            ..Principal::default()
         }))
     }
 }

@@ -16,7 +16,7 @@ use crate::vendor::Vendor;
 const NO_ACCOUNT: Failure = Failure::NotFound("account");
 
 /// The staff of a vendor, in the order in which it was added; for its owner, the staff itself and accounts with
-/// [`VENDORS_STAFF`].
+/// the permission `vendors:staff`.
 pub async fn list_staff(cx: &Context, vendor: &str) -> Result<Vec<StaffMember>, Failure> {
     let vendor = find_vendor(cx, vendor).await?;
     let staff = read(cx, &vendor.id).await?;
@@ -42,7 +42,7 @@ pub async fn list_staff(cx: &Context, vendor: &str) -> Result<Vec<StaffMember>, 
     Ok(shown)
 }
 
-/// Adds an account, by username or id, to the staff of a vendor; its owner and accounts with [`VENDORS_STAFF`] may. Does nothing if it is there.
+/// Adds an account, by username or id, to the staff of a vendor; its owner and accounts with the permission `vendors:staff` may. Does nothing if it is there.
 pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(), VendorError> {
     cx.commit(|tx| async move {
         let vendor = find_vendor(&tx, vendor).await?;
@@ -79,7 +79,7 @@ pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(),
     .await
 }
 
-/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, accounts with [`VENDORS_STAFF`] and the account itself
+/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, accounts with the permission `vendors:staff` and the account itself
 /// may. Does nothing if it is not there.
 pub async fn remove_staff(cx: &Context, vendor: &str, username: &str) -> Result<(), Failure> {
     cx.commit(|tx| async move {

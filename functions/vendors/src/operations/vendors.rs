@@ -75,7 +75,7 @@ pub async fn open_vendor(cx: &Context, new: NewVendor) -> Result<Stored<Vendor>,
     .await
 }
 
-/// Changes a vendor; its owner and accounts with [`VENDORS_WRITE`] may.
+/// Changes a vendor; its owner and accounts with the permission `vendors:write` may.
 pub async fn edit_vendor(
     cx: &Context,
     id: &str,

@@ -32,6 +32,8 @@ pub(crate) struct Incoming {
     pub(crate) cache_key: Option<Arc<str>>,
     /// The `traceparent` for events, messages and outbound requests that this request causes.
     pub(crate) traceparent: Option<String>,
+    /// The id of the request, if it may change something.
+    pub(crate) request_id: String,
 }
 
 /// Handles one request. For a body larger than [`MAX_BODY`](crate::MAX_BODY) a host passes `None` and need not read it.
@@ -81,6 +83,11 @@ pub(crate) async fn handle(
             carries_credential,
             cache_key: None,
             traceparent: (!is_read).then(|| request.trace.parent.clone()),
+            request_id: if is_read {
+                String::new()
+            } else {
+                request.trace.request_id.clone()
+            },
         };
         if let Some(responses) = &platform.responses
             && is_read
@@ -232,7 +239,7 @@ fn preflight(allowed: bool) -> axum::response::Response {
         let headers = response.headers_mut();
         let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let names = "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
+        let names = "authorization, content-type, idempotency-key, if-match, if-none-match, souk-reason, traceparent, x-request-id";
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }

@@ -243,6 +243,9 @@ impl From<Failure> for Problem {
             Failure::NotFound(what) => Problem::not_found(what),
             Failure::Unauthenticated(detail) => Problem::new(problems::TOKEN_MISSING, detail),
             Failure::Forbidden { detail, errors } => Problem::forbidden(detail).fields(errors),
+            Failure::ReasonMissing => {
+                Problem::new(problems::REASON_MISSING, detail).field("Souk-Reason", Fault::required())
+            }
             Failure::Invalid(errors) => Problem::invalid().fields(errors),
             Failure::BadParameter(errors) => Problem::bad_request(detail).fields(errors),
             Failure::VersionMismatch => Problem::new(problems::PRECONDITION_FAILED, detail),

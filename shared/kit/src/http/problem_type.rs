@@ -54,6 +54,8 @@ problem_types! {
     SESSION_ENDED: UNAUTHORIZED "session_ended";
     /// You may not do this. If only some fields are meant, `errors` names them.
     FORBIDDEN: FORBIDDEN "forbidden";
+    /// A permission of yours lets you do this to what is somebody else's. Say why in the header `Souk-Reason`, for the audit log.
+    REASON_MISSING: FORBIDDEN "reason_missing";
     /// There is no such thing, or you may not see it.
     NOT_FOUND: NOT_FOUND "not_found";
     /// The path exists, this method does not; `Allow` names those that do.

@@ -29,6 +29,7 @@ use super::schema::Schema;
 use super::{Problem, problem_type, request, viewer};
 use crate::cache::{CacheStatus, Joined, Lifetime, ReadLog, Reads};
 use crate::limits::{By, Limit, Reach, network};
+use crate::operation::audit::Origin;
 use crate::operation::{Context, Failure};
 use crate::platform::Platform;
 
@@ -299,6 +300,7 @@ impl Route {
             .map(|address| network(&address.0))
             .filter(|text| !text.is_empty())
             .map(Arc::from);
+        cx.origin = self.origin(&parts, &incoming).map(Arc::new);
         let verdicts = cx.verdicts.clone();
         let mut response = match self.admit(&mut parts, cx).await {
             Ok(cx) => self.answer(parts, incoming, cx).await,
@@ -352,6 +354,19 @@ impl Route {
         let lifetime = Lifetime { fresh: s_maxage, stale };
         let (cached, status) = making.keep(&key, policy.path, complete, reads, lifetime);
         FromCache(cached, status).into_response()
+    }
+
+    /// What the audit log says of a request that changes something.
+    fn origin(&self, parts: &Parts, incoming: &Incoming) -> Option<Origin> {
+        if self.method.is_safe() {
+            return None;
+        }
+        let reason = parts.headers.get(REASON).and_then(|value| value.to_str().ok());
+        Some(Origin {
+            action: self.id,
+            request_id: incoming.request_id.clone(),
+            reason: reason.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned),
+        })
     }
 
     /// The policy step: the context of the handler, or the problem to respond with.
@@ -461,6 +476,9 @@ fn tagged(mut response: response::Response, reads: &mut Reads) -> response::Resp
 /// What an address may ask of an instance, and what a client may change.
 const REQUESTS: Limit = Limit::cheap("requests", 6_000, 60, By::Address);
 const WRITES: Limit = Limit::cheap("writes", 1_200, 60, By::Client);
+
+/// Why somebody acts for somebody else.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("souk-reason");
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 

@@ -17,6 +17,7 @@ use souk_core::{
     Timestamp,
 };
 
+use super::audit::Origin;
 use super::paging::total_of;
 use super::{Failure, Idempotency, PageRequest, SortedPage, Stored};
 use crate::Platform;
@@ -46,6 +47,8 @@ pub struct Context {
     pub(crate) reads: Option<Arc<ReadLog>>,
     /// The network of the client, if the host knows it.
     pub(crate) network: Option<Arc<str>>,
+    /// What the audit log says of this request.
+    pub(crate) origin: Option<Arc<Origin>>,
     /// What limits said of this request.
     pub(crate) verdicts: Arc<Mutex<Vec<Verdict>>>,
 }
@@ -71,6 +74,7 @@ impl Context {
             idempotency: None,
             reads: None,
             network: None,
+            origin: None,
             verdicts: Arc::default(),
         }
     }

@@ -24,6 +24,9 @@ pub enum Failure {
         /// The input fields that require the permission.
         errors: Vec<FieldError>,
     },
+    /// The principal acts for somebody else, and does not say why.
+    #[error("you act for somebody else: say why in the header Souk-Reason")]
+    ReasonMissing,
     /// The input is well-formed but invalid.
     #[error("some fields are not valid")]
     Invalid(Vec<FieldError>),

@@ -4,6 +4,7 @@
 //! handlers, jobs, imports and the command line all call the same function. It reads through its [`Context`], changes
 //! documents in one [`Context::commit`], and does not depend on HTTP.
 
+pub mod audit;
 mod context;
 mod failure;
 mod idempotency;

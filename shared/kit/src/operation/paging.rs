@@ -200,6 +200,16 @@ impl<T> SortedPage<T> {
             prev_cursor: None,
         }
     }
+
+    /// The page with what `map` makes of its items.
+    pub fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<SortedPage<U>, E> {
+        Ok(SortedPage {
+            items: self.items.into_iter().map(map).collect::<Result<_, _>>()?,
+            next_cursor: self.next_cursor,
+            prev_cursor: self.prev_cursor,
+            total: self.total,
+        })
+    }
 }
 
 /// The total of a page of an index.

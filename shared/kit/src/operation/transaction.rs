@@ -56,6 +56,8 @@ pub(crate) struct Pending<E> {
     pub(crate) changes: Vec<Change>,
     /// For each change, the error to return if its condition fails; `None` to run the closure again.
     pub(crate) on_conflict: Vec<Option<E>>,
+    /// The bodies of documents that are changed, for the audit log.
+    before: Vec<(Key, String)>,
     pub(crate) events: Vec<Event>,
     pub(crate) messages: Vec<Message>,
     /// Whether the result holds secrets and is stored encrypted.
@@ -69,6 +71,7 @@ impl<E> Default for Pending<E> {
         Self {
             changes: Vec::new(),
             on_conflict: Vec::new(),
+            before: Vec::new(),
             events: Vec::new(),
             messages: Vec::new(),
             is_secret: false,
@@ -107,6 +110,14 @@ impl<E> Transaction<E> {
         pending.on_conflict.push(on_conflict);
     }
 
+    /// Keeps what a document is before its change, if the audit log has to say it.
+    fn note_before(&self, document: &Document) {
+        if !self.cx.uses().is_empty() {
+            let before = (document.key.clone(), document.body.clone());
+            self.pending().before.push(before);
+        }
+    }
+
     fn step(&self, change: Change) -> Step<'_, E> {
         Step { tx: self, change }
     }
@@ -118,6 +129,7 @@ impl<E> Transaction<E> {
 
     /// Replaces the body of a document. Condition: the document is still at the version that was read.
     pub fn update<T: Serialize>(&self, document: &Document, value: T) -> Put<'_, E, T> {
+        self.note_before(document);
         let condition = Condition::Version(document.version);
         let (key, counters) = (document.key.clone(), &document.counters);
         let mut put = Put::new(self, key, value, condition, counters, document.version);
@@ -140,6 +152,7 @@ impl<E> Transaction<E> {
 
     /// Deletes a document with all its index entries. Condition: it is still at the version that was read.
     pub fn delete(&self, document: &Document, entries: Vec<Entry>) -> Step<'_, E> {
+        self.note_before(document);
         self.step(Change::Delete {
             key: document.key.clone(),
             condition: Condition::Version(document.version),
@@ -469,13 +482,18 @@ impl Context {
                 Err(error) => return self.kept_result().await?.ok_or(error),
             };
             let Pending {
-                changes,
-                on_conflict,
+                mut changes,
+                mut on_conflict,
+                before,
                 events,
                 messages,
                 is_secret,
                 ..
             } = take(&pending)?;
+            let audit = self.audit(&changes, &before).await?;
+            // If somebody else's record came first, it runs again.
+            on_conflict.resize_with(changes.len().saturating_add(audit.len()), || None);
+            changes.extend(audit);
             let record = self.record(&result, is_secret)?;
             let Some(step) = self.write(changes, record, events, messages).await? else {
                 return Ok(result);

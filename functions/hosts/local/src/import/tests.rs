@@ -139,7 +139,7 @@ async fn what_was_made_by_others_is_found_by_its_name() {
             .unwrap(),
         session: String::new(),
         roles: vec!["admin".into()],
-        grants: Vec::new(),
+        ..Principal::default()
     });
     let category: NewCategory = serde_json::from_value(json!({ "name": "充电器", "slug": "chargers" })).unwrap();
     create_category(&cx, category).await.unwrap();

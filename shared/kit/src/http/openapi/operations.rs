@@ -103,6 +103,10 @@ fn header_parameters(route: &Route) -> Vec<Value> {
         let about = "A unique key, such as a UUID: a retry with the same key gets the first response.";
         all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
     }
+    if !route.method.is_safe() && !matches!(route.policy.access, Access::Open | Access::Public) {
+        let about = "Why you do this to what is somebody else's; required if a permission of yours lets you. It is in the audit log.";
+        all.push(header("Souk-Reason", about, "^[ -~]{0,500}$"));
+    }
     if responses::checks_version(route) {
         let about = "The `ETag` of the version that you read: 412 if it has changed since. Also if a proxy has weakened it (`W/`).";
         all.push(header("If-Match", about, r#"^(\*|(W/)?"[!#-~]*")$"#));

@@ -178,6 +178,10 @@ fn failures(route: &Route) -> BTreeSet<StatusCode> {
         // The idempotency key was used for another request, or its result is lost.
         all.extend([StatusCode::UNPROCESSABLE_ENTITY, StatusCode::CONFLICT]);
     }
+    if !route.method.is_safe() && route.policy.access == Access::Member {
+        // What is somebody else's may take a permission, and a reason.
+        all.insert(StatusCode::FORBIDDEN);
+    }
     if route.path.contains('{') {
         all.insert(StatusCode::NOT_FOUND);
     }

@@ -32,6 +32,8 @@ import machine
 import workerd
 
 ROOT = os.path.dirname(os.path.dirname(bench.HERE))
+# One address asks more than one may. Set it to `on` to measure what limits cost.
+os.environ.setdefault("SOUK_LIMITS", "off")
 TOOLS = os.environ.get("SOUK_TOOLS", os.path.expanduser("~/.cache/souk"))
 WORKERD = f"{TOOLS}/npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd"
 PASSWORD = "a pass phrase for measuring"

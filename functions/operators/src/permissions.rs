@@ -1,7 +1,7 @@
 //! What operators may do.
 
 use souk_core::Permission;
-use souk_core::access::{OPERATOR, SUPPORT};
+use souk_core::access::OPERATOR;
 
 /// To see the state of background work.
 pub(crate) const QUEUES_READ: Permission = Permission::new(
@@ -17,4 +17,4 @@ pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs 
 /// To see the event log.
 pub(crate) const EVENTS_READ: Permission = Permission::new("events:read", "See the event log.", &[OPERATOR]);
 /// To see the audit log.
-pub(crate) const AUDIT_READ: Permission = Permission::new("audit:read", "See the audit log.", &[OPERATOR, SUPPORT]);
+pub(crate) const AUDIT_READ: Permission = Permission::new("audit:read", "See the audit log.", &[]);

@@ -10,7 +10,11 @@ use souk_core::{EventType, Fault, FieldError, Key, Kind, Timestamp, check};
 use souk_kit::{Failure, Keys};
 
 /// Webhooks; they have no names.
-pub(crate) const WEBHOOK: Kind = Kind::new("webhook", "whk");
+pub(crate) const WEBHOOK: Kind = Kind {
+    // It may have a token in it.
+    personal_fields: &["url"],
+    ..Kind::new("webhook", "whk")
+};
 /// The maximum number of webhooks of an account, of a vendor and of the market.
 pub(crate) const MAX_WEBHOOKS: usize = 10;
 /// The audience of webhooks with [`Scope::Market`].

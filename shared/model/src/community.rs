@@ -5,7 +5,10 @@ use souk_core::{EventData, Key, Kind, Timestamp};
 use utoipa::ToSchema;
 
 /// Comments; they have no names.
-pub const COMMENT: Kind = Kind::new("comment", "cmt");
+pub const COMMENT: Kind = Kind {
+    personal_fields: &["body"],
+    ..Kind::new("comment", "cmt")
+};
 
 /// The counter of the followers of an account or a vendor.
 pub const FOLLOWER_COUNT: &str = "follower_count";

@@ -83,18 +83,35 @@ pub fn may_sell(principal: &Principal, found: &[Option<Document>]) -> Result<boo
     }
 }
 
-/// The same of the two documents.
+/// Whether the principal is the owner or the staff of a vendor; `found` is what is at the [keys](seller_keys).
+pub fn sells(principal: &Principal, found: &[Option<Document>]) -> Result<bool, StoreError> {
+    let [Some(vendor), staff] = found else { return Ok(false) };
+    Ok(is_seller(principal, vendor, staff.as_ref())?.is_ok())
+}
+
+/// The same as [`may_sell`] of the two documents.
 pub(crate) fn sells_for(
     principal: &Principal,
     vendor: Option<&Document>,
     staff: Option<&Document>,
 ) -> Result<bool, StoreError> {
     let Some(vendor) = vendor else { return Ok(false) };
-    if principal.may_for(&vendor.parse::<VendorView>()?.owner, &PRODUCTS_WRITE) {
-        return Ok(true);
-    }
+    Ok(match is_seller(principal, vendor, staff)? {
+        Ok(()) => true,
+        Err(owner) => principal.may_for(&owner, &PRODUCTS_WRITE),
+    })
+}
+
+/// Whether the principal is the owner or the staff of a vendor, or else who is the owner.
+fn is_seller(
+    principal: &Principal,
+    vendor: &Document,
+    staff: Option<&Document>,
+) -> Result<Result<(), String>, StoreError> {
+    let VendorView { owner, .. } = vendor.parse()?;
     let staff: Option<Staff> = staff.map(Document::parse).transpose()?;
-    Ok(staff.is_some_and(|staff| staff.has(&principal.account)))
+    let sells = owner == principal.account || staff.is_some_and(|staff| staff.has(&principal.account));
+    Ok(if sells { Ok(()) } else { Err(owner) })
 }
 
 /// Data of the events about a vendor.

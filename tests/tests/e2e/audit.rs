@@ -26,6 +26,13 @@ fn document(of: &Value) -> String {
     format!("{}/{}", kind.1, text(of, "id"))
 }
 
+/// An edit of the title, for this reason.
+async fn edit_with(who: &Client, path: &str, reason: &str) -> souk_tests::client::Reply {
+    who.patch(path, json!({ "title": "€ off" }))
+        .header("souk-reason", reason)
+        .await
+}
+
 /// An act by a permission is recorded in the commit that it is; what is one's own is not.
 #[tokio::test]
 async fn what_staff_does_is_recorded() {
@@ -49,6 +56,39 @@ async fn what_staff_does_is_recorded() {
         .expect(200);
     assert_eq!(records(&admin, &document(&product)).await, Vec::<Value>::new());
 
+    // What staff may do without a permission takes no reason: with what is its own, and what its shop sells.
+    let without = |call: souk_tests::client::Call| call.header("souk-reason", "");
+    let own = moderator.published(&category, json!({})).await;
+    without(moderator.patch(&path_of(&own), json!({ "title": "Mine" })))
+        .await
+        .expect(200);
+    let shop = moderator.add("/v1/vendors", json!({ "name": unique("Shop") })).await;
+    let shop_path = format!("/v1/vendors/{}", text(&shop, "id"));
+    let staff = format!("{shop_path}/staff/{}", text(&owner.me, "username"));
+    without(moderator.call(Method::PUT, &staff)).await.expect(204);
+    let sold = owner.draft(&category, json!({ "vendor": shop["id"] })).await;
+    without(moderator.patch(&path_of(&sold), json!({ "title": "Ours" })))
+        .await
+        .expect(200);
+    for thing in [&own, &shop, &sold] {
+        assert_eq!(records(&admin, &document(thing)).await, Vec::<Value>::new());
+    }
+    // What is to somebody else's takes one, also where a row takes the permission.
+    let taken = json!({ "username": owner.me["username"] });
+    for (path, body) in [(&roles, json!({ "roles": [] })), (&format!("{shop_path}/owner"), taken)] {
+        let call = admin.call(Method::PUT, path).json(&body);
+        assert_eq!(without(call).await.expect(403)["code"], "reason_missing");
+    }
+    edit_with(&moderator, &path_of(&product), "%E2%82%AC%20off")
+        .await
+        .expect(200);
+    assert_eq!(records(&admin, &document(&product)).await[0]["reason"], "€ off");
+    for bad in ["%FF", &"x".repeat(501)] {
+        edit_with(&moderator, &path_of(&product), bad)
+            .await
+            .names(400, &["Souk-Reason"]);
+    }
+
     // Without a reason nothing is done, and reading takes none.
     let path = path_of(&product);
     let edit = || moderator.patch(&path, json!({ "title": "After" }));
@@ -60,7 +100,7 @@ async fn what_staff_does_is_recorded() {
         .await
         .expect(200);
     let all = records(&admin, &document(&product)).await;
-    let [record] = &*all else { panic!("{all:#?}") };
+    let [record, _] = &*all else { panic!("{all:#?}") };
     assert_eq!(
         (
             &record["actor"],
@@ -84,7 +124,7 @@ async fn what_staff_does_is_recorded() {
     );
     assert_eq!(
         (&change["before"]["title"], &change["after"]["title"]),
-        (&json!("Before"), &json!("After"))
+        (&json!("€ off"), &json!("After"))
     );
     assert!(change["after"].get("tags").is_none(), "only what changed: {change:#}");
     // A change that changes nothing is no act.
@@ -93,7 +133,7 @@ async fn what_staff_does_is_recorded() {
     let all = records(&admin, &document(&product)).await;
     assert_eq!(
         (all.len(), &all[0]["action"], &all[0]["changes"][0]["after"]),
-        (2, &json!("deleteProduct"), &Value::Null)
+        (3, &json!("deleteProduct"), &Value::Null)
     );
 
     // By who did it, and by what they were let do.

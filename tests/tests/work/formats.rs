@@ -52,12 +52,12 @@ fn a_store_of_a_newer_version_is_not_written_to() {
     let stored = || world.run(get_one(&*world.store, key.clone())).unwrap();
     assert!(stored().is_none());
     world.run(process.app.tick());
-    assert_eq!(stored().unwrap().body, r#"{"version":2}"#);
+    assert_eq!(stored().unwrap().body, r#"{"version":3}"#);
     world.member(&process, "early");
 
     let newer = Change::Put {
         key: key.clone(),
-        body: r#"{"version":3}"#.into(),
+        body: r#"{"version":4}"#.into(),
         counters: Vec::new(),
         expires_at: None,
         condition: Condition::Any,
@@ -86,6 +86,6 @@ fn a_store_of_a_newer_version_is_not_written_to() {
     world.run(older.app.tick());
     assert_eq!(
         (stored().unwrap().body.as_str(), world.partition("schedules").len()),
-        (r#"{"version":3}"#, before)
+        (r#"{"version":4}"#, before)
     );
 }

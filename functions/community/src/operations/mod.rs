@@ -11,7 +11,7 @@ mod views;
 use souk_kit::{Context, Failure, Stored};
 use souk_model::catalog::PRODUCT;
 use souk_model::catalog::{PRODUCTS_READ, PRODUCTS_WRITE};
-use souk_model::vendors::{may_sell, seller_keys};
+use souk_model::vendors::{seller_keys, sells};
 
 pub use comments::{create_comment, delete_comment, edit_comment, find_comment, list_comments};
 pub use feed::list_feed;
@@ -40,13 +40,23 @@ async fn public_product(cx: &Context, id: &str) -> Result<Stored<ProductView>, F
 /// The product, if the principal may see it.
 async fn visible_product(cx: &Context, id: &str) -> Result<ProductView, Failure> {
     let product = any_product(cx, id).await?.value;
-    if product.status.is_public() || cx.may_for(&product.author, &PRODUCTS_READ) || cx.may(&PRODUCTS_WRITE) {
+    if product.status.is_public() {
         return Ok(product);
     }
-    match (cx.principal(), &product.vendor) {
-        (Some(principal), Some(vendor)) if may_sell(principal, &cx.get_all(&seller_keys(vendor)).await?)? => {
-            Ok(product)
-        }
-        _ => Err(NO_PRODUCT),
+    let principal = cx.principal().ok_or(NO_PRODUCT)?;
+    let is_seller = match &product.vendor {
+        _ if principal.account == product.author => true,
+        Some(vendor) => sells(principal, &cx.get_all(&seller_keys(vendor)).await?)?,
+        None => false,
+    };
+    let may_see = || {
+        [&PRODUCTS_READ, &PRODUCTS_WRITE]
+            .into_iter()
+            .any(|one| principal.may(one))
+    };
+    if is_seller || may_see() {
+        Ok(product)
+    } else {
+        Err(NO_PRODUCT)
     }
 }

@@ -24,6 +24,15 @@ pub(crate) async fn run(action: Action, file: Option<&Path>, dir: &Path) -> Resu
         Some(_) => None,
         None => Some(data::open_existing(dir)?),
     };
+    // Before the records: while a server runs, more may come.
+    let head = match &market {
+        Some(market) => market
+            .context()
+            .read::<Head>(Head::key())
+            .await
+            .map_err(|error| error.to_string())?,
+        None => None,
+    };
     let lines = match (file, &market) {
         (Some(file), _) => fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?,
         (None, Some(market)) => exported(&market.context()).await?,
@@ -34,13 +43,15 @@ pub(crate) async fn run(action: Action, file: Option<&Path>, dir: &Path) -> Resu
     }
     let end = verify(&lines, Head::default()).map_err(|broken| broken.to_string())?;
     // Whether records are missing at the end of a file, only the market knows.
-    if let Some(market) = market {
-        let head = market.context().read::<Head>(Head::key()).await;
-        let head = head
-            .map_err(|error| error.to_string())?
-            .map(|head| head.value)
-            .unwrap_or_default();
-        if head != end {
+    if let Some(head) = head {
+        let count = usize::try_from(head.number).unwrap_or(usize::MAX);
+        let known: Vec<u8> = lines
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(count)
+            .flatten()
+            .copied()
+            .collect();
+        if verify(&known, Head::default()).ok().as_ref() != Some(&head.value) {
             return Err(format!(
                 "there are {} records, and the last one was {}",
                 end.number, head.number

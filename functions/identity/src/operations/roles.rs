@@ -13,6 +13,7 @@ use souk_model::identity::ROLE;
 use super::{find_account, find_by_email};
 use crate::account::Account;
 use crate::error::IdentityError;
+use crate::permissions::ROLES_ASSIGN;
 use crate::role::{AccountRoles, INDEX, MAX_ROLES, NewRole, Role, ShownRole, built_in, member_entries, members};
 
 const NO_ROLE: Failure = Failure::NotFound("role");
@@ -172,6 +173,9 @@ pub async fn assign_roles(
 ) -> Result<u64, IdentityError> {
     cx.commit(|tx| async move {
         let account = find_account(&tx, account).await?;
+        if !tx.may_for(&account.profile.id, &ROLES_ASSIGN) {
+            return Err(Failure::lacks(&ROLES_ASSIGN).into());
+        }
         if_match.check(account.version())?;
         let before = &account.roles;
         let changed = wanted.roles.iter().filter(|role| !before.contains(role));

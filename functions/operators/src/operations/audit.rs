@@ -4,11 +4,14 @@ use serde::Serialize;
 use souk_core::documents::MAX_LIMIT;
 use souk_core::{Document, Query};
 use souk_kit::operation::audit::{RECORDS, Record, Sealed};
-use souk_kit::{Context, Failure, PageRequest, SortedPage};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage};
 use souk_model::identity::ACCOUNT;
 
-/// How many pages of the store an export reads at most.
+/// How many pages of the store an export reads at most, and from how many bytes on it reads no other.
 const EXPORT_PAGES: usize = 5;
+const EXPORT_BYTES: usize = 1 << 20;
+/// How long a filter may be.
+const MAX_TEXT: usize = 200;
 
 /// Which records to list; one of them at most.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,22 @@ pub async fn list_audit(
     filter: &AuditFilter,
     page: &PageRequest,
 ) -> Result<SortedPage<ShownRecord>, Failure> {
+    let given = [
+        ("actor", &filter.actor),
+        ("document", &filter.document),
+        ("permission", &filter.permission),
+    ];
+    let given: Vec<_> = given
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text.as_ref()?)))
+        .collect();
+    if let [(first, _), (second, _), ..] = *given {
+        let fault = Fault::inconsistent(first, "give one of actor, document and permission");
+        return Err(Failure::bad_parameter(second, fault));
+    }
+    if let Some((name, _)) = given.iter().find(|(_, text)| text.len() > MAX_TEXT) {
+        return Err(Failure::bad_parameter(*name, Fault::too_long(MAX_TEXT)));
+    }
     let index = match filter {
         AuditFilter { actor: Some(actor), .. } => {
             let account = cx
@@ -87,7 +106,7 @@ pub async fn export_audit(cx: &Context, after: u64) -> Result<String, Failure> {
             lines.push_str(&item.document.parse::<Sealed>()?.line());
         }
         query.after = page.next;
-        if query.after.is_none() {
+        if query.after.is_none() || lines.len() > EXPORT_BYTES {
             break;
         }
     }

@@ -79,14 +79,14 @@ pub async fn add_staff(cx: &Context, vendor: &str, username: &str) -> Result<(),
     .await
 }
 
-/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, accounts with the permission `vendors:staff` and the account itself
-/// may. Does nothing if it is not there.
+/// Removes an account, by username or id, from the staff of a vendor; the owner of the vendor, accounts with the permission
+/// `vendors:staff` and the account itself may. Does nothing if it is not there.
 pub async fn remove_staff(cx: &Context, vendor: &str, username: &str) -> Result<(), Failure> {
     cx.commit(|tx| async move {
         let vendor = find_vendor(&tx, vendor).await?;
         let found = tx.resolve(&[(ACCOUNT, username)]).await?.pop().flatten();
         let account = found.ok_or(NO_ACCOUNT)?;
-        if !is_employer(&tx, &vendor)? && tx.signed_in()?.account != account {
+        if tx.signed_in()?.account != account && !is_employer(&tx, &vendor)? {
             return Err(Failure::forbidden("only its owner may remove other staff of a vendor"));
         }
         remove(&tx, &vendor.id, &[&account]).await

@@ -12,6 +12,7 @@ use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
 use super::staff::remove;
 use crate::error::VendorError;
+use crate::permissions::VENDORS_HAND_OVER;
 use crate::vendor::{INDEX, NewVendor, Vendor, owner_index};
 
 /// A page of all vendors, or of those of an account, by slug. `owner` is its id or username, or `me` for the principal.
@@ -122,6 +123,9 @@ pub async fn hand_over_vendor(
 ) -> Result<Stored<Vendor>, VendorError> {
     cx.commit(|tx| async move {
         let old = find_vendor(&tx, id).await?;
+        if !tx.may_for(&old.owner, &VENDORS_HAND_OVER) {
+            return Err(Failure::lacks(&VENDORS_HAND_OVER).into());
+        }
         if_match.check(old.version())?;
         let found = tx.find(ACCOUNT, username).await?;
         let owner = active_account(found.as_ref()).map_err(Failure::from)?;

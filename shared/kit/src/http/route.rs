@@ -16,6 +16,7 @@ use axum::handler::Handler;
 use axum::response::{self, IntoResponse};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode;
 use serde_json::Value;
 use souk_core::{Fault, Permission};
 
@@ -300,9 +301,16 @@ impl Route {
             .map(|address| network(&address.0))
             .filter(|text| !text.is_empty())
             .map(Arc::from);
-        cx.origin = self.origin(&parts, &incoming).map(Arc::new);
+        let origin = self.origin(&parts, &incoming);
         let verdicts = cx.verdicts.clone();
-        let mut response = match self.admit(&mut parts, cx).await {
+        let admitted = match origin {
+            Ok(origin) => {
+                cx.origin = origin.map(Arc::new);
+                self.admit(&mut parts, cx).await
+            }
+            Err(problem) => Err(problem),
+        };
+        let mut response = match admitted {
             Ok(cx) => self.answer(parts, incoming, cx).await,
             Err(problem) => problem.into_response(),
         };
@@ -357,16 +365,25 @@ impl Route {
     }
 
     /// What the audit log says of a request that changes something.
-    fn origin(&self, parts: &Parts, incoming: &Incoming) -> Option<Origin> {
+    fn origin(&self, parts: &Parts, incoming: &Incoming) -> Result<Option<Origin>, Problem> {
         if self.method.is_safe() {
-            return None;
+            return Ok(None);
         }
-        let reason = parts.headers.get(REASON).and_then(|value| value.to_str().ok());
-        Some(Origin {
+        // Browsers send no letters beyond Latin-1: they may be percent-encoded.
+        let fault = |fault| Problem::bad_parameter("Souk-Reason", fault);
+        let reason = parts.headers.get(REASON).map(|value| {
+            let text = percent_decode(value.as_bytes()).decode_utf8();
+            let text = text.map_err(|_| fault(Fault::format("must be UTF-8, and may be percent-encoded")))?;
+            match text.chars().count() {
+                0..=MAX_REASON => Ok(text.trim().to_owned()),
+                _ => Err(fault(Fault::too_long(MAX_REASON))),
+            }
+        });
+        Ok(Some(Origin {
             action: self.id,
             request_id: incoming.request_id.clone(),
-            reason: reason.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned),
-        })
+            reason: reason.transpose()?.filter(|text| !text.is_empty()),
+        }))
     }
 
     /// The policy step: the context of the handler, or the problem to respond with.
@@ -476,6 +493,9 @@ fn tagged(mut response: response::Response, reads: &mut Reads) -> response::Resp
 /// What an address may ask of an instance, and what a client may change.
 const REQUESTS: Limit = Limit::cheap("requests", 6_000, 60, By::Address);
 const WRITES: Limit = Limit::cheap("writes", 1_200, 60, By::Client);
+
+/// How long a reason may be, in characters.
+const MAX_REASON: usize = 500;
 
 /// Why somebody acts for somebody else.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("souk-reason");

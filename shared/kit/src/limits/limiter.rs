@@ -1,7 +1,7 @@
 //! Counts requests: in the memory of this instance, or in the cells that all instances share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
@@ -30,6 +30,7 @@ pub struct Limiter {
     loans: Mutex<HashMap<u128, Loan>>,
     /// When the first loan with something left ends, in milliseconds; `i64::MAX` without any.
     first_end: AtomicI64,
+    halvings: AtomicU32,
 }
 
 /// What this instance has borrowed from a cell.
@@ -59,6 +60,7 @@ impl Limiter {
             counts: Mutex::default(),
             loans: Mutex::default(),
             first_end: AtomicI64::new(i64::MAX),
+            halvings: AtomicU32::default(),
         }
     }
 
@@ -153,7 +155,7 @@ impl Limiter {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MAX_COUNTS {
             counts.retain(|_, cell| cell.ends_at > now);
-            halve(&mut counts);
+            self.halve(&mut counts);
         }
         counts.entry(digest(key)).or_default().take(limit.quota, 1, now)
     }
@@ -179,7 +181,7 @@ impl Limiter {
         let mut loans = self.loans();
         if loans.len() >= MAX_COUNTS {
             loans.retain(|_, loan| loan.ends_at > now && loan.spare > 0);
-            halve(&mut loans);
+            self.halve(&mut loans);
         }
         let loan = loans.entry(id).or_insert_with(|| Loan {
             key: key.to_owned(),
@@ -227,15 +229,16 @@ impl Limiter {
         })
     }
 
+    /// Removes half of them, each time others, if there are many: better some are counted anew than all.
+    fn halve<T>(&self, counts: &mut HashMap<u128, T>) {
+        if counts.len() > MAX_COUNTS / 2 {
+            let bit = self.halvings.fetch_add(1, Ordering::Relaxed) % 128;
+            counts.retain(|id, _| id >> bit & 1 == 0);
+        }
+    }
+
     fn loans(&self) -> MutexGuard<'_, HashMap<u128, Loan>> {
         self.loans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Removes some if there are many: better a few are counted anew than all.
-fn halve<T>(counts: &mut HashMap<u128, T>) {
-    if counts.len() > MAX_COUNTS / 2 {
-        counts.retain(|id, _| id % 2 == 0);
     }
 }
 
@@ -406,6 +409,21 @@ mod tests {
         now(limiter.clear(&limit, "a"));
         let is_over = ["a", "b"].map(|subject| now(limiter.take(&limit, subject)).unwrap().is_over);
         assert_eq!(is_over, [false, true]);
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let clock = Arc::new(At::default());
+        let limiter = Limiter::new(Watched::new(&clock, false), clock, LimitMode::On);
+        let limit = Limit::cheap("one", 1, 60, By::Address);
+        let mut kept = 0;
+        for n in 0..100_000 {
+            let subject = n.to_string();
+            now(limiter.take(&limit, &subject));
+            kept += u32::from(now(limiter.take(&limit, &subject)).unwrap().is_over);
+            assert!(limiter.counts.lock().unwrap().len() <= MAX_COUNTS);
+        }
+        assert!(kept > 99_000, "{kept}");
     }
 
     #[test]

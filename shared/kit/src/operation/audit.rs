@@ -2,8 +2,9 @@
 //!
 //! A commit of somebody whom a permission has let do something (`souk_core::access::Used`) has a record: who, by which
 //! permissions, why, and each document before and after. Records are numbered without gaps, and each has the hash of the one
-//! before in its own, so that a record that is changed or removed is noticed ([`verify`]). Personal fields and what belongs to no
-//! [kind](souk_core::Kind) are not in it, only where they are: what is erased there leaves nothing behind, and breaks no hash.
+//! before in its own, so that a record that is changed or removed is noticed ([`verify`]) by whoever has kept the last hash. Of
+//! personal fields, and of documents that are of no [kind](souk_core::Kind) and that no function lists, it has only that they
+//! changed: what is erased there leaves nothing behind, and breaks no hash.
 //!
 //! | key | document |
 //! | --- | --- |
@@ -21,8 +22,13 @@ use crate::registry::Registry;
 
 /// The partition of the records, the first first.
 pub const RECORDS: &str = "audit";
-/// A field that is longer, as JSON, is recorded by its digest.
-const MAX_FIELD: usize = 2_000;
+/// A field that is longer, as JSON, is recorded by its digest; if a record is longer than another limit, so are shorter fields.
+const MAX_FIELD: usize = 20_000;
+const MAX_RECORD: usize = 200_000;
+const SHORT_FIELD: usize = 500;
+/// What only the program itself knows of: results of requests, messages, claims on names, progress.
+const TECHNICAL: [&str; 7] = ["idempotency", "outbox", "inbox", "lane-counts", "job", "sku", "rank"];
+const CLAIMS: [&str; 3] = ["-named", "-former", "-email"];
 
 /// What the log says of a request.
 pub(crate) struct Origin {
@@ -47,8 +53,9 @@ pub struct Record {
     pub actor: String,
     /// The id of its session.
     pub session: String,
-    /// A digest of the network that the request came from: the same for the same network.
-    pub network: String,
+    /// A digest of the network that the request came from: the same for the same network, until the signing keys change.
+    #[schema(required = true)]
+    pub network: Option<String>,
     /// The operation, as the OpenAPI document names it.
     pub action: String,
     /// The names of the permissions that let the account do it.
@@ -125,7 +132,11 @@ fn hash(before: &str, record: &str) -> String {
         .chain_update("\n")
         .chain_update(record)
         .finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why an export is not what was recorded.
@@ -200,8 +211,17 @@ impl Context {
             Some(document) => document.parse()?,
             None => Head::default(),
         };
-        let record = self.record_of(&uses, origin, principal, head.number.saturating_add(1), changes, before);
-        let text = serde_json::to_string(&record)?;
+        let number = head.number.saturating_add(1);
+        let with = |max| {
+            let changes = changes_of(&self.registry, changes, before, max);
+            self.record_of(&uses, origin, principal, number, changes)
+        };
+        let mut record = with(MAX_FIELD);
+        let mut text = serde_json::to_string(&record)?;
+        if text.len() > MAX_RECORD {
+            record = with(SHORT_FIELD);
+            text = serde_json::to_string(&record)?;
+        }
         let next = Head {
             number: record.number,
             hash: hash(&head.hash, &text),
@@ -252,42 +272,59 @@ impl Context {
         origin: &Origin,
         principal: &Principal,
         number: u64,
-        changes: &[Change],
-        before: &[(Key, String)],
+        changes: Vec<Changed>,
     ) -> Record {
         let mut permissions: Vec<String> = uses.iter().map(|used| used.permission.name.to_owned()).collect();
         permissions.sort_unstable();
         permissions.dedup();
-        let changed = changes.iter().filter_map(|change| {
-            let (key, after) = match change {
-                Change::Put { key, body, .. } => (key, Some(body.as_str())),
-                Change::Delete { key, .. } => (key, None),
-                Change::Require { .. } | Change::Add { .. } => return None,
-            };
-            let before = before.iter().find(|(of, _)| of == key).map(|(_, body)| body.as_str());
-            changed(&self.registry, key, before, after)
-        });
+        let network = Some(self.network()).filter(|network| !network.is_empty());
         Record {
             number,
             at: self.now(),
             actor: principal.account.clone(),
             session: principal.session.clone(),
-            network: self.keys.digest(format!("network\n{}", self.network()).as_bytes()),
+            network: network.map(|network| self.keys.digest(format!("network\n{network}").as_bytes())),
             action: origin.action.to_owned(),
             permissions,
-            reason: origin.reason.as_deref().map(|text| text.chars().take(500).collect()),
+            reason: origin.reason.clone(),
             request_id: origin.request_id.clone(),
-            changes: changed.collect(),
+            changes,
         }
     }
 }
 
+/// What changed, with fields of at most so many bytes.
+fn changes_of(registry: &Registry, changes: &[Change], before: &[(Key, String)], max: usize) -> Vec<Changed> {
+    let changed = changes.iter().filter_map(|change| {
+        let (key, after) = match change {
+            Change::Put { key, body, .. } => (key, Some(body.as_str())),
+            Change::Delete { key, .. } => (key, None),
+            Change::Require { .. } | Change::Add { .. } => return None,
+        };
+        let before = before.iter().find(|(of, _)| of == key).map(|(_, body)| body.as_str());
+        changed(registry, key, before, after, max)
+    });
+    changed.collect()
+}
+
 /// What changed of a document, if it is one that people know.
-fn changed(registry: &Registry, key: &Key, before: Option<&str>, after: Option<&str>) -> Option<Changed> {
+fn changed(registry: &Registry, key: &Key, before: Option<&str>, after: Option<&str>, max: usize) -> Option<Changed> {
     let (name, _) = key.pk.split_once('/').unwrap_or((&key.pk, ""));
+    if TECHNICAL.contains(&name) || CLAIMS.iter().any(|end| name.ends_with(end)) {
+        return None;
+    }
+    let document = match key.sk.as_str() {
+        "" => key.pk.clone(),
+        sort => format!("{}/{sort}", key.pk),
+    };
     let kind = registry.kinds.iter().find(|kind| kind.name == name);
     if kind.is_none() && !registry.audited.contains(&name) {
-        return None;
+        return Some(Changed {
+            document,
+            owner: None,
+            before: None,
+            after: None,
+        });
     }
     let personal = kind.map_or(&[][..], |kind| kind.personal_fields);
     let fields = |body: &str| serde_json::from_str::<Map<String, Value>>(body).unwrap_or_default();
@@ -303,19 +340,18 @@ fn changed(registry: &Registry, key: &Key, before: Option<&str>, after: Option<&
     let shown = |fields: &Option<Map<String, Value>>| {
         let fields = fields.as_ref()?;
         let shown = fields.iter().filter(|(name, _)| differs(name)).map(|(name, value)| {
-            let is_long = || value.to_string().len() > MAX_FIELD;
+            let is_long = || value.to_string().len() > max;
             let value = match value {
                 _ if personal.contains(&name.as_str()) => Value::from("(personal)"),
-                value if is_long() => Value::from(format!("(sha256 {})", hash("", &value.to_string()))),
+                value if is_long() => Value::from(format!(
+                    "(SHA-256 of the JSON: {})",
+                    hex(&Sha256::digest(value.to_string()))
+                )),
                 value => value.clone(),
             };
             (name.clone(), value)
         });
         Some(shown.collect())
-    };
-    let document = match key.sk.as_str() {
-        "" => key.pk.clone(),
-        sort => format!("{}/{sort}", key.pk),
     };
     Some(Changed {
         document,
@@ -338,7 +374,7 @@ mod tests {
                 at: Timestamp::from_second(1_800_000_000).unwrap(),
                 actor: "acc_1".into(),
                 session: "ses_1".into(),
-                network: "n".into(),
+                network: Some("n".into()),
                 action: "updateProduct".into(),
                 permissions: vec!["products:write".into()],
                 reason: Some("spam \"here\"\n".into()),
@@ -434,7 +470,7 @@ mod tests {
         let after =
             format!(r#"{{"email":"new@example.com","roles":["support"],"same":1,"long":"{long}","owner":"acc_2"}}"#);
         let before = r#"{"email":"old@example.com","roles":[],"same":1,"owner":"acc_2"}"#;
-        let shown = changed(&registry, &key, Some(before), Some(&after)).unwrap();
+        let shown = changed(&registry, &key, Some(before), Some(&after), MAX_FIELD).unwrap();
         let text = serde_json::to_string(&shown).unwrap();
         assert!(
             !text.contains("example.com") && !text.contains(&long) && !text.contains("same"),
@@ -447,14 +483,29 @@ mod tests {
             ("account/acc_1", Some("acc_2"))
         );
         assert_eq!(
-            changed(&registry, &Key::of("account-email", "a@example.com"), None, Some("{}")),
+            changed(
+                &registry,
+                &Key::of("account-email", "a@example.com"),
+                None,
+                Some("{}"),
+                MAX_FIELD
+            ),
             None
         );
+        // Of what is secret or of no kind, only that it changed.
+        let secret = changed(
+            &registry,
+            &Key::of("password", "acc_1"),
+            Some(r#"{"hash":"x"}"#),
+            Some("{}"),
+            MAX_FIELD,
+        );
+        let secret = secret.unwrap();
         assert_eq!(
-            changed(&registry, &Key::of("password", "acc_1"), Some("{}"), None),
-            None
+            (&*secret.document, secret.before, secret.after),
+            ("password/acc_1", None, None)
         );
-        let deleted = changed(&registry, &Key::of("settings", "search"), Some(r#"{"a":1}"#), None).unwrap();
+        let deleted = changed(&registry, &Key::of("settings", "search"), Some(r#"{"a":1}"#), None, 10).unwrap();
         assert_eq!(
             (deleted.after, deleted.before.unwrap()["a"].clone()),
             (None, Value::from(1))

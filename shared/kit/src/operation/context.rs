@@ -86,11 +86,12 @@ impl Context {
         self
     }
 
-    /// The same for commits before that of the request: they do not belong to its idempotency key.
+    /// The same for commits before that of the request: they do not belong to its idempotency key, nor to the audit log.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
             idempotency: None,
+            origin: None,
             ..self.clone()
         }
     }
@@ -136,13 +137,13 @@ impl Context {
             .ok_or_else(|| Failure::Unauthenticated("sign in to do this".into()))
     }
 
-    /// Whether the principal has the permission.
+    /// Whether the principal may do what the permission allows. What it changes then is in the audit log.
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.principal().is_some_and(|principal| principal.may(permission))
     }
 
-    /// Whether the principal may do what the permission allows to something that belongs to the account `owner`.
+    /// The same of something that belongs to the account `owner`, who needs no permission. Others say why.
     #[must_use]
     pub fn may_for(&self, owner: &str, permission: &Permission) -> bool {
         self.principal()

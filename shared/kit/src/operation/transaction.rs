@@ -44,6 +44,9 @@ fn former_key(kind: Kind, id: &str) -> Key {
 /// all of them may write the same document.
 const ATTEMPTS: usize = 20;
 
+/// How often the record of the audit log is made before the operation fails: each time one of those who act at once is done.
+const RECORD_ATTEMPTS: usize = 200;
+
 /// A transaction in progress. Dereferences to the [`Context`], for reading.
 pub struct Transaction<E> {
     cx: Context,
@@ -482,20 +485,22 @@ impl Context {
                 Err(error) => return self.kept_result().await?.ok_or(error),
             };
             let Pending {
-                mut changes,
-                mut on_conflict,
+                changes,
+                on_conflict,
                 before,
                 events,
                 messages,
                 is_secret,
                 ..
             } = take(&pending)?;
-            let audit = self.audit(&changes, &before).await?;
-            // If somebody else's record came first, it runs again.
-            on_conflict.resize_with(changes.len().saturating_add(audit.len()), || None);
-            changes.extend(audit);
             let record = self.record(&result, is_secret)?;
-            let Some(step) = self.write(changes, record, events, messages).await? else {
+            let write = Write {
+                changes,
+                record,
+                events,
+                messages,
+            };
+            let Some(step) = self.write_audited(write, &before).await? else {
                 return Ok(result);
             };
             if let Some(first) = self.kept_result().await? {
@@ -511,14 +516,36 @@ impl Context {
         Err(Failure::Contention.into())
     }
 
+    /// Commits, with the record of the audit log if one is due; `Some` is the index of the change whose condition failed. If
+    /// somebody else's record came first, only the record is made anew.
+    async fn write_audited(&self, write: Write, before: &[(Key, String)]) -> Result<Option<usize>, Failure> {
+        let own = write.changes.len();
+        for _ in 0..RECORD_ATTEMPTS {
+            let audit = self.audit(&write.changes, before).await?;
+            if audit.is_empty() {
+                return self.write(write).await;
+            }
+            let ends = own.saturating_add(audit.len());
+            let mut audited = write.clone();
+            audited.changes.extend(audit);
+            match self.write(audited).await? {
+                Some(step) if (own..ends).contains(&step) => {}
+                // The kept result comes after the record.
+                Some(step) if step >= ends => return Ok(Some(own)),
+                result => return Ok(result),
+            }
+        }
+        Err(Failure::Contention)
+    }
+
     /// Commits; `Some` is the index of the change whose condition failed.
-    async fn write(
-        &self,
-        mut changes: Vec<Change>,
-        record: Option<Change>,
-        events: Vec<Event>,
-        messages: Vec<Message>,
-    ) -> Result<Option<usize>, Failure> {
+    async fn write(&self, write: Write) -> Result<Option<usize>, Failure> {
+        let Write {
+            mut changes,
+            record,
+            events,
+            messages,
+        } = write;
         changes.extend(record);
         if changes.is_empty() && events.is_empty() && messages.is_empty() {
             return Ok(None);
@@ -529,4 +556,14 @@ impl Context {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a transaction writes.
+#[derive(Clone)]
+struct Write {
+    changes: Vec<Change>,
+    /// The result for the idempotency key.
+    record: Option<Change>,
+    events: Vec<Event>,
+    messages: Vec<Message>,
 }

@@ -106,7 +106,7 @@ pub const PARAMETERS: [Parameter; 15] = [
     (
         "status",
         "Status of the products. Drafts and archived products are listed for their author, with `vendor` also for its \
-         owner and staff, and with the permission `products:read`. `any` is all of these together. Search has published ones only.",
+         owner and staff, and with the permission `products:read` or `products:write`. `any` is all of these together. Search has published ones only.",
         r#"{"type":"string","enum":["draft","published","sold","archived","any"],"default":"published"}"#,
     ),
 ];

@@ -26,6 +26,7 @@ pub const CATEGORY: Kind = Kind {
 pub const PRODUCT: Kind = Kind {
     list_tag: Some("products"),
     lists: &["products", "ranked"],
+    personal_fields: &["location"],
     renaming: Renaming::LeadsOn,
     ..Kind::new("product", "prd")
 };

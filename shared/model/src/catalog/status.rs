@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[schema(as = ProductStatus)]
 pub enum Status {
     /// Not public: visible to its author, to the owner and staff of its vendor, and with the permission
-    /// `products:read`.
+    /// `products:read` or `products:write`.
     #[default]
     Draft,
     /// Public.
@@ -17,7 +17,7 @@ pub enum Status {
     /// Public, and no longer for sale.
     Sold,
     /// Not public: visible to its author, to the owner and staff of its vendor, and with the permission
-    /// `products:read`.
+    /// `products:read` or `products:write`.
     Archived,
 }
 

@@ -104,8 +104,8 @@ fn header_parameters(route: &Route) -> Vec<Value> {
         all.push(header("Idempotency-Key", about, "^[!#-~]([ -~]{0,253}[!#-~])?$"));
     }
     if !route.method.is_safe() && !matches!(route.policy.access, Access::Open | Access::Public) {
-        let about = "Why you do this to what is somebody else's; required if a permission of yours lets you. It is in the audit log.";
-        all.push(header("Souk-Reason", about, "^[ -~]{0,500}$"));
+        let about = "Why you do this to what is somebody else's; required if a permission of yours lets you. It is in the audit log. At most 500 characters; what is not ASCII may be percent-encoded.";
+        all.push(header("Souk-Reason", about, "^[ -$&-~]{0,500}$"));
     }
     if responses::checks_version(route) {
         let about = "The `ETag` of the version that you read: 412 if it has changed since. Also if a proxy has weakened it (`W/`).";

@@ -45,7 +45,13 @@ impl RemoteDocuments {
             .header("content-type", "application/json")
             .header("x-test-now", self.clock.now().as_millisecond())
             .body(serde_json::to_vec(argument).unwrap());
-        let response = request.send().await.map_err(failed)?;
+        let again = request.try_clone();
+        let response = match (request.send().await, again) {
+            // A busy server may close a connection that is about to be used. What changes nothing can be sent again.
+            (Err(_), Some(again)) if name != "commit" => again.send().await,
+            (result, _) => result,
+        };
+        let response = response.map_err(failed)?;
         let status = response.status();
         let text = response.text().await.map_err(failed)?;
         // Anything but a `Result` is a fault of the test routes or a crash, which no case should take for an answer.

@@ -104,13 +104,19 @@ async fn less_than_full_would_lose() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_would_be_noticed() {
     let Some(binary) = binary() else { return };
-    let tally = campaign(&binary, 1, 1, Loss::Rewind).await;
-    say(&format!(
-        "files of before put back: {} acknowledged writes, {} products missed",
-        tally.acknowledged,
-        tally.lost.len()
-    ));
-    assert!(!tally.lost.is_empty() && !tally.faults.is_empty());
+    // On a busy machine a round may end before it has added what could be missed.
+    for seed in 1..=5 {
+        let tally = campaign(&binary, 1, seed, Loss::Rewind).await;
+        say(&format!(
+            "files of before put back: {} acknowledged writes, {} products missed",
+            tally.acknowledged,
+            tally.lost.len()
+        ));
+        if !tally.lost.is_empty() && !tally.faults.is_empty() {
+            return;
+        }
+    }
+    panic!("a loss was not noticed");
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -223,7 +223,9 @@ fn audit_routes() -> [Route; 2] {
                 "What staff did by their permissions, newest first. One of `actor`, `document` and `permission` narrows it.",
             )
             .params(&[ACTOR, DOCUMENT, PERMISSION, Param::LIMIT, Param::CURSOR])
-            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<ShownRecord>())),
+            .response(StatusCode::OK, "A page of records", Some(Schema::list_of::<ShownRecord>()))
+            // There is no such account.
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
         Route::new("exportAuditLog", Method::GET, "/v1/audit/export", reader, export_audit)
             .summary(
                 "Export the audit log",

@@ -92,8 +92,7 @@ fn check(cx: &Context, new: &NewImport) -> Result<(), Failure> {
         .into_iter()
         .map(|field| FieldError::new(field, Fault::not_permitted("takes the permission imports:market")))
         .collect();
-    // They are about what belongs to others.
-    if errors.is_empty() || cx.may_for("", &IMPORTS_MARKET) {
+    if errors.is_empty() || cx.signed_in()?.may_for_others(&IMPORTS_MARKET) {
         return Ok(());
     }
     let detail = "these options take the permission imports:market".to_owned();

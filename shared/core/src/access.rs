@@ -147,6 +147,12 @@ impl Principal {
         self.account == owner || self.uses(permission, true)
     }
 
+    /// The same of something that cannot be the principal's own.
+    #[must_use]
+    pub fn may_for_others(&self, permission: &Permission) -> bool {
+        self.uses(permission, true)
+    }
+
     fn uses(&self, permission: &Permission, is_for_other: bool) -> bool {
         let has = self.has(permission);
         if has {

@@ -1,16 +1,14 @@
 //! The contract of the `RateLimit` port.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use souk_core::rate_limit::{Quota, Taken};
 use souk_core::{Clock, RateLimit, StoreError};
 
 use super::bench::{TestClock, unique};
+use super::remote::TestRoutes;
 
 const fn quota(units: u32, seconds: u32) -> Quota {
     Quota { units, seconds }
@@ -89,65 +87,36 @@ pub async fn agree(stores: [&dyn RateLimit; 2], clock: &TestClock) {
     assert_eq!(b.take(&changed, quota(0, 60), 1).await.unwrap().granted, 0);
 
     // Of many at once exactly the quota gets something.
-    let crowd = key("crowd ?&#%2F/../ö");
-    let takes = (0..300).map(|n| stores[n % 2].take(&crowd, quota(100, 600), 1));
-    let granted: u32 = join_all(takes)
-        .await
-        .into_iter()
-        .map(|taken| taken.unwrap().granted)
-        .sum();
-    assert_eq!(granted, 100);
-    let greedy = key("greedy");
-    let takes = (0..120).map(|n| stores[n % 2].take(&greedy, quota(100, 600), 10));
-    let granted: u32 = join_all(takes)
-        .await
-        .into_iter()
-        .map(|taken| taken.unwrap().granted)
-        .sum();
-    assert_eq!(granted, 100);
+    for (name, count, wanted) in [("crowd ?&#%2F/../ö", 300, 1), ("greedy", 120, 10)] {
+        let crowd = key(name);
+        let takes = (0..count).map(|n| stores[n % 2].take(&crowd, quota(100, 600), wanted));
+        let taken = join_all(takes).await.into_iter();
+        let granted: u32 = taken.map(|taken| taken.unwrap().granted).sum();
+        assert_eq!(granted, 100, "{name}");
+    }
 }
 
 /// Cells behind a Worker's test routes: `POST /__test/limits/{take,give-back,clear}` with the arguments as a JSON array.
-pub struct RemoteRateLimit {
-    base_url: String,
-    clock: Arc<TestClock>,
-    client: reqwest::Client,
-}
+pub struct RemoteRateLimit(TestRoutes);
 
 impl RemoteRateLimit {
     /// The cells at `base_url`, which shall live by this clock.
     pub fn new(base_url: impl Into<String>, clock: Arc<TestClock>) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
-        Self {
-            base_url: base_url.into(),
-            clock,
-            client: client.build().unwrap(),
-        }
-    }
-
-    async fn call<T: DeserializeOwned>(&self, name: &str, arguments: &impl Serialize) -> Result<T, StoreError> {
-        let base = self.base_url.trim_end_matches('/');
-        let request = self
-            .client
-            .post(format!("{base}/__test/limits/{name}"))
-            .header("x-test-now", self.clock.now().as_millisecond())
-            .body(serde_json::to_vec(arguments).unwrap());
-        let text = request.send().await.unwrap().text().await.unwrap();
-        serde_json::from_str::<Result<T, StoreError>>(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text:.500}"))
+        Self(TestRoutes::new(base_url, "limits", clock))
     }
 }
 
 #[async_trait]
 impl RateLimit for RemoteRateLimit {
     async fn take(&self, key: &str, quota: Quota, wanted: u32) -> Result<Taken, StoreError> {
-        self.call("take", &(key, quota, wanted)).await
+        self.0.call("take", &(key, quota, wanted)).await
     }
 
     async fn give_back(&self, key: &str, units: u32, ends_at: i64) -> Result<(), StoreError> {
-        self.call("give-back", &(key, units, ends_at)).await
+        self.0.call("give-back", &(key, units, ends_at)).await
     }
 
     async fn clear(&self, key: &str) -> Result<(), StoreError> {
-        self.call("clear", &key).await
+        self.0.call("clear", &key).await
     }
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use souk_core::{Clock, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
 
+use super::bench::TestClock;
+
 /// The store behind a Worker's test routes.
 pub struct RemoteDocuments {
     base_url: String,
@@ -72,5 +74,39 @@ impl Documents for RemoteDocuments {
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         self.call("commit", &commit).await
+    }
+}
+
+/// The test routes of a Worker for one port: `POST /__test/{port}/{method}` with the arguments as JSON.
+pub(super) struct TestRoutes {
+    url: String,
+    clock: Arc<TestClock>,
+    client: reqwest::Client,
+}
+
+impl TestRoutes {
+    /// Those of `port` at `base_url`, which shall live by this clock.
+    pub(super) fn new(base_url: impl Into<String>, port: &str, clock: Arc<TestClock>) -> Self {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
+        Self {
+            url: format!("{}/__test/{port}", base_url.into().trim_end_matches('/')),
+            clock,
+            client: client.build().unwrap(),
+        }
+    }
+
+    /// The result of a method. Anything but a `Result` is a fault of the test routes or a crash.
+    pub(super) async fn call<T: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        method: &str,
+        arguments: &impl Serialize,
+    ) -> Result<T, E> {
+        let request = self
+            .client
+            .post(format!("{}/{method}", self.url))
+            .header("x-test-now", self.clock.now().as_millisecond())
+            .body(serde_json::to_vec(arguments).unwrap());
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Result<T, E>>(&text).unwrap_or_else(|e| panic!("{method}: {e}: {text:.500}"))
     }
 }

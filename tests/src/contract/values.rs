@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use souk_core::key_value::{KeyValueError, MAX_KEY, MAX_VALUE};
-use souk_core::{Clock, KeyValue, Timestamp};
+use souk_core::{KeyValue, Timestamp};
 
 use super::bench::{TestClock, unique};
+use super::remote::TestRoutes;
 
 /// Runs all cases on a store that lives by `clock`.
 pub async fn agree(store: &dyn KeyValue, clock: &TestClock) {
@@ -86,46 +84,26 @@ pub async fn agree(store: &dyn KeyValue, clock: &TestClock) {
 }
 
 /// A store behind a Worker's test routes: `POST /__test/values/{get,put,delete}` with the arguments as a JSON array.
-pub struct RemoteKeyValue {
-    base_url: String,
-    clock: Arc<TestClock>,
-    client: reqwest::Client,
-}
+pub struct RemoteKeyValue(TestRoutes);
 
 impl RemoteKeyValue {
     /// The store at `base_url`, which shall live by this clock.
     pub fn new(base_url: impl Into<String>, clock: Arc<TestClock>) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
-        Self {
-            base_url: base_url.into(),
-            clock,
-            client: client.build().unwrap(),
-        }
-    }
-
-    async fn call<T: DeserializeOwned>(&self, name: &str, arguments: &impl Serialize) -> Result<T, KeyValueError> {
-        let base = self.base_url.trim_end_matches('/');
-        let request = self
-            .client
-            .post(format!("{base}/__test/values/{name}"))
-            .header("x-test-now", self.clock.now().as_millisecond())
-            .body(serde_json::to_vec(arguments).unwrap());
-        let text = request.send().await.unwrap().text().await.unwrap();
-        serde_json::from_str::<Result<T, KeyValueError>>(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text:.500}"))
+        Self(TestRoutes::new(base_url, "values", clock))
     }
 }
 
 #[async_trait]
 impl KeyValue for RemoteKeyValue {
     async fn get(&self, key: &str) -> Result<Option<String>, KeyValueError> {
-        self.call("get", &key).await
+        self.0.call("get", &key).await
     }
 
     async fn put(&self, key: &str, value: &str, expires_at: Timestamp) -> Result<(), KeyValueError> {
-        self.call("put", &(key, value, expires_at)).await
+        self.0.call("put", &(key, value, expires_at)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
-        self.call("delete", &key).await
+        self.0.call("delete", &key).await
     }
 }

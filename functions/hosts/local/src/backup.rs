@@ -94,7 +94,7 @@ pub(crate) fn check(dir: &Path) -> Result<String, String> {
         return Err(format!("{} has no market", dir.display()));
     }
     let mut faults = Vec::new();
-    for name in [DOCUMENTS, QUEUE, "search.db", "values.db"] {
+    for name in [DOCUMENTS, QUEUE, "search.db", "values.db", "limits.db"] {
         let path = dir.join(name);
         if path.exists() {
             faults.extend(

@@ -2,12 +2,13 @@
 //!
 //! The steps of a request, in this order:
 //!
-//! 1. **limits**: the sizes of URL, headers and body are checked before any other work;
+//! 1. **sizes** of URL, headers and body are checked before any other work;
 //! 2. **trace**: request id and `traceparent` are read or created, returned and logged;
 //! 3. **CORS**, with an allow-list of origins;
 //! 4. **cache**: responses that are the same for every client are served from memory until their content changes;
 //! 5. **route**: method and path; a path that no row has may have a fallback;
-//! 6. **policy**: the row defines the access, the query parameters and the maximum body size;
+//! 6. **policy**: the row defines how often a client may call it ([`limits`](crate::limits)), the access, the query parameters
+//!    and the maximum body size;
 //! 7. **idempotency**: `Idempotency-Key` on every POST;
 //! 8. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
 //! 9. **headers**: `ETag` and 304; `Cache-Control` on every response, by its row;

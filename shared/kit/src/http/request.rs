@@ -3,7 +3,9 @@
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
+use percent_encoding::percent_decode;
 use souk_core::Fault;
+use souk_core::check::normal_line;
 
 use super::Problem;
 use super::body::Payload;
@@ -31,6 +33,24 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         });
         Ok(Self::versions(versions.collect()))
     }
+}
+
+/// How long a reason may be, in characters.
+const MAX_REASON: usize = 500;
+
+/// The `Souk-Reason`: why somebody changes what is somebody else's, for the audit log. `None` if it is blank.
+pub(super) fn reason(parts: &Parts) -> Result<Option<String>, Problem> {
+    let Some(header) = parts.headers.get("souk-reason") else {
+        return Ok(None);
+    };
+    let fault = |fault| Problem::bad_parameter("Souk-Reason", fault);
+    // Browsers send no letters beyond Latin-1, so the text may be percent-encoded.
+    let text = percent_decode(header.as_bytes()).decode_utf8();
+    let text = text.map_err(|_| fault(Fault::format("must be UTF-8, and may be percent-encoded")))?;
+    if text.chars().count() > MAX_REASON {
+        return Err(fault(Fault::too_long(MAX_REASON)));
+    }
+    Ok(Some(normal_line(&text)).filter(|text| !text.is_empty()))
 }
 
 /// The `Idempotency-Key` of a POST. Its scope is the account and the path; its fingerprint is of the target and the

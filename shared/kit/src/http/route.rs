@@ -16,7 +16,6 @@ use axum::handler::Handler;
 use axum::response::{self, IntoResponse};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use percent_encoding::percent_decode;
 use serde_json::Value;
 use souk_core::{Fault, Permission};
 
@@ -369,20 +368,10 @@ impl Route {
         if self.method.is_safe() {
             return Ok(None);
         }
-        // Browsers send no letters beyond Latin-1: they may be percent-encoded.
-        let fault = |fault| Problem::bad_parameter("Souk-Reason", fault);
-        let reason = parts.headers.get(REASON).map(|value| {
-            let text = percent_decode(value.as_bytes()).decode_utf8();
-            let text = text.map_err(|_| fault(Fault::format("must be UTF-8, and may be percent-encoded")))?;
-            match text.chars().count() {
-                0..=MAX_REASON => Ok(text.trim().to_owned()),
-                _ => Err(fault(Fault::too_long(MAX_REASON))),
-            }
-        });
         Ok(Some(Origin {
             action: self.id,
             request_id: incoming.request_id.clone(),
-            reason: reason.transpose()?.filter(|text| !text.is_empty()),
+            reason: request::reason(parts)?,
         }))
     }
 
@@ -493,12 +482,6 @@ fn tagged(mut response: response::Response, reads: &mut Reads) -> response::Resp
 /// What an address may ask of an instance, and what a client may change.
 const REQUESTS: Limit = Limit::cheap("requests", 6_000, 60, By::Address);
 const WRITES: Limit = Limit::cheap("writes", 1_200, 60, By::Client);
-
-/// How long a reason may be, in characters.
-const MAX_REASON: usize = 500;
-
-/// Why somebody acts for somebody else.
-pub(crate) const REASON: HeaderName = HeaderName::from_static("souk-reason");
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 

@@ -30,6 +30,7 @@ pub struct Limiter {
     loans: Mutex<HashMap<u128, Loan>>,
     /// When the first loan with something left ends, in milliseconds; `i64::MAX` without any.
     first_end: AtomicI64,
+    /// How many times half of the counts was removed.
     halvings: AtomicU32,
 }
 
@@ -229,7 +230,8 @@ impl Limiter {
         })
     }
 
-    /// Removes half of them, each time others, if there are many: better some are counted anew than all.
+    /// Removes half of the counts if there are many, chosen by another bit of their digests each time. Their clients are counted
+    /// anew; to remove all of them would let everybody begin anew.
     fn halve<T>(&self, counts: &mut HashMap<u128, T>) {
         if counts.len() > MAX_COUNTS / 2 {
             let bit = self.halvings.fetch_add(1, Ordering::Relaxed) % 128;

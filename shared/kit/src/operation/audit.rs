@@ -2,14 +2,16 @@
 //!
 //! A commit of somebody whom a permission has let do something (`souk_core::access::Used`) has a record: who, by which
 //! permissions, why, and each document before and after. Records are numbered without gaps, and each has the hash of the one
-//! before in its own, so that a record that is changed or removed is noticed ([`verify`]) by whoever has kept the last hash. Of
-//! personal fields, and of documents that are of no [kind](souk_core::Kind) and that no function lists, it has only that they
-//! changed: what is erased there leaves nothing behind, and breaks no hash.
+//! before in its own. Whoever has kept the last hash therefore notices a record that was changed or removed ([`verify`]).
+//!
+//! A record names every document that changed. It has no values of personal fields, and of a document that is of no
+//! [kind](souk_core::Kind) and that no function lists ([`Function::audited`](crate::Function)) it has no fields at all. So
+//! erasing personal data leaves no copy in the log, and breaks no hash.
 //!
 //! | key | document |
 //! | --- | --- |
 //! | `audit` + number | a record and its hash |
-//! | `audit-head` | the number and the hash of the last one |
+//! | `audit-head/market` | the number and the hash of the last one |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -46,7 +48,7 @@ pub struct Record {
     /// The number; there are no gaps.
     #[schema(minimum = 1)]
     pub number: u64,
-    /// When.
+    /// When the change was committed.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// The id of the account.

@@ -5,6 +5,7 @@
 //! documents in one [`Context::commit`], and does not depend on HTTP.
 
 pub mod audit;
+mod commit;
 mod context;
 mod failure;
 mod idempotency;

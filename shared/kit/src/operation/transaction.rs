@@ -13,12 +13,11 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use souk_core::clock;
 use souk_core::kind::{Renaming, owner_of};
-use souk_core::{Change, Condition, Document, Entry, Event, EventData, Key, Kind, Message, StoreError, Timestamp};
+use souk_core::{Change, Condition, Document, Entry, Event, EventData, Key, Kind, Message, Timestamp};
 
 use super::context::to_json;
 use super::{Context, Failure, IfMatch, Stored};
@@ -40,13 +39,6 @@ fn former_key(kind: Kind, id: &str) -> Key {
     Key::of(&format!("{}-former", kind.name), id)
 }
 
-/// How often a closure runs before the operation fails. This is more than the number of concurrent jobs (16), because
-/// all of them may write the same document.
-const ATTEMPTS: usize = 20;
-
-/// How often the record of the audit log is made before the operation fails: each time one of those who act at once is done.
-const RECORD_ATTEMPTS: usize = 200;
-
 /// A transaction in progress. Dereferences to the [`Context`], for reading.
 pub struct Transaction<E> {
     cx: Context,
@@ -60,11 +52,11 @@ pub(crate) struct Pending<E> {
     /// For each change, the error to return if its condition fails; `None` to run the closure again.
     pub(crate) on_conflict: Vec<Option<E>>,
     /// The bodies of documents that are changed, for the audit log.
-    before: Vec<(Key, String)>,
+    pub(crate) before: Vec<(Key, String)>,
     pub(crate) events: Vec<Event>,
     pub(crate) messages: Vec<Message>,
     /// Whether the result holds secrets and is stored encrypted.
-    is_secret: bool,
+    pub(crate) is_secret: bool,
     /// The first change that could not be serialized.
     failed: Option<Failure>,
 }
@@ -463,107 +455,4 @@ pub(crate) fn take<E>(pending: &Mutex<Pending<E>>) -> Result<Pending<E>, Failure
         Some(failure) => Err(failure),
         None => Ok(taken),
     }
-}
-
-impl Context {
-    /// Runs `build` and commits its transaction; see the module.
-    pub async fn commit<T, E, F, R>(&self, mut build: F) -> Result<T, E>
-    where
-        T: Serialize + DeserializeOwned,
-        E: From<Failure>,
-        F: FnMut(Transaction<E>) -> R,
-        R: Future<Output = Result<T, E>>,
-    {
-        if let Some(first) = self.kept_result().await? {
-            return Ok(first);
-        }
-        for attempt in 0..ATTEMPTS {
-            let (tx, pending) = Transaction::new(self.clone(), attempt);
-            let result = match build(tx).await {
-                Ok(result) => result,
-                // A request with the same key may have committed in between, so that the closure read its effect.
-                Err(error) => return self.kept_result().await?.ok_or(error),
-            };
-            let Pending {
-                changes,
-                on_conflict,
-                before,
-                events,
-                messages,
-                is_secret,
-                ..
-            } = take(&pending)?;
-            let record = self.record(&result, is_secret)?;
-            let write = Write {
-                changes,
-                record,
-                events,
-                messages,
-            };
-            let Some(step) = self.write_audited(write, &before).await? else {
-                return Ok(result);
-            };
-            if let Some(first) = self.kept_result().await? {
-                return Ok(first);
-            }
-            match on_conflict.into_iter().nth(step) {
-                Some(Some(error)) => return Err(error),
-                Some(None) => {}
-                // The commit failed on the record, which has expired since.
-                None => return Err(Failure::from(StoreError::Unavailable("the record expired".into())).into()),
-            }
-        }
-        Err(Failure::Contention.into())
-    }
-
-    /// Commits, with the record of the audit log if one is due; `Some` is the index of the change whose condition failed. If
-    /// somebody else's record came first, only the record is made anew.
-    async fn write_audited(&self, write: Write, before: &[(Key, String)]) -> Result<Option<usize>, Failure> {
-        let own = write.changes.len();
-        for _ in 0..RECORD_ATTEMPTS {
-            let audit = self.audit(&write.changes, before).await?;
-            if audit.is_empty() {
-                return self.write(write).await;
-            }
-            let ends = own.saturating_add(audit.len());
-            let mut audited = write.clone();
-            audited.changes.extend(audit);
-            match self.write(audited).await? {
-                Some(step) if (own..ends).contains(&step) => {}
-                // The kept result comes after the record.
-                Some(step) if step >= ends => return Ok(Some(own)),
-                result => return Ok(result),
-            }
-        }
-        Err(Failure::Contention)
-    }
-
-    /// Commits; `Some` is the index of the change whose condition failed.
-    async fn write(&self, write: Write) -> Result<Option<usize>, Failure> {
-        let Write {
-            mut changes,
-            record,
-            events,
-            messages,
-        } = write;
-        changes.extend(record);
-        if changes.is_empty() && events.is_empty() && messages.is_empty() {
-            return Ok(None);
-        }
-        match self.platform().commit(changes, events, messages).await {
-            Ok(()) => Ok(None),
-            Err(StoreError::Conflict(step)) => Ok(Some(step)),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// What a transaction writes.
-#[derive(Clone)]
-struct Write {
-    changes: Vec<Change>,
-    /// The result for the idempotency key.
-    record: Option<Change>,
-    events: Vec<Event>,
-    messages: Vec<Message>,
 }

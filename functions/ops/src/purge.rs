@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use souk_core::edge;
 use souk_core::queue::Payload;
 use souk_core::{Event, Kind, Lane, StoreError};
 use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction};
@@ -91,6 +92,10 @@ async fn purge(tx: JobTransaction, changes: Vec<Change>) -> Result<JobOutput, Jo
         }
     }
     let tags = stale.tags();
+    let tags: Vec<String> = tags
+        .iter()
+        .map(|tag| edge::tag_of(&tx.tenant, tag).into_owned())
+        .collect();
     if !tags.is_empty() {
         let events: Vec<_> = events.into_iter().collect();
         let reference = format!("souk-{:032x}", xxhash_rust::xxh3::xxh3_128(events.join(" ").as_bytes()));

@@ -17,13 +17,29 @@ pub struct Permission {
     pub about: &'static str,
     /// The built-in roles that have it; [`ADMIN`] has all.
     pub roles: &'static [&'static str],
+    /// Whether it is of the deployment as a whole: nobody in another market than the main one has it.
+    pub is_of_deployment: bool,
 }
 
 impl Permission {
     /// A permission with this name, which allows this to these built-in roles and to admins.
     #[must_use]
     pub const fn new(name: &'static str, about: &'static str, roles: &'static [&'static str]) -> Self {
-        Self { name, about, roles }
+        Self {
+            name,
+            about,
+            roles,
+            is_of_deployment: false,
+        }
+    }
+
+    /// The same for what concerns the deployment as a whole.
+    #[must_use]
+    pub const fn of_deployment(self) -> Self {
+        Self {
+            is_of_deployment: true,
+            ..self
+        }
     }
 }
 
@@ -71,6 +87,8 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// The names of the permissions that its other roles give it.
     pub grants: Vec<String>,
+    /// Whether the account is one of another market than the main one.
+    pub is_of_tenant: bool,
     /// The permissions that it was let do something by, for the audit log.
     pub used: Used,
 }
@@ -131,6 +149,9 @@ impl Principal {
     /// Whether one of its roles has the permission.
     #[must_use]
     pub fn has(&self, permission: &Permission) -> bool {
+        if permission.is_of_deployment && self.is_of_tenant {
+            return false;
+        }
         let has = |role: &String| role == ADMIN || permission.roles.contains(&role.as_str());
         self.roles.iter().any(has) || self.grants.iter().any(|name| name == permission.name)
     }
@@ -195,6 +216,20 @@ mod tests {
             assert!(principal.may_for("acc_1", &WRITE));
             assert_eq!(principal.used.all(), used, "what is one's own takes no permission");
         }
+    }
+
+    #[test]
+    fn no_tenant_has_permissions_of_the_deployment() {
+        const STEER: Permission = WRITE.of_deployment();
+        let admin = |is_of_tenant| Principal {
+            roles: vec![ADMIN.to_owned(), MODERATOR.to_owned()],
+            grants: vec![STEER.name.to_owned()],
+            is_of_tenant,
+            ..Principal::member("acc_1")
+        };
+        assert!(admin(false).may(&STEER) && admin(true).may(&WRITE));
+        let other = admin(true);
+        assert!(!other.may(&STEER) && !other.may_for("acc_2", &STEER) && other.used.all().is_empty());
     }
 
     #[test]

@@ -7,10 +7,23 @@
 //! **Consistency.** A purge takes effect within seconds, not before it is acknowledged. If one fails, responses stay
 //! stale for at most as long as `Cache-Control` allows anyway.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
+
+use crate::Tenant;
 
 /// The maximum number of tags of a response (CloudFront keeps 50).
 pub const MAX_TAGS: usize = 50;
+
+/// A tag as caches know it: with the name of the tenant before it, unless it is the main market.
+#[must_use]
+pub fn tag_of<'t>(tenant: &Tenant, tag: &'t str) -> Cow<'t, str> {
+    match tenant.is_main() {
+        true => Cow::Borrowed(tag),
+        false => Cow::Owned(format!("{}.{tag}", tenant.name())),
+    }
+}
 
 /// The purge was not accepted: the cache is out of reach, busy, or denies access. A retry may succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

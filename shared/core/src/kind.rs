@@ -32,6 +32,8 @@ pub struct Kind {
     pub personal_fields: &'static [&'static str],
     /// For how many seconds a copy may be served from the key-value store to eventually consistent reads.
     pub cached_seconds: Option<u32>,
+    /// The name of the quota of a plan that limits how many there may be.
+    pub quota: Option<&'static str>,
 }
 
 /// What becomes of the name of a document that gets another one.
@@ -71,6 +73,7 @@ impl Kind {
             public_fields: &[],
             personal_fields: &[],
             cached_seconds: None,
+            quota: None,
         }
     }
 

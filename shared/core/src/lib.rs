@@ -22,6 +22,7 @@ pub mod queue;
 pub mod random;
 pub mod rate_limit;
 pub mod search;
+pub mod tenant;
 
 pub use access::{Permission, Principal};
 pub use assets::Assets;
@@ -42,6 +43,7 @@ pub use queue::{Lane, Message, Queue};
 pub use random::Random;
 pub use rate_limit::RateLimit;
 pub use search::Search;
+pub use tenant::Tenant;
 
 /// For `skip_serializing_if`: fields (counters, the version) that are stored beside the body of a document and not in it.
 pub fn stored_separately<T>(_: &T) -> bool {

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Timestamp, clock};
+use crate::{Tenant, Timestamp, clock};
 
 /// The largest message as JSON, in bytes (the smallest of all platforms' limits is 128 KB for a batch of one).
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -101,6 +101,12 @@ pub struct Message {
     /// The account whose share of the lane it takes: the one that caused it, or the one that it is sent for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The market that it is work of.
+    #[serde(default = "Tenant::main", skip_serializing_if = "Tenant::is_main")]
+    pub tenant: Tenant,
+    /// What shows that it is: see `souk_kit`. Set when it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// The payload of a job's messages. It determines the job and the lane.
@@ -167,6 +173,8 @@ impl Message {
             attempts: Vec::new(),
             tracked: false,
             account: None,
+            tenant: Tenant::main(),
+            seal: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`registry`] | declarations of all functions: kinds, events, subscriptions |
 //! | [`limits`] | how much a client may do in a time |
 //! | [`cache`] | responses in memory, and documents in the key-value store |
+//! | [`tenancy`] | the markets that share a deployment |
 //! | [`platform`] | the ports and settings of a process; the outbox |
 //! | [`operation`] | building blocks of operations: [`Context`], [`Transaction`], [`Failure`] |
 //! | [`jobs`] | background jobs, schedules, dead letters |
@@ -28,6 +29,7 @@ pub mod outbound;
 pub mod platform;
 pub mod registry;
 pub mod telemetry;
+pub mod tenancy;
 
 mod app;
 mod function;
@@ -40,8 +42,8 @@ pub use cache::{DocumentCache, MemoryCacheConfig};
 pub use function::{Function, Partitions, StoreUse};
 pub use limits::{By, Limit};
 pub use operation::{
-    Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Tenant, Total, Transaction,
-    deserialized, total_of, validated,
+    Context, Failure, IfMatch, MergePatch, PageRequest, Paging, SortedPage, Stored, Total, Transaction, deserialized,
+    total_of, validated,
 };
 pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};

@@ -27,14 +27,21 @@
 //! rank and the others by the number of listings that have them. If nothing begins so, misspelt words are corrected. A
 //! query of which listings lack a word is not suggested.
 //!
+//! **Tenants.** [`of`](Search::of) is the index of a tenant, which shares nothing with those of others: no hit, count, suggestion
+//! or corrected word. It is empty until something is indexed, and costs nothing until then.
+//!
 //! `tests/src/search` checks all of this for every adapter.
 
 pub(crate) mod text;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use text::{MAX_WORD, Word, asked_words, is_unspaced, other_words, words};
+
+use crate::Tenant;
 
 /// The longest query text, in bytes.
 pub const MAX_QUERY: usize = 200;
@@ -397,6 +404,12 @@ pub trait Search: Send + Sync {
     /// The state of the index.
     async fn state(&self) -> Result<IndexState, SearchError>;
 
+    /// The index of this tenant, in the same place. The main market's is this one.
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search>;
+
+    /// Removes all that the index has, for a tenant that is erased.
+    async fn erase(&self) -> Result<(), SearchError>;
+
     /// Whether this host should have an index. If not, its failures are not a problem.
     fn is_needed(&self) -> bool {
         true
@@ -439,6 +452,12 @@ impl Search for NoSearch {
     }
     async fn state(&self) -> Result<IndexState, SearchError> {
         Err(self.error())
+    }
+    fn of(&self, _: &Tenant) -> Arc<dyn Search> {
+        Arc::new(self.clone())
+    }
+    async fn erase(&self) -> Result<(), SearchError> {
+        Ok(())
     }
     fn is_needed(&self) -> bool {
         self.0.is_some()

@@ -14,7 +14,7 @@ use souk_core::documents::Source;
 use souk_core::search::{
     IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Sort, Suggestion,
 };
-use souk_core::{Clock, Query, Timestamp};
+use souk_core::{Clock, Query, Tenant, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// For how many milliseconds it is known that there are more items than are counted.
@@ -206,6 +206,16 @@ impl Search for CountedSearch {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.index.state().await
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        Arc::new(Self::new(self.index.of(tenant), self.clock.clone()))
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        let result = self.index.erase().await;
+        self.forget();
+        result
     }
 
     fn is_needed(&self) -> bool {

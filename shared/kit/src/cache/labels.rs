@@ -5,17 +5,21 @@
 //! has more ids than a cache accepts tags, the tags of the lists replace the ids; every change of a document purges its
 //! lists.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
-use souk_core::Key;
 use souk_core::documents::Source;
-use souk_core::edge::MAX_TAGS;
+use souk_core::edge::{self, MAX_TAGS};
 use souk_core::kind::Renaming;
+use souk_core::{Key, Tenant};
 
 use crate::registry::Registry;
 
 /// The tags of the reads of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Labels {
+    /// Whose documents they are.
+    tenant: Tenant,
     names: Vec<&'static str>,
     /// The tags of lists that replace the ids if there are too many.
     lists: Vec<&'static str>,
@@ -23,6 +27,15 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
+    pub(super) fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            names: Vec::new(),
+            lists: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
     pub(super) fn key(&mut self, key: &Key, registry: &Registry) {
         let Some((name, id)) = key.pk.split_once('/') else {
             return;
@@ -59,7 +72,8 @@ impl Labels {
             self.names.dedup();
         }
         let names = self.names.iter().copied();
-        let all: Vec<&str> = names.chain(self.ids.iter().map(String::as_str)).collect();
+        let all = names.chain(self.ids.iter().map(String::as_str));
+        let all: Vec<Cow<'_, str>> = all.map(|tag| edge::tag_of(&self.tenant, tag)).collect();
         (!all.is_empty()).then(|| HeaderValue::from_str(&all.join(",")).ok())?
     }
 }

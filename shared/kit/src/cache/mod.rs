@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use souk_core::{Clock, Documents, Random, Search, random};
+use souk_core::{Clock, Documents, Random, Search, Tenant, random};
 
 pub(crate) use counts::{CountedSearch, LongLists};
 pub use document_cache::DocumentCache;
@@ -144,10 +144,7 @@ impl ResponseCache {
             inner: documents,
             cache: self.clone(),
         };
-        let search = PurgingSearch {
-            inner: search,
-            cache: self.clone(),
-        };
+        let search = PurgingSearch::new(search, self.clone(), Tenant::main());
         (Arc::new(documents), Arc::new(search))
     }
 
@@ -190,9 +187,9 @@ impl ResponseCache {
         self.clock.now().as_millisecond()
     }
 
-    /// Purges all responses that depend on the search index.
-    pub(crate) fn forget_searches(&self) {
-        self.purge(&Tag::INDEX);
+    /// Purges all responses that depend on the search index of a tenant.
+    pub(crate) fn forget_searches(&self, tenant: &Tenant) {
+        self.purge(&Tag::all_of_index(tenant));
     }
 
     fn purge(&self, tags: &[Tag]) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use souk_core::documents::Source;
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
-use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
+use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError, Tenant};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::ResponseCache;
@@ -22,16 +22,25 @@ use crate::registry::Registry;
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    /// All search results.
-    const SEARCH: Tag = Tag(1);
-    /// All completions of the search index.
-    const SUGGEST: Tag = Tag(2);
-    /// All responses that depend on the search index.
-    pub(super) const INDEX: [Tag; 2] = [Tag::SEARCH, Tag::SUGGEST];
+    /// All search results of a tenant.
+    fn search(tenant: &Tenant) -> Self {
+        Self(xxh3_64_with_seed(tenant.name().as_bytes(), 1))
+    }
 
-    fn key(key: &Key) -> Self {
-        let partition = xxh3_64_with_seed(key.pk.as_bytes(), 3);
-        Self(xxh3_64_with_seed(key.sk.as_bytes(), partition))
+    /// All completions of a tenant's search index.
+    fn suggest(tenant: &Tenant) -> Self {
+        Self(xxh3_64_with_seed(tenant.name().as_bytes(), 2))
+    }
+
+    /// All responses that depend on a tenant's search index.
+    pub(super) fn all_of_index(tenant: &Tenant) -> [Tag; 2] {
+        [Tag::search(tenant), Tag::suggest(tenant)]
+    }
+
+    /// A document, by its key as it is stored.
+    fn key(pk: &str, sk: &str) -> Self {
+        let partition = xxh3_64_with_seed(pk.as_bytes(), 3);
+        Self(xxh3_64_with_seed(sk.as_bytes(), partition))
     }
 
     fn partition(name: &str) -> Self {
@@ -54,14 +63,14 @@ fn touched(commit: &Commit) -> Vec<Tag> {
             Change::Add { .. } => (&[][..], &[][..]),
         };
         let key = change.key();
-        tags.extend([Tag::key(key), Tag::partition(&key.pk)]);
+        tags.extend([Tag::key(&key.pk, &key.sk), Tag::partition(&key.pk)]);
         tags.extend(entries.iter().chain(stale).map(|entry| Tag::index(&entry.index)));
     }
     tags
 }
 
 /// The reads of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reads {
     pub(crate) tags: Vec<Tag>,
     /// Whether a document was read that has an expiry: it disappears without a commit.
@@ -71,17 +80,37 @@ pub(crate) struct Reads {
 }
 
 /// Records the reads of one context.
-#[derive(Debug, Default)]
-pub(crate) struct ReadLog(Mutex<Reads>);
+#[derive(Debug)]
+pub(crate) struct ReadLog {
+    /// Whose documents are read. Tags are of the names that are stored.
+    tenant: Tenant,
+    reads: Mutex<Reads>,
+}
 
 impl ReadLog {
+    pub(crate) fn new(tenant: Tenant) -> Self {
+        let labels = Labels::new(tenant.clone());
+        Self {
+            tenant,
+            reads: Mutex::new(Reads {
+                tags: Vec::new(),
+                expires: false,
+                labels,
+            }),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Reads> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tag(&self, key: &Key) -> Tag {
+        Tag::key(&self.tenant.stored(&key.pk), &key.sk)
     }
 
     pub(crate) fn keys(&self, keys: &[Key], registry: &Registry) {
         let mut reads = self.lock();
-        reads.tags.extend(keys.iter().map(Tag::key));
+        reads.tags.extend(keys.iter().map(|key| self.tag(key)));
         keys.iter().for_each(|key| reads.labels.key(key, registry));
     }
 
@@ -92,8 +121,8 @@ impl ReadLog {
     pub(crate) fn source(&self, source: &Source, registry: &Registry) {
         let mut reads = self.lock();
         reads.tags.push(match source {
-            Source::Partition(name) => Tag::partition(name),
-            Source::Index(name) => Tag::index(name),
+            Source::Partition(name) => Tag::partition(&self.tenant.stored(name)),
+            Source::Index(name) => Tag::index(&self.tenant.stored(name)),
         });
         reads.labels.source(source, registry);
     }
@@ -101,22 +130,27 @@ impl ReadLog {
     pub(crate) fn listed<'a>(&self, documents: impl Iterator<Item = &'a Document>) {
         let mut reads = self.lock();
         for document in documents {
-            reads.tags.push(Tag::key(&document.key));
+            reads.tags.push(self.tag(&document.key));
             reads.expires |= document.expires_at.is_some();
         }
     }
 
     pub(crate) fn searched(&self) {
-        self.lock().tags.push(Tag::SEARCH);
+        self.lock().tags.push(Tag::search(&self.tenant));
     }
 
     pub(crate) fn suggested(&self) {
-        self.lock().tags.push(Tag::SUGGEST);
+        self.lock().tags.push(Tag::suggest(&self.tenant));
     }
 
     /// The reads so far.
     pub(crate) fn take(&self) -> Reads {
-        std::mem::take(&mut *self.lock())
+        let mut reads = self.lock();
+        Reads {
+            tags: std::mem::take(&mut reads.tags),
+            expires: reads.expires,
+            labels: std::mem::replace(&mut reads.labels, Labels::new(self.tenant.clone())),
+        }
     }
 }
 
@@ -183,11 +217,16 @@ impl Drop for UnknownOutcome<'_> {
 
 /// A search index whose changes purge the responses that depend on it.
 pub(crate) struct PurgingSearch {
-    pub(crate) inner: Arc<dyn Search>,
-    pub(crate) cache: Arc<ResponseCache>,
+    inner: Arc<dyn Search>,
+    cache: Arc<ResponseCache>,
+    tenant: Tenant,
 }
 
 impl PurgingSearch {
+    pub(super) fn new(inner: Arc<dyn Search>, cache: Arc<ResponseCache>, tenant: Tenant) -> Self {
+        Self { inner, cache, tenant }
+    }
+
     async fn change<T>(
         &self,
         tags: &[Tag],
@@ -218,11 +257,12 @@ impl Search for PurgingSearch {
     }
 
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
-        self.change(&[Tag::SUGGEST], self.inner.used(texts)).await
+        self.change(&[Tag::suggest(&self.tenant)], self.inner.used(texts)).await
     }
 
     async fn apply(&self, changes: &[IndexChange]) -> Result<(), SearchError> {
-        self.change(&Tag::INDEX, self.inner.apply(changes)).await
+        self.change(&Tag::all_of_index(&self.tenant), self.inner.apply(changes))
+            .await
     }
 
     async fn begin(&self) -> Result<u64, SearchError> {
@@ -235,13 +275,25 @@ impl Search for PurgingSearch {
     }
 
     async fn finish(&self, generation: u64) -> Result<(), SearchError> {
-        self.change(&Tag::INDEX, self.inner.finish(generation)).await?;
-        self.cache.warm();
+        self.change(&Tag::all_of_index(&self.tenant), self.inner.finish(generation))
+            .await?;
+        if self.tenant.is_main() {
+            self.cache.warm();
+        }
         Ok(())
     }
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.inner.state().await
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        let (inner, cache) = (self.inner.of(tenant), self.cache.clone());
+        Arc::new(Self::new(inner, cache, tenant.clone()))
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.change(&Tag::all_of_index(&self.tenant), self.inner.erase()).await
     }
 
     fn is_needed(&self) -> bool {

@@ -331,7 +331,9 @@ impl Route {
             return self.call(parts, cx).await;
         }
         let (Some(key), Some(cache)) = (incoming.cache_key, &platform.responses) else {
-            let reads = platform.is_tagged.then(Arc::<ReadLog>::default);
+            let reads = platform
+                .is_tagged
+                .then(|| Arc::new(ReadLog::new(platform.tenant.clone())));
             let response = self.call(parts, cx.eventual(reads.clone())).await;
             return match reads {
                 Some(reads) => tagged(response, &mut reads.take()),
@@ -345,7 +347,7 @@ impl Route {
         // A cached response must not depend on the client: remove the headers, the address and the network.
         parts.headers.clear();
         parts.extensions.remove::<ClientAddress>();
-        let reads = Arc::<ReadLog>::default();
+        let reads = Arc::new(ReadLog::new(platform.tenant.clone()));
         let cx = cx.eventual(Some(reads.clone())).without_client();
         let mut response = self.call(parts, cx).await;
         let mut reads = reads.take();

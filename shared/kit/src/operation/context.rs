@@ -27,17 +27,11 @@ use crate::limits::{By, Limit, Reach, Verdict};
 /// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 200;
 
-/// The tenant. There is only one so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tenant(());
-
-/// The context of an operation. Dereferences to the [`Platform`]. Read documents through the methods of the context:
+/// The context of an operation. Dereferences to the [`Platform`] of one tenant: no operation reaches another's. Read documents through the methods of the context:
 /// they apply its consistency and record the reads for the response cache.
 #[derive(Clone)]
 pub struct Context {
     platform: Arc<Platform>,
-    /// The tenant.
-    pub tenant: Tenant,
     principal: Option<Arc<Principal>>,
     trace: Option<Arc<str>>,
     /// The deadline of the operation.
@@ -66,7 +60,6 @@ impl Context {
     pub fn system(platform: Arc<Platform>) -> Self {
         Self {
             platform,
-            tenant: Tenant::default(),
             principal: None,
             trace: None,
             deadline: None,
@@ -193,8 +186,9 @@ impl Context {
 
     /// What stands for the subject of a limit: outside this instance a digest.
     fn subject<'s>(&self, limit: &Limit, subject: &'s str) -> Cow<'s, str> {
+        let subject = self.tenant.stored(subject);
         match limit.reach {
-            Reach::Instance => subject.into(),
+            Reach::Instance => subject,
             Reach::Everywhere => self.platform.keys.digest(format!("limit\n{subject}").as_bytes()).into(),
         }
     }

@@ -16,7 +16,7 @@ mod read;
 mod stored;
 mod transaction;
 
-pub use context::{Context, Tenant};
+pub use context::Context;
 pub use failure::Failure;
 pub(crate) use idempotency::Idempotency;
 pub use if_match::IfMatch;

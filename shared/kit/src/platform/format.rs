@@ -71,7 +71,7 @@ impl Platform {
             entries: Vec::new(),
             stale: Vec::new(),
         };
-        match self.documents.commit(Commit::new(vec![put])).await {
+        match self.whole.commit(Commit::new(vec![put])).await {
             // Another process was faster; the next tick looks again.
             Err(StoreError::Conflict(_)) => Ok(()),
             result => Ok(result?),
@@ -79,7 +79,7 @@ impl Platform {
     }
 
     async fn stored_format(&self) -> Result<Option<(Document, u32)>, FormatError> {
-        let Some(document) = get_one(&*self.documents, key()).await? else {
+        let Some(document) = get_one(&*self.whole, key()).await? else {
             return Ok(None);
         };
         let Format { version } = document.parse()?;

@@ -31,7 +31,7 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
             counter: "n".into(),
             delta: i64::try_from(*n).unwrap_or(i64::MAX),
         });
-        platform.documents.commit(Commit::new(adds.collect()))
+        platform.whole.commit(Commit::new(adds.collect()))
     };
     let mut result = add().await;
     if let Err(StoreError::Conflict(_)) = result {
@@ -46,7 +46,7 @@ pub(crate) async fn count(platform: &Platform, lane: Lane, counts: &[(&'static s
                 entries: Vec::new(),
                 stale: Vec::new(),
             };
-            let _ = platform.documents.commit(Commit::new(vec![place])).await;
+            let _ = platform.whole.commit(Commit::new(vec![place])).await;
         }
         result = add().await;
     }
@@ -67,7 +67,7 @@ pub async fn recent<const N: usize>(
     query.after = Some(format!("{:012}~", now.saturating_sub(longest)));
     let mut sums = minutes.map(|_| COUNTED.iter().map(|what| ((*what).to_owned(), 0)).collect());
     loop {
-        let page = platform.documents.query(&query, Consistency::Strong).await?;
+        let page = platform.whole.query(&query, Consistency::Strong).await?;
         for item in page.items {
             let n: BTreeMap<String, i64> = serde_json::from_str(&item.document.counters).unwrap_or_default();
             let (minute, what) = item.sort.split_once('/').unwrap_or_default();

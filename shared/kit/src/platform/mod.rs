@@ -6,6 +6,7 @@ mod lane_counts;
 mod outage;
 mod outbox;
 mod settings;
+mod tenants;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +15,8 @@ use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
 use souk_core::rate_limit::InMemory;
 use souk_core::{
-    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, RateLimit, Search, Timestamp,
+    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, RateLimit, Search, Tenant,
+    Timestamp,
 };
 
 use crate::auth::{self, Keys, Principals, TokenError};
@@ -22,6 +24,7 @@ use crate::cache::{CountedSearch, DocumentCache, LongLists, MemoryCacheConfig, R
 use crate::limits::{LimitMode, Limiter};
 use crate::outbound::{CircuitBreaker, Dependency};
 use crate::registry::Registry;
+use crate::tenancy::Quotas;
 pub(crate) use fold::EARLY_MS;
 pub use format::FormatError;
 pub(crate) use lane_counts::count;
@@ -30,11 +33,19 @@ use outage::Outages;
 use outbox::Outbox;
 pub(crate) use outbox::message_id;
 pub use settings::{CacheLayers, PasswordCost, Settings, is_loopback};
+use tenants::Tenants;
 
 /// The shared state of all operations. A host builds one; operations use it through their [`Context`](crate::Context).
 #[derive(Clone)]
 pub struct Platform {
+    /// Whose ports these are.
+    pub tenant: Tenant,
+    /// How much the tenant may have.
+    pub(crate) quotas: Quotas,
     pub(crate) documents: Arc<dyn Documents>,
+    /// The documents of the deployment: the store of the main market.
+    pub(crate) whole: Arc<dyn Documents>,
+    pub(crate) tenants: Arc<Tenants>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
     /// The search index. Searches go through [`Context::search`](crate::Context::search).
@@ -105,8 +116,12 @@ impl Platform {
         }
         let cells = Arc::new(InMemory::new(clock.clone()));
         Self {
+            tenant: Tenant::main(),
             limiter: Arc::new(Limiter::new(cells, clock.clone(), settings.limits)),
+            quotas: Quotas::new(),
+            whole: documents.clone(),
             documents,
+            tenants: Arc::default(),
             queue,
             index: Arc::new(CountedSearch::new(search, clock.clone())),
             outbound: Arc::new(CircuitBreaker::new(
@@ -158,6 +173,7 @@ impl Platform {
     #[must_use]
     pub fn with_document_cache(mut self, cache: Arc<DocumentCache>) -> Self {
         self.documents = cache.clone();
+        self.whole = cache.clone();
         self.document_cache = Some(cache);
         self
     }
@@ -169,6 +185,7 @@ impl Platform {
             let warm = self.registry.warm.clone();
             let cache = ResponseCache::new(config, self.clock.clone(), &*self.random, warm);
             (self.documents, self.index) = cache.purged_by(self.documents, self.index);
+            self.whole = self.documents.clone();
             self.responses = Some(cache);
         }
         self
@@ -200,13 +217,17 @@ impl Platform {
     /// The principal of this access token.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, TokenError> {
         let (issuer, now) = (&self.settings.public_url, self.clock.now());
-        auth::authenticate(token, &self.keys, issuer, now, &*self.documents, &*self.principals).await
+        let principal = auth::authenticate(token, &self.keys, issuer, now, &*self.documents, &*self.principals).await?;
+        Ok(Principal {
+            is_of_tenant: !self.tenant.is_main(),
+            ..principal
+        })
     }
 
     /// Purges all cached search results of this instance, after a change that they depend on outside of the index.
     pub fn forget_searches(&self) {
         if let Some(responses) = &self.responses {
-            responses.forget_searches();
+            responses.forget_searches(&self.tenant);
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use souk_core::queue::{MAX_MESSAGE, MAX_SEND, QueueError};
 use souk_core::{
-    Change, Commit, Condition, Consistency, Event, Key, Lane, Message, Query, StoreError, Timestamp, id, random,
+    Change, Commit, Condition, Consistency, Event, Key, Lane, Message, Query, StoreError, Tenant, Timestamp, id, random,
 };
 
 use super::fold::{Fold, Folding};
@@ -31,6 +31,9 @@ const LOOK_EVERY: i64 = 5_000;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Record {
     at: Timestamp,
+    /// Whose they are.
+    #[serde(default = "Tenant::main", skip_serializing_if = "Tenant::is_main")]
+    tenant: Tenant,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     events: Vec<Event>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +66,7 @@ impl Platform {
     /// Commits `changes`, events and messages atomically.
     pub async fn commit(
         &self,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         events: Vec<Event>,
         messages: Vec<Message>,
     ) -> Result<(), StoreError> {
@@ -73,13 +76,16 @@ impl Platform {
         }
         let record = Record {
             at: self.now(),
+            tenant: self.tenant.clone(),
             events,
             messages,
         };
         let key = self.outbox_key();
         let body = serde_json::to_string(&record).map_err(|e| StoreError::Refused(e.to_string()))?;
-        changes.push(Change::create(key.clone(), body, Vec::new()));
-        self.documents.commit(Commit::new(changes)).await?;
+        // The outbox is the deployment's, so that one sweeper finds what any tenant has left.
+        let mut commit = self.tenant.commit(Commit::new(changes));
+        commit.changes.push(Change::create(key.clone(), body, Vec::new()));
+        self.whole.commit(commit).await?;
         let mut pending = self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() < PENDING {
             pending.push((key, record));
@@ -151,7 +157,7 @@ impl Platform {
         for shard in 0..SHARDS {
             let mut query = Query::partition(format!("outbox/{shard}"), STEP);
             loop {
-                let page = self.documents.query(&query, Consistency::Strong).await?;
+                let page = self.whole.query(&query, Consistency::Strong).await?;
                 let mut old = Vec::with_capacity(page.items.len());
                 let mut all_new = true;
                 for item in page.items {
@@ -190,7 +196,7 @@ impl Platform {
         let mut changes = Vec::with_capacity(records.len());
         for (key, record) in records {
             for event in &record.events {
-                self.address(event, folds, &mut messages);
+                self.address(&record.tenant, event, folds, &mut messages);
             }
             messages.extend(record.messages);
             changes.push(Change::Delete {
@@ -201,14 +207,14 @@ impl Platform {
         }
         self.send(messages).await?;
         // If the deletion fails, the sweeper sends the messages again, and the inbox drops the duplicates.
-        if let Err(error) = self.documents.commit(Commit::new(changes)).await {
+        if let Err(error) = self.whole.commit(Commit::new(changes)).await {
             tracing::warn!(%error, "sent messages stay in the outbox");
         }
         Ok(())
     }
 
     /// One message for each job that subscribes to the event, unless it is folded into another one.
-    fn address(&self, event: &Event, folds: bool, messages: &mut Vec<Message>) {
+    fn address(&self, tenant: &Tenant, event: &Event, folds: bool, messages: &mut Vec<Message>) {
         for subscription in self.registry.subscriptions.iter().filter(|s| s.matches(&event.name)) {
             let thing = subscription.fold.filter(|_| folds);
             let thing = thing.and_then(|field| event.data.get(field)?.as_str());
@@ -216,7 +222,7 @@ impl Platform {
                 let mut folding = self.outbox.folding.lock().unwrap_or_else(PoisonError::into_inner);
                 // Nobody's work waits in the queue of another account.
                 let actor = event.actor.as_deref().unwrap_or_default();
-                let what = format!("{} {} {actor} {thing}", subscription.job, event.name);
+                let what = format!("{} {} {} {actor} {thing}", tenant.name(), subscription.job, event.name);
                 folding.next(what, self.now().as_millisecond())
             });
             if fold == Fold::Drop {
@@ -235,6 +241,8 @@ impl Platform {
                 attempts: Vec::new(),
                 tracked: false,
                 account: event.actor.clone(),
+                tenant: tenant.clone(),
+                seal: None,
             };
             if let Fold::Delay(delay) = fold {
                 message.delay(self.now(), delay);
@@ -259,6 +267,8 @@ impl Platform {
             attempts: Vec::new(),
             tracked: false,
             account: None,
+            tenant: self.tenant.clone(),
+            seal: None,
         }
     }
 
@@ -271,6 +281,9 @@ impl Platform {
             let shed = before.saturating_sub(messages.len());
             tracing::warn!(shed, "the backlog is full");
             count(self, Lane::Low, &[("shed", shed)]).await;
+        }
+        for message in &mut messages {
+            message.seal = self.seal(message);
         }
         for chunk in messages.chunks(MAX_SEND) {
             match self.queue.send(chunk).await {
@@ -294,6 +307,14 @@ impl Platform {
             }
         }
         Ok(())
+    }
+
+    /// What shows that a message belongs to its tenant: a digest of both under the key of the deployment. A message of the main
+    /// market has none.
+    pub(crate) fn seal(&self, message: &Message) -> Option<String> {
+        let (tenant, id, job) = (message.tenant.name(), &message.id, &message.job);
+        let sealed = || self.keys.digest(format!("message\n{tenant}\n{job}\n{id}").as_bytes());
+        (!message.tenant.is_main()).then(sealed)
     }
 
     /// Whether the backlog exceeds the limit of the operator (`SOUK_BACKLOG`); measured every few seconds.

@@ -72,6 +72,9 @@ pub struct Settings {
     pub cache: CacheLayers,
     /// `SOUK_LIMITS`: `on`, `shadow` (limits are counted and shown, and nothing is refused) or `off`.
     pub limits: LimitMode,
+    /// `SOUK_TENANT_DOMAIN`: the domain below which each market has its name, such as `souk.example` for
+    /// `{name}.souk.example`. Without it there is one market.
+    pub tenant_domain: Option<String>,
     /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
@@ -129,6 +132,12 @@ impl Settings {
             None => LimitMode::On,
             Some(text) => text.parse().map_err(|why| format!("SOUK_LIMITS: {why}"))?,
         };
+        let tenant_domain = get("SOUK_TENANT_DOMAIN");
+        if let Some(domain) = &tenant_domain
+            && souk_core::check::ascii_host(domain).as_deref() != Some(domain)
+        {
+            return Err("SOUK_TENANT_DOMAIN: must be a domain in lower case, such as souk.example".into());
+        }
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
@@ -137,6 +146,7 @@ impl Settings {
             outbound_allow,
             cache,
             limits,
+            tenant_domain,
             password_cost,
         })
     }
@@ -225,6 +235,8 @@ mod tests {
             ("SOUK_CACHE", "no"),
             ("SOUK_CACHE", "memory,off"),
             ("SOUK_LIMITS", "no"),
+            ("SOUK_TENANT_DOMAIN", "https://souk.example"),
+            ("SOUK_TENANT_DOMAIN", "Souk.example"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

@@ -4,7 +4,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::access::{ADMIN, BUILT_IN};
 use souk_core::{Entry, Fault, Permission, Timestamp, check};
-use souk_kit::Registry;
+use souk_kit::Platform;
 
 /// The index of all roles.
 pub(crate) const INDEX: &str = "roles";
@@ -107,10 +107,10 @@ impl Role {
 }
 
 /// The built-in roles, with what the functions of this market let them do.
-pub(crate) fn built_in(registry: &Registry) -> Vec<ShownRole> {
+pub(crate) fn built_in(platform: &Platform) -> Vec<ShownRole> {
     let shown = |(id, about): (&str, &str)| {
-        let has = |permission: &&&Permission| id == ADMIN || permission.roles.contains(&id);
-        let permissions = registry.permissions.iter().filter(has);
+        let has = |permission: &&Permission| id == ADMIN || permission.roles.contains(&id);
+        let permissions = platform.permissions().filter(has);
         ShownRole {
             id: id.to_owned(),
             name: id.to_owned(),

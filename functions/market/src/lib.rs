@@ -27,6 +27,8 @@ pub fn functions() -> Vec<Function> {
         souk_ops::function(),
         #[cfg(feature = "search")]
         souk_search::function(),
+        #[cfg(feature = "tenants")]
+        souk_tenants::function(),
         #[cfg(feature = "vendors")]
         souk_vendors::function(),
         #[cfg(feature = "webhooks")]

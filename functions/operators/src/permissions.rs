@@ -8,10 +8,11 @@ pub(crate) const QUEUES_READ: Permission = Permission::new(
     "queues:read",
     "See lanes, dead letters, schedules and the state of other systems.",
     &[OPERATOR],
-);
+)
+.of_deployment();
 /// To deal with dead letters.
 pub(crate) const QUEUES_WRITE: Permission =
-    Permission::new("queues:write", "Replay and delete dead letters.", &[OPERATOR]);
+    Permission::new("queues:write", "Replay and delete dead letters.", &[OPERATOR]).of_deployment();
 /// To see jobs.
 pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs of others.", &[OPERATOR]);
 /// To see the event log.

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Timestamp;
+use crate::{Tenant, Timestamp};
 
 /// The size limit of a commit: each change counts one, and so does each entry that is written or removed (DynamoDB's
 /// limit).
@@ -525,6 +525,23 @@ pub struct Page {
     pub total: Option<usize>,
 }
 
+/// Some of the documents of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    /// The documents; there may be none on a page.
+    pub documents: Vec<Document>,
+    /// The `after` of the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Refuses the main market, for what is done to all that a tenant has.
+pub fn check_tenant(tenant: &Tenant) -> Result<(), StoreError> {
+    match tenant.is_main() {
+        true => Err(StoreError::Refused("this is not done to the main market".into())),
+        false => Ok(()),
+    }
+}
+
 /// Why a store did not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum StoreError {
@@ -561,6 +578,18 @@ pub trait Documents: Send + Sync {
 
     /// Applies all changes or none.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+
+    /// Some of the documents of a tenant, in an order of the store's own: for its export. It may read all of the store, page by
+    /// page. The keys are those that are stored.
+    async fn scan(&self, _tenant: &Tenant, _after: Option<&str>) -> Result<Scan, StoreError> {
+        Err(StoreError::Refused("this store cannot be scanned".into()))
+    }
+
+    /// Removes some of what a tenant has, documents and entries, for its erasure. Returns the `after` of the next call, `None` if
+    /// nothing is left. The main market cannot be erased.
+    async fn erase(&self, _tenant: &Tenant, _after: Option<&str>) -> Result<Option<String>, StoreError> {
+        Err(StoreError::Refused("nothing can be erased in this store".into()))
+    }
 
     /// Checks that the store responds, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use souk_core::{Document, Fault, Key, Kind, Principal, StoreError, check};
 pub const ACCOUNT: Kind = Kind {
     public_fields: &["id", "username", "name", "bio", "avatar", "created_at"],
     personal_fields: &["username", "name", "bio", "avatar", "email"],
+    quota: Some("members"),
     ..Kind::new("account", "acc")
 };
 

@@ -1,7 +1,7 @@
 //! What each Lambda may read and write in the table.
 //!
 //! A pattern names partition keys as the table has them (`d#` documents, `i#` index entries, `v#` cached values, `l#` counts of
-//! limits); a `*` at its end stands for any text. The patterns follow from what the functions declare (`Function::store`, `Function::job_store`). The
+//! limits); a `*` stands for any text. What other markets than the main one have begins with `@` and their names. The patterns follow from what the functions declare (`Function::store`, `Function::job_store`). The
 //! IAM policies in `template.yaml` say the same, which `template.rs` tests; and [`Limited`] refuses everything else before a
 //! request leaves the Lambda. The emulators evaluate no policies, so it is `Limited` that makes the end-to-end tests fail if a
 //! declaration is missing.
@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use souk_aws::{cell_partition, document_partition, entry_partition, value_partition};
-use souk_core::documents::Source;
+use souk_core::documents::{Scan, Source};
 use souk_core::key_value::KeyValueError;
 use souk_core::rate_limit::{Quota, Taken};
 use souk_core::{
     Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, RateLimit, StoreError,
-    Timestamp,
+    Tenant, Timestamp,
 };
+use souk_kit::limits::PLAN_REQUESTS;
 use souk_kit::{DocumentCache, Function, Partitions};
 
 /// The partitions that one Lambda of the stack may reach.
@@ -28,6 +29,8 @@ pub(crate) struct Role {
     pub(crate) reads: BTreeSet<String>,
     /// What it may put, update and delete.
     pub(crate) writes: BTreeSet<String>,
+    /// Whether it may read the table as a whole, for the export and erasure of a market.
+    pub(crate) scans: bool,
 }
 
 const IDEMPOTENCY: Partitions = Partitions::Documents("idempotency/*");
@@ -37,11 +40,19 @@ const OUTBOX: Partitions = Partitions::Documents("outbox/*");
 const SHED: Partitions = Partitions::Documents("lane-counts/low");
 /// The version of what is stored.
 const FORMAT: Partitions = Partitions::Documents("format/market");
-/// What the queue runner itself needs.
-const RUNNER: [Partitions; 6] = [
+/// What is known of the markets of the deployment.
+const TENANTS: [Partitions; 3] = [
+    Partitions::Documents("tenant/*"),
+    Partitions::Documents("tenant-domain/*"),
+    Partitions::Documents("plan/*"),
+];
+/// How much a market has of what its plan limits.
+const USAGE: Partitions = Partitions::Documents("usage/*");
+/// What the queue runner itself needs of each market.
+const RUNNER: [Partitions; 2] = [Partitions::Documents("job/*"), Partitions::Documents("inbox/*")];
+/// And of the deployment.
+const RUNNER_OF_ALL: [Partitions; 4] = [
     OUTBOX,
-    Partitions::Documents("job/*"),
-    Partitions::Documents("inbox/*"),
     Partitions::Documents("trial/*"),
     Partitions::Documents("dead/*"),
     Partitions::Documents("schedules"),
@@ -65,26 +76,27 @@ impl Role {
             ..Self::default()
         };
         role.allow(souk_market::SIGN_IN, &[]);
-        role.allow(&[FORMAT], &[]);
+        role.allow_of_deployment(&[FORMAT], &[]);
+        role.allow_of_deployment(&TENANTS, &[]);
         role.allow(function.store.reads, function.store.writes);
         if function.takes_writes() {
             role.allow(&[IDEMPOTENCY], &[IDEMPOTENCY]);
         }
         if function.sends() {
-            role.allow(&[], &[OUTBOX, SHED]);
+            role.allow_of_deployment(&[], &[OUTBOX, SHED]);
         }
         if !function.permissions.is_empty() {
             role.allow(&[AUDIT_HEAD], &AUDIT);
         }
-        let cells = function
-            .strict_limits()
-            .map(|limit| cell_partition(&format!("{}/*", limit.name)));
-        role.writes.extend(cells);
+        role.allow_usage(kinds);
+        let limits = function.strict_limits().map(|limit| limit.name).chain([PLAN_REQUESTS]);
+        role.writes.extend(limits.map(|name| cell_partition(&format!("{name}/*"))));
+        role.scans = function.scans;
         // Who reads documents may read and write the cached copies of them.
         for (documents, copies) in copied(kinds) {
             if role.reads.contains(&documents) {
-                role.reads.insert(copies.clone());
-                role.writes.insert(copies);
+                role.reads.extend(copies.clone());
+                role.writes.extend(copies);
             }
         }
         role
@@ -97,46 +109,90 @@ impl Role {
             ..Self::default()
         };
         role.allow(&RUNNER, &RUNNER);
-        role.allow(&[FORMAT], &[FORMAT, LANE_COUNTS]);
+        role.allow_of_deployment(&RUNNER_OF_ALL, &RUNNER_OF_ALL);
+        role.allow_of_deployment(&[FORMAT], &[FORMAT, LANE_COUNTS]);
+        role.allow_of_deployment(&TENANTS, &[]);
+        role.allow_of_deployment(&[Partitions::Index("tenants")], &[]);
+        role.scans = true;
         for function in functions {
             role.allow(function.job_store.reads, function.job_store.writes);
         }
         // Its reads are strong, and so it makes no copies, but it removes those of what it changes.
         let kinds: Vec<Kind> = functions.iter().flat_map(|function| function.kinds).copied().collect();
+        role.allow_usage(&kinds);
         for (documents, copies) in copied(&kinds) {
             if role.writes.contains(&documents) {
-                role.writes.insert(copies);
+                role.writes.extend(copies);
             }
         }
         role
     }
 
+    /// Of every market.
     fn allow(&mut self, reads: &[Partitions], writes: &[Partitions]) {
-        let pattern = |partitions: &Partitions| match partitions {
-            Partitions::Documents(name) => document_partition(name),
-            Partitions::Index(name) => entry_partition(name),
-        };
-        self.reads.extend(reads.iter().map(pattern));
-        self.writes.extend(writes.iter().map(pattern));
+        self.allow_of_deployment(reads, writes);
+        let of_tenants = |partitions: &Partitions| pattern(partitions, TENANT);
+        self.reads.extend(reads.iter().map(of_tenants));
+        self.writes.extend(writes.iter().map(of_tenants));
+    }
+
+    /// Of the main market only, which has what is of the deployment as a whole.
+    fn allow_of_deployment(&mut self, reads: &[Partitions], writes: &[Partitions]) {
+        let of_main = |partitions: &Partitions| pattern(partitions, "");
+        self.reads.extend(reads.iter().map(of_main));
+        self.writes.extend(writes.iter().map(of_main));
+    }
+
+    /// Who adds and removes what plans limit counts it. The main market is not counted.
+    fn allow_usage(&mut self, kinds: &[Kind]) {
+        let counted = kinds.iter().filter(|kind| kind.quota.is_some());
+        let mut counted = counted.map(|kind| document_partition(&format!("{}/*", kind.name)));
+        if counted.any(|partition| self.writes.contains(&partition)) {
+            self.reads.insert(pattern(&USAGE, TENANT));
+            self.writes.insert(pattern(&USAGE, TENANT));
+        }
+    }
+}
+
+/// What the names of other markets than the main one begin with.
+const TENANT: &str = "@*/";
+
+fn pattern(partitions: &Partitions, prefix: &str) -> String {
+    match partitions {
+        Partitions::Documents(name) => document_partition(&format!("{prefix}{name}")),
+        Partitions::Index(name) => entry_partition(&format!("{prefix}{name}")),
     }
 }
 
 /// The partitions of documents of which there are cached copies, and those of the copies.
-fn copied(kinds: &[Kind]) -> impl Iterator<Item = (String, String)> {
+fn copied(kinds: &[Kind]) -> impl Iterator<Item = (String, [String; 2])> {
     let kinds = kinds.iter().filter(|kind| kind.cached_seconds.is_some());
     let names = kinds.flat_map(|kind| [format!("{}/*", kind.name), format!("{}-named/*", kind.name)]);
     names.map(|name| {
-        let copies = value_partition(&format!("{}{name}", DocumentCache::PREFIX));
-        (document_partition(&name), copies)
+        let copies = |prefix: &str| value_partition(&format!("{}{prefix}{name}", DocumentCache::PREFIX));
+        (document_partition(&name), [copies(""), copies(TENANT)])
     })
 }
 
-/// Whether `pattern` names the partition, as IAM's `StringLike` would for a pattern with one `*` at its end or none.
+/// Whether `pattern` names the partition, as IAM's `StringLike` would for a pattern without a `?`.
 pub(crate) fn matches(pattern: &str, partition: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => partition.starts_with(prefix),
-        None => pattern == partition,
+    let Some((start, end)) = pattern.split_once('*') else {
+        return pattern == partition;
+    };
+    let Some(mut rest) = partition.strip_prefix(start) else {
+        return false;
+    };
+    let Some((middle, end)) = end.rsplit_once('*') else {
+        return rest.ends_with(end);
+    };
+    // The earliest place of each part leaves the most for those after it.
+    for part in middle.split('*') {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
     }
+    rest.ends_with(end)
 }
 
 /// A store of which only what the mounted functions' roles allow can be reached.
@@ -168,6 +224,13 @@ impl<T> Limited<T> {
 
     fn write(&self, partition: &str) -> Result<(), String> {
         self.check(|role| &role.writes, partition)
+    }
+
+    fn check_scan(&self) -> Result<(), StoreError> {
+        match self.roles.iter().any(|role| role.scans) {
+            true => Ok(()),
+            false => Err(StoreError::Refused("no role allows to scan the table".into())),
+        }
     }
 
     fn read_document(&self, key: &Key) -> Result<(), StoreError> {
@@ -208,6 +271,16 @@ impl<T: Documents> Documents for Limited<T> {
             .iter()
             .try_for_each(|item| self.read_document(&item.document.key))?;
         Ok(page)
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        self.check_scan()?;
+        self.store.scan(tenant, after).await
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.check_scan()?;
+        self.store.erase(tenant, after).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
@@ -274,6 +347,23 @@ mod tests {
 
     fn is_refused<T>(result: Result<T, StoreError>) -> bool {
         matches!(result, Err(StoreError::Refused(why)) if why.starts_with("no role of test allows"))
+    }
+
+    #[test]
+    fn a_pattern_names_partitions_as_iam_would() {
+        for (pattern, partition, expected) in [
+            ("d#a", "d#a", true),
+            ("d#a", "d#ab", false),
+            ("d#a/*", "d#a/b", true),
+            ("d#a/*", "d#ab/b", false),
+            ("d#@*/a/*", "d#@t1/a/b", true),
+            ("d#@*/a/*", "d#a/b", false),
+            ("d#@*/a/*", "d#@t1/b/a", false),
+            ("d#@*/a", "d#@t1/a", true),
+            ("d#@*/a", "d#@t1/a/b", false),
+        ] {
+            assert_eq!(matches(pattern, partition), expected, "{pattern} {partition}");
+        }
     }
 
     #[tokio::test]

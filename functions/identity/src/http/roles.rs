@@ -78,7 +78,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list_permissions(cx: Context) -> Result<Answer, Problem> {
-    let mut all: Vec<ShownPermission> = cx.registry.permissions.iter().map(|one| (*one).into()).collect();
+    let mut all: Vec<ShownPermission> = cx.permissions().map(Into::into).collect();
     all.sort_by_key(|permission| permission.name);
     list_whole(all)
 }

@@ -20,7 +20,7 @@ const NO_ROLE: Failure = Failure::NotFound("role");
 
 /// All roles, the built-in ones first.
 pub async fn list_roles(cx: &Context) -> Result<Vec<ShownRole>, Failure> {
-    let mut roles = built_in(&cx.registry);
+    let mut roles = built_in(cx);
     for document in cx.query_all(INDEX).await? {
         let role = Stored::<Role>::read(document)?;
         roles.push(role.shown(role.version()));
@@ -30,7 +30,7 @@ pub async fn list_roles(cx: &Context) -> Result<Vec<ShownRole>, Failure> {
 
 /// The role with this id.
 pub async fn find_role(cx: &Context, id: &str) -> Result<ShownRole, Failure> {
-    if let Some(role) = built_in(&cx.registry).into_iter().find(|role| role.id == id) {
+    if let Some(role) = built_in(cx).into_iter().find(|role| role.id == id) {
         return Ok(role);
     }
     let role = stored(cx, id).await?;
@@ -39,7 +39,7 @@ pub async fn find_role(cx: &Context, id: &str) -> Result<ShownRole, Failure> {
 
 /// The role with this id, which is not built in.
 async fn stored(cx: &Context, id: &str) -> Result<Stored<Role>, Failure> {
-    if built_in(&cx.registry).iter().any(|role| role.id == id) {
+    if built_in(cx).iter().any(|role| role.id == id) {
         return Err(Failure::forbidden("a built-in role cannot be changed"));
     }
     if !ROLE.is_id(id) {
@@ -113,7 +113,7 @@ fn check(cx: &Context, fields: &NewRole, before: &[String]) -> Result<(), Failur
         return Err(Failure::Invalid(field_errors(&report).collect()));
     }
     let known = |name: &String| {
-        let mut all = cx.registry.permissions.iter();
+        let mut all = cx.permissions();
         before.contains(name) || all.any(|permission| permission.name == name)
     };
     let unknown = fields.permissions.iter().enumerate().filter(|(_, name)| !known(name));

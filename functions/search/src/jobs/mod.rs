@@ -56,10 +56,13 @@ pub(crate) fn jobs() -> Vec<Job> {
 }
 
 pub(crate) fn schedules() -> Vec<Schedule> {
-    vec![Schedule::new(
-        "search.check",
-        "Starts a rebuild if the index is missing and there are products.",
-        CHECK_SECONDS,
-        rebuild::check,
-    )]
+    vec![
+        Schedule::new(
+            "search.check",
+            "Starts a rebuild if the index is missing and there are products.",
+            CHECK_SECONDS,
+            rebuild::check,
+        )
+        .for_each_tenant(),
+    ]
 }

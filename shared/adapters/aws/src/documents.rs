@@ -17,14 +17,14 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType, Select,
-    TransactWriteItem,
+    AttributeDefinition, BillingMode, DeleteRequest, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType,
+    Select, TransactWriteItem, WriteRequest,
 };
 use futures_util::future::try_join_all;
-use souk_core::documents::{MAX_KEY, MAX_KEYS, Source};
+use souk_core::documents::{MAX_KEY, MAX_KEYS, Scan, Source, check_tenant};
 use souk_core::{
     Change, Clock, Commit, Condition, Consistency, Document, Documents, Item, Key, Page, Query, Random, StoreError,
-    random,
+    Tenant, random,
 };
 
 use crate::Settings;
@@ -34,6 +34,8 @@ use crate::transaction::Transaction;
 
 /// How long after a commit all replicas have it, in milliseconds: DynamoDB says "usually within one second".
 const SETTLED: i64 = 5_000;
+/// How many deletes a `BatchWriteItem` has at most.
+const MAX_DELETED: usize = 25;
 /// How many keys a `BatchGetItem` has at most.
 const MAX_BATCH: usize = 100;
 
@@ -220,6 +222,77 @@ impl DynamoDocuments {
         }
     }
 
+    /// Reads on through the whole table, a megabyte at a time, and keeps what is in partitions that begin so.
+    async fn scan_table(
+        &self,
+        begins: &[String],
+        after: Option<&str>,
+    ) -> Result<(Vec<item::Item>, Option<String>), StoreError> {
+        let names: Vec<String> = (0..begins.len()).map(|n| format!("begins_with(pk, :p{n})")).collect();
+        let after = match after {
+            Some(after) => {
+                let (pk, sk): (String, String) =
+                    serde_json::from_str(after).map_err(|e| StoreError::Refused(e.to_string()))?;
+                Some(primary(pk, &sk))
+            }
+            None => None,
+        };
+        let mut call = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(names.join(" OR "))
+            .set_exclusive_start_key(after)
+            .consistent_read(true);
+        for (n, begin) in begins.iter().enumerate() {
+            call = call.expression_attribute_values(format!(":p{n}"), item::text(begin.clone()));
+        }
+        let answer = patiently(&*self.random, || {
+            let call = call.clone();
+            async { call.send().await.map_err(failure) }
+        });
+        let answer = answer.await.map_err(ended)?;
+        let next = match answer.last_evaluated_key {
+            Some(mut last) => {
+                let place = (take_text(&mut last, "pk", "")?, take_text(&mut last, "sk", "#")?);
+                Some(serde_json::to_string(&place).map_err(|e| StoreError::Corrupt(e.to_string()))?)
+            }
+            None => None,
+        };
+        Ok((answer.items.unwrap_or_default(), next))
+    }
+
+    /// Deletes the items with these keys.
+    async fn delete_all(&self, keys: Vec<item::Item>) -> Result<(), StoreError> {
+        for keys in keys.chunks(MAX_DELETED) {
+            let mut left = Vec::with_capacity(keys.len());
+            for key in keys {
+                let delete = DeleteRequest::builder()
+                    .set_key(Some(key.clone()))
+                    .build()
+                    .map_err(unbuilt)?;
+                left.push(WriteRequest::builder().delete_request(delete).build());
+            }
+            let mut attempt = 0;
+            while !left.is_empty() {
+                if attempt == ATTEMPTS {
+                    return Err(StoreError::Unavailable("DynamoDB leaves keys unprocessed".into()));
+                } else if attempt > 0 {
+                    pause(&*self.random, attempt).await;
+                }
+                attempt += 1;
+                let call = self.client.batch_write_item().request_items(&self.table, left);
+                let answer = patiently(&*self.random, || {
+                    let call = call.clone();
+                    async { call.send().await.map_err(failure) }
+                });
+                let unprocessed = answer.await.map_err(ended)?.unprocessed_items;
+                left = unprocessed.unwrap_or_default().remove(&self.table).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
     /// Runs one transaction. Retries it with the same token until its outcome is known.
     async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), Failure> {
         let token = uuid::Builder::from_random_bytes(random::bytes(&*self.random)).into_uuid();
@@ -247,6 +320,33 @@ impl Documents for DynamoDocuments {
         let strong = self.is_strong(consistency);
         let found = self.read(keys.iter().filter(possible).collect(), strong).await?;
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        check_tenant(tenant)?;
+        let now = self.clock.now();
+        let (items, next) = self.scan_table(&[document_partition(&tenant.prefix())], after).await?;
+        let mut documents = Vec::with_capacity(items.len());
+        for item in items {
+            documents.extend(document(item, now)?);
+        }
+        Ok(Scan { documents, next })
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        check_tenant(tenant)?;
+        let prefix = tenant.prefix();
+        let begins = [document_partition(&prefix), entry_partition(&prefix)];
+        let (items, next) = self.scan_table(&begins, after).await?;
+        let mut keys = Vec::with_capacity(items.len());
+        for mut item in items {
+            keys.push(primary(
+                take_text(&mut item, "pk", "")?,
+                &take_text(&mut item, "sk", "#")?,
+            ));
+        }
+        self.delete_all(keys).await?;
+        Ok(next)
     }
 
     async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {

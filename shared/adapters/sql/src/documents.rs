@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use souk_core::documents::{MAX_KEYS, Source};
+use souk_core::documents::{MAX_KEYS, Scan, Source, check_tenant};
 use souk_core::{
     Change, Clock, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
-    Timestamp,
+    Tenant, Timestamp,
 };
 
 use crate::{SqlDriver, SqlError, Statement, Value};
@@ -19,6 +19,10 @@ const PROBE: [&str; 2] = [
 ];
 /// How often a write is tried at most, in milliseconds.
 const PROBE_INTERVAL: i64 = 2_000;
+/// How many documents a page of a scan has.
+const SCANNED: i64 = 100;
+/// How many documents and how many entries are erased at a time.
+const ERASED: i64 = 500;
 /// How many expired documents each commit deletes.
 const SWEEP: i64 = 8;
 
@@ -122,6 +126,65 @@ impl<D: SqlDriver> Documents for SqlDocuments<D> {
         written.map_err(|error| StoreError::Unavailable(format!("it cannot be written: {error:?}")))?;
         self.probed_at.store(now, Ordering::Relaxed);
         Ok(())
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        check_tenant(tenant)?;
+        let (from, to) = bounds(tenant);
+        let after: (String, String) = match after {
+            Some(after) => serde_json::from_str(after).map_err(|e| StoreError::Refused(e.to_string()))?,
+            None => Default::default(),
+        };
+        let sql = "SELECT pk, sk, version, body, counters, expires_at FROM documents WHERE pk >= ?1 AND pk < ?2 \
+                   AND (pk, sk) > (?3, ?4) ORDER BY pk, sk LIMIT +?5";
+        let limit = Value::Integer(SCANNED);
+        let args = vec![from.into(), to.into(), after.0.into(), after.1.into(), limit];
+        let rows = self
+            .driver
+            .read(Statement::new(sql, args).long())
+            .await
+            .map_err(failed)?;
+        let is_full = i64::try_from(rows.len()) == Ok(SCANNED);
+        let mut scan = Scan::default();
+        let now = self.clock.now();
+        for row in rows {
+            let mut row = row.into_iter();
+            let key = Key::new(text(&mut row)?, text(&mut row)?);
+            if is_full {
+                scan.next = serde_json::to_string(&(&key.pk, &key.sk)).ok();
+            }
+            let document = document(key, &mut row)?;
+            if document.expires_at.is_none_or(|at| at > now) {
+                scan.documents.push(document);
+            }
+        }
+        Ok(scan)
+    }
+
+    async fn erase(&self, tenant: &Tenant, _: Option<&str>) -> Result<Option<String>, StoreError> {
+        check_tenant(tenant)?;
+        let (from, to) = bounds(tenant);
+        let part = |sql: &'static str| {
+            let args = vec![from.clone().into(), to.clone().into(), ERASED.into()];
+            Statement::new(sql, args)
+        };
+        let batch = vec![
+            part(
+                "DELETE FROM entries WHERE (name, sort) IN \
+                 (SELECT name, sort FROM entries WHERE name >= ?1 AND name < ?2 LIMIT +?3)",
+            ),
+            part("DELETE FROM documents WHERE id IN (SELECT id FROM documents WHERE pk >= ?1 AND pk < ?2 LIMIT +?3)"),
+        ];
+        self.driver.write(batch).await.map_err(failed)?;
+        let left = "SELECT EXISTS (SELECT 1 FROM entries WHERE name >= ?1 AND name < ?2) \
+                    OR EXISTS (SELECT 1 FROM documents WHERE pk >= ?1 AND pk < ?2)";
+        let rows = self
+            .driver
+            .read(Statement::new(left, vec![from.into(), to.into()]))
+            .await;
+        let row = rows.map_err(failed)?.into_iter().next().unwrap_or_default();
+        let is_left = integer(&mut row.into_iter())? != 0;
+        Ok(is_left.then(String::new))
     }
 
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
@@ -390,6 +453,14 @@ fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
     let string = |text: &String| serde_json::to_string(text).unwrap_or_default();
     let members: Vec<String> = pairs.map(|(a, b)| format!("{}:{}", string(a), string(b))).collect();
     format!("{{{}}}", members.join(",")).into()
+}
+
+/// What all names of a tenant are at least, and what they are below.
+fn bounds(tenant: &Tenant) -> (String, String) {
+    let from = tenant.prefix();
+    // The character after the `/` at its end.
+    let to = format!("{}0", from.trim_end_matches('/'));
+    (from, to)
 }
 
 fn failed(error: SqlError) -> StoreError {

@@ -16,10 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use souk_core::documents::Scan;
 use souk_core::key_value::MAX_KEY;
 use souk_core::{
-    Change, Clock, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, StoreError, Timestamp,
-    clock,
+    Change, Clock, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, StoreError, Tenant,
+    Timestamp, clock,
 };
 
 /// How many keys of one get are looked up in the cache at most; the document store reads any number in one request.
@@ -81,7 +82,12 @@ impl DocumentCache {
     /// For how many seconds the document at this key may be cached.
     fn seconds(&self, key: &Key) -> Option<u32> {
         let can_be_key = key.sk.is_empty() && Self::PREFIX.len() + key.pk.len() <= MAX_KEY;
-        let (name, _) = key.pk.split_once('/').filter(|_| can_be_key)?;
+        // Whichever tenant has it.
+        let pk = match key.pk.strip_prefix('@') {
+            Some(rest) => rest.split_once('/')?.1,
+            None => &key.pk,
+        };
+        let (name, _) = pk.split_once('/').filter(|_| can_be_key)?;
         let name = name.strip_suffix("-named").unwrap_or(name);
         self.kinds.iter().find(|kind| kind.name == name)?.cached_seconds
     }
@@ -194,6 +200,14 @@ impl Documents for DocumentCache {
             }
         }
         result
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        self.documents.scan(tenant, after).await
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.documents.erase(tenant, after).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use souk_core::documents::Source;
+use souk_core::documents::{Scan, Source};
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 use souk_core::{Change, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError, Tenant};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -183,6 +183,14 @@ impl Documents for PurgingDocuments {
             Err(StoreError::Unavailable(_) | StoreError::Corrupt(_)) => drop(unknown),
         }
         result
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        self.inner.scan(tenant, after).await
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.inner.erase(tenant, after).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

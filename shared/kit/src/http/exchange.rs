@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+use souk_core::Tenant;
 
 use super::answer::Shared;
 use super::body::Payload;
@@ -14,8 +15,11 @@ use super::headers::{self, FromCache, RequestContext};
 use super::viewer::carries_credential;
 use super::{Access, CachePolicy, Problem, Router, problem_type};
 use crate::cache::{CacheStatus, key};
-use crate::platform::Platform;
+use crate::limits::{By, Limit, PLAN_REQUESTS};
+use crate::operation::Failure;
+use crate::platform::{Market, Platform};
 use crate::telemetry::Trace;
+use crate::tenancy::{self, Named, REQUESTS, TENANT_HEADER, TenantStatus};
 
 /// The maximum length of a URL, and the maximum size of all headers together, in bytes.
 const MAX_URL: usize = 4 * 1024;
@@ -39,15 +43,19 @@ pub(crate) struct Incoming {
 /// Handles one request. For a body larger than [`MAX_BODY`](crate::MAX_BODY) a host passes `None` and need not read it.
 pub(crate) async fn handle(
     router: &Router,
-    platform: &Arc<Platform>,
+    deployment: &Arc<Platform>,
     request: http::Request<Option<Bytes>>,
 ) -> Response<Bytes> {
-    let clock = &*platform.clock;
+    let clock = &*deployment.clock;
     let began = clock.now();
     let (mut parts, payload) = request.into_parts();
     let method = parts.method.clone();
     let is_read = matches!(method, Method::GET | Method::HEAD);
-    let carries_credential = carries_credential(&parts.headers);
+    // Caches in front know a market by its host name, and not by this header.
+    let is_named = parts.headers.contains_key(TENANT_HEADER);
+    let carries_credential = carries_credential(&parts.headers) || is_named;
+    let entered = enter(deployment, &parts).await;
+    let platform = entered.as_ref().unwrap_or(deployment);
     let request = RequestContext {
         trace: Trace::of(&parts.headers, clock, &*platform.random),
         // Only GET and HEAD support `If-None-Match`: on other methods it would be a precondition.
@@ -68,12 +76,14 @@ pub(crate) async fn handle(
     let uri = parts.uri.clone();
     let line = LogLine {
         trace: &request.trace,
+        tenant: &platform.tenant,
         method: method.as_str(),
         path: uri.path(),
         refused_origin: refused_origin(&parts.headers, request.origin.as_ref()),
     };
 
-    let (response, policy) = if let Err(problem) = check_limits(&parts, payload.is_some()) {
+    let refused = check_limits(&parts, payload.is_some()).err();
+    let (response, policy) = if let Some(problem) = refused.or_else(|| entered.as_ref().err().cloned()) {
         (problem.into_response(), None)
     } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         (preflight(request.origin.is_some()), None)
@@ -96,12 +106,13 @@ pub(crate) async fn handle(
             && let Some(target) = uri.path_and_query()
         {
             let key = key::of(target);
-            if let Some((cached, status)) = responses.find(&key, began.as_millisecond()) {
+            let full = platform.tenant.stored(&key);
+            if let Some((cached, status)) = responses.find(&full, began.as_millisecond()) {
                 let response = request.answer(&cached, status, began.as_millisecond(), 0);
                 line.write(cached.route, &response, None, micros());
                 return response;
             }
-            incoming.cache_key = request_key(&mut parts, &key);
+            incoming.cache_key = request_key(&mut parts, &key).map(|()| full.into());
         }
         if let Some(payload) = payload {
             parts.extensions.insert(Payload(payload));
@@ -143,6 +154,7 @@ pub(crate) fn refuse(platform: &Platform, problem: Problem) -> Response<Bytes> {
     trace.write(response.headers_mut());
     let line = LogLine {
         trace: &trace,
+        tenant: &platform.tenant,
         method: "",
         path: "",
         refused_origin: None,
@@ -152,13 +164,69 @@ pub(crate) fn refuse(platform: &Platform, problem: Problem) -> Response<Bytes> {
 }
 
 /// Renews the cached response of a key, in the background.
-pub(crate) async fn refresh(router: &Router, platform: &Arc<Platform>, key: &str) {
+pub(crate) async fn refresh(router: &Router, deployment: &Arc<Platform>, key: &str) {
+    let (tenant, target) = match key.strip_prefix('@').and_then(|rest| rest.split_once('/')) {
+        Some((name, target)) => (Tenant::named(name), target),
+        None => (Some(Tenant::main()), key),
+    };
+    let Some(tenant) = tenant else {
+        return;
+    };
+    let Ok(Some(platform)) = deployment.of_tenant(&tenant).await else {
+        return;
+    };
     let (mut parts, ()) = http::Request::new(()).into_parts();
     let incoming = Incoming {
-        cache_key: request_key(&mut parts, key),
+        cache_key: request_key(&mut parts, target).map(|()| key.into()),
         ..Incoming::default()
     };
-    drop(router.answer(parts, incoming, platform).await);
+    drop(router.answer(parts, incoming, &platform).await);
+}
+
+/// The platform of the market that the request is for, or why it does not answer.
+async fn enter(deployment: &Arc<Platform>, parts: &http::request::Parts) -> Result<Arc<Platform>, Problem> {
+    let domain = deployment.settings.tenant_domain.as_deref();
+    let named = tenancy::named(&parts.uri, &parts.headers, domain);
+    let is_host = matches!(named, Named::Host(_));
+    let market = match named {
+        Named::Main => return Ok(deployment.clone()),
+        Named::Nothing => None,
+        _ if domain.is_none() => None,
+        named => deployment.market(named).await?,
+    };
+    match market {
+        Some(Market { platform, status, .. }) => match status {
+            TenantStatus::Active => {
+                count_request(&platform).await?;
+                Ok(platform)
+            }
+            TenantStatus::Suspended => {
+                let detail = "this market is suspended";
+                Err(Problem::new(problem_type::TENANT_SUSPENDED, detail))
+            }
+            TenantStatus::Erased => Err(no_market()),
+        },
+        // A host name that nobody has claimed is another one of the deployment.
+        None if is_host => Ok(deployment.clone()),
+        None => Err(no_market()),
+    }
+}
+
+/// Counts the request for the plan of the market, if that limits them.
+async fn count_request(platform: &Platform) -> Result<(), Failure> {
+    let Some(units) = platform.quotas.get(REQUESTS) else {
+        return Ok(());
+    };
+    let limit = Limit::strict(PLAN_REQUESTS, *units, 60, By::Client);
+    let subject = platform.keys.digest(platform.tenant.stored("limit").as_bytes());
+    match platform.limiter.take(&limit, &subject).await {
+        Some(verdict) if verdict.is_over && platform.limiter.is_enforced() => Err(Failure::Limited(verdict)),
+        _ => Ok(()),
+    }
+}
+
+fn no_market() -> Problem {
+    Problem::new(problem_type::TENANT_NOT_FOUND, "there is no such market")
 }
 
 /// The `Origin` of the request, if CORS allows it.
@@ -203,10 +271,10 @@ fn complete(
 }
 
 /// Replaces the target of a request by its cache key, so that the response cannot depend on anything else in the URL.
-fn request_key(parts: &mut http::request::Parts, key: &str) -> Option<Arc<str>> {
+fn request_key(parts: &mut http::request::Parts, key: &str) -> Option<()> {
     parts.uri = key.parse().ok()?;
     parts.method = Method::GET;
-    Some(key.into())
+    Some(())
 }
 
 /// Checks the size limits, before any other work.
@@ -239,7 +307,7 @@ fn preflight(allowed: bool) -> axum::response::Response {
         let headers = response.headers_mut();
         let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let names = "authorization, content-type, idempotency-key, if-match, if-none-match, souk-reason, traceparent, x-request-id";
+        let names = "authorization, content-type, idempotency-key, if-match, if-none-match, souk-reason, souk-tenant, traceparent, x-request-id";
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -249,6 +317,7 @@ fn preflight(allowed: bool) -> axum::response::Response {
 /// The log line of a request, and the only place where a failure is logged.
 pub(super) struct LogLine<'a> {
     trace: &'a Trace,
+    tenant: &'a Tenant,
     method: &'a str,
     path: &'a str,
     /// The origin of a page that CORS keeps from reading the response.
@@ -259,10 +328,12 @@ impl LogLine<'_> {
     fn write(&self, route: &str, response: &Response<Bytes>, problem: Option<&Problem>, duration_us: i64) {
         let Self {
             trace,
+            tenant,
             method,
             path,
             refused_origin,
         } = self;
+        let tenant = (!tenant.is_main()).then(|| tenant.name());
         let refused_origin = refused_origin.as_deref();
         let (request_id, trace_id) = (&trace.request_id, trace.trace_id());
         let (status, bytes) = (response.status().as_u16(), response.body().len());
@@ -273,6 +344,7 @@ impl LogLine<'_> {
                 tracing::error!(
                     request_id,
                     trace_id,
+                    tenant,
                     method,
                     route,
                     status,
@@ -289,6 +361,7 @@ impl LogLine<'_> {
                 tracing::info!(
                     request_id,
                     trace_id,
+                    tenant,
                     method,
                     path,
                     status,
@@ -302,6 +375,7 @@ impl LogLine<'_> {
             None => tracing::info!(
                 request_id,
                 trace_id,
+                tenant,
                 method,
                 route,
                 status,

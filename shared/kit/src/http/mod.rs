@@ -4,16 +4,18 @@
 //!
 //! 1. **sizes** of URL, headers and body are checked before any other work;
 //! 2. **trace**: request id and `traceparent` are read or created, returned and logged;
-//! 3. **CORS**, with an allow-list of origins;
-//! 4. **cache**: responses that are the same for every client are served from memory until their content changes;
-//! 5. **route**: method and path; a path that no row has may have a fallback;
-//! 6. **policy**: the row defines how often a client may call it ([`limits`](crate::limits)), the access, the query parameters
+//! 3. **tenant**: the host name or `Souk-Tenant` decides which market it is ([`tenancy`](crate::tenancy)); all that follows is
+//!    that market's;
+//! 4. **CORS**, with an allow-list of origins;
+//! 5. **cache**: responses that are the same for every client are served from memory until their content changes;
+//! 6. **route**: method and path; a path that no row has may have a fallback;
+//! 7. **policy**: the row defines how often a client may call it ([`limits`](crate::limits)), the access, the query parameters
 //!    and the maximum body size;
-//! 7. **idempotency**: `Idempotency-Key` on every POST;
-//! 8. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
-//! 9. **headers**: `ETag` and 304; `Cache-Control` on every response, by its row;
-//! 10. **problem document** for every error ([`Problem`]);
-//! 11. **log**: one line per request.
+//! 8. **idempotency**: `Idempotency-Key` on every POST;
+//! 9. **handler**: extracts the input, runs an operation, renders the result as an [`Answer`];
+//! 10. **headers**: `ETag` and 304; `Cache-Control` on every response, by its row;
+//! 11. **problem document** for every error ([`Problem`]);
+//! 12. **log**: one line per request.
 
 mod answer;
 mod body;

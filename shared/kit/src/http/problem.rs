@@ -260,6 +260,11 @@ impl From<Failure> for Problem {
                 problem.violated.push(verdict.limit.name);
                 problem
             }
+            Failure::QuotaUsedUp(quota) => {
+                let mut problem = Problem::new(problems::QUOTA_USED_UP, detail);
+                problem.violated.push(quota);
+                problem
+            }
             Failure::Busy => Problem::new(problems::BUSY, detail).retry_after(1),
             Failure::Store(error) => error.into(),
             Failure::Internal(why) => Problem::internal(why),

@@ -58,6 +58,12 @@ problem_types! {
     REASON_MISSING: FORBIDDEN "reason_missing";
     /// There is no such thing, or you may not see it.
     NOT_FOUND: NOT_FOUND "not_found";
+    /// There is no market with this name.
+    TENANT_NOT_FOUND: NOT_FOUND "tenant_not_found";
+    /// The market is suspended. Nothing of it is shown or changed meanwhile.
+    TENANT_SUSPENDED: FORBIDDEN "tenant_suspended";
+    /// The plan of the market does not allow more of these; `errors` names the quota.
+    QUOTA_USED_UP: TOO_MANY_REQUESTS "quota_used_up";
     /// The path exists, this method does not; `Allow` names those that do.
     METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED "method_not_allowed";
     /// The body did not arrive in time. Repeat the request.

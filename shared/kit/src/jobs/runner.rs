@@ -4,6 +4,9 @@
 //! before a job runs; if a duplicate delivery commits in between, the commit fails on the inbox entry and the job
 //! starts over. Inbox entries outlive every message in a queue.
 //!
+//! **Tenants.** A message names its market, with a seal that only the deployment can make. Its job runs on the platform of that
+//! market. Notes of runs, dead letters and counts are the deployment's.
+//!
 //! **Failures.** A failed job counts as an attempt and is retried later, as a new message that lists the failed
 //! attempts. An unavailable store does not count as an attempt. A panic counts as a failure where it can be caught; on
 //! Wasm it ends the instance.
@@ -21,7 +24,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Deserialize;
 use souk_core::documents::MAX_KEYS;
 use souk_core::queue::{Attempt, Delivery, Outcome, Payload};
-use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, clock};
+use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, Tenant, clock};
 
 use super::{Job, JobError, JobOutput, dead_letters, tracked};
 use crate::operation::{Context, Transaction, take};
@@ -52,6 +55,7 @@ enum Fate {
     Failed(JobError),
     Poison,
     Unknown,
+    Unsealed,
 }
 
 /// Processes deliveries of one or several lanes; returns one outcome per delivery, in their order.
@@ -63,7 +67,7 @@ pub(crate) async fn work(
     let now = platform.now();
     let mut outcomes = vec![Outcome::Retry(OUTAGE_SECONDS); deliveries.len()];
     let mut fates: Vec<(usize, Message, Fate)> = Vec::with_capacity(deliveries.len());
-    let mut groups: BTreeMap<String, Vec<(usize, Message)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Tenant, String), Vec<(usize, Message)>> = BTreeMap::new();
     let mut suspects: Vec<(usize, Message)> = Vec::new();
     for (place, Delivery { message, deliveries }) in deliveries.into_iter().enumerate() {
         let is_early = message
@@ -73,16 +77,19 @@ pub(crate) async fn work(
             fates.push((place, message, Fate::Expired));
         } else if is_early {
             fates.push((place, message, Fate::Early));
+        } else if platform.seal(&message) != message.seal {
+            fates.push((place, message, Fate::Unsealed));
         } else if !jobs.contains_key(message.job.as_str()) {
             fates.push((place, message, Fate::Unknown));
         } else if deliveries > 1 {
             suspects.push((place, message));
         } else {
-            groups.entry(message.job.clone()).or_default().push((place, message));
+            let group = (message.tenant.clone(), message.job.clone());
+            groups.entry(group).or_default().push((place, message));
         }
     }
     let mut chunks = Vec::new();
-    for (name, mut messages) in groups {
+    for ((_, name), mut messages) in groups {
         if let Some(job) = jobs.get(name.as_str()) {
             while !messages.is_empty() {
                 let rest = messages.split_off(messages.len().min(job.batch));
@@ -138,6 +145,24 @@ async fn run_chunk(
     messages: Vec<(usize, Message)>,
 ) -> Vec<(usize, Message, Fate)> {
     let began = platform.clock.now();
+    // All are of one tenant.
+    let tenant = messages
+        .first()
+        .map_or_else(Tenant::main, |(_, message)| message.tenant.clone());
+    let platform = match platform.of_tenant(&tenant).await {
+        Ok(Some(platform)) => &platform.clone(),
+        // Nothing is done for a tenant that is erased.
+        Ok(None) => {
+            return messages
+                .into_iter()
+                .map(|(place, message)| (place, message, Fate::Done))
+                .collect();
+        }
+        Err(error) => {
+            let failed = |(place, message)| (place, message, Fate::Failed(error.clone().into()));
+            return messages.into_iter().map(failed).collect();
+        }
+    };
     let (places, messages): (Vec<usize>, Vec<Message>) = messages.into_iter().unzip();
     let result = run(platform, job, &messages).await;
     let duration_us = platform
@@ -148,17 +173,19 @@ async fn run_chunk(
     let trace_id = messages.first().and_then(trace_id);
     let first = messages.first().map(|message| message.id.as_str());
     let (job_name, count) = (job.name, messages.len());
+    let tenant = (!tenant.is_main()).then(|| tenant.name());
     match &result {
         Ok(()) => tracing::info!(
             job = job_name,
             messages = count,
             message_id = first,
             trace_id,
+            tenant,
             duration_us,
             "job"
         ),
         Err(error) => {
-            tracing::warn!(job = job_name, messages = count, message_id = first, trace_id, duration_us, %error, "job failed");
+            tracing::warn!(job = job_name, messages = count, message_id = first, trace_id, tenant, duration_us, %error, "job failed");
         }
     }
     let alone = messages.len() == 1;
@@ -227,7 +254,7 @@ enum Trial {
 
 /// Notes that a message runs on its own, unless it has done so too often.
 async fn begin_trial(platform: &Platform, message: &Message) -> Result<Trial, StoreError> {
-    let keys = [mark(&message.id), trial(&message.id)];
+    let keys = [message.tenant.key(&mark(&message.id)), trial(&message.id)];
     let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
     if found.next().flatten().is_some() {
         return Ok(Trial::Done);
@@ -371,6 +398,10 @@ async fn acknowledge(
         Fate::Failed(error) => error,
         Fate::Poison => JobError::Fatal("its consumers ended before they had done it, again and again".into()),
         Fate::Unknown => JobError::Fatal("there is no such job".into()),
+        Fate::Unsealed => {
+            message.tracked = false;
+            JobError::Fatal("it does not show that it is of the market that it names".into())
+        }
     };
     let text: String = error.to_string().chars().take(MAX_ERROR).collect();
     message.attempts.push(Attempt {
@@ -417,15 +448,20 @@ async fn send_again(platform: &Platform, message: Message) -> Outcome {
 }
 
 /// Stores a message as a dead letter.
-async fn make_dead_letter(platform: &Platform, message: &Message, error: &str) -> Result<(), StoreError> {
+async fn make_dead_letter(platform: &Arc<Platform>, message: &Message, error: &str) -> Result<(), StoreError> {
     let mut changes = vec![dead_letters::record(message, error, platform.now())?];
-    changes.extend(tracked::end(platform, message, Err(error.to_owned())).await?);
+    if message.tracked
+        && let Some(market) = platform.of_tenant(&message.tenant).await?
+    {
+        let ended = tracked::end(&market, message, Err(error.to_owned())).await?;
+        changes.extend(message.tenant.commit(Commit::new(ended.into_iter().collect())).changes);
+    }
     platform.commit(changes, Vec::new(), Vec::new()).await
 }
 
 /// Handles the deliveries of the queue's own dead-letter queue: those that have not been shown to end their consumers were
 /// given up with the batches of others, and run again; the others become dead letters.
-pub(crate) async fn dead_letter(platform: &Platform, deliveries: Vec<Delivery>) -> Vec<Outcome> {
+pub(crate) async fn dead_letter(platform: &Arc<Platform>, deliveries: Vec<Delivery>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(deliveries.len());
     for Delivery { message, deliveries } in deliveries {
         outcomes.push(match given_up(platform, &message).await {
@@ -440,8 +476,8 @@ pub(crate) async fn dead_letter(platform: &Platform, deliveries: Vec<Delivery>) 
     outcomes
 }
 
-async fn given_up(platform: &Platform, message: &Message) -> Result<Outcome, StoreError> {
-    let keys = [mark(&message.id), trial(&message.id)];
+async fn given_up(platform: &Arc<Platform>, message: &Message) -> Result<Outcome, StoreError> {
+    let keys = [message.tenant.key(&mark(&message.id)), trial(&message.id)];
     let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
     if found.next().flatten().is_some() {
         return Ok(Outcome::Done);

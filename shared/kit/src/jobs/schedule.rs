@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use souk_core::documents::get_one;
-use souk_core::{Change, Commit, Condition, Key, StoreError, Timestamp, clock};
+use souk_core::{Change, Commit, Condition, Consistency, Key, Query, StoreError, Tenant, Timestamp, clock};
 
 use super::JobError;
 use crate::operation::Context;
 use crate::platform::Platform;
+use crate::tenancy::TENANTS;
 
 /// How many runs are kept per schedule.
 const REMEMBERED: usize = 20;
+/// For how many tenants a schedule runs at a time.
+const TENANTS_AT_ONCE: usize = 50;
 /// How much earlier than the interval a run may start, in milliseconds: ticks are not exact.
 const SLACK: i64 = 5_000;
 /// After how many seconds an unfinished run counts as crashed, so that the next one may start: within the two minutes in
@@ -34,6 +37,8 @@ pub struct Schedule {
     pub summary: &'static str,
     /// The interval in seconds. Ticks come every minute, so a shorter interval has no effect.
     pub every_seconds: i64,
+    /// Whether it runs for each tenant too.
+    is_for_tenants: bool,
     run: Arc<dyn Fn(Context) -> Running + Send + Sync>,
 }
 
@@ -48,8 +53,16 @@ impl Schedule {
             name,
             summary,
             every_seconds,
+            is_for_tenants: false,
             run: Arc::new(move |cx| Box::pin(run(cx))),
         }
+    }
+
+    /// Lets it run for the other markets too, some of them each time.
+    #[must_use]
+    pub fn for_each_tenant(mut self) -> Self {
+        self.is_for_tenants = true;
+        self
     }
 }
 
@@ -81,6 +94,10 @@ pub struct Runs {
     pub every_seconds: i64,
     /// The latest runs, newest first.
     pub runs: Vec<Run>,
+    /// The last tenant that it has run for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub last_tenant: Option<String>,
 }
 
 /// The partition of the schedule documents.
@@ -105,6 +122,7 @@ async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(),
             name: schedule.name.to_owned(),
             every_seconds: schedule.every_seconds,
             runs: Vec::new(),
+            last_tenant: None,
         },
     };
     runs.every_seconds = schedule.every_seconds;
@@ -137,6 +155,9 @@ async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(),
         result => result?,
     }
     let result = (schedule.run)(Context::system(platform.clone())).await;
+    if schedule.is_for_tenants && platform.settings.tenant_domain.is_some() {
+        runs.last_tenant = run_for_tenants(platform, schedule, runs.last_tenant.take()).await?;
+    }
     let duration_ms = platform.now().as_millisecond().saturating_sub(now.as_millisecond());
     if let Some(run) = runs.runs.first_mut() {
         run.duration_ms = Some(duration_ms);
@@ -149,6 +170,31 @@ async fn run_if_due(platform: &Arc<Platform>, schedule: &Schedule) -> Result<(),
     let outcome = result?;
     tracing::info!(schedule = schedule.name, duration_ms, outcome, "schedule");
     Ok(())
+}
+
+/// Runs it for some tenants, those after `last`; returns the last of them.
+async fn run_for_tenants(
+    platform: &Arc<Platform>,
+    schedule: &Schedule,
+    last: Option<String>,
+) -> Result<Option<String>, JobError> {
+    let query = Query {
+        after: last,
+        ..Query::index(TENANTS, TENANTS_AT_ONCE)
+    };
+    let page = platform.documents.query(&query, Consistency::Strong).await?;
+    for item in &page.items {
+        let Some(tenant) = Tenant::named(&item.sort) else {
+            continue;
+        };
+        let Some(market) = platform.of_tenant(&tenant).await? else {
+            continue;
+        };
+        if let Err(error) = (schedule.run)(Context::system(market)).await {
+            tracing::error!(%error, schedule = schedule.name, tenant = tenant.name(), "schedule failed");
+        }
+    }
+    Ok(page.next)
 }
 
 async fn write(platform: &Platform, key: &Key, runs: &Runs, version: Option<u64>) -> Result<(), StoreError> {

@@ -73,8 +73,21 @@ fn put(platform: &Platform, job: &Tracked, condition: Condition) -> Result<Chang
 
 /// Starts a job for `owner`: adds its message and its status document to this transaction.
 pub fn start<E: From<Failure>, P: Payload>(tx: &Transaction<E>, payload: &P, owner: &str) -> Result<Tracked, Failure> {
+    start_after(tx, payload, owner, 0)
+}
+
+/// The same, after a wait in milliseconds.
+pub fn start_after<E: From<Failure>, P: Payload>(
+    tx: &Transaction<E>,
+    payload: &P,
+    owner: &str,
+    wait_ms: i64,
+) -> Result<Tracked, Failure> {
     let mut message = tx.message(payload)?;
     message.tracked = true;
+    if wait_ms > 0 {
+        message.delay(tx.now(), wait_ms);
+    }
     let tracked = Tracked {
         id: message.id.clone(),
         job: message.job.clone(),

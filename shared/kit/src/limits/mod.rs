@@ -13,6 +13,9 @@ use souk_core::rate_limit::Quota;
 
 pub use limiter::Limiter;
 
+/// The name of the limit of a market's requests, which its plan sets.
+pub const PLAN_REQUESTS: &str = "plan-requests";
+
 /// How much may be done in a time, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {

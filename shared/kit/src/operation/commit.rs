@@ -35,7 +35,7 @@ impl Context {
                 Err(error) => return self.kept_result().await?.ok_or(error),
             };
             let Pending {
-                changes,
+                mut changes,
                 on_conflict,
                 before,
                 events,
@@ -44,6 +44,7 @@ impl Context {
                 ..
             } = take(&pending)?;
             let record = self.record(&result, is_secret)?;
+            changes.extend(self.usage(&changes).await?);
             let write = Write {
                 changes,
                 record,

@@ -48,6 +48,9 @@ pub enum Failure {
     /// The client has done this too often.
     #[error("too many requests; please try again in {} s", .0.seconds)]
     Limited(Verdict),
+    /// The plan of the market does not allow more of this.
+    #[error("the plan of this market does not allow more {0}")]
+    QuotaUsedUp(&'static str),
     /// Too much expensive work waits.
     #[error("the server is busy; please try again in a moment")]
     Busy,

@@ -15,6 +15,7 @@ pub(crate) mod paging;
 mod read;
 mod stored;
 mod transaction;
+mod usage;
 
 pub use context::Context;
 pub use failure::Failure;

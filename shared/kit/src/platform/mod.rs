@@ -15,8 +15,8 @@ use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
 use souk_core::rate_limit::InMemory;
 use souk_core::{
-    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Principal, Queue, Random, RateLimit, Search, Tenant,
-    Timestamp,
+    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Permission, Principal, Queue, Random, RateLimit, Search,
+    Tenant, Timestamp,
 };
 
 use crate::auth::{self, Keys, Principals, TokenError};
@@ -32,7 +32,8 @@ pub use lane_counts::{COUNTED, recent};
 use outage::Outages;
 use outbox::Outbox;
 pub(crate) use outbox::message_id;
-pub use settings::{CacheLayers, PasswordCost, Settings, is_loopback};
+pub use settings::{CacheLayers, PasswordCost, Settings, allowed_origin, is_loopback};
+pub(crate) use tenants::Market;
 use tenants::Tenants;
 
 /// The shared state of all operations. A host builds one; operations use it through their [`Context`](crate::Context).
@@ -206,6 +207,19 @@ impl Platform {
             random,
             ..self.clone()
         }
+    }
+
+    /// The permissions that somebody in this market can have.
+    pub fn permissions(&self) -> impl Iterator<Item = &'static Permission> {
+        let is_main = self.tenant.is_main();
+        let all = self.registry.permissions.iter().copied();
+        all.filter(move |permission| is_main || !permission.is_of_deployment)
+    }
+
+    /// How much of this the plan of the market allows; `None` for no limit.
+    #[must_use]
+    pub fn quota(&self, name: &str) -> Option<u32> {
+        self.quotas.get(name).copied()
     }
 
     /// The document store, for hosts and tests. Operations read through their [`Context`](crate::Context).

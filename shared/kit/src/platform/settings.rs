@@ -75,6 +75,8 @@ pub struct Settings {
     /// `SOUK_TENANT_DOMAIN`: the domain below which each market has its name, such as `souk.example` for
     /// `{name}.souk.example`. Without it there is one market.
     pub tenant_domain: Option<String>,
+    /// `SOUK_DNS_URL`: where TXT records are looked up, by DNS over HTTPS with answers in JSON; Cloudflare's by default.
+    pub dns_url: String,
     /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
@@ -138,6 +140,8 @@ impl Settings {
         {
             return Err("SOUK_TENANT_DOMAIN: must be a domain in lower case, such as souk.example".into());
         }
+        let dns_url = get("SOUK_DNS_URL").unwrap_or_else(|| "https://cloudflare-dns.com/dns-query".into());
+        souk_core::check::url(&dns_url, &()).map_err(|why| format!("SOUK_DNS_URL: {why}"))?;
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
@@ -147,6 +151,7 @@ impl Settings {
             cache,
             limits,
             tenant_domain,
+            dns_url,
             password_cost,
         })
     }
@@ -160,7 +165,7 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 /// An origin that CORS allows: any port, as development servers have, only of the machine itself.
-fn allowed_origin(text: &str) -> Result<(), &'static str> {
+pub fn allowed_origin(text: &str) -> Result<(), &'static str> {
     let Some(start) = text.strip_suffix(":*") else {
         return origin(text);
     };

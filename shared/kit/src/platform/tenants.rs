@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use souk_core::documents::get_one;
+use souk_core::documents::{Scan, get_one};
 use souk_core::{StoreError, Tenant};
 
 use super::{Platform, Settings};
@@ -86,13 +86,30 @@ impl Platform {
     }
 
     /// The platform of a tenant that a message is for; `None` if there is no such tenant, or nothing is done for it any more.
-    pub(crate) async fn of_tenant(self: &Arc<Self>, tenant: &Tenant) -> Result<Option<Arc<Self>>, StoreError> {
+    pub async fn of_tenant(self: &Arc<Self>, tenant: &Tenant) -> Result<Option<Arc<Self>>, StoreError> {
         if tenant.is_main() {
             return Ok(Some(self.clone()));
         }
         let market = self.market(Named::Name(tenant.clone())).await?;
         let market = market.filter(|market| market.status != TenantStatus::Erased);
         Ok(market.map(|market| market.platform))
+    }
+
+    /// Some of the documents of a tenant, as it knows them: for its export. Ask the platform of the main market.
+    pub async fn export_tenant(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        let mut scan = self.whole.scan(tenant, after).await?;
+        for document in &mut scan.documents {
+            if let Some(own) = tenant.own(&document.key.pk) {
+                document.key.pk = own.to_owned();
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Removes some of what a tenant has in the store; returns the `after` of the next call, `None` if nothing is left. Ask the
+    /// platform of the main market.
+    pub async fn erase_tenant(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.whole.erase(tenant, after).await
     }
 
     async fn read_market(self: &Arc<Self>, named: &Named, known: Option<&Known>) -> Result<Option<Market>, StoreError> {

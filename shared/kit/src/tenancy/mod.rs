@@ -12,7 +12,9 @@ use http::{HeaderMap, Uri, header};
 use souk_core::Tenant;
 
 pub(crate) use documents::TenantDocuments;
-pub use record::{DOMAIN, Domain, PLAN, Plan, Quotas, TENANT, TenantRecord, TenantStatus, usage_key};
+pub use record::{
+    DOMAIN, Domain, PLAN, Plan, Quotas, REQUESTS, TENANT, TENANTS, TenantRecord, TenantStatus, USED, usage_key,
+};
 
 /// The header by which tools name a market.
 pub(crate) const TENANT_HEADER: &str = "souk-tenant";

@@ -12,6 +12,9 @@ pub const DOMAIN: Kind = Kind::new("tenant-domain", "tenant-domain");
 /// Plans. Their ids are their names.
 pub const PLAN: Kind = Kind::new("plan", "plan");
 
+/// The index of all tenants, by name.
+pub const TENANTS: &str = "tenants";
+
 /// How much of something there may be, by the names of quotas: those that kinds declare ([`Kind::quota`]), and `requests`, which
 /// is of a minute. What is not listed has no limit.
 pub type Quotas = BTreeMap<String, u32>;
@@ -55,7 +58,7 @@ pub enum TenantStatus {
     /// It does.
     #[default]
     Active,
-    /// Every request is refused with 403, and jobs wait.
+    /// Every request is refused with 403. What is queued is still done.
     Suspended,
     /// All that it had is gone or about to go.
     Erased,
@@ -95,8 +98,14 @@ pub struct Plan {
     pub version: u64,
 }
 
-/// The document of a tenant whose counters say how much it has, by the names of quotas.
+/// The document of a tenant that counts what it has of what this quota limits.
 #[must_use]
-pub fn usage_key() -> Key {
-    Key::of("usage", "market")
+pub fn usage_key(quota: &str) -> Key {
+    Key::of("usage", quota)
 }
+
+/// The counter of that document.
+pub const USED: &str = "used";
+
+/// The quota of requests in a minute.
+pub const REQUESTS: &str = "requests";

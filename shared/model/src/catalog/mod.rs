@@ -28,6 +28,7 @@ pub const PRODUCT: Kind = Kind {
     lists: &["products", "ranked"],
     personal_fields: &["location"],
     renaming: Renaming::LeadsOn,
+    quota: Some("products"),
     ..Kind::new("product", "prd")
 };
 

@@ -14,7 +14,7 @@ use souk_core::search::{Facet, FacetCounts, MAX_COUNTED, MAX_VALUES, SearchError
 use super::page::{ALL, Bounds, live};
 use super::plan::Plan;
 use super::write::json;
-use super::{SqlSearch, failed, integer, string};
+use super::{SqlSearch, integer, string};
 use crate::{SqlDriver, Statement, Value};
 
 /// The field whose values are ranges of prices.
@@ -162,7 +162,7 @@ impl<D: SqlDriver> SqlSearch<D> {
 
     async fn read_long(&self, sql: String, args: Vec<Value>) -> Result<Vec<Vec<Value>>, SearchError> {
         let statement = Statement::new(sql, args).with(Eventual).long();
-        self.driver.read(statement).await.map_err(failed)
+        self.read(statement).await
     }
 }
 

@@ -18,6 +18,9 @@
 //! exists from the start, so that changes are indexed before the first rebuild. Rowids hold nine bits of the
 //! generation's number.
 //!
+//! **Tenants** have indexes of their own in the same tables ([`tenant`]). The rest of this module is written as if there
+//! were one index.
+//!
 //! **Atomicity.** See [`write`] and [`rebuild`]. The table `guard` rolls back a batch whose generation is no longer
 //! being built.
 
@@ -28,6 +31,7 @@ mod place;
 mod plan;
 mod rebuild;
 mod suggest;
+mod tenant;
 mod text;
 mod token;
 mod typo;
@@ -51,9 +55,10 @@ pub mod meaning {
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use souk_core::Clock;
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
+use souk_core::{Clock, Tenant};
 
+use self::tenant::Owner;
 use self::vocabulary::Vocabulary;
 use crate::{SqlDriver, SqlError, Statement, Value};
 
@@ -71,6 +76,10 @@ pub const SEARCH_MIGRATIONS: &[(&str, &str)] = &[
         "0003_suggestions.sql",
         include_str!("../../migrations-search/0003_suggestions.sql"),
     ),
+    (
+        "0004_tenants.sql",
+        include_str!("../../migrations-search/0004_tenants.sql"),
+    ),
 ];
 
 /// The largest integer that D1 keeps exact: JavaScript's largest safe integer.
@@ -82,24 +91,26 @@ const PLACE_BITS: u32 = 44;
 
 /// A search index in an SQL database of its own.
 pub struct SqlSearch<D> {
-    driver: D,
+    driver: Arc<D>,
     clock: Arc<dyn Clock>,
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
+    owner: Owner,
 }
 
 impl<D: SqlDriver> SqlSearch<D> {
-    /// The index behind `driver`, to whose database all [`SEARCH_MIGRATIONS`] were applied.
+    /// The main market's index behind `driver`, to whose database all [`SEARCH_MIGRATIONS`] were applied.
     pub fn new(driver: D, clock: Arc<dyn Clock>) -> Self {
         Self {
-            driver,
+            driver: Arc::new(driver),
             clock,
-            vocabulary: Vocabulary::default(),
+            vocabulary: Arc::default(),
+            owner: Owner::new(&Tenant::main()),
         }
     }
 }
 
 #[async_trait]
-impl<D: SqlDriver> Search for SqlSearch<D> {
+impl<D: SqlDriver + 'static> Search for SqlSearch<D> {
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         self.find(query).await
     }
@@ -130,19 +141,41 @@ impl<D: SqlDriver> Search for SqlSearch<D> {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         let sql = "SELECT live, coalesce(building, -1), products, format FROM state JOIN generation ON number = live";
-        let rows = self
-            .driver
-            .read(Statement::new(sql, Vec::new()))
-            .await
-            .map_err(failed)?;
-        let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
+        let rows = self.read(Statement::new(sql, Vec::new())).await?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(IndexState::default());
+        };
+        let mut row = row.into_iter();
         let mut number = || integer(&mut row).map(|number| u64::try_from(number).ok());
-        Ok(IndexState {
+        let mut state = IndexState {
             live: number()?.unwrap_or(0),
             building: number()?,
             listings: number()?.unwrap_or(0),
             format: number()?.and_then(|format| u32::try_from(format).ok()).unwrap_or(0),
+        };
+        if state.format == 0 && !self.owner.tenant.is_main() {
+            // No rebuild made it.
+            state.live = 0;
+        }
+        Ok(state)
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        let is_same = *tenant == self.owner.tenant;
+        Arc::new(Self {
+            driver: self.driver.clone(),
+            clock: self.clock.clone(),
+            vocabulary: if is_same {
+                self.vocabulary.clone()
+            } else {
+                Arc::default()
+            },
+            owner: Owner::new(tenant),
         })
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.erase_all().await
     }
 }
 

@@ -3,7 +3,7 @@
 use souk_core::search::{IndexChange, SearchError};
 
 use super::write::{json, whole};
-use super::{SqlSearch, failed, integer};
+use super::{SqlSearch, integer};
 use crate::{SqlDriver, Statement};
 
 impl<D: SqlDriver> SqlSearch<D> {
@@ -22,11 +22,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                    (SELECT 1 FROM gone WHERE product = r.value ->> 0 AND version >= r.value ->> 1) \
                    AND NOT (r.value ->> 2 AND EXISTS (SELECT 1 FROM state JOIN doc ON generation = live \
                    WHERE building IS NULL AND product = r.value ->> 0 AND version > r.value ->> 1)))";
-        let found = self
-            .driver
-            .read(Statement::new(sql, vec![json(&rows)]))
-            .await
-            .map_err(failed)?;
+        let found = self.read(Statement::new(sql, vec![json(&rows)])).await?;
         Ok(integer(&mut found.into_iter().next().unwrap_or_default().into_iter())? != 0)
     }
 }

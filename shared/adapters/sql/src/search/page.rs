@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facets::PRICE;
 use super::plan::{Plan, asked};
 use super::text::{Part, parts};
-use super::{LARGEST, PLACE_BITS, SqlSearch, failed, integer, place, string};
+use super::{LARGEST, PLACE_BITS, SqlSearch, integer, place, string};
 use crate::{SqlDriver, Statement, Value};
 
 /// Where a page ended.
@@ -228,14 +228,14 @@ impl<D: SqlDriver> SqlSearch<D> {
         } else {
             statement.long()
         };
-        let rows = self.driver.read(statement).await.map_err(failed)?;
+        let rows = self.read(statement).await?;
         let count = integer(&mut rows.into_iter().next().unwrap_or_default().into_iter())?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
     async fn plan(&self, query: &SearchQuery, parts: &[Part], doubted: bool) -> Result<Plan, SearchError> {
         let meanings = self.meanings(&asked(parts, doubted)).await?;
-        Ok(Plan::new(query, parts, &meanings, doubted))
+        Ok(Plan::new(query, parts, &meanings, doubted).within(&self.owner.prefix))
     }
 
     async fn hits(
@@ -259,7 +259,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         };
         let backwards = cursor.is_some_and(|cursor| cursor.backwards);
         let (mut first, mut last, mut more) = (None, None, false);
-        for row in self.driver.read(statement.with(Eventual)).await.map_err(failed)? {
+        for row in self.read(statement.with(Eventual)).await? {
             if page.hits.len() == limit {
                 more = true;
                 break;

@@ -28,6 +28,8 @@ pub struct Plan {
     pub terms: Vec<String>,
     /// Nothing matches: the query has words, but no field is searched.
     pub nothing: bool,
+    /// The token that every product has.
+    every: String,
 }
 
 /// A part of the query: the rows of stems that count as what was typed, and all rows that match.
@@ -75,6 +77,7 @@ impl Plan {
             filters,
             terms: terms.into_iter().collect(),
             nothing,
+            every: token::EVERY.to_owned(),
         }
     }
 
@@ -102,7 +105,20 @@ impl Plan {
             filters: Vec::new(),
             terms: Vec::new(),
             nothing: false,
+            every: token::EVERY.to_owned(),
         }
+    }
+
+    /// The same plan for an index whose tokens begin with `prefix`.
+    pub(super) fn within(mut self, prefix: &str) -> Self {
+        if !prefix.is_empty() {
+            let words = self.words.iter_mut().flatten().flatten().flatten();
+            let filters = self.filters.iter_mut().flat_map(|(_, tokens)| tokens);
+            for token in words.chain(filters).chain([&mut self.every]) {
+                token.insert_str(0, prefix);
+            }
+        }
+        self
     }
 
     /// The widest level of the same words, without filters.
@@ -112,6 +128,7 @@ impl Plan {
             filters: Vec::new(),
             terms: Vec::new(),
             nothing: self.nothing,
+            every: self.every.clone(),
         }
     }
 
@@ -146,7 +163,7 @@ impl Plan {
             .chain(filters.map(|(_, tokens)| any_of(tokens.clone())))
             .collect();
         if parts.is_empty() {
-            token::EVERY.to_owned()
+            self.every.clone()
         } else {
             parts.join(" AND ")
         }
@@ -332,6 +349,18 @@ mod tests {
         assert_eq!(levels(&query, "", &[]), [token::facet("tag", "a")]);
         let plan = Plan::new(&query, &[], &[], false);
         assert_eq!(plan.all(Some("tag")), "y");
+        let plan = Plan::new(&query, &parts("lamp"), &[known()], false).within("§one§");
+        let filter = format!("§one§{}", token::facet("tag", "a"));
+        assert_eq!(
+            plan.all(None),
+            format!("(\"§one§zlamp\" OR \"§one§zlantern\") AND {filter}")
+        );
+        assert_eq!(
+            plan.unfiltered().within("").levels(),
+            ["(\"§one§zlamp\" OR \"§one§zlantern\")"]
+        );
+        let all = Plan::new(&query, &[], &[], false).within("§one§");
+        assert_eq!(all.all(Some("tag")), "§one§y");
         query.tuning.weights = Field::ALL.map(|field| (field, 0)).to_vec();
         assert!(Plan::new(&query, &parts("lamp"), &[known()], false).nothing);
     }

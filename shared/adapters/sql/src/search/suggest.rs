@@ -146,7 +146,8 @@ impl<D: SqlDriver> SqlSearch<D> {
                 ..Meaning::default()
             });
         }
-        let levels = Plan::titles(&parts, &meanings, doubted).levels();
+        let plan = Plan::titles(&parts, &meanings, doubted).within(&self.owner.prefix);
+        let levels = plan.levels();
         let mut args: Vec<Value> = vec![i64::try_from(COMPARED).unwrap_or(8).into()];
         let mut selects = Vec::new();
         for (level, expression) in (0_i64..).zip(levels) {
@@ -159,7 +160,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             ));
         }
         let statement = Statement::new(format!("{} LIMIT +?1", selects.join(" UNION ALL ")), args);
-        let rows = self.driver.read(statement.with(Eventual)).await.map_err(failed)?;
+        let rows = self.read(statement.with(Eventual)).await?;
         let completion = |row: Vec<Value>| {
             let mut row = row.into_iter();
             let level = integer(&mut row)?;
@@ -227,7 +228,7 @@ impl<D: SqlDriver> SqlSearch<D> {
     /// Rows of a kind, a thing, a text, a key, uses, and whether the text begins with what was typed.
     async fn completions(&self, sql: String, args: Vec<Value>) -> Result<Vec<Completion>, SearchError> {
         let statement = Statement::new(sql, args).with(Eventual);
-        let rows = self.driver.read(statement).await.map_err(failed)?;
+        let rows = self.read(statement).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
             let mut row = row.into_iter();
@@ -263,7 +264,7 @@ impl<D: SqlDriver> SqlSearch<D> {
             .take(10 * MAX_CHANGES)
             .filter_map(|(text, uses)| {
                 let (key, text) = token::completion(text)?;
-                let words = Plan::of_key(&key).all(None);
+                let words = Plan::of_key(&key).within(&self.owner.prefix).all(None);
                 Some((key, text, *uses, words))
             })
             .collect();
@@ -291,7 +292,8 @@ impl<D: SqlDriver> SqlSearch<D> {
             ),
         ];
         let batch = batch.into_iter().map(|sql| Statement::new(sql, vec![rows.clone()]));
-        self.driver.write(batch.collect()).await.map_err(failed)
+        let batch = self.owner.create().into_iter().chain(batch);
+        self.transact(batch.collect()).await.map_err(failed)
     }
 }
 

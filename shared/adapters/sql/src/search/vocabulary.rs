@@ -12,7 +12,7 @@ use serde::Serialize;
 use souk_core::search::SearchError;
 
 use super::write::json;
-use super::{SqlSearch, failed, integer, string, typo};
+use super::{SqlSearch, integer, string, typo};
 use crate::{SqlDriver, Statement, Value};
 
 /// How many words are cached, and for how many milliseconds.
@@ -182,7 +182,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let mut known = vec![false; asked.len()];
         let mut begun = Vec::new();
         let mut near: Vec<Vec<Candidate>> = asked.iter().map(|_| Vec::new()).collect();
-        for row in self.driver.read(statement.with(Eventual)).await.map_err(failed)? {
+        for row in self.read(statement.with(Eventual)).await? {
             let mut row = row.into_iter();
             let (key, kind) = (integer(&mut row)?, integer(&mut row)?);
             let candidate = Candidate {
@@ -222,7 +222,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                    AND substr(plain, 1, 3) = ?1 ORDER BY count DESC LIMIT 200";
         let statement = Statement::new(sql, vec![first_letters(typed, 3).into()]).with(Eventual);
         let mut near = Vec::new();
-        for row in self.driver.read(statement).await.map_err(failed)? {
+        for row in self.read(statement).await? {
             let mut row = row.into_iter();
             let candidate = Candidate {
                 plain: string(&mut row)?,

@@ -19,12 +19,13 @@ use souk_core::search::{IndexChange, Listing, SearchError, SuggestionKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::suggest::{ENDS, KINDS};
+use super::tenant::Owner;
 use super::token::Indexed;
 use super::{LARGEST, SLOT_BITS, SqlSearch, failed, place, typo};
 use crate::{SqlDriver, SqlError, Statement, Value};
 
-/// How much one transaction writes, in bytes. A byte of a text counts as ten: with the deletion variants of its words
-/// it may become up to thirty, and D1 accepts arguments of 2 MB.
+/// How much one transaction writes, in bytes. A byte of a text counts as ten, and a byte more for each of a tenant's
+/// prefix: with the deletion variants of its words it may become up to thirty, and D1 accepts arguments of 2 MB.
 const MAX_BYTES: usize = 500_000;
 /// What a row of a facet has beside its texts, in bytes.
 const ROW: usize = 40;
@@ -94,7 +95,7 @@ impl<D: SqlDriver> SqlSearch<D> {
                 let facets = listing.facets.iter();
                 let facets = facets.map(|f| f.field.len() + f.value.len() + f.label.len() + listing.id.len() + ROW);
                 listing.body.len()
-                    + 10 * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
+                    + (10 + self.owner.prefix.len()) * listing.texts.iter().map(|(_, text)| text.len()).sum::<usize>()
                     + facets.sum::<usize>()
             });
             if bytes + size > MAX_BYTES && !chunk.is_empty() {
@@ -109,8 +110,17 @@ impl<D: SqlDriver> SqlSearch<D> {
     }
 
     async fn write(&self, target: Target, chunk: Vec<(&str, Change<'_>)>) -> Result<(), SearchError> {
-        let batch = statements(target, &chunk, self.clock.now().as_millisecond());
-        let result = self.driver.write(batch).await;
+        let mut batch = Vec::new();
+        if matches!(target, Target::All) && !chunk.is_empty() {
+            batch = self.owner.create();
+        }
+        batch.extend(statements(
+            &self.owner,
+            target,
+            &chunk,
+            self.clock.now().as_millisecond(),
+        ));
+        let result = self.transact(batch).await;
         self.vocabulary.forget();
         result.map_err(|error| match error {
             SqlError::Guard(_) => SearchError::Superseded,
@@ -142,10 +152,15 @@ struct Row<'a>(
     Option<&'a [i64]>,
 );
 
-fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Statement> {
+fn statements(owner: &Owner, target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Statement> {
     let g = target.table();
     let listings: Vec<&Listing> = chunk.iter().filter_map(|(_, change)| change.put).collect();
-    let indexed: Vec<Indexed> = listings.iter().map(|listing| Indexed::new(listing)).collect();
+    let indexed = |listing: &&Listing| {
+        let mut indexed = Indexed::new(listing);
+        indexed.tokens = owner.tokens(indexed.tokens);
+        indexed
+    };
+    let indexed: Vec<Indexed> = listings.iter().map(indexed).collect();
     let both = || listings.iter().zip(&indexed);
     let removed: Vec<(&str, i64)> = chunk
         .iter()
@@ -190,6 +205,9 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
     let (words, variants) = vocabulary(&indexed);
 
     let mut batch = Vec::with_capacity(20);
+    if !removed.is_empty() {
+        batch.push(owner.remember(&removed, now));
+    }
     let mut push = |sql: String, args: Vec<Value>| batch.push(Statement::new(sql, args));
     if let Target::Building(generation) = target {
         push(
@@ -198,13 +216,6 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         );
     }
     if !removed.is_empty() {
-        push(
-            "INSERT INTO gone (product, version, at) SELECT r.value ->> 0, r.value ->> 1, ?2 FROM json_each(?1) r WHERE true \
-             ON CONFLICT (product) DO UPDATE SET version = excluded.version, at = excluded.at \
-             WHERE excluded.version > gone.version"
-                .into(),
-            vec![json(&removed), now.into()],
-        );
         push(
             format!(
                 "{g} INSERT INTO leaving (id, generation) SELECT d.id, g.g FROM json_each(?1) r CROSS JOIN g \
@@ -312,10 +323,7 @@ fn statements(target: Target, chunk: &[(&str, Change<'_>)], now: i64) -> Vec<Sta
         vec![json(&versions)],
     );
     push("DELETE FROM leaving".into(), Vec::new());
-    push(
-        "DELETE FROM gone WHERE product IN (SELECT product FROM gone WHERE at < ?1 ORDER BY at LIMIT 8)".into(),
-        vec![(now - REMEMBERED).into()],
-    );
+    batch.push(owner.forget(now - REMEMBERED));
     batch
 }
 

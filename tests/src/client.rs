@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 pub use reply::{CODES, Reply};
@@ -41,6 +41,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Market {
     url: String,
     http: reqwest::Client,
+    /// The host name of the market, if it is not the main one of the deployment.
+    host: Option<String>,
 }
 
 /// The market at `SOUK_URL`, if there is one to test.
@@ -65,7 +67,8 @@ pub fn market() -> Option<Market> {
         .build()
         .unwrap();
     let url = url.trim_end_matches('/').to_owned();
-    Some(Market { url, http })
+    let host = None;
+    Some(Market { url, http, host })
 }
 
 /// A word that no other test uses, beginning with `what`; it can be a slug or, if short, a username.
@@ -95,6 +98,15 @@ pub async fn eventually<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
 }
 
 impl Market {
+    /// The market of this deployment that has this host name.
+    #[must_use]
+    pub fn at(&self, host: &str) -> Self {
+        Self {
+            host: Some(host.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// Somebody who has not signed in.
     #[must_use]
     pub fn anonymous(&self) -> Client {
@@ -238,7 +250,10 @@ impl Client {
     #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {
         let url = format!("{}{path}", self.market.url);
-        let request = self.market.http.request(method, url);
+        let mut request = self.market.http.request(method, url);
+        if let Some(host) = &self.market.host {
+            request = request.header(HOST, host);
+        }
         // Which of them counts depends on the host.
         let request = request
             .header("x-forwarded-for", &self.address)

@@ -40,6 +40,7 @@ mod search;
 mod search_rules;
 mod sessions;
 mod staff;
+mod tenants;
 mod tokens;
 mod tree;
 mod upvotes;

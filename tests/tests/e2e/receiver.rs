@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
@@ -110,7 +110,21 @@ fn serve(address: &str) {
     });
 }
 
-async fn serve_file(Path((behaviour, name)): Path<(String, String)>) -> Result<Response, StatusCode> {
+/// The TXT record of this host name has this text, for hosts whose name server is `dns/query`.
+pub(crate) fn publish(record: &str, text: &str) {
+    let answer =
+        json!({ "Status": 0, "Answer": [{ "name": record, "type": 16, "TTL": 60, "data": format!("\"{text}\"") }] });
+    FILES.lock().unwrap().insert(record.to_owned(), answer.to_string());
+}
+
+async fn serve_file(
+    Path((behaviour, name)): Path<(String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, StatusCode> {
+    if behaviour == "dns" {
+        let found = FILES.lock().unwrap().get(&query["name"]).cloned();
+        return Ok(found.unwrap_or_else(|| r#"{"Status":3}"#.to_owned()).into_response());
+    }
     if behaviour == "moved" {
         let location = [("location", format!("/file/{name}"))];
         return Ok((StatusCode::FOUND, location).into_response());

@@ -29,7 +29,9 @@ async fn operations(market: &Market) -> BTreeMap<String, Vec<(Method, String, bo
                 let path = path
                     .replace("{id}", "nobody-has-this")
                     .replace("{lane}", "low")
-                    .replace("{username}", "nobody-has-this");
+                    .replace("{username}", "nobody-has-this")
+                    .replace("{name}", "nobody-has-this")
+                    .replace("{host}", "nobody.example");
                 let has_body = operation.get("requestBody").is_some();
                 let entry = (method.to_uppercase().parse().unwrap(), path, has_body);
                 all.entry(access.to_owned()).or_default().push(entry);

@@ -14,8 +14,8 @@ use souk_core::documents::{Scan, Source};
 use souk_core::key_value::KeyValueError;
 use souk_core::rate_limit::{Quota, Taken};
 use souk_core::{
-    Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, RateLimit, StoreError,
-    Tenant, Timestamp,
+    Change, Commit, Consistency, Document, Documents, Key, KeyValue, Kind, Page, Query, RateLimit, StoreError, Tenant,
+    Timestamp,
 };
 use souk_kit::limits::PLAN_REQUESTS;
 use souk_kit::{DocumentCache, Function, Partitions};
@@ -90,7 +90,8 @@ impl Role {
         }
         role.allow_usage(kinds);
         let limits = function.strict_limits().map(|limit| limit.name).chain([PLAN_REQUESTS]);
-        role.writes.extend(limits.map(|name| cell_partition(&format!("{name}/*"))));
+        role.writes
+            .extend(limits.map(|name| cell_partition(&format!("{name}/*"))));
         role.scans = function.scans;
         // Who reads documents may read and write the cached copies of them.
         for (documents, copies) in copied(kinds) {

@@ -133,7 +133,10 @@ fn every_function_is_deployed_with_its_own_role() {
 #[test]
 fn the_policies_are_the_declared_roles() {
     let mut faults = String::new();
-    for Role { name, reads, writes, .. } in ROLES.iter() {
+    for Role {
+        name, reads, writes, ..
+    } in ROLES.iter()
+    {
         let found: Vec<_> = statements(name)
             .into_iter()
             .map(|statement| (statement.actions, statement.patterns.into_iter().collect()))

@@ -1,0 +1,542 @@
+//! Markets that share a deployment: nothing of one is seen in another, and operators make, limit, suspend, name, export and
+//! erase them. The host is started with `SOUK_TENANT_DOMAIN=localhost`.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use souk_tests::client::{Client, Market, eventually, market, product, unique};
+
+use crate::receiver::{Receiver, publish};
+use crate::text;
+
+/// A market of its own, by its name, and its admin.
+struct Tenant {
+    name: String,
+    market: Market,
+    admin: Client,
+}
+
+const PASSWORD: &str = "the same in all markets";
+
+impl Tenant {
+    /// Whoever signs up with this email address first is its admin.
+    async fn new(main: &Market, more: Value) -> Self {
+        let name = unique("t");
+        let mut new = json!({ "name": name, "title": "A market", "first_admin": "root@tenants.test" });
+        for (field, value) in more.as_object().unwrap() {
+            new[field] = value.clone();
+        }
+        let made = main.admin().await.add("/v1/tenants", new).await;
+        assert_eq!((&made["name"], &made["status"]), (&json!(name), &json!("active")));
+        let market = main.at(&format!("{name}.localhost"));
+        let account = json!({ "email": "root@tenants.test", "username": "root", "password": PASSWORD });
+        let me = market.anonymous().add("/v1/accounts", account).await;
+        let mut admin = market.sign_in("root@tenants.test", PASSWORD).await;
+        admin.me = me;
+        Self { name, market, admin }
+    }
+
+    /// An account that has the same name in every market.
+    async fn member(&self, username: &str) -> Client {
+        let email = format!("{username}@tenants.test");
+        let account = json!({ "email": email, "username": username, "password": PASSWORD });
+        let me = self.market.anonymous().add("/v1/accounts", account).await;
+        let mut member = self.market.sign_in(&email, PASSWORD).await;
+        member.me = me;
+        member
+    }
+}
+
+/// The ids and titles of all products that a list or a search has.
+async fn titles(client: &Client, path: &str) -> BTreeSet<String> {
+    let all = client.all(path).await;
+    all.iter().map(|item| text(item, "title").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn equal_names_in_two_markets_are_two_things() {
+    let Some(main) = market() else { return };
+    let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    let mut made = Vec::new();
+    for (tenant, secret) in [(&one, "quagga"), (&other, "zebroid")] {
+        let category = tenant.admin.add("/v1/categories", json!({ "name": "Lamps" })).await;
+        let seller = tenant.member("seller").await;
+        let vendor = seller.add("/v1/vendors", json!({ "name": "Lantern & Co" })).await;
+        let fields = json!({
+            "title": "Oil lamp", "description": format!("It has a {secret} on it"), "vendor": vendor["id"], "tags": [secret],
+            "variants": [{ "sku": "LAMP-1", "price": { "amount": 900, "currency": "EUR" } }],
+        });
+        let new = product(text(&category, "id"), fields);
+        // The same key in both markets is another request in each.
+        let draft = seller
+            .post("/v1/products", new)
+            .key("the-same-key")
+            .await
+            .expect(201)
+            .json;
+        assert_eq!(draft["slug"], "oil-lamp");
+        let shown = seller
+            .act(&format!("/v1/products/{}/publish", text(&draft, "id")))
+            .await
+            .expect(200)
+            .json;
+        seller
+            .add(
+                &format!("/v1/products/{}/comments", text(&shown, "id")),
+                json!({ "body": secret }),
+            )
+            .await;
+        made.push((seller, shown, secret));
+    }
+    let [(seller, lamp, word), (stranger, foreign, foreign_word)] = <[_; 2]>::try_from(made).ok().unwrap();
+    assert_ne!(lamp["id"], foreign["id"]);
+    // By its name it is one's own, and by the id of the other market it is nothing.
+    for (client, own, others) in [(&seller, &lamp, &foreign), (&stranger, &foreign, &lamp)] {
+        for viewer in [
+            client,
+            &Client {
+                token: None,
+                ..client.clone()
+            },
+        ] {
+            let found = viewer.get("/v1/products/oil-lamp").await.expect(200);
+            assert_eq!((&found["id"], &found["description"]), (&own["id"], &own["description"]));
+            let missing = format!("/v1/products/{}", text(others, "id"));
+            viewer.get(&missing).await.expect(404);
+            assert_eq!(
+                viewer
+                    .get(&format!("/v1/products?ids={}", text(others, "id")))
+                    .await
+                    .expect(200)["items"],
+                json!([])
+            );
+        }
+        let path = format!("/v1/products/{}", text(others, "id"));
+        client.patch(&path, json!({ "title": "Mine" })).await.expect(404);
+        client.call(Method::PUT, &format!("{path}/upvote")).await.expect(404);
+        client
+            .post(&format!("{path}/comments"), json!({ "body": "x" }))
+            .await
+            .expect(404);
+    }
+    // What is found, completed and corrected is one's own.
+    for (client, own, others) in [(&seller, word, foreign_word), (&stranger, foreign_word, word)] {
+        let anonymous = Client {
+            token: None,
+            ..client.clone()
+        };
+        anonymous
+            .until(&format!("/v1/search?q={own}"), |found| {
+                found["items"].as_array().unwrap().len() == 1
+            })
+            .await;
+        for path in [
+            format!("/v1/search?q={others}"),
+            format!("/v1/search?q={}", &others[..others.len() - 1]),
+        ] {
+            let found = anonymous.get(&path).await.expect(200);
+            assert_eq!(
+                (&found["items"], &found["total"]),
+                (&json!([]), &json!(0)),
+                "{}",
+                found.body
+            );
+        }
+        let completed = anonymous
+            .get(&format!("/v1/search/suggestions?q={}", &others[..3]))
+            .await
+            .expect(200);
+        assert_eq!(completed["items"], json!([]), "{}", completed.body);
+        assert_eq!(
+            titles(&anonymous, "/v1/products").await,
+            BTreeSet::from(["Oil lamp".to_owned()])
+        );
+        let facets = anonymous.get("/v1/search?facets=tag").await.expect(200);
+        assert!(
+            facets.body.contains(own) && !facets.body.contains(others),
+            "{}",
+            facets.body
+        );
+    }
+    // The main market has neither.
+    let found = main.anonymous().get(&format!("/v1/search?q={word}")).await.expect(200);
+    assert_eq!(found["items"], json!([]));
+    main.anonymous()
+        .get(&format!("/v1/products/{}", text(&lamp, "id")))
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn a_token_is_one_of_its_market() {
+    let Some(main) = market() else { return };
+    let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    let mine = one.admin.get("/v1/me").await.expect(200).json;
+    assert_eq!(mine["roles"], json!(["admin"]));
+    for market in [&other.market, &main] {
+        let stranger = market.with_token(one.admin.token.as_deref().unwrap());
+        stranger.get("/v1/me").await.problem(401, "token_invalid");
+        let refresh = json!({ "refresh_token": one.admin.refresh_token });
+        market
+            .anonymous()
+            .post("/v1/sessions/refresh", refresh)
+            .await
+            .expect(401);
+    }
+    // Tools name the market in a header, from anywhere. Nobody keeps such an answer.
+    let token = one.admin.token.as_deref().unwrap();
+    let tool = main
+        .with_token(token)
+        .get("/v1/me")
+        .header("souk-tenant", &one.name)
+        .await
+        .expect(200);
+    assert_eq!(tool["id"], one.admin.me["id"]);
+    let reply = main
+        .anonymous()
+        .get("/v1/products")
+        .header("souk-tenant", &one.name)
+        .await
+        .expect(200);
+    assert!(
+        !reply.header("cache-control").contains("s-maxage"),
+        "{}",
+        reply.header("cache-control")
+    );
+    for nothing in ["nobody-has-this", "", "..", "@", "MAIN"] {
+        let reply = main
+            .anonymous()
+            .get("/v1/products")
+            .header("souk-tenant", nothing)
+            .await;
+        reply.problem(404, "tenant_not_found");
+    }
+    main.at("nobody-has-this.localhost")
+        .anonymous()
+        .get("/v1/products")
+        .await
+        .problem(404, "tenant_not_found");
+    // An admin of a market is nobody in the deployment.
+    let all = one.admin.get("/v1/permissions").await.expect(200);
+    assert!(
+        !all.body.contains("tenants:") && all.body.contains("roles:assign"),
+        "{}",
+        all.body
+    );
+    for path in [
+        "/v1/tenants",
+        "/v1/plans",
+        "/v1/lanes",
+        "/v1/dead-letters",
+        "/v1/schedules",
+    ] {
+        one.admin.get(path).await.problem(403, "forbidden");
+    }
+    let greedy = json!({ "name": "Greedy", "permissions": ["tenants:write"] });
+    one.admin.post("/v1/roles", greedy).await.expect(422);
+}
+
+#[tokio::test]
+async fn events_and_webhooks_stay_in_their_market() {
+    let Some(main) = market() else { return };
+    let Some(receiver) = Receiver::new("ok") else { return };
+    let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    let hook = json!({ "url": receiver.url, "events": ["*"], "scope": "market" });
+    let hook = one.admin.add("/v1/webhooks", hook).await;
+    let path = format!("/v1/webhooks/{}", text(&hook, "id"));
+    one.admin.until(&path, |hook| hook["verified"] == true).await;
+    let mut categories = Vec::new();
+    for tenant in [&other, &one] {
+        categories.push(tenant.admin.add("/v1/categories", json!({ "name": "Lamps" })).await);
+    }
+    let seen = eventually(async || match receiver.seen().as_slice() {
+        [] => Err("nothing has arrived".to_owned()),
+        seen => Ok(seen.to_vec()),
+    })
+    .await;
+    assert!(
+        seen.iter()
+            .all(|seen| seen.json()["data"]["category"] == categories[1]["id"]),
+        "{seen:?}"
+    );
+    for (tenant, own) in [(&other, &categories[0]), (&one, &categories[1])] {
+        let events = tenant
+            .admin
+            .until("/v1/events?type=category.created", |page| page["items"] != json!([]))
+            .await;
+        let events = events["items"].as_array().unwrap();
+        assert!(
+            events.len() == 1 && events[0]["data"]["category"] == own["id"],
+            "{events:?}"
+        );
+        let audit = tenant.admin.get("/v1/audit").await.expect(200);
+        let audit = audit["items"].as_array().unwrap();
+        assert!(audit.len() == usize::from(tenant.name == one.name) + 1, "{audit:?}");
+    }
+    other.admin.get(&path).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_suspended_market_answers_nobody() {
+    let Some(main) = market() else { return };
+    let operator = main.admin().await;
+    let tenant = Tenant::new(&main, json!({})).await;
+    let path = format!("/v1/tenants/{}", tenant.name);
+    tenant.market.anonymous().get("/v1/products").await.expect(200);
+    operator.act(&format!("{path}/suspend")).await.expect(200);
+    eventually(
+        async || match tenant.market.anonymous().get("/v1/products").await.status {
+            403 => Ok(()),
+            status => Err(format!("{status}")),
+        },
+    )
+    .await;
+    tenant.admin.get("/v1/me").await.problem(403, "tenant_suspended");
+    let again = json!({ "email": "root@tenants.test", "password": PASSWORD });
+    tenant
+        .market
+        .anonymous()
+        .post("/v1/sessions", again)
+        .await
+        .problem(403, "tenant_suspended");
+    main.anonymous().get("/v1/products").await.expect(200);
+    operator.act(&format!("{path}/resume")).await.expect(200);
+    eventually(async || match tenant.admin.get("/v1/me").await.status {
+        200 => Ok(()),
+        status => Err(format!("{status}")),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_plan_limits_what_a_market_has() {
+    let Some(main) = market() else { return };
+    let operator = main.admin().await;
+    let plan = unique("plan");
+    let put = async |quotas: Value| {
+        let body = json!({ "title": "Small", "quotas": quotas });
+        operator
+            .call(Method::PUT, &format!("/v1/plans/{plan}"))
+            .json(&body)
+            .await
+    };
+    put(json!({ "unicorns": 1, "requests": 0 })).await.expect(422);
+    put(json!({ "products": 1, "members": 2 })).await.expect(200);
+    let tenant = Tenant::new(&main, json!({ "plan": plan })).await;
+    let category = tenant.admin.add("/v1/categories", json!({ "name": "Lamps" })).await;
+    let category = text(&category, "id");
+    let first = tenant.admin.draft(category, json!({})).await;
+    let second = tenant.admin.post("/v1/products", product(category, json!({}))).await;
+    second.problem(429, "quota_used_up");
+    tenant.member("second").await;
+    let third = json!({ "email": "third@tenants.test", "username": "third", "password": PASSWORD });
+    let refused = tenant.market.anonymous().post("/v1/accounts", third.clone()).await;
+    assert_eq!(
+        refused.json["violated-policies"],
+        json!(["members"]),
+        "{}",
+        refused.body
+    );
+    let usage = tenant.admin.get("/v1/usage").await.expect(200);
+    let expected = json!([
+        { "quota": "members", "used": 2, "limit": 2 },
+        { "quota": "products", "used": 1, "limit": 1 },
+        { "quota": "requests", "used": null, "limit": null },
+    ]);
+    assert_eq!(usage["items"], expected);
+    let seen = operator
+        .get(&format!("/v1/tenants/{}/usage", tenant.name))
+        .await
+        .expect(200);
+    assert_eq!(seen["items"], expected);
+    // What is removed makes room.
+    tenant
+        .admin
+        .delete(&format!("/v1/products/{}", text(&first, "id")))
+        .await
+        .expect(204);
+    let again = tenant.admin.draft(category, json!({})).await;
+    // What a plan allows is felt everywhere within seconds.
+    put(json!({ "products": 2, "members": 3, "requests": 40 }))
+        .await
+        .expect(200);
+    eventually(async || {
+        match tenant
+            .market
+            .anonymous()
+            .post("/v1/accounts", third.clone())
+            .await
+            .status
+        {
+            201 => Ok(()),
+            status => Err(format!("{status}")),
+        }
+    })
+    .await;
+    tenant
+        .admin
+        .act(&format!("/v1/products/{}/publish", text(&again, "id")))
+        .await
+        .expect(200);
+    let refused = eventually(async || {
+        let reply = tenant.admin.get("/v1/me").await;
+        match reply.status {
+            429 => Ok(reply),
+            status => Err(format!("{status}")),
+        }
+    })
+    .await;
+    refused.problem(429, "rate_limited");
+    main.anonymous().get("/v1/products").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_host_name_leads_to_the_market_that_proved_it() {
+    let Some(main) = market() else { return };
+    if Receiver::new("ok").is_none() {
+        return;
+    }
+    let operator = main.admin().await;
+    let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    let host = format!("{}.example", unique("shop"));
+    let at = |tenant: &Tenant| format!("/v1/tenants/{}/domains/{host}", tenant.name);
+    for wrong in ["localhost", "x.localhost", "a..b", "127.0.0.1", "nodot", "a_b.example"] {
+        let path = format!("/v1/tenants/{}/domains/{wrong}", one.name);
+        operator.call(Method::PUT, &path).await.expect(422);
+    }
+    let shop = main.at(&host);
+    // Others may add it too; who proves it has it.
+    let mine = operator.call(Method::PUT, &at(&one)).await.expect(200).json;
+    let foreign = operator.call(Method::PUT, &at(&other)).await.expect(200).json;
+    assert_ne!(mine["proof"], foreign["proof"]);
+    operator
+        .act(&format!("{}/verify", at(&one)))
+        .await
+        .problem(409, "not_proved");
+    publish(&format!("_souk.{host}"), text(&foreign, "proof"));
+    operator
+        .act(&format!("{}/verify", at(&one)))
+        .await
+        .problem(409, "not_proved");
+    publish(&format!("_souk.{host}"), text(&mine, "proof"));
+    let verified = operator.act(&format!("{}/verify", at(&one))).await.expect(200).json;
+    assert_eq!(verified["verified"], true);
+    let root = json!({ "email": "root@tenants.test", "password": PASSWORD });
+    let found = eventually(async || {
+        let reply = shop.anonymous().post("/v1/sessions", root.clone()).await;
+        match reply.status {
+            201 => Ok(reply),
+            status => Err(format!("{status}")),
+        }
+    })
+    .await;
+    let me = shop
+        .with_token(found.text("access_token"))
+        .get("/v1/me")
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(me["id"], one.admin.me["id"]);
+    publish(&format!("_souk.{host}"), text(&foreign, "proof"));
+    operator
+        .act(&format!("{}/verify", at(&other)))
+        .await
+        .problem(409, "taken");
+    operator.delete(&at(&one)).await.expect(204);
+    operator.act(&format!("{}/verify", at(&other))).await.expect(200);
+    eventually(
+        async || match shop.with_token(found.text("access_token")).get("/v1/me").await.status {
+            401 => Ok(()),
+            status => Err(format!("{status}")),
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_market_is_exported_and_erased_as_a_whole() {
+    let Some(main) = market() else { return };
+    let operator = main.admin().await;
+    let (tenant, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    for tenant in [&tenant, &other] {
+        let category = tenant.admin.add("/v1/categories", json!({ "name": "Lamps" })).await;
+        tenant
+            .admin
+            .published(text(&category, "id"), json!({ "title": "Oil lamp" }))
+            .await;
+        tenant
+            .market
+            .anonymous()
+            .until("/v1/search?q=lamp", |found| found["total"] == 1)
+            .await;
+    }
+    let path = format!("/v1/tenants/{}", tenant.name);
+    let exported = export(&operator, &path).await;
+    let partitions: Vec<&str> = exported.iter().map(|document| text(document, "partition")).collect();
+    for kind in [
+        "account/",
+        "password/",
+        "product/",
+        "category-named/",
+        "sessions/",
+        "audit",
+    ] {
+        assert!(
+            partitions.iter().any(|name| name.starts_with(kind)),
+            "{kind}: {partitions:?}"
+        );
+    }
+    assert!(partitions.iter().all(|name| !name.starts_with('@')));
+    operator.delete(&path).await.problem(409, "not_suspended");
+    operator.act(&format!("{path}/suspend")).await.expect(200);
+    let job = operator.delete(&path).await.expect(202).json;
+    eventually(
+        async || match tenant.market.anonymous().get("/v1/products").await.status {
+            404 => Ok(()),
+            status => Err(format!("{status}")),
+        },
+    )
+    .await;
+    let done = operator
+        .until(&format!("/v1/jobs/{}", text(&job, "id")), |job| {
+            job["status"] != "queued"
+        })
+        .await;
+    assert_eq!(done["status"], "done", "{done}");
+    assert_eq!(export(&operator, &path).await, Vec::<Value>::new());
+    // Its name stays taken; the other market has lost nothing.
+    let again = json!({ "name": tenant.name, "title": "Again" });
+    operator.post("/v1/tenants", again).await.problem(409, "taken");
+    operator
+        .act(&format!("{path}/resume"))
+        .await
+        .problem(409, "tenant_erased");
+    let found = other.market.anonymous().get("/v1/search?q=lamp").await.expect(200);
+    assert_eq!(
+        (&found["total"], titles(&other.admin, "/v1/products").await.len()),
+        (&json!(1), 1)
+    );
+    assert!(
+        !export(&operator, &format!("/v1/tenants/{}", other.name))
+            .await
+            .is_empty()
+    );
+}
+
+/// All documents of a market.
+async fn export(operator: &Client, path: &str) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let mut page = operator.get(&format!("{path}/export{cursor}")).await.expect(200).json;
+        all.append(page["items"].as_array_mut().unwrap());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("?cursor={}", urlencoding(next)),
+            None => return all,
+        }
+    }
+}
+
+fn urlencoding(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}

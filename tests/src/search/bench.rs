@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use souk_core::Tenant;
 use souk_core::search::{
     Facet, Field, IndexChange, Listing, MAX_CHANGES, Search, SearchError, SearchPage, SearchQuery,
 };
@@ -56,6 +57,20 @@ impl Bench {
             index,
             prefix: unique(),
             _keep: keep,
+        }
+    }
+
+    /// A tenant of this case.
+    pub fn tenant(&self, name: &str) -> Tenant {
+        Tenant::named(&format!("{}-{name}", self.prefix)).unwrap()
+    }
+
+    /// The same for the index of a tenant. Products have the same ids.
+    pub fn of(&self, tenant: &Tenant) -> Self {
+        Self {
+            index: self.index.of(tenant),
+            prefix: self.prefix.clone(),
+            _keep: Box::new(()),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod oracle;
 pub mod rebuilds;
 pub mod remote;
 pub mod suggestions;
+pub mod tenants;
 pub mod texts;
 
 pub use bench::{Bench, Made, run};
@@ -31,6 +32,7 @@ macro_rules! search_contract {
                 bounds: prices, several_prices, places;
                 rebuilds: versions, generations, superseded, nothing_is_missed, every_search_answers;
                 suggestions: completes, kinds, used_first, gone;
+                tenants: apart, rebuilt, first_changes;
                 corpus: generated, catalog;
             );
 

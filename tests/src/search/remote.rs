@@ -1,19 +1,22 @@
 //! [`RemoteSearch`]: an index inside a Worker, spoken to over HTTP.
 //!
-//! As with `RemoteDocuments`: `POST /__test/search/{search,suggest,used,apply,begin,fill,finish,state}` takes the arguments
-//! of that method as a JSON array and answers with its `Result` as JSON.
+//! As with `RemoteDocuments`: `POST /__test/search/{search,suggest,used,apply,begin,fill,finish,state,erase}` takes the arguments
+//! of that method as a JSON array and answers with its `Result` as JSON. The header `x-test-tenant` says whose index it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use souk_core::Tenant;
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
 
 /// The index behind a Worker's test routes.
 pub struct RemoteSearch {
     base_url: String,
     client: reqwest::Client,
+    tenant: Tenant,
 }
 
 impl RemoteSearch {
@@ -27,6 +30,7 @@ impl RemoteSearch {
         Self {
             base_url: base_url.into(),
             client,
+            tenant: Tenant::main(),
         }
     }
 
@@ -37,6 +41,7 @@ impl RemoteSearch {
             .client
             .post(url)
             .header("content-type", "application/json")
+            .header("x-test-tenant", self.tenant.name())
             .body(serde_json::to_vec(&arguments).unwrap());
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -71,5 +76,15 @@ impl Search for RemoteSearch {
     }
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.call("state", [(); 0]).await
+    }
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        Arc::new(Self {
+            base_url: self.base_url.clone(),
+            client: self.client.clone(),
+            tenant: tenant.clone(),
+        })
+    }
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.call("erase", [(); 0]).await
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Futures are polled by hand, so that a run is the same each time it is given the same seed.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use souk_core::search::{
 };
 use souk_core::{
     Change, Clock as _, Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue,
-    Random, Search, StoreError,
+    Random, Search, StoreError, Tenant,
 };
 use souk_kit::http::{Access, Answer, ClientAddress, Param, Problem, Route, Viewer};
 use souk_kit::jobs::{Job, JobOutput, JobTransaction};
@@ -131,16 +132,32 @@ impl Queue for Nobody {
 }
 
 /// A search index that finds how often it was changed, and completes with how often it was used.
-#[derive(Default)]
 pub(crate) struct Count {
+    own: Arc<Counts>,
+    all: Arc<Mutex<HashMap<Tenant, Arc<Counts>>>>,
+}
+
+#[derive(Default)]
+struct Counts {
     changes: AtomicUsize,
     uses: AtomicUsize,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        let own = Arc::<Counts>::default();
+        let all = HashMap::from([(Tenant::main(), own.clone())]);
+        Self {
+            own,
+            all: Arc::new(Mutex::new(all)),
+        }
+    }
 }
 
 #[async_trait]
 impl Search for Count {
     async fn search(&self, _: &SearchQuery) -> Result<SearchPage, SearchError> {
-        let terms = vec![self.changes.load(Ordering::SeqCst).to_string()];
+        let terms = vec![self.own.changes.load(Ordering::SeqCst).to_string()];
         Ok(SearchPage {
             terms,
             ..SearchPage::default()
@@ -150,18 +167,18 @@ impl Search for Count {
     async fn suggest(&self, _: &str, _: usize) -> Result<Vec<Suggestion>, SearchError> {
         Ok(vec![Suggestion {
             kind: SuggestionKind::Query,
-            text: self.uses.load(Ordering::SeqCst).to_string(),
+            text: self.own.uses.load(Ordering::SeqCst).to_string(),
             id: None,
         }])
     }
 
     async fn used(&self, _: &[(String, u32)]) -> Result<(), SearchError> {
-        self.uses.fetch_add(1, Ordering::SeqCst);
+        self.own.uses.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     async fn apply(&self, _: &[IndexChange]) -> Result<(), SearchError> {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.own.changes.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -179,6 +196,16 @@ impl Search for Count {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         Err(SearchError::Superseded)
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        let own = self.all.lock().unwrap().entry(tenant.clone()).or_default().clone();
+        let all = self.all.clone();
+        Arc::new(Self { own, all })
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.apply(&[]).await
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use souk_core::Search;
 use souk_core::documents::MAX_COUNT;
 use souk_core::search::{IndexChange, IndexState, Listing, NoSearch, SearchError, SearchPage, SearchQuery, Suggestion};
+use souk_core::{Search, Tenant};
 use souk_sql::{MIGRATIONS, SqlDocuments};
 use souk_sqlite::{SqliteDriver, SystemClock};
 
@@ -56,6 +56,14 @@ impl Search for Matches {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.none.state().await
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        self.none.of(tenant)
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.none.erase().await
     }
 }
 

@@ -4,7 +4,7 @@
 //! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/limits/take|give-back|clear`,
 //! `/__test/queue/send|backlog` and
 //! `/__test/outbound/call` take the method's argument as JSON, or an array of several, and respond with its `Result` as JSON;
-//! `/__test/search/…` always takes an array. The header `x-test-now` (milliseconds since 1970) sets the clock of documents,
+//! `/__test/search/…` always takes an array, and the header `x-test-tenant` says whose index it is. The header `x-test-now` (milliseconds since 1970) sets the clock of documents,
 //! values and limits for the call. `GET /__test/panic` panics, `GET /__test/trap` traps, `GET /__test/wait` responds after 300 ms and
 //! `GET /__test/wait-long` after a minute.
 //!
@@ -25,7 +25,7 @@ use souk_core::rate_limit::Quota;
 use souk_core::search::{IndexChange, Listing, Search as _, SearchQuery};
 use souk_core::{
     Clock, Commit, Consistency, Documents, Key, KeyValue as _, Lane, Message, Outbound as _, Query, Queue as _,
-    RateLimit as _, Timestamp,
+    RateLimit as _, Tenant, Timestamp,
 };
 use worker::worker_sys::web_sys;
 use worker::{Delay, Env, Error, Request, Response, Result};
@@ -78,9 +78,10 @@ fn panic(why: &str) -> ! {
 /// One per isolate, like the app's, because it keeps state.
 static INDEX: OnceLock<D1Search> = OnceLock::new();
 
-async fn search(method: &str, body: &str, env: &Env) -> Result<Response> {
+async fn search(method: &str, body: &str, tenant: &str, env: &Env) -> Result<Response> {
     let database = env.d1("SEARCH")?;
-    let index = INDEX.get_or_init(|| souk_cloudflare::open_search(database, true, Arc::new(SystemClock)));
+    let main = INDEX.get_or_init(|| souk_cloudflare::open_search(database, true, Arc::new(SystemClock)));
+    let index = main.of(&Tenant::named(tenant).unwrap_or(Tenant::main()));
     match method {
         "search" => answer(&index.search(&parse::<[SearchQuery; 1]>(body)?[0]).await),
         "suggest" => {
@@ -96,6 +97,7 @@ async fn search(method: &str, body: &str, env: &Env) -> Result<Response> {
         }
         "finish" => answer(&index.finish(parse::<[u64; 1]>(body)?[0]).await),
         "state" => answer(&index.state().await),
+        "erase" => answer(&index.erase().await),
         _ => Response::error("no such test", 404),
     }
 }
@@ -111,7 +113,8 @@ async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response
     let queue = CloudflareQueue::open(env).map_err(Error::RustError)?;
     let body = request.text().await?;
     if let Some(method) = method.strip_prefix("search/") {
-        return search(method, &body, env).await;
+        let tenant = request.headers().get("x-test-tenant")?.unwrap_or_default();
+        return search(method, &body, &tenant, env).await;
     }
     match method {
         "documents/get" => {

@@ -16,7 +16,7 @@ use souk_core::search::{
 };
 use souk_core::{
     Change, Clock, Commit, Consistency, Document, Documents, Entry, Key, Lane, Message, Outbound, Page, Principal,
-    Query, Queue, Random, Search, StoreError, Timestamp,
+    Query, Queue, Random, Search, StoreError, Tenant, Timestamp,
 };
 use souk_kit::{App, Context, Keys, PasswordCost, Platform, Ports, Principals, Registry, Settings};
 use souk_model::catalog::{CATEGORY, category};
@@ -24,8 +24,21 @@ use souk_model::vendors::VENDOR;
 use souk_sqlite::SqliteDocuments;
 
 /// What is indexed: all that have all the words, by rank; and what it was asked and told.
-#[derive(Default)]
-pub(crate) struct Index(Mutex<State>);
+pub(crate) struct Index {
+    own: Arc<Mutex<State>>,
+    all: Arc<Mutex<BTreeMap<Tenant, Arc<Mutex<State>>>>>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        let own = Arc::<Mutex<State>>::default();
+        let all = BTreeMap::from([(Tenant::main(), own.clone())]);
+        Self {
+            own,
+            all: Arc::new(Mutex::new(all)),
+        }
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -42,7 +55,7 @@ pub(crate) struct State {
 
 impl Index {
     pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.own.lock().unwrap()
     }
 
     fn there(&self) -> Result<std::sync::MutexGuard<'_, State>, SearchError> {
@@ -197,6 +210,17 @@ impl Search for Index {
             listings: state.live.len() as u64,
             format: state.format,
         })
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        let own = self.all.lock().unwrap().entry(tenant.clone()).or_default().clone();
+        let all = self.all.clone();
+        Arc::new(Self { own, all })
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        *self.there()? = State::default();
+        Ok(())
     }
 }
 

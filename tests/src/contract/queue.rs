@@ -119,6 +119,8 @@ impl Trial {
             }],
             tracked: false,
             account: None,
+            tenant: souk_core::Tenant::main(),
+            seal: None,
         }
     }
 

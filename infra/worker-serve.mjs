@@ -16,7 +16,7 @@ const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 const settings = [
-    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_FIRST_ADMIN", "SOUK_LIMITS", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY",
+    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_LIMITS", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
     "SOUK_TEST_SILENT",
 ].filter((name) => name in process.env);
 // Outbound calls may connect to public addresses and to those in SOUK_OUTBOUND_ALLOW.

@@ -246,6 +246,15 @@ impl Client {
         self.me["id"].as_str().unwrap()
     }
 
+    /// The same without its token.
+    #[must_use]
+    pub fn signed_out(&self) -> Self {
+        Self {
+            token: None,
+            ..self.clone()
+        }
+    }
+
     /// A request without a body.
     #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {

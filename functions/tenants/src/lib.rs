@@ -27,6 +27,7 @@ pub fn function() -> Function {
         problems: error::problems::ALL,
         permissions: permissions::ALL,
         audited: &["tenant-domains"],
+        calls: true,
         scans: true,
         store: StoreUse {
             reads: &[

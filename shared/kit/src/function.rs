@@ -46,6 +46,8 @@ pub struct Function {
     pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
     pub searches: bool,
+    /// Whether its requests call other systems. Jobs may always.
+    pub calls: bool,
     /// Whether its requests read all that a tenant has, for its export. Its jobs may always.
     pub scans: bool,
 }

@@ -14,7 +14,7 @@ use souk_tests::client::{Client, Market, Reply, market, unique};
 const EXAMPLES: &str = include_str!("../../../functions/market/src/examples.json");
 
 /// The names in the examples that must be unique in a market.
-const NAMES: [&str; 3] = ["lamps", "lantern-co", "ada"];
+const NAMES: [&str; 4] = ["lamps", "lantern-co", "ada", "lanterns"];
 
 /// An operation of the document.
 struct Operation {
@@ -52,7 +52,10 @@ impl Story {
     async fn new(market: Market) -> Self {
         let admin = market.admin().await;
         let address = unique("/products/red-shirt");
-        let kept = json!({ "admin": { "id": admin.me["username"] }, "old": { "id": address } });
+        let (plan, host) = (unique("small"), format!("{}.example", unique("lanterns")));
+        let kept = json!({
+            "admin": { "id": admin.me["username"] }, "old": { "id": address }, "plan": { "id": plan }, "host": { "id": host },
+        });
         let names = NAMES.into_iter().map(|name| (name, unique(name))).collect();
         Self {
             market,

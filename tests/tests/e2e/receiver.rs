@@ -10,10 +10,10 @@ use std::sync::{LazyLock, Mutex, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 use souk_tests::client::unique;
 use standardwebhooks::Webhook;
@@ -117,12 +117,14 @@ pub(crate) fn publish(record: &str, text: &str) {
     FILES.lock().unwrap().insert(record.to_owned(), answer.to_string());
 }
 
-async fn serve_file(
-    Path((behaviour, name)): Path<(String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, StatusCode> {
+async fn serve_file(Path((behaviour, name)): Path<(String, String)>, uri: Uri) -> Result<Response, StatusCode> {
     if behaviour == "dns" {
-        let found = FILES.lock().unwrap().get(&query["name"]).cloned();
+        let record = uri
+            .query()
+            .unwrap()
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("name="));
+        let found = FILES.lock().unwrap().get(record.unwrap()).cloned();
         return Ok(found.unwrap_or_else(|| r#"{"Status":3}"#.to_owned()).into_response());
     }
     if behaviour == "moved" {

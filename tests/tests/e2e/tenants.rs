@@ -65,7 +65,8 @@ async fn equal_names_in_two_markets_are_two_things() {
         let vendor = seller.add("/v1/vendors", json!({ "name": "Lantern & Co" })).await;
         let fields = json!({
             "title": "Oil lamp", "description": format!("It has a {secret} on it"), "vendor": vendor["id"], "tags": [secret],
-            "variants": [{ "sku": "LAMP-1", "price": { "amount": 900, "currency": "EUR" } }],
+            "options": [{ "name": "Size", "values": ["S"] }],
+            "variants": [{ "sku": "LAMP-1", "options": { "Size": "S" }, "price": { "amount": 1999, "currency": "EUR" } }],
         });
         let new = product(text(&category, "id"), fields);
         // The same key in both markets is another request in each.
@@ -93,13 +94,7 @@ async fn equal_names_in_two_markets_are_two_things() {
     assert_ne!(lamp["id"], foreign["id"]);
     // By its name it is one's own, and by the id of the other market it is nothing.
     for (client, own, others) in [(&seller, &lamp, &foreign), (&stranger, &foreign, &lamp)] {
-        for viewer in [
-            client,
-            &Client {
-                token: None,
-                ..client.clone()
-            },
-        ] {
+        for viewer in [client, &client.signed_out()] {
             let found = viewer.get("/v1/products/oil-lamp").await.expect(200);
             assert_eq!((&found["id"], &found["description"]), (&own["id"], &own["description"]));
             let missing = format!("/v1/products/{}", text(others, "id"));
@@ -122,10 +117,7 @@ async fn equal_names_in_two_markets_are_two_things() {
     }
     // What is found, completed and corrected is one's own.
     for (client, own, others) in [(&seller, word, foreign_word), (&stranger, foreign_word, word)] {
-        let anonymous = Client {
-            token: None,
-            ..client.clone()
-        };
+        let anonymous = client.signed_out();
         anonymous
             .until(&format!("/v1/search?q={own}"), |found| {
                 found["items"].as_array().unwrap().len() == 1
@@ -144,7 +136,7 @@ async fn equal_names_in_two_markets_are_two_things() {
             );
         }
         let completed = anonymous
-            .get(&format!("/v1/search/suggestions?q={}", &others[..3]))
+            .get(&format!("/v1/search/suggest?q={}", &others[..3]))
             .await
             .expect(200);
         assert_eq!(completed["items"], json!([]), "{}", completed.body);
@@ -176,7 +168,7 @@ async fn a_token_is_one_of_its_market() {
     assert_eq!(mine["roles"], json!(["admin"]));
     for market in [&other.market, &main] {
         let stranger = market.with_token(one.admin.token.as_deref().unwrap());
-        stranger.get("/v1/me").await.problem(401, "token_invalid");
+        stranger.get("/v1/me").await.fails(401, "token_invalid");
         let refresh = json!({ "refresh_token": one.admin.refresh_token });
         market
             .anonymous()
@@ -210,13 +202,13 @@ async fn a_token_is_one_of_its_market() {
             .get("/v1/products")
             .header("souk-tenant", nothing)
             .await;
-        reply.problem(404, "tenant_not_found");
+        reply.fails(404, "tenant_not_found");
     }
     main.at("nobody-has-this.localhost")
         .anonymous()
         .get("/v1/products")
         .await
-        .problem(404, "tenant_not_found");
+        .fails(404, "tenant_not_found");
     // An admin of a market is nobody in the deployment.
     let all = one.admin.get("/v1/permissions").await.expect(200);
     assert!(
@@ -231,7 +223,7 @@ async fn a_token_is_one_of_its_market() {
         "/v1/dead-letters",
         "/v1/schedules",
     ] {
-        one.admin.get(path).await.problem(403, "forbidden");
+        one.admin.get(path).await.fails(403, "forbidden");
     }
     let greedy = json!({ "name": "Greedy", "permissions": ["tenants:write"] });
     one.admin.post("/v1/roles", greedy).await.expect(422);
@@ -292,14 +284,14 @@ async fn a_suspended_market_answers_nobody() {
         },
     )
     .await;
-    tenant.admin.get("/v1/me").await.problem(403, "tenant_suspended");
+    tenant.admin.get("/v1/me").await.fails(403, "tenant_suspended");
     let again = json!({ "email": "root@tenants.test", "password": PASSWORD });
     tenant
         .market
         .anonymous()
         .post("/v1/sessions", again)
         .await
-        .problem(403, "tenant_suspended");
+        .fails(403, "tenant_suspended");
     main.anonymous().get("/v1/products").await.expect(200);
     operator.act(&format!("{path}/resume")).await.expect(200);
     eventually(async || match tenant.admin.get("/v1/me").await.status {
@@ -328,7 +320,7 @@ async fn a_plan_limits_what_a_market_has() {
     let category = text(&category, "id");
     let first = tenant.admin.draft(category, json!({})).await;
     let second = tenant.admin.post("/v1/products", product(category, json!({}))).await;
-    second.problem(429, "quota_used_up");
+    second.fails(429, "quota_used_up");
     tenant.member("second").await;
     let third = json!({ "email": "third@tenants.test", "username": "third", "password": PASSWORD });
     let refused = tenant.market.anonymous().post("/v1/accounts", third.clone()).await;
@@ -387,7 +379,7 @@ async fn a_plan_limits_what_a_market_has() {
         }
     })
     .await;
-    refused.problem(429, "rate_limited");
+    refused.fails(429, "rate_limited");
     main.anonymous().get("/v1/products").await.expect(200);
 }
 
@@ -413,12 +405,12 @@ async fn a_host_name_leads_to_the_market_that_proved_it() {
     operator
         .act(&format!("{}/verify", at(&one)))
         .await
-        .problem(409, "not_proved");
+        .fails(409, "not_proved");
     publish(&format!("_souk.{host}"), text(&foreign, "proof"));
     operator
         .act(&format!("{}/verify", at(&one)))
         .await
-        .problem(409, "not_proved");
+        .fails(409, "not_proved");
     publish(&format!("_souk.{host}"), text(&mine, "proof"));
     let verified = operator.act(&format!("{}/verify", at(&one))).await.expect(200).json;
     assert_eq!(verified["verified"], true);
@@ -442,7 +434,7 @@ async fn a_host_name_leads_to_the_market_that_proved_it() {
     operator
         .act(&format!("{}/verify", at(&other)))
         .await
-        .problem(409, "taken");
+        .fails(409, "taken");
     operator.delete(&at(&one)).await.expect(204);
     operator.act(&format!("{}/verify", at(&other))).await.expect(200);
     eventually(
@@ -488,7 +480,7 @@ async fn a_market_is_exported_and_erased_as_a_whole() {
         );
     }
     assert!(partitions.iter().all(|name| !name.starts_with('@')));
-    operator.delete(&path).await.problem(409, "not_suspended");
+    operator.delete(&path).await.fails(409, "not_suspended");
     operator.act(&format!("{path}/suspend")).await.expect(200);
     let job = operator.delete(&path).await.expect(202).json;
     eventually(
@@ -507,11 +499,11 @@ async fn a_market_is_exported_and_erased_as_a_whole() {
     assert_eq!(export(&operator, &path).await, Vec::<Value>::new());
     // Its name stays taken; the other market has lost nothing.
     let again = json!({ "name": tenant.name, "title": "Again" });
-    operator.post("/v1/tenants", again).await.problem(409, "taken");
+    operator.post("/v1/tenants", again).await.fails(409, "taken");
     operator
         .act(&format!("{path}/resume"))
         .await
-        .problem(409, "tenant_erased");
+        .fails(409, "tenant_erased");
     let found = other.market.anonymous().get("/v1/search?q=lamp").await.expect(200);
     assert_eq!(
         (&found["total"], titles(&other.admin, "/v1/products").await.len()),

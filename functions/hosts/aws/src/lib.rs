@@ -103,7 +103,9 @@ impl Api {
         };
         let kinds = souk_market::registry().kinds;
         let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
-        let host = Host::new(&aws, keys, functions, roles, search, |_| Arc::new(NoOutbound), None)?;
+        let calls = functions.iter().any(|function| function.calls);
+        let outbound = |settings: &Settings| if calls { client(settings) } else { Arc::new(NoOutbound) };
+        let host = Host::new(&aws, keys, functions, roles, search, outbound, None)?;
         Ok(Self { host, proxies, secret })
     }
 }
@@ -120,8 +122,6 @@ pub async fn work() -> Result<(), Error> {
     init_logging();
     let aws = souk_aws::Settings::from_env()?;
     let search = search_index(&aws)?;
-    let outbound =
-        |settings: &Settings| -> Arc<dyn Outbound> { Arc::new(souk_outbound::Client::new(&settings.outbound_allow)) };
     let edge = distribution().map(|id| -> Arc<dyn EdgeCache> {
         Arc::new(CloudFront::new(
             &aws,
@@ -135,9 +135,13 @@ pub async fn work() -> Result<(), Error> {
     #[cfg(feature = "testing")]
     all.push(souk_kit::testing::poison(|| std::process::abort()));
     let roles = vec![Role::of_worker(&all)];
-    let host = &Host::new(&aws, signing_keys()?, all, roles, search, outbound, edge)?;
+    let host = &Host::new(&aws, signing_keys()?, all, roles, search, client, edge)?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
+}
+
+fn client(settings: &Settings) -> Arc<dyn Outbound> {
+    Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
 }
 
 /// Logs JSON lines, as Lambda's JSON log format takes them; `SOUK_LOG` sets the level.
@@ -273,13 +277,13 @@ impl OutboxFlush {
     }
 }
 
-/// Refuses every call: only jobs call other systems, and only the worker runs jobs.
+/// Refuses every call, for functions whose requests call nobody.
 struct NoOutbound;
 
 #[async_trait]
 impl Outbound for NoOutbound {
     async fn call(&self, _call: Call) -> Result<Reply, OutboundError> {
-        Err(OutboundError::Refused("only the worker calls other systems".into()))
+        Err(OutboundError::Refused("this function calls no other systems".into()))
     }
 }
 

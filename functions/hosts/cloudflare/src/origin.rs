@@ -43,6 +43,10 @@ async fn fetch(uri: &Uri, request: &web_sys::Request, env: &Env) -> Option<Resul
     // A Request has the properties of the options: method, headers and body.
     let copy = web_sys::Request::new_with_str_and_init(&url, request.unchecked_ref());
     let copy = copy.map_err(|error| Error::JsError(format!("{error:?}")));
+    // The market is known by the host name that the client asked for.
+    if let (Ok(copy), Some(host)) = (&copy, uri.host()) {
+        let _ = copy.headers().set("souk-host", host);
+    }
     Some(match copy {
         Ok(copy) => Fetch::Request(Request::from(copy)).send().await,
         Err(error) => Err(error),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use souk_aws::{Settings, SqsQueue, SystemClock, SystemRandom};
 use souk_core::queue::{Backlog, QueueError};
-use souk_core::{Clock, Lane, Message, Queue, clock};
+use souk_core::{Clock, Lane, Message, Queue, Tenant, clock};
 use stub::{Answer, Asked, run};
 
 /// A queue that talks to a stub with this script.
@@ -43,6 +43,8 @@ fn message(id: &str, lane: Lane, body: &str) -> Message {
         attempts: Vec::new(),
         tracked: false,
         account: None,
+        tenant: Tenant::main(),
+        seal: None,
     }
 }
 

@@ -23,7 +23,7 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
-const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie");
+const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie, souk-tenant");
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// For HTML pages of this API: only resources of the same origin.

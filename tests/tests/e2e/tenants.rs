@@ -1,5 +1,5 @@
 //! Markets that share a deployment: nothing of one is seen in another, and operators make, limit, suspend, name, export and
-//! erase them. The host is started with `SOUK_TENANT_DOMAIN=localhost`.
+//! erase them. The host is started with `SOUK_TENANT_DOMAIN=souk.localhost`.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +17,8 @@ struct Tenant {
     admin: Client,
 }
 
+/// The domain below which markets have their names.
+const DOMAIN: &str = "souk.localhost";
 const PASSWORD: &str = "the same in all markets";
 
 impl Tenant {
@@ -29,7 +31,7 @@ impl Tenant {
         }
         let made = main.admin().await.add("/v1/tenants", new).await;
         assert_eq!((&made["name"], &made["status"]), (&json!(name), &json!("active")));
-        let market = main.at(&format!("{name}.localhost"));
+        let market = main.at(&format!("{name}.{DOMAIN}"));
         let account = json!({ "email": "root@tenants.test", "username": "root", "password": PASSWORD });
         let me = market.anonymous().add("/v1/accounts", account).await;
         let mut admin = market.sign_in("root@tenants.test", PASSWORD).await;
@@ -139,7 +141,7 @@ async fn equal_names_in_two_markets_are_two_things() {
             .get(&format!("/v1/search/suggest?q={}", &others[..3]))
             .await
             .expect(200);
-        assert_eq!(completed["items"], json!([]), "{}", completed.body);
+        assert_eq!(completed["suggestions"], json!([]), "{}", completed.body);
         assert_eq!(
             titles(&anonymous, "/v1/products").await,
             BTreeSet::from(["Oil lamp".to_owned()])
@@ -204,7 +206,7 @@ async fn a_token_is_one_of_its_market() {
             .await;
         reply.fails(404, "tenant_not_found");
     }
-    main.at("nobody-has-this.localhost")
+    main.at(&format!("nobody-has-this.{DOMAIN}"))
         .anonymous()
         .get("/v1/products")
         .await
@@ -391,9 +393,9 @@ async fn a_host_name_leads_to_the_market_that_proved_it() {
     }
     let operator = main.admin().await;
     let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
-    let host = format!("{}.example", unique("shop"));
+    let host = format!("{}.localhost", unique("shop"));
     let at = |tenant: &Tenant| format!("/v1/tenants/{}/domains/{host}", tenant.name);
-    for wrong in ["localhost", "x.localhost", "a..b", "127.0.0.1", "nodot", "a_b.example"] {
+    for wrong in [DOMAIN, "x.souk.localhost", "a..b", "127.0.0.1", "nodot", "a_b.example"] {
         let path = format!("/v1/tenants/{}/domains/{wrong}", one.name);
         operator.call(Method::PUT, &path).await.expect(422);
     }

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
+use souk_core::Tenant;
 use souk_core::search::{Facet, Field, IndexChange, Listing, Near, Range, Search, SearchQuery, Sort};
 use souk_sql::{SEARCH_MIGRATIONS, SqlDriver, SqlError, SqlSearch, Statement, Value};
 use souk_sqlite::{SqliteDriver, SystemClock};
 use souk_tests::search::bench::{listing, text};
 
 /// Tables of one row, or of as many as one transaction or one rebuild has.
-const SMALL: [&str; 4] = ["state", "generation", "leaving", "CONSTANT ROW"];
+const SMALL: [&str; 6] = ["state", "main.state", "next", "generation", "leaving", "CONSTANT ROW"];
 
 struct Watched {
     driver: SqliteDriver,
@@ -90,6 +91,18 @@ async fn no_statement_reads_a_whole_table() {
     let seen = Arc::<Mutex<usize>>::default();
     let driver = Watched::open(&directory.path().join("search.db"), seen.clone());
     let index = SqlSearch::new(driver, Arc::new(SystemClock));
+    use_all_of(&index).await;
+    let main = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(main > 100);
+    let tenant = index.of(&Tenant::named("one").unwrap());
+    use_all_of(&*tenant).await;
+    assert!(std::mem::take(&mut *seen.lock().unwrap()) >= main);
+    tenant.erase().await.unwrap();
+    assert!(*seen.lock().unwrap() > 10);
+}
+
+/// Runs every statement that an index has.
+async fn use_all_of(index: &dyn Search) {
     let product = |n: usize| Listing {
         texts: vec![
             (Field::Title, format!("lamp number {n}")),
@@ -150,5 +163,4 @@ async fn no_statement_reads_a_whole_table() {
             index.search(&query).await.unwrap();
         }
     }
-    assert!(*seen.lock().unwrap() > 100);
 }

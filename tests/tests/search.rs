@@ -58,7 +58,7 @@ async fn make_opensearch() -> Made {
     };
     // What is written waits until it is found: here not for a second each time.
     let template = serde_json::json!({
-        "index_patterns": [format!("{}-*", *NAME)],
+        "index_patterns": [format!("{}-*", *NAME), format!("{}_*", *NAME)],
         "settings": { "index": { "refresh_interval": "10ms", "number_of_replicas": 0 } },
     });
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

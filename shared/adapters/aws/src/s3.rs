@@ -1,4 +1,4 @@
-//! The few S3 calls that the search index needs: conditional GET, conditional PUT and listing keys.
+//! The few S3 calls that the search index needs: conditional GET, conditional PUT, DELETE and listing keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,19 @@ impl Bucket {
                 _ => Ok(None),
             },
             _ => Err(failed(answer).await),
+        }
+    }
+
+    /// Deletes an object, if there is one.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), Failure> {
+        let path = format!("/{name}");
+        let answer = self.call("DELETE", &path, &[], Bytes::new(), WRITING).await?;
+        match answer.status().as_u16() {
+            200 | 204 => Ok(()),
+            _ => match failed(answer).await {
+                Failure::Lasting(StoreError::Unavailable(why)) if why.starts_with("NoSuchKey") => Ok(()),
+                failure => Err(failure),
+            },
         }
     }
 

@@ -9,6 +9,10 @@
 //! alias `souk-search` points to the live generation, `souk-search-building` to the one that is being built
 //! ([`rebuild`]).
 //!
+//! **Tenants** have indexes of their own, named likewise after `souk-search_{tenant}_`, because no name of a tenant has `_`.
+//! They match no pattern of the main market's or of another tenant's. A tenant's indexes are deleted with it, so a tenant
+//! without any is empty.
+//!
 //! **Versions** are OpenSearch's external versions ([`write`]): OpenSearch itself rejects stale writes. A removal is
 //! stored as a document too.
 //!
@@ -16,7 +20,7 @@
 //! atomic together. After a crash the caller sends all of them again, and repeated writes have no effect. Searches see
 //! a write as soon as it is acknowledged.
 //!
-//! Without an index, searches fail as if OpenSearch were unreachable, until something is written. The adapter uses only
+//! Without the main market's index, its searches fail as if OpenSearch were unreachable, until something is written. The adapter uses only
 //! APIs that Elasticsearch 7.0, OpenSearch's ancestor, has as well, and no scripts. The contract tests run against a
 //! real engine if `OPENSEARCH_URL` is set (`CONTRIBUTING.md`); `tests/opensearch.rs` pins the requests.
 
@@ -29,6 +33,7 @@ mod words;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +44,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
-use souk_core::{Clock, Random, StoreError};
+use souk_core::{Clock, Random, StoreError, Tenant};
 use souk_sql::meaning::EVERY;
 
 use crate::Settings;
@@ -54,16 +59,22 @@ const WRITING: Duration = Duration::from_secs(20);
 const MAX_ANSWER: usize = 32 << 20;
 
 /// A search index in an OpenSearch domain.
+#[derive(Clone)]
 pub struct OpenSearch {
     /// The base URL, without a trailing slash.
     url: String,
-    /// The common prefix of the names of all indexes and aliases.
+    tenant: Tenant,
+    /// The common prefix of the names of the main market's indexes and aliases.
+    main_name: String,
+    /// The common prefix of the names of all indexes and aliases of this tenant.
     name: String,
+    /// Whether the live generation of this tenant has been seen.
+    is_there: Arc<AtomicBool>,
     /// The `authorization` header for basic authentication.
     authorization: Option<String>,
     /// Signs requests for AWS.
-    signer: Option<Signer>,
-    wire: Wire,
+    signer: Option<Arc<Signer>>,
+    wire: Arc<Wire>,
     /// The timeout of a read.
     timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -77,7 +88,7 @@ struct Answer {
 }
 
 impl OpenSearch {
-    /// The index called `name` (lower case, such as `souk-search`) at `url`. Requests to `https://…` are signed for AWS
+    /// The main market's index called `name` (lower case, such as `souk-search`) at `url`. Requests to `https://…` are signed for AWS
     /// (service `es`); those to `https://user:password@…` and `http://…` are not. Sends nothing yet.
     pub fn new(
         settings: &Settings,
@@ -95,13 +106,16 @@ impl OpenSearch {
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
-        let signer = (scheme == "https" && user.is_none()).then(|| Signer::new(settings, "es", clock.clone()));
+        let signer = (scheme == "https" && user.is_none()).then(|| Signer::new(settings, "es", clock.clone()).into());
         Ok(Self {
             url: format!("{scheme}://{host}"),
+            tenant: Tenant::main(),
+            main_name: name.to_owned(),
             name: name.to_owned(),
+            is_there: Arc::default(),
             authorization: user.map(|user| format!("Basic {}", base64::encode(user))),
             signer,
-            wire: Wire::new(settings),
+            wire: Arc::new(Wire::new(settings)),
             timeout: settings.timeout,
             clock,
             random,
@@ -130,7 +144,7 @@ impl OpenSearch {
             let body = Bytes::copy_from_slice(body);
             let answer = self
                 .wire
-                .call(self.signer.as_ref(), method, &url, &headers, body, timeout);
+                .call(self.signer.as_deref(), method, &url, &headers, body, timeout);
             let answer = answer.await?;
             let status = answer.status().as_u16();
             let mut body = Vec::new();
@@ -187,6 +201,35 @@ impl OpenSearch {
             }
         }
         Ok(layout)
+    }
+
+    /// Whether nothing is indexed of this tenant. If the main market's index is missing, that is an error instead.
+    async fn is_absent(&self) -> Result<bool, SearchError> {
+        if self.tenant.is_main() || self.is_there.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let is_there = self.layout().await?.live.is_some();
+        self.is_there.store(is_there, Ordering::Relaxed);
+        Ok(!is_there)
+    }
+
+    /// Whether a read that failed so should be tried again, because the tenant may have been erased since the last one.
+    fn may_be_erased(&self, error: &SearchError) -> bool {
+        matches!(error, SearchError::Unavailable(_)) && self.is_there.swap(false, Ordering::Relaxed)
+    }
+
+    async fn erase_all(&self) -> Result<(), SearchError> {
+        let layout = self.layout().await?;
+        let mut indexes: Vec<String> = layout.all.iter().map(|generation| self.index(*generation)).collect();
+        indexes.extend(layout.has_uses.then(|| self.uses()));
+        for index in indexes {
+            let answer = self.call("DELETE", &index, b"").await.map_err(unavailable)?;
+            if answer.status != 404 {
+                answer.read::<Value>().map_err(unavailable)?;
+            }
+        }
+        self.is_there.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The index name of a generation.
@@ -270,11 +313,17 @@ fn set(object: &mut Value, name: &str, value: Value) {
 #[async_trait]
 impl Search for OpenSearch {
     async fn search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
-        self.find(query).await
+        match self.find(query).await {
+            Err(error) if self.may_be_erased(&error) => self.find(query).await,
+            found => found,
+        }
     }
 
     async fn suggest(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
-        self.complete(typed, limit).await
+        match self.complete(typed, limit).await {
+            Err(error) if self.may_be_erased(&error) => self.complete(typed, limit).await,
+            found => found,
+        }
     }
 
     async fn used(&self, texts: &[(String, u32)]) -> Result<(), SearchError> {
@@ -309,5 +358,25 @@ impl Search for OpenSearch {
             listings,
             format,
         })
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        if *tenant == self.tenant {
+            return Arc::new(self.clone());
+        }
+        let name = match tenant.is_main() {
+            true => self.main_name.clone(),
+            false => format!("{}_{}_", self.main_name, tenant.name()),
+        };
+        Arc::new(Self {
+            tenant: tenant.clone(),
+            name,
+            is_there: Arc::default(),
+            ..self.clone()
+        })
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.erase_all().await
     }
 }

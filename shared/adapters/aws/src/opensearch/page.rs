@@ -102,6 +102,14 @@ impl OpenSearch {
         let cursor = query.after.as_deref().map(|after| Cursor::read(after, digest));
         let cursor = cursor.transpose()?;
         let parts = parts(&query.text);
+        if self.is_absent().await? {
+            return Ok(SearchPage {
+                terms: Plan::new(query, &parts, &[], false).terms,
+                facets: query.no_counts(),
+                total: (query.count > 0 && cursor.is_none()).then_some(0),
+                ..SearchPage::default()
+            });
+        }
         let doubted = cursor.as_ref().is_some_and(|cursor| cursor.doubted);
         let plan = self.plan(query, &parts, doubted).await?;
         let page = self.page(query, &plan, cursor.as_ref(), doubted).await?;

@@ -81,7 +81,7 @@ pub(super) fn prefix(kind: SuggestionKind) -> char {
 impl OpenSearch {
     pub(super) async fn complete(&self, typed: &str, limit: usize) -> Result<Vec<Suggestion>, SearchError> {
         let key = key(cut(typed, MAX_TYPED));
-        if key.is_empty() || limit == 0 {
+        if key.is_empty() || limit == 0 || self.is_absent().await? {
             return Ok(Vec::new());
         }
         let may_be_misspelt = key.chars().count() >= TYPO;

@@ -60,6 +60,11 @@ struct Read {
 }
 
 impl OpenSearch {
+    /// The name of the index of uses.
+    pub(super) fn uses(&self) -> String {
+        format!("{}-{USES}", self.name)
+    }
+
     /// Creates the index of uses unless it exists.
     pub(super) async fn make_uses(&self) -> Result<(), SearchError> {
         let body = json!({
@@ -73,7 +78,7 @@ impl OpenSearch {
                 },
             },
         });
-        let path = format!("{}-{USES}", self.name);
+        let path = self.uses();
         let answer = self.call("PUT", &path, body.to_string().as_bytes()).await;
         let answer = answer.map_err(unavailable)?;
         if !answer.why().contains("resource_already_exists") {
@@ -96,7 +101,7 @@ impl OpenSearch {
 
     async fn stored(&self, body: &Value) -> Result<Vec<Stored>, SearchError> {
         // The index does not exist before the first rebuild.
-        let path = format!("{}-{USES}/_search?ignore_unavailable=true", self.name);
+        let path = format!("{}/_search?ignore_unavailable=true", self.uses());
         let answer = self.call("POST", &path, body.to_string().as_bytes()).await;
         let listed: Listed = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
         Ok(listed.hits.hits)
@@ -125,7 +130,7 @@ impl OpenSearch {
     async fn add_uses(&self, mut uses: Vec<(String, (String, i64))>) -> Result<(), SearchError> {
         for _ in 0..TRIES {
             let keys: Vec<&str> = uses.iter().map(|(key, _)| &**key).collect();
-            let path = format!("{}-{USES}/_mget", self.name);
+            let path = format!("{}/_mget", self.uses());
             let body = json!({ "ids": keys }).to_string();
             let answer = self.call("POST", &path, body.as_bytes()).await;
             let read: Read = answer.and_then(|answer| answer.read()).map_err(unavailable)?;
@@ -155,7 +160,7 @@ impl OpenSearch {
 
     /// The lines of a bulk request that replace `before` with `new`, if nobody has changed it meanwhile.
     fn line(&self, before: &Stored, new: &Use) -> String {
-        let mut action = json!({ "_index": format!("{}-{USES}", self.name), "_id": new.key });
+        let mut action = json!({ "_index": self.uses(), "_id": new.key });
         let kind = if before.source.is_some() {
             set(&mut action, "if_seq_no", json!(before.number));
             set(&mut action, "if_primary_term", json!(before.term));

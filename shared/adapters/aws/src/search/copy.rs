@@ -15,10 +15,11 @@ use souk_sqlite::SqliteFile;
 use crate::answer;
 use crate::call::Failure;
 
-/// The folder that holds the local copies. It holds nothing else.
+/// The folder that holds the local copies, of all tenants. It holds nothing else.
+#[derive(Clone)]
 pub(super) struct Folder {
     path: PathBuf,
-    count: AtomicU64,
+    count: Arc<AtomicU64>,
 }
 
 /// A local copy of the index object, or a draft of the next version. Dropping it deletes its file.
@@ -47,7 +48,7 @@ impl Folder {
         let _ = std::fs::remove_dir_all(path);
         Self {
             path: path.to_owned(),
-            count: AtomicU64::new(0),
+            count: Arc::default(),
         }
     }
 

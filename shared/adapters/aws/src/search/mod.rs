@@ -16,7 +16,11 @@
 //!
 //! **Rebuilding.** See [`rebuild`].
 //!
-//! If the object has never existed, the index is empty and its generation is 0. If the object was deleted, searches
+//! **Tenants** have objects and notes of their own ([`Keys`]), and copies in the same folder. Each instance of this adapter
+//! keeps one copy of its index, so a process has as many copies as it serves tenants. A tenant's index is deleted with it, so
+//! one that is missing is empty.
+//!
+//! If the main market's object has never existed, the index is empty and its generation is 0. If the object was deleted, searches
 //! fail as if S3 were unreachable, until a writer creates it again.
 
 mod copy;
@@ -30,7 +34,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use souk_core::search::{IndexChange, IndexState, Listing, Search, SearchError, SearchPage, SearchQuery, Suggestion};
-use souk_core::{Clock, Random, StoreError, Timestamp};
+use souk_core::{Clock, Random, StoreError, Tenant, Timestamp};
 
 use self::copy::{Copy, Folder};
 use self::notes::Note;
@@ -39,8 +43,6 @@ use crate::call::{Failure, patiently, pause};
 use crate::s3::{Bucket, Got, Only};
 use crate::sign::within;
 
-/// The key of the index object.
-const OBJECT: &str = "index.db";
 /// How long a refreshed copy counts as current, in milliseconds.
 const LOOK: i64 = 1_000;
 /// How many times the duration of a download must pass before the next refresh. A large index so costs a Lambda that
@@ -57,18 +59,43 @@ const TRIES: u32 = 8;
 /// The error when all of them failed.
 const OTHERS: &str = "others kept writing it";
 
+/// The keys of an index.
+#[derive(Clone)]
+struct Keys {
+    /// The key of the index object: `index.db` or `tenant.{tenant}.index.db`. No name of a tenant has a dot.
+    object: String,
+    /// What the keys of its notes begin with, which a lifecycle rule deletes: `note-` or `note-tenant.{tenant}.`
+    notes: String,
+}
+
+impl Keys {
+    fn of(tenant: &Tenant) -> Self {
+        let middle = match tenant.is_main() {
+            true => String::new(),
+            false => format!("tenant.{}.", tenant.name()),
+        };
+        Self {
+            object: format!("{middle}index.db"),
+            notes: format!("note-{middle}"),
+        }
+    }
+}
+
 /// A search index that is one object in S3.
+#[derive(Clone)]
 pub struct S3Search {
-    bucket: Bucket,
+    tenant: Tenant,
+    keys: Keys,
+    bucket: Arc<Bucket>,
     folder: Folder,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// The copy that searches read.
-    newest: Mutex<Option<Arc<Copy>>>,
+    newest: Arc<Mutex<Option<Arc<Copy>>>>,
     /// Held by the task that refreshes the copy.
-    look: tokio::sync::Mutex<Look>,
+    look: Arc<tokio::sync::Mutex<Look>>,
     /// Held by the task that writes.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The result of the last refresh.
@@ -93,7 +120,7 @@ enum Found {
 }
 
 impl S3Search {
-    /// The index in `bucket`. `folder` is for local copies only: its contents are deleted. Sends nothing yet.
+    /// The main market's index in `bucket`. `folder` is for local copies only: its contents are deleted. Sends nothing yet.
     pub fn new(
         settings: &Settings,
         bucket: &str,
@@ -102,13 +129,15 @@ impl S3Search {
         random: Arc<dyn Random>,
     ) -> Self {
         Self {
-            bucket: Bucket::new(settings, bucket, clock.clone()),
+            tenant: Tenant::main(),
+            keys: Keys::of(&Tenant::main()),
+            bucket: Arc::new(Bucket::new(settings, bucket, clock.clone())),
             folder: Folder::new(folder),
             clock,
             random,
-            newest: Mutex::default(),
-            look: tokio::sync::Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            newest: Arc::default(),
+            look: Arc::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -175,11 +204,14 @@ impl S3Search {
             }
             None => patiently(&*self.random, || self.fetch(None)).await,
         };
+        let is_tenant = !self.tenant.is_main();
         let copy = match (found?, &known) {
             (Found::Same, _) => return Ok(false),
             (Found::Copy(copy), _) => copy,
-            (Found::Nothing { once: false }, None) => self.folder.empty(self.clock.clone()).await?,
-            (Found::Nothing { once: false }, Some(copy)) if copy.tag.is_none() => return Ok(false),
+            (Found::Nothing { once }, Some(copy)) if copy.tag.is_none() && (is_tenant || !once) => return Ok(false),
+            (Found::Nothing { once }, known) if is_tenant || (!once && known.is_none()) => {
+                self.folder.empty(self.clock.clone()).await?
+            }
             (Found::Nothing { .. }, _) => {
                 let why = "the object was removed".into();
                 return Err(Failure::Lasting(StoreError::Unavailable(why)));
@@ -196,7 +228,7 @@ impl S3Search {
     /// Fetches the object unless it still has the ETag of `known`.
     async fn fetch(&self, known: Option<&Copy>) -> Result<Found, Failure> {
         let tag = known.and_then(|copy| copy.tag.as_deref());
-        Ok(match self.bucket.get(OBJECT, tag).await? {
+        Ok(match self.bucket.get(&self.keys.object, tag).await? {
             Got::Same => Found::Same,
             Got::Nothing { once } => Found::Nothing { once },
             Got::Object(tag, body) => Found::Copy(self.folder.save(tag, body, self.clock.clone()).await?),
@@ -262,6 +294,30 @@ impl S3Search {
         Err(SearchError::Unavailable(OTHERS.into()))
     }
 
+    /// Deletes the notes and then the object, so that a writer who begins meanwhile brings none of them back. The main market's
+    /// object is replaced by an empty one, because one that was deleted is an error.
+    async fn erase_all(&self) -> Result<(), SearchError> {
+        let _turn = self.turn.lock().await;
+        for prefix in [self.changes(), self.all_parts()] {
+            for name in self.names(&prefix, "").await? {
+                let deleted = patiently(&*self.random, || self.bucket.delete(&name));
+                deleted.await.map_err(unavailable)?;
+            }
+        }
+        let mut empty = self.folder.empty(self.clock.clone()).await.map_err(unavailable)?;
+        if self.tenant.is_main() {
+            let bytes = Bytes::from(empty.bytes().map_err(unavailable)?);
+            let put = || self.bucket.put(&self.keys.object, bytes.clone(), Only::Always);
+            let tag = patiently(&*self.random, put).await.map_err(unavailable)?;
+            empty = empty.published(tag.unwrap_or_default()).map_err(unavailable)?;
+        } else {
+            let deleted = patiently(&*self.random, || self.bucket.delete(&self.keys.object));
+            deleted.await.map_err(unavailable)?;
+        }
+        self.set_newest(Arc::new(empty));
+        Ok(())
+    }
+
     /// A writable copy of `base`.
     async fn work_on(&self, base: &Copy) -> Result<Copy, SearchError> {
         let copy = self.folder.copy(base, self.clock.clone()).await;
@@ -273,7 +329,7 @@ impl S3Search {
         let bytes = Bytes::from(work.bytes().map_err(unavailable)?);
         let put = patiently(&*self.random, || {
             let only = base.tag.as_deref().map_or(Only::New, Only::After);
-            self.bucket.put(OBJECT, bytes.clone(), only)
+            self.bucket.put(&self.keys.object, bytes.clone(), only)
         });
         let Some(tag) = put.await.map_err(unavailable)? else {
             return Ok(Some(work));
@@ -315,6 +371,24 @@ impl Search for S3Search {
 
     async fn state(&self) -> Result<IndexState, SearchError> {
         self.base().await?.index.state().await
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<dyn Search> {
+        if *tenant == self.tenant {
+            return Arc::new(self.clone());
+        }
+        Arc::new(Self {
+            tenant: tenant.clone(),
+            keys: Keys::of(tenant),
+            newest: Arc::default(),
+            look: Arc::default(),
+            turn: Arc::default(),
+            ..self.clone()
+        })
+    }
+
+    async fn erase(&self) -> Result<(), SearchError> {
+        self.erase_all().await
     }
 }
 

@@ -21,8 +21,7 @@ use crate::answer;
 use crate::call::{Failure, patiently};
 use crate::s3::{Got, Only};
 
-/// The key prefix of change notes, and the age up to which writers apply the notes of others, in milliseconds.
-pub(super) const CHANGES: &str = "note-change-";
+/// The age up to which writers apply the notes of others, in milliseconds.
 const RECENT: i64 = 60_000;
 /// How many notes of others one write applies.
 const MOST: usize = 50;
@@ -54,6 +53,11 @@ impl Note {
 }
 
 impl S3Search {
+    /// The key prefix of change notes.
+    pub(super) fn changes(&self) -> String {
+        format!("{}change-", self.keys.notes)
+    }
+
     /// A note's key. It contains the time in milliseconds since 1970, so keys sort by time.
     fn name(prefix: &str, milliseconds: i64, rest: &str) -> String {
         format!("{prefix}{milliseconds:014}-{rest}")
@@ -61,7 +65,7 @@ impl S3Search {
 
     /// Uploads a note of a change and returns its key.
     pub(super) async fn leave(&self, note: &Note) -> Result<String, SearchError> {
-        self.leave_at(CHANGES, note).await
+        self.leave_at(&self.changes(), note).await
     }
 
     /// Uploads a note under a key that starts with `prefix`.
@@ -106,7 +110,8 @@ impl S3Search {
     /// writer that has uploaded a note waits for two writes at most.
     pub(super) async fn make_noted(&self, work: &Copy, own: Option<&str>) -> Result<(), SearchError> {
         let recent = self.now().as_millisecond().saturating_sub(RECENT);
-        let mut names = self.names(CHANGES, &Self::name(CHANGES, recent, "")).await?;
+        let changes = self.changes();
+        let mut names = self.names(&changes, &Self::name(&changes, recent, "")).await?;
         if names.is_empty() && own.is_none() {
             return Ok(());
         }
@@ -141,7 +146,7 @@ impl S3Search {
 
     async fn include(&self, work: &Copy, name: &str) -> Result<(), SearchError> {
         let known = self.now().as_millisecond().saturating_sub(KNOWN);
-        work.include(name, Self::name(CHANGES, known, ""))
+        work.include(name, Self::name(&self.changes(), known, ""))
             .await
             .map_err(unavailable)
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use souk_core::search::{Listing, Search as _, SearchError};
 
 use super::copy::Copy;
-use super::notes::{CHANGES, Note};
+use super::notes::Note;
 use super::{OTHERS, S3Search, TRIES, unavailable};
 use crate::call::pause;
 
@@ -22,12 +22,17 @@ const PARTS: usize = 20;
 /// How many generation numbers `begin` skips at most.
 const PASSED: usize = 500;
 
-/// The key prefix of the parts of a generation.
-fn parts(generation: u64) -> String {
-    format!("note-part-{generation:010}-")
-}
-
 impl S3Search {
+    /// The key prefix of the parts of all generations.
+    pub(super) fn all_parts(&self) -> String {
+        format!("{}part-", self.keys.notes)
+    }
+
+    /// The key prefix of the parts of a generation.
+    fn parts(&self, generation: u64) -> String {
+        format!("{}{generation:010}-", self.all_parts())
+    }
+
     pub(super) async fn begin_generation(&self) -> Result<u64, SearchError> {
         let _turn = self.turn.lock().await;
         for attempt in 1..=TRIES {
@@ -47,7 +52,7 @@ impl S3Search {
             let generation = work.index.begin().await?;
             // If the object was lost, numbering starts again, and earlier rebuilds may have left parts under this
             // number.
-            if self.names(&parts(generation), "").await?.is_empty() {
+            if self.names(&self.parts(generation), "").await?.is_empty() {
                 return Ok(generation);
             }
         }
@@ -72,7 +77,7 @@ impl S3Search {
             return Ok(());
         }
         let part = Note::Fill(listings.to_vec());
-        self.leave_at(&parts(generation), &part).await.map(drop)
+        self.leave_at(&self.parts(generation), &part).await.map(drop)
     }
 
     pub(super) async fn finish_generation(&self, generation: u64) -> Result<(), SearchError> {
@@ -101,14 +106,16 @@ impl S3Search {
     /// Fills a generation with its parts. It already has the changes made meanwhile, but applies them again between the
     /// parts, because the later one of two listings with the same version wins.
     async fn put_together(&self, generation: u64, work: &Copy) -> Result<(), SearchError> {
-        let prefix = parts(generation);
+        let (prefix, changes) = (self.parts(generation), self.changes());
         let parts = self.names(&prefix, "").await?;
         let made = work.included().await.map_err(unavailable)?;
         let since = |name: &str, prefix: &str| name.strip_prefix(prefix).map(str::to_owned);
         let Some(first) = parts.first().and_then(|name| since(name, &prefix)) else {
             return Ok(());
         };
-        let changes = made.into_iter().filter_map(|name| Some((since(&name, CHANGES)?, name)));
+        let changes = made
+            .into_iter()
+            .filter_map(|name| Some((since(&name, &changes)?, name)));
         let changes = changes.filter(|(time, _)| *time >= first);
         let parts = parts
             .into_iter()

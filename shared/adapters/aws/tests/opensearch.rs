@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use souk_aws::{OpenSearch, Settings, SystemClock, SystemRandom};
+use souk_core::Tenant;
 use souk_core::search::{
     Facet, Field, IndexChange, IndexState, Listing, Near, Search, SearchError, SearchQuery, Sort, Suggestion,
     SuggestionKind,
@@ -474,6 +475,86 @@ fn invalid_addresses_are_refused() {
     test(async {
         let (index, server) = index(vec![("GET /souk-%2A/_alias", 200, json!({}))]).await;
         assert_eq!(index.state().await, Ok(IndexState::default()));
+        server.done();
+    });
+}
+
+#[test]
+fn a_tenant_has_indexes_that_no_other_pattern_matches() {
+    let alias = |name: &str, body| {
+        (
+            format!("GET /souk_{name}_-%2A/_alias").leak() as &'static str,
+            200,
+            body,
+        )
+    };
+    let fine = || json!({ "acknowledged": true });
+    let made = || json!({ "souk_one_-0": { "aliases": { "souk_one_": {} } } });
+    test(async {
+        let (main, server) = index(vec![
+            // Nothing is there, and nothing is made for a search.
+            alias("one", json!({})),
+            alias("one", json!({})),
+            alias("one", json!({})),
+            ("PUT /souk_one_-0 ", 200, fine()),
+            alias("one", made()),
+            written(&[201]),
+            alias("one", made()),
+            alias("one", made()),
+            ("POST /souk_one_/_search", 200, json!({ "hits": { "hits": [] } })),
+            ("POST /souk_one_/_search", 200, json!({ "hits": { "hits": [] } })),
+        ])
+        .await;
+        let one = main.of(&Tenant::named("one").unwrap());
+        let query = SearchQuery {
+            count: 9,
+            ..SearchQuery::default()
+        };
+        assert_eq!(one.search(&query).await.unwrap().total, Some(0));
+        assert_eq!(one.suggest("lamp", 9).await, Ok(Vec::new()));
+        one.apply(&[IndexChange::Put(Box::new(lamp()))]).await.unwrap();
+        // That the index is there is looked up once.
+        one.search(&query).await.unwrap();
+        one.search(&query).await.unwrap();
+        server.done();
+
+        let mut erased = made();
+        erased["souk_one_-4"] = json!({ "aliases": {} });
+        erased["souk_one_-queries"] = json!({ "aliases": {} });
+        let (main, server) = index(vec![
+            alias("one", erased),
+            ("DELETE /souk_one_-0 ", 200, fine()),
+            ("DELETE /souk_one_-4 ", 404, failure(404)),
+            ("DELETE /souk_one_-queries ", 200, fine()),
+            alias("one-4", json!({})),
+            layout(),
+            ("POST /souk-3/_count", 200, json!({ "count": 1 })),
+            ("GET /souk-3/_mapping", 200, json!({})),
+        ])
+        .await;
+        main.of(&Tenant::named("one").unwrap()).erase().await.unwrap();
+        let other = main.of(&Tenant::named("one-4").unwrap());
+        assert_eq!(other.state().await, Ok(IndexState::default()));
+        assert_eq!(other.of(&Tenant::main()).state().await.unwrap().live, 3);
+        server.done();
+    });
+}
+
+#[test]
+fn a_tenant_that_was_erased_meanwhile_is_empty() {
+    test(async {
+        let there = json!({ "souk_one_-7": { "aliases": { "souk_one_": {} } } });
+        let mut answers = vec![
+            ("GET /souk_one_-%2A/_alias", 200, there),
+            ("POST /souk_one_/_search", 200, json!({ "hits": { "hits": [] } })),
+        ];
+        answers.extend(vec![("POST /souk_one_/_search", 404, failure(404)); 5]);
+        answers.push(("GET /souk_one_-%2A/_alias", 200, json!({})));
+        let (main, server) = index(answers).await;
+        let one = main.of(&Tenant::named("one").unwrap());
+        for _ in 0..2 {
+            assert_eq!(one.search(&SearchQuery::default()).await.unwrap().hits, []);
+        }
         server.done();
     });
 }

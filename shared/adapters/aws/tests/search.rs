@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 use souk_aws::{S3Search, Settings, SystemRandom};
 use souk_core::search::{Field, IndexChange, Listing, Search, SearchError, SearchQuery};
-use souk_core::{Clock, Timestamp};
+use souk_core::{Clock, Tenant, Timestamp};
 use stub::{Fault, S3};
 
 struct Hand(AtomicI64);
@@ -100,7 +100,7 @@ fn gone(product: &str, version: u64) -> IndexChange {
 }
 
 /// All products that a search finds, with their versions.
-async fn found(index: &S3Search) -> Result<Vec<(String, u64)>, SearchError> {
+async fn found(index: &dyn Search) -> Result<Vec<(String, u64)>, SearchError> {
     let query = SearchQuery {
         limit: 100,
         text: "lamp".into(),
@@ -358,5 +358,67 @@ fn a_later_rebuild_supersedes_an_earlier_one() {
         assert!(third > second);
         other.finish(third).await.unwrap();
         assert_eq!(found(&other).await, these(&[]));
+    });
+}
+
+#[test]
+fn a_tenant_has_keys_of_its_own_which_are_deleted_with_it() {
+    test(async |world| {
+        let (writer, reader) = (world.process("writer"), world.process("reader"));
+        // The second is named like a generation of the first.
+        let names = ["one", "one-1"].map(|name| Tenant::named(name).unwrap());
+        writer.apply(&[put("a", 1)]).await.unwrap();
+        for name in &names {
+            let (tenant, same) = (writer.of(name), reader.of(name));
+            assert_eq!(found(&*tenant).await, these(&[]));
+            assert_eq!(found(&*same).await, these(&[]));
+            tenant.apply(&[put("a", 2), put("b", 2)]).await.unwrap();
+            // Changes meet, and a rebuild has begun: both leave notes.
+            let generation = tenant.begin().await.unwrap();
+            tenant.fill(generation, &[listing("c", 1)]).await.unwrap();
+            let (b, d) = ([put("b", 3)], [put("d", 3)]);
+            let (here, there) = tokio::join!(tenant.apply(&b), same.apply(&d));
+            here.and(there).unwrap();
+        }
+        let keys = |part: &str| -> Vec<String> {
+            let objects = &world.s3.lock().objects;
+            objects.keys().filter(|key| key.contains(part)).cloned().collect()
+        };
+        let own = keys("tenant.one.");
+        assert!(own.contains(&"tenant.one.index.db".to_owned()), "{own:?}");
+        assert!(
+            own.iter().any(|key| key.starts_with("note-tenant.one.change-")),
+            "{own:?}"
+        );
+        assert!(
+            own.iter().any(|key| key.starts_with("note-tenant.one.part-")),
+            "{own:?}"
+        );
+        assert_eq!(own.len() + keys("tenant.one-1.").len() + 1, keys("").len());
+        let other = keys("tenant.one-1.");
+        let reading = reader.of(&names[0]);
+        assert_eq!(found(&*reading).await.unwrap().len(), 3);
+        writer.of(&names[0]).erase().await.unwrap();
+        assert_eq!(
+            (keys("tenant.one."), keys("tenant.one-1."), keys("index.db").len()),
+            (vec![], other, 2)
+        );
+        // A process that has a copy finds nothing any more.
+        world.wait(5);
+        assert_eq!(found(&*reading).await, these(&[]));
+        assert_eq!(found(&*reader.of(&names[1])).await.unwrap().len(), 3);
+        assert_eq!(found(&writer).await, these(&[("a", 1)]));
+        reading.apply(&[put("a", 1)]).await.unwrap();
+        assert_eq!(found(&*reading).await, these(&[("a", 1)]));
+        // What fails to be deleted is deleted by the next attempt.
+        world.s3.lock().outage = Some(Fault::Status(403, "AccessDenied"));
+        assert!(reading.erase().await.is_err());
+        world.s3.lock().outage = None;
+        reading.erase().await.unwrap();
+        assert_eq!(keys("tenant.one."), [""; 0]);
+        // The main market's index is never missing.
+        writer.erase().await.unwrap();
+        world.wait(5);
+        assert_eq!(found(&reader).await, these(&[]));
     });
 }

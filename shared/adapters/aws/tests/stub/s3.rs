@@ -166,6 +166,9 @@ impl Inner {
                     (200, Some(self.tags), Vec::new())
                 }
             }
+        } else if method == "delete" {
+            self.objects.remove(target);
+            (204, None, Vec::new())
         } else {
             panic!("{head}");
         };

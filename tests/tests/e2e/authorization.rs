@@ -4,6 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{Client, Market, market};
 
+use crate::path_of_nobody;
+
 struct Operation {
     method: Method,
     /// With an id in it that no one has.
@@ -21,12 +23,7 @@ async fn operations(market: &Market) -> Vec<Operation> {
         for (method, operation) in methods.as_object().unwrap() {
             all.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),
-                path: path
-                    .replace("{id}", "nobody-has-this")
-                    .replace("{lane}", "low")
-                    .replace("{username}", "nobody-has-this")
-                    .replace("{delivery}", "nobody-has-this")
-                    .replace("{part}", "1"),
+                path: path_of_nobody(path),
                 access: operation["x-access"].as_str().unwrap().to_owned(),
                 takes_body: operation.get("requestBody").is_some(),
             });

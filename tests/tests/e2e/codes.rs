@@ -10,23 +10,32 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 20] = [
+const ELSEWHERE: [(&str, &str); 29] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
     ("contention", "kit"),
+    ("dns_unavailable", "tenants"),
     ("internal", "kit"),
+    ("no_tenants", "work"),
     ("not_configured", "lambda, worker"),
+    ("not_proved", "tenants"),
     ("not_ready", "work"),
+    ("not_suspended", "tenants"),
     ("origin_unavailable", "worker"),
     ("overloaded", "local"),
+    ("quota_used_up", "tenants"),
     ("rate_limited", "limits"),
     ("reason_missing", "audit"),
     ("request_timeout", "worker"),
     ("search_unavailable", "search"),
+    ("tenant_erased", "tenants"),
+    ("tenant_not_found", "tenants"),
+    ("tenant_suspended", "tenants"),
     ("timed_out", "kit"),
     ("token_expired", "tokens"),
     ("too_many_connections", "local"),
+    ("too_many_domains", "tenants"),
     ("too_many_roles", "identity"),
     ("too_many_staff", "staff"),
     ("too_many_webhooks", "webhook_rules"),

@@ -54,6 +54,18 @@ mod writing;
 
 use serde_json::Value;
 
+/// The path of an operation, with a parameter for each of its braces that nobody has.
+fn path_of_nobody(pattern: &str) -> String {
+    let parts = pattern.split('/').map(|part| match part {
+        "{lane}" => "low",
+        "{part}" => "1",
+        "{host}" => "nobody.example",
+        _ if part.starts_with('{') => "nobody-has-this",
+        _ => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
 /// A field that is text.
 #[track_caller]
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {

@@ -124,6 +124,9 @@ async fn serve_file(Path((behaviour, name)): Path<(String, String)>, uri: Uri) -
             .unwrap()
             .split('&')
             .find_map(|pair| pair.strip_prefix("name="));
+        if record.unwrap().contains("broken") {
+            return Err(StatusCode::INTERNAL_SERVER_ERROR);
+        }
         let found = FILES.lock().unwrap().get(record.unwrap()).cloned();
         return Ok(found.unwrap_or_else(|| r#"{"Status":3}"#.to_owned()).into_response());
     }

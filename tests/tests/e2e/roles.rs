@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{Client, Market, market, unique};
 
-use crate::text;
+use crate::{path_of_nobody, text};
 
 async fn role(admin: &Client, permissions: &[&str]) -> String {
     let new = json!({ "name": unique("Role"), "permissions": permissions });
@@ -26,12 +26,7 @@ async fn operations(market: &Market) -> BTreeMap<String, Vec<(Method, String, bo
         for (method, operation) in methods.as_object().unwrap() {
             let access = text(operation, "x-access");
             if access.contains(':') {
-                let path = path
-                    .replace("{id}", "nobody-has-this")
-                    .replace("{lane}", "low")
-                    .replace("{username}", "nobody-has-this")
-                    .replace("{name}", "nobody-has-this")
-                    .replace("{host}", "nobody.example");
+                let path = path_of_nobody(path);
                 let has_body = operation.get("requestBody").is_some();
                 let entry = (method.to_uppercase().parse().unwrap(), path, has_body);
                 all.entry(access.to_owned()).or_default().push(entry);

@@ -399,6 +399,10 @@ async fn a_host_name_leads_to_the_market_that_proved_it() {
         let path = format!("/v1/tenants/{}/domains/{wrong}", one.name);
         operator.call(Method::PUT, &path).await.expect(422);
     }
+    let broken = format!("/v1/tenants/{}/domains/{}.localhost", one.name, unique("broken"));
+    operator.call(Method::PUT, &broken).await.expect(200);
+    let failed = operator.act(&format!("{broken}/verify")).await;
+    assert_eq!((failed.status, failed.text("code")), (503, "dns_unavailable"));
     let shop = main.at(&host);
     // Others may add it too; who proves it has it.
     let mine = operator.call(Method::PUT, &at(&one)).await.expect(200).json;
@@ -516,6 +520,21 @@ async fn a_market_is_exported_and_erased_as_a_whole() {
             .await
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_market_has_a_bounded_number_of_host_names() {
+    let Some(main) = market() else { return };
+    let operator = main.admin().await;
+    let tenant = Tenant::new(&main, json!({})).await;
+    let path = format!("/v1/tenants/{}/domains", tenant.name);
+    let add = |n: usize| operator.call(Method::PUT, &format!("{path}/{n}.{}.example", tenant.name));
+    for n in 0..20 {
+        add(n).await.expect(200);
+    }
+    add(20).await.fails(409, "too_many_domains");
+    add(0).await.expect(200);
+    assert_eq!(operator.get(&path).await.expect(200).items().len(), 20);
 }
 
 /// All documents of a market.

@@ -8,6 +8,7 @@
 //! - `clocks.rs`: a clock that jumps both ways holds nothing up.
 //! - `edits.rs`: an edit that changes nothing announces nothing.
 //! - `folds.rs`: repeated work on one thing is folded, and misses no change.
+//! - `markets.rs`: markets of one deployment share nothing, also with equal ids.
 //! - `formats.rs`: stored formats, pinned.
 //!
 //! `SOUK_TEST_SEED` is the seed.
@@ -22,6 +23,7 @@ mod clocks;
 mod edits;
 mod folds;
 mod formats;
+mod markets;
 mod operators;
 mod ports;
 mod proofs;

@@ -35,6 +35,8 @@ pub(crate) struct World {
     life: Arc<Life>,
     keys: String,
     pub(crate) backlog: u64,
+    /// The domain below which markets have their names.
+    pub(crate) tenant_domain: Option<&'static str>,
     /// The cache in front of it.
     pub(crate) edge: Option<Arc<dyn EdgeCache>>,
 }
@@ -63,6 +65,7 @@ impl World {
             }),
             keys: Keys::generate(&*random),
             backlog: 100_000,
+            tenant_domain: None,
             edge: None,
             clock,
             random,
@@ -86,6 +89,7 @@ impl World {
         let lookup = |name: &str| match name {
             "SOUK_FIRST_ADMIN" => Some(ADMIN.to_owned()),
             "SOUK_BACKLOG" => Some(self.backlog.to_string()),
+            "SOUK_TENANT_DOMAIN" => self.tenant_domain.map(str::to_owned),
             _ => None,
         };
         let cost = PasswordCost { memory: 64, passes: 1 };
@@ -98,6 +102,11 @@ impl World {
             app: App::new(platform.clone(), all),
             platform,
         }
+    }
+
+    /// Makes chance begin anew: what is made then has the ids that it had the first time.
+    pub(crate) fn reseed(&self, seed: u64) {
+        *self.random.0.lock().unwrap() = Rng::with_seed(seed);
     }
 
     /// Runs something to its end.
@@ -209,9 +218,23 @@ impl World {
         path: &str,
         body: Option<Value>,
     ) -> (u16, Value) {
+        self.call_at(process, "work.test", token, method, path, body)
+    }
+
+    /// The same at a host name.
+    pub(crate) fn call_at(
+        &self,
+        process: &Process,
+        host: &str,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
+            .header("host", host)
             .header("content-type", "application/json");
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));

@@ -1,7 +1,7 @@
 //! Indexes of tenants whose rowids begin alike: each new generation has the bits of its number that rowids hold in common with
 //! the generations of all other tenants.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::sync::Arc;
 

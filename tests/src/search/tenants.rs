@@ -65,6 +65,11 @@ impl Market {
         product(&self.bench, name, version, self.word)
     }
 
+    /// The first letters of the word.
+    fn beginning(&self, letters: usize) -> &str {
+        self.word.get(..letters).unwrap()
+    }
+
     async fn fill(&self) {
         let products: Vec<Listing> = self.products.iter().map(|name| self.product(name, 1)).collect();
         self.bench.put(&products).await;
@@ -89,7 +94,7 @@ impl Market {
             "\"brass lamp\"",
             self.word,
             self.misspelt,
-            &self.word[..5],
+            self.beginning(5),
             "bras",
         ] {
             for sort in [Sort::Relevance, Sort::Newest, Sort::Cheapest] {
@@ -130,7 +135,7 @@ impl Market {
         assert_eq!(self.bench.find_all(&pages).await.unwrap().len(), count);
         for other in others {
             assert_eq!(self.bench.page(&filtered(other.word)).await.hits, []);
-            for typed in [other.word, other.misspelt, &other.word[..5]] {
+            for typed in [other.word, other.misspelt, other.beginning(5)] {
                 let page = self.bench.page(&text(typed)).await;
                 let stem = words(typed).next().unwrap().stem;
                 assert_eq!((page.hits, page.terms), (vec![], vec![stem]), "{}", self.word);
@@ -138,7 +143,7 @@ impl Market {
             }
         }
         let suggested = async |typed| self.bench.index.suggest(typed, 10).await.unwrap();
-        for typed in [self.word, self.misspelt, &self.word[..3]] {
+        for typed in [self.word, self.misspelt, self.beginning(3)] {
             let texts: Vec<String> = suggested(typed).await.into_iter().map(|one| one.text).collect();
             assert_eq!(texts, [format!("{} lamps", self.word)], "{typed}");
         }

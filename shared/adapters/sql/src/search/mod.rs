@@ -153,8 +153,8 @@ impl<D: SqlDriver + 'static> Search for SqlSearch<D> {
             listings: number()?.unwrap_or(0),
             format: number()?.and_then(|format| u32::try_from(format).ok()).unwrap_or(0),
         };
+        // No rebuild has made a tenant's first generation.
         if state.format == 0 && !self.owner.tenant.is_main() {
-            // No rebuild made it.
             state.live = 0;
         }
         Ok(state)

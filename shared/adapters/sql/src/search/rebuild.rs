@@ -149,7 +149,7 @@ impl<D: SqlDriver> SqlSearch<D> {
         let done = if self.owner.tenant.is_main() {
             self.add_generation(|next| self.owner.go_live(next)).await.map(drop)
         } else {
-            self.transact(vec![self.owner.leave()]).await.map_err(failed)
+            self.transact(vec![self.owner.retire()]).await.map_err(failed)
         };
         self.vocabulary.forget();
         done?;

@@ -2,16 +2,18 @@
 //!
 //! **Names stand for a tenant's own rows.** Every statement is written for the main market, and the main market runs it as it
 //! is. For a tenant it begins with common table expressions called `state` and `gone`, which hide the tables of these
-//! names ([`narrow`](SqlSearch::narrow)). The name of the tenant is an argument, so all tenants share the texts. Where such
-//! a row is written, [`Owner`] has a statement for either.
+//! names ([`Owner::narrow`]). The name of the tenant is an argument, so all tenants share the texts. Where such a row is
+//! written, [`Owner`] has a statement for either. `main.state` is the table itself, which also counts the generations of all.
 //!
 //! **Generations** are numbered across all indexes. All rows but those of the full-text table are found by the number, so
 //! no index reads those of another. Rowids hold nine bits of it, so they tell the generations of *one* index apart
 //! ([`Owner::next`]), but not those of two. The tokens of a tenant begin with its name ([`prefix`]), so one index finds no
-//! row of another, and reads none. Two products of the same place take different slots.
+//! row of another, and reads none. Two products of the same place take different slots. An index only deletes old
+//! generations of its own.
 //!
 //! **A tenant's first change** also creates its generation, in the same transaction. Until then, and after
-//! [`erase`](SqlSearch::erase_all), nothing is stored and everything is empty.
+//! [`erase_all`](SqlSearch::erase_all), nothing is stored and everything is empty. No rebuild has made this generation, so
+//! its format is 0, and [`state`](souk_core::Search::state) says that the live one is 0, as it does of the main market's first.
 
 use souk_core::Tenant;
 use souk_core::search::{FORMAT, SearchError};
@@ -122,8 +124,8 @@ impl Owner {
         }
     }
 
-    /// Forgets which generations are live and being built, so that they are old.
-    pub(super) fn leave(&self) -> Statement {
+    /// Makes the generations of a tenant old.
+    pub(super) fn retire(&self) -> Statement {
         Statement::new("DELETE FROM tenant_state WHERE tenant = ?1", vec![self.name()])
     }
 

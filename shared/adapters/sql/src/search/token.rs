@@ -11,6 +11,8 @@
 //! | `p…` | a cell of a grid that the place is in |
 //! | `y` | every product |
 //!
+//! In the index of a tenant each begins with the tenant ([`tenant`](super::tenant)).
+//!
 //! The tokens of a text are adjacent, separately for each letter, so a phrase query matches adjacent words. A phrase
 //! never spans two texts, because tokens with other letters are in between.
 

@@ -12,8 +12,11 @@ use souk_tests::documents_contract;
 
 documents_contract!(model, make_model);
 documents_contract!(sqlite, make_sqlite);
+documents_contract!(sqlite_of_tenants, make_sqlite, of_tenants);
 documents_contract!(d1, make_d1);
+documents_contract!(d1_of_tenants, make_d1, of_tenants);
 documents_contract!(dynamodb, make_dynamodb);
+documents_contract!(dynamodb_of_tenants, make_dynamodb, of_tenants);
 
 async fn make_model(clock: Arc<TestClock>) -> Made {
     Made::ready(Model::new(clock), ())

@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::tenant::NAME_LENGTH;
 use crate::{Tenant, Timestamp};
 
 /// The size limit of a commit: each change counts one, and so does each entry that is written or removed (DynamoDB's
@@ -347,7 +348,7 @@ impl Commit {
         let mut bodies = 0;
         for change in &self.changes {
             let key = change.key();
-            if key.pk.len() > MAX_KEY || key.sk.len() > MAX_KEY {
+            if !is_name(&key.pk) || key.sk.len() > MAX_KEY {
                 return refuse("each part of a key is at most 1000 bytes");
             }
             if !seen.insert(change.key()) {
@@ -366,10 +367,7 @@ impl Commit {
                     if body.len() > MAX_BODY || bodies > MAX_COMMIT_BODY {
                         return refuse("a document is at most 100 KB, and all of a commit at most 3 MB");
                     }
-                    if entries
-                        .iter()
-                        .any(|e| e.index.len() > MAX_KEY || e.sort.len() > MAX_KEY)
-                    {
+                    if entries.iter().any(|e| !is_name(&e.index) || e.sort.len() > MAX_KEY) {
                         return refuse("each part of an entry is at most 1000 bytes");
                     }
                     if expires_at.is_some() && !(entries.is_empty() && stale.is_empty()) {
@@ -405,6 +403,16 @@ impl Commit {
         }
         Ok(())
     }
+}
+
+/// Whether a partition or an index may have this name, beside that of a tenant before it.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let own = match name.strip_prefix('@').and_then(|rest| rest.split_once('/')) {
+        Some((tenant, own)) if NAME_LENGTH.contains(&tenant.len()) => own,
+        _ => name,
+    };
+    own.len() <= MAX_KEY
 }
 
 fn is_counter(name: &str) -> bool {
@@ -486,7 +494,7 @@ impl Query {
     pub fn check(&self) -> Result<(), StoreError> {
         let (Source::Partition(name) | Source::Index(name)) = &self.source;
         let after = self.after.as_ref().map_or(0, String::len);
-        if name.len() > MAX_KEY || self.prefix.len() > MAX_KEY || after > MAX_KEY {
+        if !is_name(name) || self.prefix.len() > MAX_KEY || after > MAX_KEY {
             return Err(StoreError::Refused("what a query names is at most 1000 bytes".into()));
         }
         let is_countable = self.after.is_none() && matches!(self.source, Source::Index(_));

@@ -159,7 +159,10 @@ impl Reply {
         let sent = |name: HeaderName| request.headers().get(name).is_some_and(|value| !value.is_empty());
         // The name server is not ours.
         let is_theirs = self.json["code"] == "dns_unavailable";
-        must(self.status < 500 || is_theirs, "no request may fail for a reason of ours")?;
+        must(
+            self.status < 500 || is_theirs,
+            "no request may fail for a reason of ours",
+        )?;
 
         must(!self.header("x-request-id").is_empty(), "x-request-id is missing")?;
         let trace: Vec<_> = self.header("traceparent").split('-').collect();

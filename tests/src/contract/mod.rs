@@ -15,18 +15,32 @@ pub mod queue;
 pub mod queue_sqs;
 pub mod queue_worker;
 pub mod remote;
+pub mod rivals;
 mod steps;
 pub mod values;
 
 pub use bench::{Bench, Made, TestClock, from_env, missing, run};
 pub use model::Model;
 pub use remote::RemoteDocuments;
+pub use rivals::two_tenants;
 
 /// Makes tests of one adapter: `documents_contract!(name, make)`, where `make` is an
-/// `async fn(Arc<TestClock>) -> Made` that opens the adapter or says why it cannot be tested here.
+/// `async fn(Arc<TestClock>) -> Made` that opens the adapter or says why it cannot be tested here. With `of_tenants` the same is
+/// tested as one of several tenants sees the adapter, who use the same names for other things.
 #[macro_export]
 macro_rules! documents_contract {
     ($name:ident, $make:ident) => {
+        $crate::documents_contract!(@all $name, $make, tenants: scans, erases;);
+    };
+    ($name:ident, $make:ident, of_tenants) => {
+        mod $name {
+            async fn make(clock: std::sync::Arc<$crate::contract::TestClock>) -> $crate::contract::Made {
+                $crate::contract::two_tenants(super::$make(clock).await)
+            }
+            $crate::documents_contract!(@all cases, make,);
+        }
+    };
+    (@all $name:ident, $make:ident, $($more:tt)*) => {
         mod $name {
             $crate::documents_contract!(@cases $make,
                 writes: create_then_read, create_over_existing, versions, conditions, undo, conflict_names_the_change,
@@ -38,6 +52,7 @@ macro_rules! documents_contract {
                 expiry: unseen, conditions, over_expired, already_past, kept_and_lifted, pages;
                 limits: refused_commits, refused_queries, refused_gets;
                 races: one_replaces, one_claims, adds_sum_up, money_is_kept, adds_beside_edits;
+                $($more)*
             );
 
             /// This adapter's answers are the model's, whatever happens.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use souk_core::documents::{MAX_KEYS, Source};
+use souk_core::documents::{MAX_KEYS, Scan, Source, check_tenant};
 use souk_core::{
     Change, Clock, Commit, Condition, Consistency, Document, Documents, Entry, Item, Key, Page, Query, StoreError,
-    Timestamp,
+    Tenant, Timestamp,
 };
 
 /// Documents in memory.
@@ -170,6 +170,22 @@ impl Documents for Model {
         }
         let (now, state) = (self.clock.now(), self.state.lock().unwrap());
         Ok(keys.iter().map(|key| state.document(key, now)).collect())
+    }
+
+    async fn scan(&self, tenant: &Tenant, _: Option<&str>) -> Result<Scan, StoreError> {
+        check_tenant(tenant)?;
+        let (now, state) = (self.clock.now(), self.state.lock().unwrap());
+        let keys = state.documents.keys().filter(|key| tenant.own(&key.pk).is_some());
+        let documents = keys.filter_map(|key| state.document(key, now)).collect();
+        Ok(Scan { documents, next: None })
+    }
+
+    async fn erase(&self, tenant: &Tenant, _: Option<&str>) -> Result<Option<String>, StoreError> {
+        check_tenant(tenant)?;
+        let mut state = self.state.lock().unwrap();
+        state.documents.retain(|key, _| tenant.own(&key.pk).is_none());
+        state.entries.retain(|entry, _| tenant.own(&entry.index).is_none());
+        Ok(None)
     }
 
     async fn query(&self, query: &Query, _: Consistency) -> Result<Page, StoreError> {

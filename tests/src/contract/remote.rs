@@ -1,6 +1,6 @@
 //! [`RemoteDocuments`]: a store inside a Worker, spoken to over HTTP.
 //!
-//! D1 exists only inside of workerd. So a build of the Worker for tests answers `POST /__test/documents/{get,query,commit}`:
+//! D1 exists only inside of workerd. So a build of the Worker for tests answers `POST /__test/documents/{get,query,commit,scan,erase}`:
 //! the request is the port's arguments as JSON, the response its `Result` as JSON. The header `x-test-now` says what time
 //! the store shall believe it is, in milliseconds since 1970.
 
@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_core::{Clock, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
+use souk_core::documents::Scan;
+use souk_core::{Clock, Commit, Consistency, Document, Documents, Key, Page, Query, StoreError, Tenant};
 
 use super::bench::TestClock;
 
@@ -74,6 +75,14 @@ impl Documents for RemoteDocuments {
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         self.call("commit", &commit).await
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        self.call("scan", &(tenant, after)).await
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.call("erase", &(tenant, after)).await
     }
 }
 

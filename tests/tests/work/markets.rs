@@ -32,7 +32,12 @@ fn deployment(functions: Vec<Function>) -> (World, Process, String) {
     let operator = world.admin(&process);
     for name in ["one", "other"] {
         let new = json!({ "name": name, "title": name, "first_admin": "root@work.test" });
-        assert_eq!(world.call(&process, &operator, Method::POST, "/v1/tenants", Some(new)).0, 201);
+        assert_eq!(
+            world
+                .call(&process, &operator, Method::POST, "/v1/tenants", Some(new))
+                .0,
+            201
+        );
     }
     (world, process, operator)
 }
@@ -43,7 +48,15 @@ fn host(name: &str) -> String {
 
 /// What a market says of a request; fails unless it has this status.
 #[track_caller]
-fn ask(world: &World, process: &Process, name: &str, token: &str, what: (Method, &str), body: Value, status: u16) -> Value {
+fn ask(
+    world: &World,
+    process: &Process,
+    name: &str,
+    token: &str,
+    what: (Method, &str),
+    body: Value,
+    status: u16,
+) -> Value {
     let body = Some(body).filter(|body| !body.is_null());
     let (found, json) = world.call_at(process, &host(name), token, what.0, what.1, body);
     assert_eq!(found, status, "{name} {}: {json}", what.1);
@@ -53,8 +66,24 @@ fn ask(world: &World, process: &Process, name: &str, token: &str, what: (Method,
 /// The access token of the admin of a market, whom this signs up.
 fn root(world: &World, process: &Process, name: &str) -> String {
     let new = json!({ "email": "root@work.test", "username": "root", "password": "the same everywhere" });
-    ask(world, process, name, "", (Method::POST, "/v1/accounts"), new.clone(), 201);
-    let tokens = ask(world, process, name, "", (Method::POST, "/v1/sessions"), new_session(), 201);
+    ask(
+        world,
+        process,
+        name,
+        "",
+        (Method::POST, "/v1/accounts"),
+        new.clone(),
+        201,
+    );
+    let tokens = ask(
+        world,
+        process,
+        name,
+        "",
+        (Method::POST, "/v1/sessions"),
+        new_session(),
+        201,
+    );
     tokens["access_token"].as_str().unwrap().to_owned()
 }
 
@@ -65,13 +94,9 @@ fn new_session() -> Value {
 /// All keys of a market in the store, as it knows them.
 fn keys(world: &World, name: &str) -> BTreeSet<(String, String)> {
     let tenant = Tenant::named(name).unwrap();
-    let mut keys = BTreeSet::new();
-    for key in world.store.model.keys() {
-        if let Some(own) = tenant.own(&key.pk) {
-            keys.insert((own.to_owned(), key.sk));
-        }
-    }
-    keys
+    let documents = world.run(world.store.scan(&tenant, None)).unwrap().documents;
+    let own = |key: Key| (tenant.own(&key.pk).unwrap().to_owned(), key.sk);
+    documents.into_iter().map(|document| own(document.key)).collect()
 }
 
 #[test]
@@ -81,16 +106,65 @@ fn markets_with_equal_ids_share_nothing() {
     for name in ["one", "other"] {
         world.reseed(11);
         let token = root(&world, &process, name);
-        let category = ask(&world, &process, name, &token, (Method::POST, "/v1/categories"), json!({ "name": "Lamps" }), 201);
+        let category = ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::POST, "/v1/categories"),
+            json!({ "name": "Lamps" }),
+            201,
+        );
+        let vendor = ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::POST, "/v1/vendors"),
+            json!({ "name": "Lantern & Co" }),
+            201,
+        );
         let product = json!({
-            "title": format!("Lamp of {name}"), "slug": "lamp", "category": category["id"], "sku": "L-1",
+            "title": format!("Lamp of {name}"), "slug": "lamp", "category": category["id"], "sku": "L-1", "vendor": vendor["id"],
             "price": { "amount": 100, "currency": "EUR" },
         });
-        let product = ask(&world, &process, name, &token, (Method::POST, "/v1/products"), product, 201);
+        let product = ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::POST, "/v1/products"),
+            product,
+            201,
+        );
         let path = format!("/v1/products/{}", product["id"].as_str().unwrap());
-        ask(&world, &process, name, &token, (Method::POST, &format!("{path}/publish")), Value::Null, 200);
-        ask(&world, &process, name, &token, (Method::PUT, &format!("{path}/upvote")), Value::Null, 200);
-        ask(&world, &process, name, &token, (Method::POST, &format!("{path}/comments")), json!({ "body": name }), 201);
+        ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::POST, &format!("{path}/publish")),
+            Value::Null,
+            200,
+        );
+        ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::PUT, &format!("{path}/upvote")),
+            Value::Null,
+            200,
+        );
+        ask(
+            &world,
+            &process,
+            name,
+            &token,
+            (Method::POST, &format!("{path}/comments")),
+            json!({ "body": name }),
+            201,
+        );
         world.drain(&process);
         tokens.push((token, path));
     }
@@ -98,18 +172,53 @@ fn markets_with_equal_ids_share_nothing() {
     assert_eq!(path, same, "the ids are equal");
     assert_eq!(keys(&world, "one"), keys(&world, "other"));
     for (name, count) in [("one", 1), ("other", 1)] {
-        let list = ask(&world, &process, name, "", (Method::GET, "/v1/products"), Value::Null, 200);
+        let list = ask(
+            &world,
+            &process,
+            name,
+            "",
+            (Method::GET, "/v1/products"),
+            Value::Null,
+            200,
+        );
         assert_eq!(list["items"].as_array().unwrap().len(), count);
         let shown = ask(&world, &process, name, "", (Method::GET, &path), Value::Null, 200);
-        assert_eq!((&shown["title"], &shown["upvote_count"]), (&json!(format!("Lamp of {name}")), &json!(1)));
-        let comments = ask(&world, &process, name, "", (Method::GET, &format!("{path}/comments")), Value::Null, 200);
+        assert_eq!(
+            (&shown["title"], &shown["upvote_count"]),
+            (&json!(format!("Lamp of {name}")), &json!(1))
+        );
+        let comments = ask(
+            &world,
+            &process,
+            name,
+            "",
+            (Method::GET, &format!("{path}/comments")),
+            Value::Null,
+            200,
+        );
         assert_eq!(comments["items"][0]["body"], name);
     }
     // The sessions are equal too, and yet the token of the one is nothing to the other.
-    ask(&world, &process, "other", &one, (Method::GET, "/v1/me"), Value::Null, 401);
+    ask(
+        &world,
+        &process,
+        "other",
+        &one,
+        (Method::GET, "/v1/me"),
+        Value::Null,
+        401,
+    );
     assert_eq!(world.call(&process, &one, Method::GET, "/v1/me", None).0, 401);
     // What one does changes nothing of the other.
-    ask(&world, &process, "one", &one, (Method::PATCH, &path), json!({ "title": "Mine" }), 200);
+    ask(
+        &world,
+        &process,
+        "one",
+        &one,
+        (Method::PATCH, &path),
+        json!({ "title": "Mine" }),
+        200,
+    );
     ask(&world, &process, "one", &one, (Method::DELETE, &path), Value::Null, 204);
     world.drain(&process);
     ask(&world, &process, "one", "", (Method::GET, &path), Value::Null, 404);
@@ -124,7 +233,15 @@ fn what_a_crash_left_of_a_market_is_swept_up() {
     let (world, process, _) = deployment(functions());
     let token = root(&world, &process, "one");
     world.drain(&process);
-    ask(&world, &process, "one", &token, (Method::POST, "/v1/categories"), json!({ "name": "Lamps" }), 201);
+    ask(
+        &world,
+        &process,
+        "one",
+        &token,
+        (Method::POST, "/v1/categories"),
+        json!({ "name": "Lamps" }),
+        201,
+    );
     assert_eq!(world.outbox(), 1);
     // Another process finds it, which has not heard of the market.
     let process = world.start(functions());
@@ -132,9 +249,25 @@ fn what_a_crash_left_of_a_market_is_swept_up() {
     world.run(process.app.tick());
     world.drain(&process);
     assert_eq!(world.outbox(), 0);
-    let token = ask(&world, &process, "one", "", (Method::POST, "/v1/sessions"), new_session(), 201);
+    let token = ask(
+        &world,
+        &process,
+        "one",
+        "",
+        (Method::POST, "/v1/sessions"),
+        new_session(),
+        201,
+    );
     let token = token["access_token"].as_str().unwrap();
-    let events = ask(&world, &process, "one", token, (Method::GET, "/v1/events"), Value::Null, 200);
+    let events = ask(
+        &world,
+        &process,
+        "one",
+        token,
+        (Method::GET, "/v1/events"),
+        Value::Null,
+        200,
+    );
     assert_eq!(events["items"][0]["type"], "category.created");
 }
 
@@ -143,7 +276,15 @@ fn a_message_shows_whose_it_is() {
     let (world, process, operator) = deployment(functions());
     let token = root(&world, &process, "one");
     world.drain(&process);
-    ask(&world, &process, "one", &token, (Method::POST, "/v1/categories"), json!({ "name": "Lamps" }), 201);
+    ask(
+        &world,
+        &process,
+        "one",
+        &token,
+        (Method::POST, "/v1/categories"),
+        json!({ "name": "Lamps" }),
+        201,
+    );
     world.run(process.app.run_pending_work());
     {
         let mut rows = world.queue.rows.lock().unwrap();
@@ -153,7 +294,15 @@ fn a_message_shows_whose_it_is() {
     }
     world.drain(&process);
     let other = root(&world, &process, "other");
-    let events = ask(&world, &process, "other", &other, (Method::GET, "/v1/events"), Value::Null, 200);
+    let events = ask(
+        &world,
+        &process,
+        "other",
+        &other,
+        (Method::GET, "/v1/events"),
+        Value::Null,
+        200,
+    );
     assert_eq!(events["items"], json!([]));
     let dead = world.call(&process, &operator, Method::GET, "/v1/dead-letters", None).1;
     assert_eq!(dead["items"][0]["job"], "operators.log", "{dead}");
@@ -180,7 +329,10 @@ fn schedules_run_for_markets_too() {
         });
         all
     };
-    for (schedule, expected) in [(schedule(), [true, false, false]), (schedule().for_each_tenant(), [true; 3])] {
+    for (schedule, expected) in [
+        (schedule(), [true, false, false]),
+        (schedule().for_each_tenant(), [true; 3]),
+    ] {
         let (world, process, _) = deployment(with(schedule));
         world.run(process.app.tick());
         let found = ["", "@one/", "@other/"].map(|prefix| {
@@ -206,11 +358,43 @@ fn without_a_domain_there_is_one_market() {
 #[test]
 fn what_was_known_of_a_market_holds_while_the_store_is_away() {
     let (world, process, _) = deployment(functions());
-    ask(&world, &process, "one", "", (Method::GET, "/v1/event-types"), Value::Null, 200);
+    ask(
+        &world,
+        &process,
+        "one",
+        "",
+        (Method::GET, "/v1/events/catalog"),
+        Value::Null,
+        200,
+    );
     world.store.is_down.store(true, Ordering::SeqCst);
     world.clock.advance(60_000);
-    ask(&world, &process, "one", "", (Method::GET, "/v1/event-types"), Value::Null, 200);
-    ask(&world, &process, "other", "", (Method::GET, "/v1/event-types"), Value::Null, 503);
+    ask(
+        &world,
+        &process,
+        "one",
+        "",
+        (Method::GET, "/v1/events/catalog"),
+        Value::Null,
+        200,
+    );
+    ask(
+        &world,
+        &process,
+        "other",
+        "",
+        (Method::GET, "/v1/events/catalog"),
+        Value::Null,
+        503,
+    );
     world.store.is_down.store(false, Ordering::SeqCst);
-    ask(&world, &process, "other", "", (Method::GET, "/v1/event-types"), Value::Null, 200);
+    ask(
+        &world,
+        &process,
+        "other",
+        "",
+        (Method::GET, "/v1/events/catalog"),
+        Value::Null,
+        200,
+    );
 }

@@ -10,10 +10,12 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use fastrand::Rng;
+use souk_core::documents::Scan;
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::queue::{Backlog, QueueError, check};
 use souk_core::{
     Commit, Consistency, Document, Documents, Key, Lane, Message, Outbound, Page, Query, Queue, Random, StoreError,
+    Tenant,
 };
 use souk_tests::contract::{Model, TestClock};
 
@@ -70,6 +72,14 @@ impl Documents for Store {
 
     async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         self.step(self.model.query(query, consistency)).await
+    }
+
+    async fn scan(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
+        self.step(self.model.scan(tenant, after)).await
+    }
+
+    async fn erase(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.step(self.model.erase(tenant, after)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

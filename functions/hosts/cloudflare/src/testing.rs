@@ -1,7 +1,7 @@
 //! Routes for the tests only (feature `testing`): the ports over HTTP, so that the contract tests run against workerd, and
 //! routes that crash the instance.
 //!
-//! `POST /__test/documents/get|query|commit`, `/__test/values/get|put|delete`, `/__test/limits/take|give-back|clear`,
+//! `POST /__test/documents/get|query|commit|scan|erase`, `/__test/values/get|put|delete`, `/__test/limits/take|give-back|clear`,
 //! `/__test/queue/send|backlog` and
 //! `/__test/outbound/call` take the method's argument as JSON, or an array of several, and respond with its `Result` as JSON;
 //! `/__test/search/…` always takes an array, and the header `x-test-tenant` says whose index it is. The header `x-test-now` (milliseconds since 1970) sets the clock of documents,
@@ -126,6 +126,14 @@ async fn port(method: &str, request: &mut Request, env: &Env) -> Result<Response
             answer(&store.query(&query, consistency).await)
         }
         "documents/commit" => answer(&store.commit(parse::<Commit>(&body)?).await),
+        "documents/scan" => {
+            let (tenant, after): (Tenant, Option<String>) = parse(&body)?;
+            answer(&store.scan(&tenant, after.as_deref()).await)
+        }
+        "documents/erase" => {
+            let (tenant, after): (Tenant, Option<String>) = parse(&body)?;
+            answer(&store.erase(&tenant, after.as_deref()).await)
+        }
         "values/get" => answer(&values.get(&parse::<String>(&body)?).await),
         "values/put" => {
             let (key, value, expires_at) = parse::<(String, String, Timestamp)>(&body)?;

@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::types::{
     Select, TransactWriteItem, WriteRequest,
 };
 use futures_util::future::try_join_all;
-use souk_core::documents::{MAX_KEY, MAX_KEYS, Scan, Source, check_tenant};
+use souk_core::documents::{MAX_KEY, MAX_KEYS, Scan, Source, check_tenant, is_name};
 use souk_core::{
     Change, Clock, Commit, Condition, Consistency, Document, Documents, Item, Key, Page, Query, Random, StoreError,
     Tenant, random,
@@ -316,7 +316,7 @@ impl Documents for DynamoDocuments {
             return Err(StoreError::Refused("too many keys".into()));
         }
         // DynamoDB rejects keys that are too long. No document has one.
-        let possible = |key: &&Key| key.pk.len() <= MAX_KEY && key.sk.len() <= MAX_KEY;
+        let possible = |key: &&Key| is_name(&key.pk) && key.sk.len() <= MAX_KEY;
         let strong = self.is_strong(consistency);
         let found = self.read(keys.iter().filter(possible).collect(), strong).await?;
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())

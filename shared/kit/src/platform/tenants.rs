@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use souk_core::documents::{Scan, get_one};
+use souk_core::tenant::TenantDocuments;
 use souk_core::{StoreError, Tenant};
 
 use super::{Platform, Settings};
 use crate::cache::LongLists;
-use crate::tenancy::{
-    DOMAIN, Domain, Named, PLAN, Plan, Quotas, TENANT, TenantDocuments, TenantRecord, TenantStatus, url_of,
-};
+use crate::tenancy::{DOMAIN, Domain, Named, PLAN, Plan, Quotas, TENANT, TenantRecord, TenantStatus, url_of};
 
 /// For how long what is known of a tenant is not read again, in milliseconds.
 const KNOWN_MS: i64 = 3_000;

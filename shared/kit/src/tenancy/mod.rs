@@ -5,13 +5,11 @@
 //! main market. Tools may send the name in the header `Souk-Tenant` instead. The [`Platform`](crate::Platform) of a market is
 //! the deployment's with narrowed ports, so neither operations nor functions know of tenants.
 
-mod documents;
 mod record;
 
 use http::{HeaderMap, Uri, header};
 use souk_core::Tenant;
 
-pub(crate) use documents::TenantDocuments;
 pub use record::{
     DOMAIN, Domain, PLAN, Plan, Quotas, REQUESTS, TENANT, TENANTS, TenantRecord, TenantStatus, USED, usage_key,
 };

@@ -12,4 +12,5 @@ pub mod limits;
 pub mod queries;
 pub mod races;
 pub mod reads;
+pub mod tenants;
 pub mod writes;

@@ -2,28 +2,31 @@
 
 use std::sync::Arc;
 
+use super::Tenant;
+use crate::{Commit, Consistency, Document, Documents, Key, Page, Query, StoreError};
 use async_trait::async_trait;
-use souk_core::{Commit, Consistency, Document, Documents, Key, Page, Query, StoreError, Tenant};
 
 /// A document store that only has what is this tenant's.
-pub(crate) struct TenantDocuments {
+pub struct TenantDocuments {
     inner: Arc<dyn Documents>,
     tenant: Tenant,
 }
 
 impl TenantDocuments {
-    pub(crate) fn new(inner: Arc<dyn Documents>, tenant: Tenant) -> Self {
+    /// What `tenant` has in `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Documents>, tenant: Tenant) -> Self {
         Self { inner, tenant }
     }
 
-    /// The document with the key that operations use.
-    fn own(&self, mut document: Document) -> Result<Document, StoreError> {
+    /// Gives a document the key that operations use.
+    fn own(&self, document: &mut Document) -> Result<(), StoreError> {
         let Some(pk) = self.tenant.own(&document.key.pk) else {
             let why = "the store returned a document of another tenant".into();
             return Err(StoreError::Corrupt(why));
         };
         document.key.pk = pk.to_owned();
-        Ok(document)
+        Ok(())
     }
 }
 
@@ -31,23 +34,16 @@ impl TenantDocuments {
 impl Documents for TenantDocuments {
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
         let keys: Vec<Key> = keys.iter().map(|key| self.tenant.key(key)).collect();
-        let found = self.inner.get(&keys, consistency).await?;
-        found
-            .into_iter()
-            .map(|found| found.map(|found| self.own(found)).transpose())
-            .collect()
+        let mut found = self.inner.get(&keys, consistency).await?;
+        found.iter_mut().flatten().try_for_each(|document| self.own(document))?;
+        Ok(found)
     }
 
     async fn query(&self, query: &Query, consistency: Consistency) -> Result<Page, StoreError> {
         let mut page = self.inner.query(&self.tenant.query(query), consistency).await?;
-        for item in &mut page.items {
-            let Document { key, .. } = &mut item.document;
-            let Some(pk) = self.tenant.own(&key.pk) else {
-                let why = "the store returned a document of another tenant".into();
-                return Err(StoreError::Corrupt(why));
-            };
-            key.pk = pk.to_owned();
-        }
+        page.items
+            .iter_mut()
+            .try_for_each(|item| self.own(&mut item.document))?;
         Ok(page)
     }
 

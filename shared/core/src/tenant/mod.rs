@@ -5,11 +5,15 @@
 //! deployment with one market has no other. What it stores has the names that operations use, and that of any other tenant
 //! `@{name}/` before them. No kind, partition or index begins with `@`, so no tenant reaches another's.
 
+mod documents;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use documents::TenantDocuments;
 
 use crate::documents::Source;
 use crate::{Change, Commit, Entry, Key, Query};

@@ -486,6 +486,12 @@ async fn a_market_is_exported_and_erased_as_a_whole() {
         );
     }
     assert!(partitions.iter().all(|name| !name.starts_with('@')));
+    for wrong in ["x", "e30", "WyJhIl0"] {
+        operator
+            .get(&format!("{path}/export?cursor={wrong}"))
+            .await
+            .names(400, &["cursor"]);
+    }
     operator.delete(&path).await.fails(409, "not_suspended");
     operator.act(&format!("{path}/suspend")).await.expect(200);
     let job = operator.delete(&path).await.expect(202).json;
@@ -544,12 +550,171 @@ async fn export(operator: &Client, path: &str) -> Vec<Value> {
         let mut page = operator.get(&format!("{path}/export{cursor}")).await.expect(200).json;
         all.append(page["items"].as_array_mut().unwrap());
         match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("?cursor={}", urlencoding(next)),
+            Some(next) => cursor = format!("?cursor={next}"),
             None => return all,
         }
     }
 }
 
-fn urlencoding(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+/// How many mixed requests the canaries make (`SOUK_TEST_CANARIES`).
+fn canaries() -> usize {
+    std::env::var("SOUK_TEST_CANARIES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400)
+}
+
+/// A market in which everything that can hold a word holds one that no other market has.
+struct Canary {
+    tenant: Tenant,
+    word: String,
+    members: Vec<Client>,
+    category: String,
+    products: std::sync::Mutex<Vec<String>>,
+    hook: Option<Receiver>,
+}
+
+impl Canary {
+    async fn new(main: &Market, word: &str) -> Self {
+        let tenant = Tenant::new(main, json!({})).await;
+        let name = json!({ "name": format!("Lamps {word}"), "slug": "lamps", "description": word });
+        let category = tenant.admin.add("/v1/categories", name).await;
+        let mut members = Vec::new();
+        for n in 0..3 {
+            let member = tenant.member(&format!("member{n}")).await;
+            member
+                .patch("/v1/me", json!({ "name": format!("{word} {n}"), "bio": word }))
+                .await
+                .expect(200);
+            let vendor = json!({ "name": format!("Shop {n} {word}"), "slug": format!("shop-{n}") });
+            member.add("/v1/vendors", vendor).await;
+            members.push(member);
+        }
+        let hook = Receiver::new("ok");
+        if let Some(hook) = &hook {
+            let new = json!({ "url": hook.url, "events": ["*"], "scope": "market" });
+            tenant.admin.add("/v1/webhooks", new).await;
+        }
+        Self {
+            category: text(&category, "id").to_owned(),
+            word: word.to_owned(),
+            tenant,
+            members,
+            products: std::sync::Mutex::default(),
+            hook,
+        }
+    }
+
+    /// One of the products of a market, as a path.
+    fn any(&self, turn: usize) -> String {
+        let products = self.products.lock().unwrap();
+        match products.len() {
+            0 => "/v1/products/none".to_owned(),
+            len => format!("/v1/products/{}", products[turn % len]),
+        }
+    }
+
+    /// The request of this turn, in this market; `other` is asked for by name where it must not be found. What it answers
+    /// has no word of `other`.
+    async fn step(&self, turn: usize, other: &Canary) {
+        let member = &self.members[turn % self.members.len()];
+        let anonymous = self.tenant.market.anonymous();
+        let (word, foreign) = (&self.word, &other.word);
+        let reply = match turn % 24 {
+            0 | 1 => {
+                let more = json!({
+                    "title": format!("Oil lamp {word}"), "description": format!("It is {word}"), "tags": [word],
+                });
+                let key = format!("draft-{turn}");
+                let new = product(&self.category, more);
+                let reply = member.post("/v1/products", new).key(&key).await.expect(201);
+                let id = reply.text("id").to_owned();
+                self.products.lock().unwrap().push(id);
+                reply
+            }
+            2 | 3 => member.act(&format!("{}/publish", self.any(turn))).await,
+            4 => {
+                member
+                    .patch(&self.any(turn), json!({ "description": format!("{word} again") }))
+                    .await
+            }
+            5 => member.call(Method::PUT, &format!("{}/upvote", self.any(turn))).await,
+            6 => {
+                member
+                    .post(&format!("{}/comments", self.any(turn)), json!({ "body": word }))
+                    .await
+            }
+            7 => anonymous
+                .get("/v1/products?category=lamps&include=vendor,category,author")
+                .await
+                .expect(200),
+            8 => anonymous.get("/v1/search?q=lamp&facets=tag,category").await.expect(200),
+            9 => {
+                let found = anonymous.get(&format!("/v1/search?q={foreign}")).await.expect(200);
+                assert_eq!(found["total"], 0, "{}", found.body);
+                return;
+            }
+            10 => {
+                let typed: String = foreign.chars().take(4).collect();
+                let completed = anonymous
+                    .get(&format!("/v1/search/suggest?q={typed}"))
+                    .await
+                    .expect(200);
+                assert!(!completed.body.contains(foreign), "{}", completed.body);
+                return;
+            }
+            11 => member.get(&other.any(turn)).await.expect(404),
+            12 => member
+                .post(&format!("{}/comments", other.any(turn)), json!({ "body": word }))
+                .await
+                .expect(404),
+            13 => anonymous.get("/v1/categories/lamps").await.expect(200),
+            14 => anonymous.get("/v1/vendors").await.expect(200),
+            15 => member.call(Method::PUT, "/v1/vendors/shop-1/follow").await,
+            16 => member.get("/v1/feed").await,
+            17 => self.tenant.admin.get("/v1/events?limit=50").await.expect(200),
+            18 => self.tenant.admin.get("/v1/audit").await.expect(200),
+            19 => member
+                .post("/v1/products", json!({ "title": word, "category": other.category }))
+                .await
+                .expect(422),
+            20 => anonymous.get(&self.any(turn)).await,
+            21 => anonymous.get("/v1/search/suggest?q=lamp").await.expect(200),
+            22 => member.get("/v1/products?author=me&status=any").await.expect(200),
+            _ => anonymous
+                .get("/v1/products")
+                .header("souk-tenant", &self.tenant.name)
+                .await
+                .expect(200),
+        };
+        let headers = format!("{:?}", reply.headers);
+        assert!(
+            !reply.body.contains(foreign) && !headers.contains(foreign),
+            "{turn}: {headers} {}",
+            reply.body
+        );
+    }
+}
+
+/// Two markets are used at once in every way, and no word of one appears in the other.
+#[tokio::test]
+async fn no_canary_is_seen_in_another_market() {
+    use futures_util::{StreamExt as _, stream};
+    let Some(main) = market() else { return };
+    let (one, other) = (
+        Canary::new(&main, "quaggacanary").await,
+        Canary::new(&main, "zebroidcanary").await,
+    );
+    let all = stream::iter(0..canaries()).for_each_concurrent(8, async |turn| match turn % 2 {
+        0 => one.step(turn / 2, &other).await,
+        _ => other.step(turn / 2, &one).await,
+    });
+    all.await;
+    for (canary, foreign) in [(&one, &other.word), (&other, &one.word)] {
+        let seen = canary.hook.as_ref().map(Receiver::seen).unwrap_or_default();
+        assert!(seen.iter().all(|seen| !seen.body.contains(foreign)));
+        let path = format!("/v1/tenants/{}", canary.tenant.name);
+        let exported = serde_json::to_string(&export(&main.admin().await, &path).await).unwrap();
+        assert!(exported.contains(&canary.word) && !exported.contains(foreign));
+    }
 }

@@ -4,11 +4,13 @@
 //! free. A job then removes all that it has, some seconds later, when no request and no message is at work for it any more. The
 //! name stays taken, so that nothing late can reach another market of the same name.
 
-use souk_core::{Document, Query, Tenant};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use souk_core::{Document, Query, StoreError, Tenant};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::jobs::{JobError, JobTransaction};
 use souk_kit::tenancy::{DOMAIN, Domain, TenantRecord, TenantStatus};
-use souk_kit::{Context, Failure, SortedPage};
+use souk_kit::{Context, Failure, Fault, SortedPage};
 
 use super::domains::partition;
 use super::tenants::{alive, entries, find_tenant};
@@ -28,7 +30,14 @@ pub async fn export_tenant(
     after: Option<&str>,
 ) -> Result<SortedPage<ExportedDocument>, Failure> {
     let tenant = find_tenant(cx, name).await?.name.clone();
-    let scan = cx.export_tenant(&tenant, after).await?;
+    let bad = || Failure::bad_parameter("cursor", Fault::invalid("is not a cursor of this export"));
+    let after = after.map(|cursor| String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok());
+    let after = after.map(|after| after.ok_or_else(bad)).transpose()?;
+    let scan = cx.export_tenant(&tenant, after.as_deref()).await;
+    let scan = scan.map_err(|error| match error {
+        StoreError::Refused(_) if after.is_some() => bad(),
+        error => error.into(),
+    })?;
     let exported = |document: Document| {
         Ok(ExportedDocument {
             version: document.version,
@@ -45,7 +54,7 @@ pub async fn export_tenant(
             .into_iter()
             .map(exported)
             .collect::<Result<_, Failure>>()?,
-        next_cursor: scan.next,
+        next_cursor: scan.next.map(|next| URL_SAFE_NO_PAD.encode(next)),
         prev_cursor: None,
         total: None,
     })

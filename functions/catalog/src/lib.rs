@@ -17,6 +17,7 @@ mod variant;
 
 use souk_core::EventType;
 use souk_kit::Partitions::{Documents, Index};
+use souk_kit::gate::VersionChange;
 use souk_kit::{Function, StoreUse};
 use souk_model::catalog::events::{CategoryEvent, ProductEvent};
 use souk_model::catalog::{CATEGORY, PRODUCT};
@@ -26,6 +27,13 @@ pub use category::{MAX_ATTRIBUTES, NewCategory};
 pub use error::CatalogError;
 pub use product::NewProduct;
 pub use variant::{NewOption, NewVariant};
+
+/// From version 2 on, what a product refers to is an id in one field, and the included document in another.
+const PRODUCT_REFERENCES: VersionChange = VersionChange {
+    kind: PRODUCT,
+    references: &["category", "vendor", "author"],
+    paths: &["/v1/products"],
+};
 
 /// The function.
 #[must_use]
@@ -93,6 +101,7 @@ pub fn function() -> Function {
             &souk_model::catalog::PRODUCTS_WRITE,
             &souk_model::catalog::CATEGORIES_WRITE,
         ],
+        changes: &[PRODUCT_REFERENCES],
         ..Function::default()
     }
 }

@@ -1,5 +1,5 @@
-//! Background work, for operators: lanes, dead letters, schedules, jobs, the event log and the audit log (CB-12,
-//! VS-13, PS-17).
+//! For operators: lanes, dead letters, schedules, jobs, the event log and the audit log (CB-12, VS-13, PS-17); the gate and the
+//! registry of functions (PS-01, PS-12, VN-04, VS-29).
 
 mod http;
 mod jobs;
@@ -7,6 +7,7 @@ pub mod operations;
 mod permissions;
 
 use souk_kit::Partitions::{Documents, Index};
+use souk_kit::gate::GATE;
 use souk_kit::{Function, StoreUse};
 
 pub use operations::{Handled, LaneState, Summary};
@@ -16,7 +17,7 @@ pub use operations::{Handled, LaneState, Summary};
 pub fn function() -> Function {
     Function {
         name: "operators",
-        summary: "Lanes, dead letters, schedules, jobs, events and the audit log.",
+        summary: "Lanes, dead letters, schedules, jobs, events, the audit log, the gate and the registry.",
         routes: http::routes(),
         jobs: jobs::jobs(),
         subscriptions: jobs::SUBSCRIPTIONS,
@@ -34,8 +35,9 @@ pub fn function() -> Function {
                 Index("audit-with/*"),
                 Documents("account-named/*"),
             ],
-            writes: &[Documents("job/*"), Documents("dead/*")],
+            writes: &[Documents("job/*"), Documents("dead/*"), Documents("gate/*")],
         },
+        kinds: &[GATE],
         job_store: StoreUse {
             writes: &[Documents("events/*")],
             ..StoreUse::default()
@@ -46,6 +48,8 @@ pub fn function() -> Function {
             &permissions::JOBS_READ,
             &permissions::EVENTS_READ,
             &permissions::AUDIT_READ,
+            &permissions::GATE_READ,
+            &permissions::GATE_WRITE,
         ],
         ..Function::default()
     }

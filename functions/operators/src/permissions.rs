@@ -19,3 +19,17 @@ pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs 
 pub(crate) const EVENTS_READ: Permission = Permission::new("events:read", "See the event log.", &[OPERATOR]);
 /// To see the audit log.
 pub(crate) const AUDIT_READ: Permission = Permission::new("audit:read", "See the audit log.", &[]);
+/// To see what is set about requests, and the functions.
+pub(crate) const GATE_READ: Permission = Permission::new(
+    "gate:read",
+    "See the functions, and what is set about operations, limits and requests.",
+    &[OPERATOR],
+)
+.of_deployment();
+/// To set it.
+pub(crate) const GATE_WRITE: Permission = Permission::new(
+    "gate:write",
+    "Switch operations off and on, change limits and caching, and change requests and answers by rules.",
+    &[OPERATOR],
+)
+.of_deployment();

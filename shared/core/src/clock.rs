@@ -41,6 +41,12 @@ impl Timestamp {
     pub fn as_microsecond(self) -> i64 {
         self.0.as_microsecond()
     }
+
+    /// The moment as HTTP headers have it (RFC 9110), such as `Fri, 01 Dec 2028 00:00:00 GMT`.
+    #[must_use]
+    pub fn http_date(self) -> String {
+        self.0.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 impl From<jiff::Timestamp> for Timestamp {

@@ -80,6 +80,7 @@ impl App {
         } = &*self.platform;
         self.platform.has_pending()
             || self.platform.limiter.has_pending()
+            || self.platform.gate.is_stale()
             || responses.as_ref().is_some_and(|responses| responses.has_refreshes())
             || document_cache.as_ref().is_some_and(|cache| cache.has_pending())
     }
@@ -93,6 +94,9 @@ impl App {
         if let Some(responses) = &self.platform.responses {
             let refresh = async |key: &str| exchange::refresh(&self.router, &self.platform, key).await;
             responses.run_refreshes(refresh).await;
+        }
+        if self.platform.gate.is_stale() {
+            self.platform.read_gate().await;
         }
         self.platform.limiter.settle().await;
         if let Some(cache) = &self.platform.document_cache {

@@ -2,10 +2,11 @@
 
 use souk_core::{EventType, Kind, Permission};
 
+use crate::gate::VersionChange;
 use crate::http::{Notification, ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
 use crate::limits::{Limit, Reach};
-use crate::registry::{Registry, Subscription};
+use crate::registry::{FunctionEntry, Registry, Subscription};
 
 /// The routes, jobs and declarations of a function.
 #[derive(Default)]
@@ -46,6 +47,8 @@ pub struct Function {
     pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
     pub searches: bool,
+    /// How later versions of the API differ from the first in its documents.
+    pub changes: &'static [VersionChange],
     /// Whether its requests call other systems. Jobs may always.
     pub calls: bool,
     /// Whether its requests read all that a tenant has, for its export. Its jobs may always.
@@ -107,6 +110,15 @@ impl Registry {
             registry.warm.extend(function.warm);
             registry.permissions.extend(function.permissions);
             registry.audited.extend(function.audited);
+            registry.changes.extend(function.changes);
+            registry.limits.extend(function.all_limits().map(|limit| limit.name));
+            let ids = function.routes.iter().map(|route| route.id).filter(|id| !id.is_empty());
+            registry.functions.push(FunctionEntry {
+                name: function.name,
+                summary: function.summary,
+                operations: ids.collect(),
+                jobs: function.jobs.iter().map(|job| job.name).collect(),
+            });
         }
         registry
     }

@@ -12,6 +12,7 @@
 //! | [`limits`] | how much a client may do in a time |
 //! | [`cache`] | responses in memory, and documents in the key-value store |
 //! | [`tenancy`] | the markets that share a deployment |
+//! | [`gate`] | what operators set about requests while the deployment runs |
 //! | [`platform`] | the ports and settings of a process; the outbox |
 //! | [`operation`] | building blocks of operations: [`Context`], [`Transaction`], [`Failure`] |
 //! | [`jobs`] | background jobs, schedules, dead letters |
@@ -21,6 +22,7 @@
 
 pub mod auth;
 pub mod cache;
+pub mod gate;
 pub mod http;
 pub mod jobs;
 pub mod limits;

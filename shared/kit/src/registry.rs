@@ -1,6 +1,10 @@
 //! The declarations of all functions. Every process has all of them, whichever functions it serves.
 
+use std::collections::BTreeSet;
+
 use souk_core::{EventType, Kind, Lane, Permission};
+
+use crate::gate::VersionChange;
 
 /// A job's subscription to a type of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,25 @@ pub struct Registry {
     pub audited: Vec<&'static str>,
     /// What staff may do.
     pub permissions: Vec<&'static Permission>,
+    /// How later versions of the API differ from the first.
+    pub changes: Vec<VersionChange>,
+    /// The functions, with the ids of their operations.
+    pub functions: Vec<FunctionEntry>,
+    /// The names of all limits.
+    pub limits: BTreeSet<&'static str>,
+}
+
+/// A function, as the registry lists it.
+#[derive(Clone, Debug)]
+pub struct FunctionEntry {
+    /// The name.
+    pub name: &'static str,
+    /// What it is for.
+    pub summary: &'static str,
+    /// The ids of its operations.
+    pub operations: Vec<&'static str>,
+    /// The names of its jobs.
+    pub jobs: Vec<&'static str>,
 }
 
 impl Registry {

@@ -157,8 +157,8 @@ impl Reply {
         let must = |ok: bool, rule: &str| if ok { Ok(()) } else { Err(rule.to_owned()) };
         // One that is empty may be lost on the way.
         let sent = |name: HeaderName| request.headers().get(name).is_some_and(|value| !value.is_empty());
-        // The name server is not ours.
-        let is_theirs = self.json["code"] == "dns_unavailable";
+        // The name server is not ours, and what an operator has switched off is not meant to answer.
+        let is_theirs = self.json["code"] == "dns_unavailable" || self.json["code"] == "route_disabled";
         must(
             self.status < 500 || is_theirs,
             "no request may fail for a reason of ours",
@@ -172,13 +172,15 @@ impl Reply {
 
         let cache = self.header("cache-control");
         let good = matches!(self.status, 200..=299 | 301 | 304 | 308);
-        let names_market = request.headers().contains_key("souk-tenant");
+        let names_market = ["souk-tenant", "x-app"]
+            .iter()
+            .any(|name| request.headers().contains_key(*name));
         if sent(header::AUTHORIZATION) || sent(header::COOKIE) || names_market {
             let is_kept =
                 cache == "private, no-cache" && good && matches!(*request.method(), Method::GET | Method::HEAD);
             must(
                 cache == "private, no-store" || is_kept,
-                "what saw a credential or a named market is private",
+                "what saw a credential, or is only for some, is private",
             )?;
         } else if cache != "no-store" {
             let public = cache.starts_with("public, max-age=0, s-maxage=");

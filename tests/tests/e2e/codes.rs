@@ -10,7 +10,7 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 29] = [
+const ELSEWHERE: [(&str, &str); 30] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
@@ -28,6 +28,7 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("rate_limited", "limits"),
     ("reason_missing", "audit"),
     ("request_timeout", "worker"),
+    ("route_disabled", "gate"),
     ("search_unavailable", "search"),
     ("tenant_erased", "tenants"),
     ("tenant_not_found", "tenants"),

@@ -25,6 +25,7 @@ mod errors;
 mod examples;
 mod filters;
 mod follows;
+mod gate;
 mod idempotency;
 mod imports;
 mod limits;

@@ -714,7 +714,10 @@ async fn no_canary_is_seen_in_another_market() {
         let seen = canary.hook.as_ref().map(Receiver::seen).unwrap_or_default();
         assert!(seen.iter().all(|seen| !seen.body.contains(foreign)));
         let path = format!("/v1/tenants/{}", canary.tenant.name);
-        let exported = serde_json::to_string(&export(&main.admin().await, &path).await).unwrap();
+        let mut exported = export(&main.admin().await, &path).await;
+        // The words that were searched for in vain.
+        exported.retain(|document| !text(document, "partition").starts_with("search-usage/"));
+        let exported = serde_json::to_string(&exported).unwrap();
         assert!(exported.contains(&canary.word) && !exported.contains(foreign));
     }
 }

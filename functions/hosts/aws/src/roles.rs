@@ -40,8 +40,9 @@ const OUTBOX: Partitions = Partitions::Documents("outbox/*");
 const SHED: Partitions = Partitions::Documents("lane-counts/low");
 /// The version of what is stored.
 const FORMAT: Partitions = Partitions::Documents("format/market");
-/// What is known of the markets of the deployment.
-const TENANTS: [Partitions; 3] = [
+/// What is known of the deployment: its markets, and what operators set about requests.
+const DEPLOYMENT: [Partitions; 4] = [
+    Partitions::Documents("gate/*"),
     Partitions::Documents("tenant/*"),
     Partitions::Documents("tenant-domain/*"),
     Partitions::Documents("plan/*"),
@@ -77,7 +78,7 @@ impl Role {
         };
         role.allow(souk_market::SIGN_IN, &[]);
         role.allow_of_deployment(&[FORMAT], &[]);
-        role.allow_of_deployment(&TENANTS, &[]);
+        role.allow_of_deployment(&DEPLOYMENT, &[]);
         role.allow(function.store.reads, function.store.writes);
         if function.takes_writes() {
             role.allow(&[IDEMPOTENCY], &[IDEMPOTENCY]);
@@ -112,7 +113,7 @@ impl Role {
         role.allow(&RUNNER, &RUNNER);
         role.allow_of_deployment(&RUNNER_OF_ALL, &RUNNER_OF_ALL);
         role.allow_of_deployment(&[FORMAT], &[FORMAT, LANE_COUNTS]);
-        role.allow_of_deployment(&TENANTS, &[]);
+        role.allow_of_deployment(&DEPLOYMENT, &[]);
         role.allow_of_deployment(&[Partitions::Index("tenants")], &[]);
         role.scans = true;
         for function in functions {

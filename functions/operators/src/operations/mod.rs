@@ -3,6 +3,7 @@
 mod audit;
 mod dead_letters;
 mod events;
+mod gate;
 mod lanes;
 mod progress;
 
@@ -14,5 +15,6 @@ pub use dead_letters::{
 };
 pub use events::list_events;
 pub(crate) use events::log_event;
+pub use gate::{RegisteredFunction, change_gate, functions, gate};
 pub use lanes::{LaneState, lanes};
 pub use progress::{find_job, list_schedules};

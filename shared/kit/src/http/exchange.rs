@@ -44,7 +44,28 @@ pub(crate) struct Incoming {
 pub(crate) async fn handle(
     router: &Router,
     deployment: &Arc<Platform>,
+    mut request: http::Request<Option<Bytes>>,
+) -> Response<Bytes> {
+    let gate = deployment.gate().await;
+    let Some(plan) = gate.plan(request.method(), request.uri().path(), request.headers()) else {
+        return process(router, deployment, request, false, None).await;
+    };
+    let is_head = request.method() == Method::HEAD;
+    let refused = plan.request(&mut request).err();
+    let refused = refused.map(|unknown| Problem::invalid().field(unknown.0, unknown.fault()));
+    let mut response = process(router, deployment, request, plan.is_for_some(), refused).await;
+    plan.response(&mut response, is_head);
+    response
+}
+
+/// Handles a request as the functions know it. `is_for_some` says that other clients get another answer, and `refused` why it is
+/// not handled.
+async fn process(
+    router: &Router,
+    deployment: &Arc<Platform>,
     request: http::Request<Option<Bytes>>,
+    is_for_some: bool,
+    refused: Option<Problem>,
 ) -> Response<Bytes> {
     let clock = &*deployment.clock;
     let began = clock.now();
@@ -53,7 +74,7 @@ pub(crate) async fn handle(
     let is_read = matches!(method, Method::GET | Method::HEAD);
     // Caches in front know a market by its host name, and not by this header.
     let is_named = parts.headers.contains_key(TENANT_HEADER);
-    let carries_credential = carries_credential(&parts.headers) || is_named;
+    let carries_credential = carries_credential(&parts.headers) || is_named || is_for_some;
     let entered = enter(deployment, &parts).await;
     let platform = entered.as_ref().unwrap_or(deployment);
     let request = RequestContext {
@@ -82,7 +103,7 @@ pub(crate) async fn handle(
         refused_origin: refused_origin(&parts.headers, request.origin.as_ref()),
     };
 
-    let refused = check_limits(&parts, payload.is_some()).err();
+    let refused = check_limits(&parts, payload.is_some()).err().or(refused);
     let (response, policy) = if let Some(problem) = refused.or_else(|| entered.as_ref().err().cloned()) {
         (problem.into_response(), None)
     } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
@@ -126,6 +147,7 @@ pub(crate) async fn handle(
         (request.answer(&cached, status, began.as_millisecond(), micros), micros)
     } else {
         let cache = policy.map_or(CachePolicy::NoStore, |policy| policy.cache);
+        let cache = parts.extensions.remove::<CachePolicy>().unwrap_or(cache);
         let body = headers::collect(body).await;
         let mut response = complete(&mut parts, body, &request.trace, cache, carries_credential, platform);
         let status = response.status();

@@ -62,6 +62,8 @@ problem_types! {
     TENANT_NOT_FOUND: NOT_FOUND "tenant_not_found";
     /// The market is suspended. Nothing of it is shown or changed meanwhile.
     TENANT_SUSPENDED: FORBIDDEN "tenant_suspended";
+    /// An operator has switched this operation off for now; `detail` may say why.
+    ROUTE_DISABLED: SERVICE_UNAVAILABLE "route_disabled";
     /// The plan of the market does not allow more of these; `errors` names the quota.
     QUOTA_USED_UP: TOO_MANY_REQUESTS "quota_used_up";
     /// The path exists, this method does not; `Allow` names those that do.

@@ -324,8 +324,12 @@ impl Route {
     /// A cached response or the response of the handler.
     async fn answer(&self, mut parts: Parts, incoming: Incoming, cx: Context) -> response::Response {
         let (policy, platform) = (self.policy, cx.platform().clone());
-        let CachePolicy::Public { s_maxage, stale } = policy.cache else {
+        let CachePolicy::Public { .. } = policy.cache else {
             return self.call(parts, cx).await;
+        };
+        let allowed = self.cache_policy(&platform);
+        let CachePolicy::Public { s_maxage, stale } = allowed else {
+            return with_policy(self.call(parts, cx).await, allowed);
         };
         if incoming.carries_credential {
             return self.call(parts, cx).await;
@@ -336,8 +340,8 @@ impl Route {
                 .then(|| Arc::new(ReadLog::new(platform.tenant.clone())));
             let response = self.call(parts, cx.eventual(reads.clone())).await;
             return match reads {
-                Some(reads) => tagged(response, &mut reads.take()),
-                None => response,
+                Some(reads) => with_policy(tagged(response, &mut reads.take()), allowed),
+                None => with_policy(response, allowed),
             };
         };
         let making = match cache.join(&key).await {
@@ -356,13 +360,41 @@ impl Route {
         }
         // A redirect costs a read or two, and is left to the caches in front.
         if response.status() != StatusCode::OK || !is_shared(&response) {
-            return response;
+            return with_policy(response, allowed);
         }
         let (parts, body) = response.into_parts();
-        let complete = headers::to_cache(parts, body, policy.cache, &platform).await;
+        let complete = headers::to_cache(parts, body, allowed, &platform).await;
         let lifetime = Lifetime { fresh: s_maxage, stale };
         let (cached, status) = making.keep(&key, policy.path, complete, reads, lifetime);
         FromCache(cached, status).into_response()
+    }
+
+    /// How long shared caches may store a response, as an operator has set it.
+    fn cache_policy(&self, platform: &Platform) -> CachePolicy {
+        let gate = platform.known_gate();
+        match gate.route(self.id).and_then(|set| set.cache) {
+            Some(set) if set.fresh_seconds == 0 => CachePolicy::NoStore,
+            Some(set) => CachePolicy::Public {
+                s_maxage: set.fresh_seconds,
+                stale: set.stale_seconds,
+            },
+            None => self.policy.cache,
+        }
+    }
+
+    /// Fails if an operator has switched it off.
+    fn check_enabled(&self, platform: &Platform) -> Result<(), Problem> {
+        let gate = platform.known_gate();
+        match gate.route(self.id).filter(|set| !set.enabled) {
+            Some(set) => {
+                let detail = set
+                    .reason
+                    .as_deref()
+                    .unwrap_or("this operation is switched off for now");
+                Err(Problem::new(problem_type::ROUTE_DISABLED, detail).retry_after(60))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What the audit log says of a request that changes something.
@@ -381,6 +413,7 @@ impl Route {
     async fn admit(&self, parts: &mut Parts, mut cx: Context) -> Result<Context, Problem> {
         let (policy, platform) = (self.policy, cx.platform().clone());
         let platform = &platform;
+        self.check_enabled(platform)?;
         // What costs a call only counts requests of those who may make them.
         self.count(&cx, |limit| limit.by == By::Address && limit.reach == Reach::Instance)
             .await?;
@@ -469,6 +502,12 @@ impl Route {
 
 fn is_shared(response: &response::Response) -> bool {
     response.extensions().get::<Shared>().is_some()
+}
+
+/// The response with a policy other than that of its row.
+fn with_policy(mut response: response::Response, cache: CachePolicy) -> response::Response {
+    response.extensions_mut().insert(cache);
+    response
 }
 
 /// The response with the tags of what was read for it, if caches in front may store it.

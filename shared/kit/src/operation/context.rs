@@ -172,9 +172,12 @@ impl Context {
 
     /// Counts one unit of a limit for `subject`, which is stored as a keyed digest only. Fails if the quota is used up.
     pub async fn count(&self, limit: &Limit, subject: &str) -> Result<(), Failure> {
-        let subject = self.subject(limit, subject);
-        match self.platform.limiter.take(limit, &subject).await {
-            Some(verdict) => self.note(verdict),
+        let Some((limit, is_shadow)) = self.platform.known_gate().limit(limit) else {
+            return Ok(());
+        };
+        let subject = self.subject(&limit, subject);
+        match self.platform.limiter.take(&limit, &subject).await {
+            Some(verdict) => self.note(verdict, is_shadow),
             None => Ok(()),
         }
     }
@@ -193,8 +196,8 @@ impl Context {
         }
     }
 
-    /// Notes what a limit said, and fails if it says no.
-    pub(crate) fn note(&self, verdict: Verdict) -> Result<(), Failure> {
+    /// Notes what a limit said, and fails if it says no and is not in shadow.
+    fn note(&self, verdict: Verdict, is_shadow: bool) -> Result<(), Failure> {
         // How often somebody else has tried something is nobody's business, until it is refused.
         if verdict.is_over || verdict.limit.by != By::Subject {
             let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +205,7 @@ impl Context {
         }
         let limit = verdict.limit.name;
         match verdict.is_over {
-            true if self.platform.limiter.is_enforced() => Err(Failure::Limited(verdict)),
+            true if self.platform.limiter.is_enforced() && !is_shadow => Err(Failure::Limited(verdict)),
             true => {
                 tracing::info!(limit, "a limit in shadow would have refused this");
                 Ok(())

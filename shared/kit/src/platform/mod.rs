@@ -2,6 +2,7 @@
 
 mod fold;
 mod format;
+mod gate;
 mod lane_counts;
 mod outage;
 mod outbox;
@@ -27,6 +28,7 @@ use crate::registry::Registry;
 use crate::tenancy::Quotas;
 pub(crate) use fold::EARLY_MS;
 pub use format::FormatError;
+use gate::GateState;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outage::Outages;
@@ -47,6 +49,7 @@ pub struct Platform {
     /// The documents of the deployment: the store of the main market.
     pub(crate) whole: Arc<dyn Documents>,
     pub(crate) tenants: Arc<Tenants>,
+    pub(crate) gate: Arc<GateState>,
     /// Lanes of messages.
     pub queue: Arc<dyn Queue>,
     /// The search index. Searches go through [`Context::search`](crate::Context::search).
@@ -123,6 +126,7 @@ impl Platform {
             whole: documents.clone(),
             documents,
             tenants: Arc::default(),
+            gate: Arc::default(),
             queue,
             index: Arc::new(CountedSearch::new(search, clock.clone())),
             outbound: Arc::new(CircuitBreaker::new(

@@ -136,7 +136,7 @@ impl Settings {
         };
         let tenant_domain = get("SOUK_TENANT_DOMAIN");
         if let Some(domain) = &tenant_domain
-            && souk_core::check::ascii_host(domain).as_deref() != Some(domain)
+            && !domain.split('.').all(is_label)
         {
             return Err("SOUK_TENANT_DOMAIN: must be a domain in lower case, such as souk.example".into());
         }
@@ -155,6 +155,12 @@ impl Settings {
             password_cost,
         })
     }
+}
+
+/// Whether it is a part of a host name, in lower case.
+fn is_label(label: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// Whether a host name or address is that of the machine itself.
@@ -242,6 +248,9 @@ mod tests {
             ("SOUK_LIMITS", "no"),
             ("SOUK_TENANT_DOMAIN", "https://souk.example"),
             ("SOUK_TENANT_DOMAIN", "Souk.example"),
+            ("SOUK_TENANT_DOMAIN", "souk.example:80"),
+            ("SOUK_TENANT_DOMAIN", ".souk.example"),
+            ("SOUK_DNS_URL", "souk.example"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

@@ -1,5 +1,7 @@
 //! The routes for operators.
 
+mod gate;
+
 use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_core::{Event, Lane};
@@ -64,6 +66,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(state_routes());
     routes.extend(event_routes());
     routes.extend(audit_routes());
+    routes.extend(gate::routes());
     routes
 }
 

@@ -1,0 +1,339 @@
+//! What the gate changes of one request and its answer.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use serde_json::Value;
+use souk_core::Fault;
+
+use super::config::{Changes, Deprecation, GateConfig, Rule};
+use super::versions::{self, VersionChange};
+
+/// What is changed of a request and its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    rules: Vec<Rule>,
+    /// The changes of the version that the path names, and the path of the first version.
+    version: Option<(Vec<VersionChange>, String)>,
+    deprecations: Vec<Deprecation>,
+}
+
+/// A field that a version does not know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnknownField(pub(crate) &'static str);
+
+impl UnknownField {
+    pub(crate) fn fault(&self) -> Fault {
+        Fault::unknown_field().because(format!("is {}_id in this version", self.0))
+    }
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => path == pattern,
+    }
+}
+
+impl Plan {
+    pub(super) fn of(
+        config: &GateConfig,
+        changes: &[VersionChange],
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let version = versions::first(path).map(|first| (changes.to_vec(), first));
+        let applies = |rule: &&Rule| {
+            let has_method = rule.methods.is_empty() || rule.methods.iter().any(|name| name == method.as_str());
+            let is_client = rule.client.as_ref().is_none_or(|client| {
+                let value = headers.get(&client.header).and_then(|value| value.to_str().ok());
+                value.is_some_and(|value| value.starts_with(&client.begins))
+            });
+            has_method && is_client && matches(&rule.path, path)
+        };
+        let rules: Vec<Rule> = config.rules.iter().filter(applies).cloned().collect();
+        let deprecations = config
+            .deprecations
+            .iter()
+            .filter(|deprecation| matches(&deprecation.path, path));
+        let deprecations: Vec<Deprecation> = deprecations.cloned().collect();
+        let is_empty = rules.is_empty() && version.is_none() && deprecations.is_empty();
+        (!is_empty).then_some(Self {
+            rules,
+            version,
+            deprecations,
+        })
+    }
+
+    /// Whether the answer is of some clients only, so that no shared cache may keep it.
+    pub(crate) fn is_for_some(&self) -> bool {
+        self.rules.iter().any(|rule| rule.client.is_some())
+    }
+
+    /// Changes a request.
+    pub(crate) fn request(&self, request: &mut Request<Option<Bytes>>) -> Result<(), UnknownField> {
+        for rule in &self.rules {
+            apply_headers(&rule.request, request.headers_mut());
+        }
+        let renames = self.rules.iter().any(|rule| !rule.request.rename.is_empty());
+        if renames || self.version.is_some() {
+            let body = request.body().as_ref().filter(|body| !body.is_empty());
+            // What is no JSON is refused behind the gate.
+            if let Some(mut value) = body.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
+                if let Some((changes, first)) = &self.version {
+                    for change in changes {
+                        change.request(first, &mut value).map_err(UnknownField)?;
+                    }
+                }
+                for rule in &self.rules {
+                    rename(&rule.request, &mut value);
+                }
+                *request.body_mut() = serde_json::to_vec(&value).ok().map(Bytes::from);
+            }
+        }
+        if let Some((changes, first)) = &self.version {
+            let target = match request.uri().query() {
+                Some(query) => format!("{first}?{}", old_fields(changes, query)),
+                None => first.clone(),
+            };
+            if let Ok(uri) = target.parse::<Uri>() {
+                *request.uri_mut() = uri;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes an answer.
+    pub(crate) fn response(&self, response: &mut Response<Bytes>, is_head: bool) {
+        let renames = self.rules.iter().any(|rule| !rule.response.rename.is_empty());
+        let content = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_json = content.is_some_and(|content| content.starts_with(b"application/") && content.ends_with(b"json"));
+        if (renames || self.version.is_some()) && is_json {
+            if let Ok(mut value) = serde_json::from_slice::<Value>(response.body()) {
+                if let Some((changes, _)) = &self.version {
+                    for change in changes {
+                        change.response(&mut value);
+                        new_errors(change, &mut value);
+                    }
+                }
+                for rule in &self.rules {
+                    rename(&rule.response, &mut value);
+                }
+                if let Ok(body) = serde_json::to_vec(&value) {
+                    *response.body_mut() = body.into();
+                }
+            }
+            if is_head {
+                // Nobody has made the body whose length that would be.
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+            }
+        }
+        let headers = response.headers_mut();
+        if self.version.is_some()
+            && let Some(location) = headers.get(header::LOCATION).and_then(|value| value.to_str().ok())
+            && let Some(rest) = location.strip_prefix("/v1/")
+            && let Ok(value) = HeaderValue::try_from(format!("/v2/{rest}"))
+        {
+            headers.insert(header::LOCATION, value);
+        }
+        for rule in &self.rules {
+            apply_headers(&rule.response, headers);
+        }
+        for deprecation in &self.deprecations {
+            announce(deprecation, headers);
+        }
+    }
+}
+
+fn apply_headers(changes: &Changes, headers: &mut HeaderMap) {
+    for name in &changes.drop_headers {
+        headers.remove(name);
+    }
+    for (name, value) in &changes.set_headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Renames fields of an object, and of the objects in its `items`.
+fn rename(changes: &Changes, value: &mut Value) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    for (old, new) in &changes.rename {
+        if let Some(field) = fields.remove(old) {
+            fields.insert(new.clone(), field);
+        }
+    }
+    if let Some(Value::Array(items)) = fields.get_mut("items") {
+        for item in items {
+            if let Value::Object(fields) = item {
+                for (old, new) in &changes.rename {
+                    if let Some(field) = fields.remove(old) {
+                        fields.insert(new.clone(), field);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The query with the names of the first version in its parameter `fields`.
+fn old_fields(changes: &[VersionChange], query: &str) -> String {
+    let pairs = query.split('&').map(|pair| {
+        let Some(names) = pair.strip_prefix("fields=") else {
+            return pair.to_owned();
+        };
+        let old = |name: &str| {
+            changes
+                .iter()
+                .find_map(|change| change.old_name(name))
+                .map_or(name, |old| old)
+                .to_owned()
+        };
+        let names: Vec<String> = names
+            .replace("%2C", ",")
+            .replace("%2c", ",")
+            .split(',')
+            .map(old)
+            .collect();
+        format!("fields={}", names.join(","))
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Gives the fields that errors name their names in the later version.
+fn new_errors(change: &VersionChange, problem: &mut Value) {
+    for error in problem
+        .get_mut("errors")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(field) = error.get_mut("field")
+            && let Some(new) = field.as_str().and_then(|field| change.new_name(field))
+        {
+            *field = new.into();
+        }
+    }
+}
+
+/// Says that a path is deprecated (RFC 9745, RFC 8594).
+fn announce(deprecation: &Deprecation, headers: &mut HeaderMap) {
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("deprecation", format!("@{}", deprecation.deprecated_at.as_second()));
+    if let Some(at) = deprecation.sunset_at {
+        set("sunset", at.http_date());
+    }
+    if let Some(path) = &deprecation.successor {
+        set("link", format!("<{path}>; rel=\"successor-version\""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(value: Value) -> GateConfig {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn plan(config: &GateConfig, method: &Method, path: &str, agent: &str) -> Option<Plan> {
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", agent.parse().unwrap());
+        Plan::of(config, &[], method, path, &headers)
+    }
+
+    #[test]
+    fn a_rule_changes_both_ways_what_it_matches() {
+        let config = config(json!({ "rules": [{
+            "name": "old app", "path": "/v1/things*", "methods": ["POST"],
+            "client": { "header": "user-agent", "begins": "App/1." },
+            "request": { "rename": { "colour": "color" }, "set_headers": { "x-from": "gate" }, "drop_headers": ["x-secret"] },
+            "response": { "rename": { "color": "colour" }, "set_headers": { "x-to": "app" } },
+        }]}));
+        for (method, path, agent, expected) in [
+            (Method::POST, "/v1/things", "App/1.2", true),
+            (Method::POST, "/v1/things/1", "App/1.2", true),
+            (Method::GET, "/v1/things", "App/1.2", false),
+            (Method::POST, "/v1/other", "App/1.2", false),
+            (Method::POST, "/v1/things", "App/2.0", false),
+        ] {
+            assert_eq!(
+                plan(&config, &method, path, agent).is_some(),
+                expected,
+                "{method} {path} {agent}"
+            );
+        }
+        let plan = plan(&config, &Method::POST, "/v1/things", "App/1.2").unwrap();
+        assert!(plan.is_for_some());
+        let body = Bytes::from(r#"{"colour":"red","size":1}"#);
+        let mut request = Request::builder().header("x-secret", "1").body(Some(body)).unwrap();
+        plan.request(&mut request).unwrap();
+        let sent: Value = serde_json::from_slice(request.body().as_ref().unwrap()).unwrap();
+        assert_eq!(sent, json!({ "color": "red", "size": 1 }));
+        assert!(request.headers().get("x-secret").is_none() && request.headers()["x-from"] == "gate");
+        let answer = Bytes::from(r#"{"items":[{"color":"red"}],"color":"x"}"#);
+        let mut response = Response::builder()
+            .header("content-type", "application/json")
+            .body(answer)
+            .unwrap();
+        plan.response(&mut response, false);
+        let got: Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(got, json!({ "items": [{ "colour": "red" }], "colour": "x" }));
+        assert_eq!(response.headers()["x-to"], "app");
+    }
+
+    #[test]
+    fn a_deprecation_is_announced() {
+        let config = config(json!({ "deprecations": [{
+            "path": "/v1/things*", "deprecated_at": "2026-12-01T00:00:00Z", "sunset_at": "2028-12-01T00:00:00Z",
+            "successor": "/v2/things",
+        }]}));
+        let plan = plan(&config, &Method::GET, "/v1/things", "x").unwrap();
+        let mut response = Response::new(Bytes::new());
+        plan.response(&mut response, false);
+        for (name, value) in [
+            ("deprecation", "@1796083200"),
+            ("sunset", "Fri, 01 Dec 2028 00:00:00 GMT"),
+            ("link", "</v2/things>; rel=\"successor-version\""),
+        ] {
+            assert_eq!(response.headers()[name], value);
+        }
+    }
+
+    #[test]
+    fn settings_that_could_do_harm_are_refused() {
+        use garde::Validate as _;
+        let rule = |more: Value| {
+            let mut rule = json!({ "name": "a", "path": "/v1/things" });
+            for (name, value) in more.as_object().unwrap() {
+                rule[name] = value.clone();
+            }
+            config(json!({ "rules": [rule] })).validate().is_ok()
+        };
+        assert!(rule(json!({ "response": { "set_headers": { "x-a": "b" } } })));
+        for wrong in [
+            json!({ "path": "v1" }),
+            json!({ "path": "/v1/*/x" }),
+            json!({ "methods": ["TRACE"] }),
+            json!({ "request": { "set_headers": { "authorization": "Bearer x" } } }),
+            json!({ "request": { "drop_headers": ["souk-tenant"] } }),
+            json!({ "response": { "set_headers": { "access-control-allow-origin": "*" } } }),
+            json!({ "response": { "set_headers": { "set-cookie": "a=b" } } }),
+            json!({ "response": { "set_headers": { "x-a": "b\r\nset-cookie: c" } } }),
+            json!({ "response": { "set_headers": { "X-A": "b" } } }),
+            json!({ "response": { "drop_headers": ["cache-control"] } }),
+            json!({ "response": { "rename": { "": "x" } } }),
+        ] {
+            assert!(!rule(wrong.clone()), "{wrong}");
+        }
+    }
+}

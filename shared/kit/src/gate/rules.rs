@@ -203,7 +203,7 @@ fn old_fields(changes: &[VersionChange], query: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Gives the fields that errors name their names in the later version.
+/// Gives the fields that errors name their names in the later version. One that is unknown is so by its earlier name.
 fn new_errors(change: &VersionChange, problem: &mut Value) {
     for error in problem
         .get_mut("errors")
@@ -211,7 +211,8 @@ fn new_errors(change: &VersionChange, problem: &mut Value) {
         .into_iter()
         .flatten()
     {
-        if let Some(field) = error.get_mut("field")
+        let is_unknown = error.get("code").and_then(Value::as_str) == Some("unknown_field");
+        if let Some(field) = error.get_mut("field").filter(|_| !is_unknown)
             && let Some(new) = field.as_str().and_then(|field| change.new_name(field))
         {
             *field = new.into();

@@ -272,15 +272,12 @@ fn every_route_leads_to_its_function() {
             Some((path.to_owned(), target.to_lowercase()))
         })
         .collect();
-    let matches = |route: &str, path: &str| match route.strip_suffix("{proxy+}") {
-        Some(start) => path.len() > start.len() && path.starts_with(start),
-        None => {
-            let (route, path) = (route.split('/'), path.split('/'));
-            route.clone().count() == path.clone().count()
-                && route
-                    .zip(path)
-                    .all(|(name, value)| name.starts_with('{') || name == value)
-        }
+    let same = |name: &str, value: &str| name.starts_with('{') || name == value;
+    let matches = |route: &str, path: &str| {
+        let (names, parts): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
+        let is_greedy = route.ends_with("{proxy+}");
+        let fits = if is_greedy { parts.len() >= names.len() } else { parts.len() == names.len() };
+        fits && names.iter().zip(&parts).all(|(name, value)| same(name, value))
     };
     for function in souk_market::functions() {
         let name = function.name;

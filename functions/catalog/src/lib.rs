@@ -17,8 +17,7 @@ mod variant;
 
 use souk_core::EventType;
 use souk_kit::Partitions::{Documents, Index};
-use souk_kit::gate::VersionChange;
-use souk_kit::{Function, StoreUse};
+use souk_kit::{Function, StoreUse, VersionChange};
 use souk_model::catalog::events::{CategoryEvent, ProductEvent};
 use souk_model::catalog::{CATEGORY, PRODUCT};
 

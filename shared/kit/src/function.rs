@@ -2,11 +2,11 @@
 
 use souk_core::{EventType, Kind, Permission};
 
-use crate::gate::VersionChange;
 use crate::http::{Notification, ProblemType, Route, problem_type};
 use crate::jobs::{Job, Schedule};
 use crate::limits::{Limit, Reach};
 use crate::registry::{FunctionEntry, Registry, Subscription};
+use crate::versions::VersionChange;
 
 /// The routes, jobs and declarations of a function.
 #[derive(Default)]

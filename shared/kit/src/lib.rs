@@ -8,6 +8,7 @@
 //! | [`telemetry`] | log lines, request ids, trace context |
 //! | [`auth`] | signing keys, access tokens, principals |
 //! | [`outbound`] | outbound requests with circuit breakers and retries |
+//! | [`versions`] | how later versions of the API differ from the first |
 //! | [`registry`] | declarations of all functions: kinds, events, subscriptions |
 //! | [`limits`] | how much a client may do in a time |
 //! | [`cache`] | responses in memory, and documents in the key-value store |
@@ -32,6 +33,7 @@ pub mod platform;
 pub mod registry;
 pub mod telemetry;
 pub mod tenancy;
+pub mod versions;
 
 mod app;
 mod function;
@@ -50,6 +52,7 @@ pub use operation::{
 pub use platform::{CacheLayers, PasswordCost, Platform, Ports, Settings};
 pub use registry::{Registry, Subscription};
 pub use souk_core::{Fault, FieldCode, FieldError, check};
+pub use versions::VersionChange;
 
 /// The maximum size of a request body in bytes: the smallest limit of all platforms. Hosts need not read larger bodies.
 pub const MAX_BODY: usize = 256 * 1024;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use souk_core::{EventType, Kind, Lane, Permission};
 
-use crate::gate::VersionChange;
+use crate::versions::VersionChange;
 
 /// A job's subscription to a type of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

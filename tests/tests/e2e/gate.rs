@@ -5,8 +5,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{Client, eventually, market, product, unique};
 
-use crate::text;
-
 /// Sets something about requests.
 async fn set(operator: &Client, patch: Value) -> Value {
     // Other tests set other things at the same time.

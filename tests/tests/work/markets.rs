@@ -1,13 +1,12 @@
 //! Markets of one deployment. Ids come from chance, which begins anew for each market: so all of their ids are equal.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Method;
 use serde_json::{Value, json};
 use souk_core::documents::get_one;
-use souk_core::{Documents as _, Key, Lane, Tenant};
+use souk_core::{Documents as _, Key, Tenant};
 use souk_kit::Function;
 use souk_kit::jobs::{JobError, Schedule};
 

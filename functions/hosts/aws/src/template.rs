@@ -276,7 +276,11 @@ fn every_route_leads_to_its_function() {
     let matches = |route: &str, path: &str| {
         let (names, parts): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
         let is_greedy = route.ends_with("{proxy+}");
-        let fits = if is_greedy { parts.len() >= names.len() } else { parts.len() == names.len() };
+        let fits = if is_greedy {
+            parts.len() >= names.len()
+        } else {
+            parts.len() == names.len()
+        };
         fits && names.iter().zip(&parts).all(|(name, value)| same(name, value))
     };
     for function in souk_market::functions() {

@@ -39,7 +39,7 @@ const KEPT: [&str; 18] = [
 #[serde(deny_unknown_fields)]
 #[schema(as = Gate)]
 pub struct GateConfig {
-    /// Settings of operations, by their ids, such as `createProduct`.
+    /// Settings of operations, by their ids, such as `createThing`.
     #[garde(dive, custom(few))]
     #[serde(default)]
     pub routes: BTreeMap<String, RouteSetting>,
@@ -136,7 +136,7 @@ pub struct Rule {
     pub name: String,
     /// The path, or the beginning of paths if it ends in `*`.
     #[garde(custom(is_path))]
-    #[schema(pattern = "^/", max_length = 200, example = "/v1/products*")]
+    #[schema(pattern = "^/", max_length = 200, example = "/v1/things*")]
     pub path: String,
     /// The methods; all if there are none.
     #[garde(custom(are_methods))]
@@ -206,7 +206,7 @@ impl Changes {
 pub struct Deprecation {
     /// The path, or the beginning of paths if it ends in `*`.
     #[garde(custom(is_path))]
-    #[schema(pattern = "^/", max_length = 200, example = "/v1/products*")]
+    #[schema(pattern = "^/", max_length = 200, example = "/v1/things*")]
     pub path: String,
     /// Since when, for the header `Deprecation` (RFC 9745).
     #[garde(skip)]
@@ -220,7 +220,7 @@ pub struct Deprecation {
     /// What to use instead: a path, for a `Link` with `rel="successor-version"`.
     #[garde(inner(custom(is_path)))]
     #[serde(default)]
-    #[schema(max_length = 200, example = "/v2/products")]
+    #[schema(max_length = 200, example = "/v2/things")]
     pub successor: Option<String>,
 }
 

@@ -4,24 +4,22 @@
 //! fields and headers of requests and answers by [rules](rules), and says what is deprecated. Each instance reads it again every few
 //! seconds, after a response; while the store is away the last one holds. A deployment without the document pays a read for that.
 //!
-//! Beside it, a [`VersionChange`] says how a later version of the API differs from the first: `/v2/…` is `/v1/…`, with the fields of
+//! Beside it, a [`VersionChange`](crate::versions::VersionChange) says how a later version of the API differs from the first: `/v2/…` is `/v1/…`, with the fields of
 //! requests and answers changed.
 
 mod config;
 mod rules;
-mod versions;
 
 use http::Method;
 use souk_core::Kind;
 
+use crate::limits::Limit;
+use crate::registry::Registry;
+use crate::versions::VersionChange;
 pub use config::{
     CacheSetting, Changes, ClientMatch, Deprecation, GateConfig, LimitMode, LimitSetting, RouteSetting, Rule,
 };
 pub(crate) use rules::Plan;
-pub use versions::VersionChange;
-
-use crate::limits::Limit;
-use crate::registry::Registry;
 
 /// The kind of the document.
 pub const GATE: Kind = Kind::new("gate", "gate");

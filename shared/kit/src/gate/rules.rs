@@ -6,7 +6,7 @@ use serde_json::Value;
 use souk_core::Fault;
 
 use super::config::{Changes, Deprecation, GateConfig, Rule};
-use super::versions::{self, VersionChange};
+use crate::versions::{self, VersionChange};
 
 /// What is changed of a request and its answer.
 #[derive(Debug, Default)]

@@ -19,13 +19,13 @@ pub struct VersionChange {
 }
 
 /// The path of the first version of a path of the second; `None` for other paths.
-pub(super) fn first(path: &str) -> Option<String> {
+pub(crate) fn first(path: &str) -> Option<String> {
     Some([FIRST, path.strip_prefix("/v2/")?].concat())
 }
 
 impl VersionChange {
     /// Changes the fields of a request of version 2 into those of the first. Fails with the field that version 2 does not know.
-    pub(super) fn request(&self, path: &str, body: &mut Value) -> Result<(), &'static str> {
+    pub(crate) fn request(&self, path: &str, body: &mut Value) -> Result<(), &'static str> {
         let Value::Object(fields) = body else {
             return Ok(());
         };
@@ -44,7 +44,7 @@ impl VersionChange {
     }
 
     /// Changes an answer of the first version into one of version 2, wherever it has such documents.
-    pub(super) fn response(&self, value: &mut Value) {
+    pub(crate) fn response(&self, value: &mut Value) {
         match value {
             Value::Array(list) => list.iter_mut().for_each(|item| self.response(item)),
             Value::Object(fields) => {
@@ -73,13 +73,13 @@ impl VersionChange {
     }
 
     /// The name that a field has in the first version: for the parameter `fields`.
-    pub(super) fn old_name<'n>(&self, name: &'n str) -> Option<&'n str> {
+    pub(crate) fn old_name<'n>(&self, name: &'n str) -> Option<&'n str> {
         let field = name.strip_suffix("_id")?;
         self.references.contains(&field).then_some(field)
     }
 
     /// The name that a field has in version 2, for errors.
-    pub(super) fn new_name(&self, name: &str) -> Option<String> {
+    pub(crate) fn new_name(&self, name: &str) -> Option<String> {
         self.references.contains(&name).then(|| id_of(name))
     }
 }

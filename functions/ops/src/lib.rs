@@ -31,7 +31,7 @@ files! {
     // The page reads from its own path which guide to show.
     "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/roles", "/docs/guides/errors", "/docs/guides/paging",
         "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",
-        "/docs/guides/webhooks", "/docs/guides/versioning";
+        "/docs/guides/webhooks", "/docs/guides/versioning", "/docs/guides/markets", "/docs/guides/gate";
     "docs.css" at "/docs/docs.css";
     "docs.js" at "/docs/docs.js";
     "dom.js" at "/docs/dom.js";
@@ -51,6 +51,8 @@ files! {
     "guides/cors.md" at "/docs/guides/cors.md";
     "guides/webhooks.md" at "/docs/guides/webhooks.md";
     "guides/versioning.md" at "/docs/guides/versioning.md";
+    "guides/markets.md" at "/docs/guides/markets.md";
+    "guides/gate.md" at "/docs/guides/gate.md";
 }
 
 /// The media type of a file with this name.

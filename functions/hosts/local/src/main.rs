@@ -16,6 +16,7 @@ mod overload;
 mod power_loss;
 mod search;
 mod server;
+mod tenants;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -193,6 +194,18 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// List the markets of the deployment, export one, or erase a suspended one
+    Tenants {
+        #[arg(value_enum)]
+        action: tenants::Action,
+        /// The name of the market
+        name: Option<String>,
+        /// File to write; the standard output by default
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Show the lanes of background work and their dead letters; replay or discard dead letters
     Jobs {
         #[arg(value_enum, default_value = "show")]
@@ -351,6 +364,15 @@ async fn run(cli: Cli) -> Result<(), String> {
             }
         }
         Command::Audit { action, file, data } => out(audit::run(action, file.as_deref(), &data.dir).await?),
+        Command::Tenants {
+            action,
+            name,
+            output,
+            data,
+        } => {
+            let cx = data::open_existing(&data.dir)?.context();
+            out(tenants::run(&cx, action, name.as_deref(), output.as_deref()).await?)
+        }
         Command::Jobs {
             action,
             lane,

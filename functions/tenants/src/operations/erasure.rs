@@ -10,10 +10,10 @@ use souk_core::{Document, Query, StoreError, Tenant};
 use souk_kit::jobs::tracked::{self, Tracked};
 use souk_kit::jobs::{JobError, JobTransaction};
 use souk_kit::tenancy::{DOMAIN, Domain, TenantRecord, TenantStatus};
-use souk_kit::{Context, Failure, Fault, SortedPage};
+use souk_kit::{Context, Failure, Fault, SortedPage, Transaction};
 
 use super::domains::partition;
-use super::tenants::{alive, entries, find_tenant};
+use super::tenants::{alive, find_tenant};
 use crate::error::TenantError;
 use crate::jobs::EraseTenant;
 use crate::tenant::ExportedDocument;
@@ -60,41 +60,61 @@ pub async fn export_tenant(
     })
 }
 
-/// Begins to erase a suspended tenant.
+/// Begins to erase a suspended tenant, by a job.
 pub async fn erase_tenant(cx: &Context, name: &str) -> Result<Tracked, TenantError> {
     let owner = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
-        let old = alive(&tx, name).await?;
-        if old.status != TenantStatus::Suspended {
-            return Err(TenantError::NotSuspended);
-        }
-        let domains = tx.query(&Query::partition(partition(name), DOMAINS)).await?;
-        for item in domains.items {
-            let domain: Domain = item.document.parse().map_err(Failure::from)?;
-            if domain.verified {
-                tx.remove(DOMAIN.key(&domain.host));
-            }
-            tx.delete(&item.document, Vec::new()).or_retry();
-        }
-        let new = TenantRecord {
-            title: String::new(),
-            plan: None,
-            origins: Vec::new(),
-            first_admin: None,
-            status: TenantStatus::Erased,
-            updated_at: tx.now(),
-            ..old.value.clone()
-        };
         let order = EraseTenant {
-            tenant: old.name.clone(),
+            tenant: mark_erased(&tx, name).await?,
             after: None,
         };
-        tx.update(&old.document, new)
-            .moved(&entries(&old), entries(&old))
-            .or_retry();
         Ok(tracked::start_after(&tx, &order, owner, EraseTenant::WAIT_MS)?)
     })
     .await
+}
+
+/// Marks a suspended tenant as erased. What it has is [removed](erase_all) later.
+pub async fn begin_erasure(cx: &Context, name: &str) -> Result<Tenant, TenantError> {
+    cx.commit(|tx| async move { mark_erased(&tx, name).await }).await
+}
+
+/// Removes all that a tenant has which is marked as erased; for the command line.
+pub async fn erase_all(cx: &Context, tenant: &Tenant) -> Result<(), Failure> {
+    let index = cx.index.of(tenant).erase().await;
+    index.map_err(|error| Failure::Internal(error.to_string()))?;
+    let mut after = None;
+    loop {
+        after = cx.erase_tenant(tenant, after.as_deref()).await?;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn mark_erased(tx: &Transaction<TenantError>, name: &str) -> Result<Tenant, TenantError> {
+    let old = alive(tx, name).await?;
+    if old.status != TenantStatus::Suspended {
+        return Err(TenantError::NotSuspended);
+    }
+    let domains = tx.query(&Query::partition(partition(name), DOMAINS)).await?;
+    for item in domains.items {
+        let domain: Domain = item.document.parse().map_err(Failure::from)?;
+        if domain.verified {
+            tx.remove(DOMAIN.key(&domain.host));
+        }
+        tx.delete(&item.document, Vec::new()).or_retry();
+    }
+    let new = TenantRecord {
+        title: String::new(),
+        plan: None,
+        origins: Vec::new(),
+        first_admin: None,
+        status: TenantStatus::Erased,
+        updated_at: tx.now(),
+        ..old.value.clone()
+    };
+    tx.update(&old.document, new).or_retry();
+    Ok(old.name.clone())
 }
 
 /// Removes a part of what an erased tenant has; returns where the next part begins.

@@ -14,7 +14,7 @@ use crate::tenant::NewTenant;
 pub(crate) const NO_TENANT: Failure = Failure::NotFound("market");
 
 /// The index entries of a tenant.
-pub(crate) fn entries(tenant: &TenantRecord) -> Vec<Entry> {
+fn entries(tenant: &TenantRecord) -> Vec<Entry> {
     vec![Entry::new(TENANTS, tenant.name.name())]
 }
 

@@ -1,0 +1,79 @@
+//! `souk tenants`: lists the markets of the deployment, exports one, or erases it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use souk_kit::{Context, PageRequest};
+use souk_tenants::operations;
+
+/// How long a server that runs may still be at work for a market that is marked as erased.
+const WAIT: Duration = Duration::from_secs(15);
+
+/// What to do.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Action {
+    /// List the markets beside the main one
+    List,
+    /// Write everything that a market has, secrets too, one document a line
+    Export,
+    /// Erase a suspended market with everything that it has
+    Erase,
+}
+
+/// What to print.
+pub(crate) async fn run(cx: &Context, action: Action, name: Option<&str>, output: Option<&Path>) -> Result<String, String> {
+    match (action, name) {
+        (Action::List, _) => list(cx).await,
+        (_, None) => Err("give the name of a market".into()),
+        (Action::Export, Some(name)) => export(cx, name, output).await,
+        (Action::Erase, Some(name)) => {
+            let marked = operations::begin_erasure(cx, name).await;
+            let tenant = marked.map_err(|error| error.to_string())?;
+            tokio::time::sleep(WAIT).await;
+            operations::erase_all(cx, &tenant).await.map_err(|error| error.to_string())?;
+            Ok(format!("{name} is erased"))
+        }
+    }
+}
+
+async fn list(cx: &Context) -> Result<String, String> {
+    let (mut lines, mut page) = (Vec::new(), PageRequest { limit: 100, cursor: None });
+    loop {
+        let found = operations::list_tenants(cx, &page).await.map_err(|error| error.to_string())?;
+        for document in &found.items {
+            let tenant: souk_kit::tenancy::TenantRecord = document.parse().map_err(|error| error.to_string())?;
+            lines.push(format!("{}  {:?}  {}", tenant.name.name(), tenant.status, tenant.title).to_lowercase());
+        }
+        match found.next_cursor {
+            Some(next) => page = PageRequest {
+                    limit: 100,
+                    cursor: Some(next),
+                },
+            None => return Ok(lines.join("\n")),
+        }
+    }
+}
+
+async fn export(cx: &Context, name: &str, output: Option<&Path>) -> Result<String, String> {
+    let mut to: Box<dyn Write + Send> = match output {
+        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|e| format!("{}: {e}", path.display()))?)),
+        None => Box::new(std::io::stdout()),
+    };
+    let (mut count, mut after) = (0_usize, None);
+    loop {
+        let page = operations::export_tenant(cx, name, after.as_deref()).await;
+        let page = page.map_err(|error| error.to_string())?;
+        for document in &page.items {
+            let line = serde_json::to_string(document).map_err(|error| error.to_string())?;
+            writeln!(to, "{line}").map_err(|error| error.to_string())?;
+            count = count.saturating_add(1);
+        }
+        after = page.next_cursor;
+        if after.is_none() {
+            to.flush().map_err(|error| error.to_string())?;
+            return Ok(if output.is_some() { format!("{count} documents") } else { String::new() });
+        }
+    }
+}

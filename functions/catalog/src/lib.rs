@@ -101,6 +101,7 @@ pub fn function() -> Function {
             &souk_model::catalog::CATEGORIES_WRITE,
         ],
         changes: &[PRODUCT_REFERENCES],
+        histories: &["product"],
         ..Function::default()
     }
 }

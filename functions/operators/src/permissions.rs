@@ -17,8 +17,8 @@ pub(crate) const QUEUES_WRITE: Permission =
 pub(crate) const JOBS_READ: Permission = Permission::new("jobs:read", "See jobs of others.", &[OPERATOR]);
 /// To see the event log.
 pub(crate) const EVENTS_READ: Permission = Permission::new("events:read", "See the event log.", &[OPERATOR]);
-/// To see the audit log.
-pub(crate) const AUDIT_READ: Permission = Permission::new("audit:read", "See the audit log.", &[]);
+/// To see the audit log, and what was.
+pub(crate) use souk_model::identity::AUDIT_READ;
 /// To see what is set about requests, and the functions.
 pub(crate) const GATE_READ: Permission = Permission::new(
     "gate:read",

@@ -89,6 +89,7 @@ pub fn function() -> Function {
             &permissions::SEARCH_WRITE,
             &permissions::SEARCH_REBUILD,
         ],
+        histories: &["settings"],
         ..Function::default()
     }
 }

@@ -45,9 +45,10 @@ pub(crate) fn routes() -> Vec<Route> {
                 "Get a vendor",
                 "By id or slug. A former slug of the vendor redirects to it (308).",
             )
-            .params(&[Param::FIELDS])
+            .params(&[Param::FIELDS, Param::AS_OF])
             .cached(30, 300)
             .response(StatusCode::OK, "The vendor", vendor())
+            .errors(&[StatusCode::FORBIDDEN])
             .response(
                 StatusCode::PERMANENT_REDIRECT,
                 "The vendor has another slug now",
@@ -119,6 +120,10 @@ async fn show(
     uri: Uri,
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, &[])?;
+    if let Some(at) = params.as_of()? {
+        let vendor = operations::vendor_as_of(&cx, &id, at).await?;
+        return Ok(Answer::raw(selection.render_all(&[vendor])?.concat()));
+    }
     let mut vendor = operations::find_vendor(&cx, &id).await?;
     if VENDOR.is_former_name(&id, &vendor.slug) {
         // A copy may be older than the name; caches would keep that.

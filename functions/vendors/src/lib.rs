@@ -48,6 +48,7 @@ pub fn function() -> Function {
             ],
         },
         audited: &["vendor-staff"],
+        histories: &["vendor"],
         permissions: &[
             &permissions::VENDORS_STAFF,
             &permissions::VENDORS_HAND_OVER,

@@ -43,6 +43,8 @@ pub struct Function {
     pub permissions: &'static [&'static Permission],
     /// The names of documents beside its kinds that the audit log shows: what is before the `/` in their keys.
     pub audited: &'static [&'static str],
+    /// The names of documents of which earlier states are kept, for reads as of a moment: what is before the `/` in their keys.
+    pub histories: &'static [&'static str],
     /// The limits that its operations count by what they name ([`By::Subject`](crate::limits::By)).
     pub limits: &'static [&'static Limit],
     /// Whether its requests ask the search index. Jobs may always use it.
@@ -111,6 +113,7 @@ impl Registry {
             registry.permissions.extend(function.permissions);
             registry.audited.extend(function.audited);
             registry.changes.extend(function.changes);
+            registry.histories.extend(function.histories);
             registry.limits.extend(function.all_limits().map(|limit| limit.name));
             let ids = function.routes.iter().map(|route| route.id).filter(|id| !id.is_empty());
             registry.functions.push(FunctionEntry {

@@ -42,6 +42,8 @@ pub struct Registry {
     pub warm: Vec<&'static str>,
     /// The names of documents beside those of the kinds that the audit log shows.
     pub audited: Vec<&'static str>,
+    /// The names of documents of which earlier states are kept.
+    pub histories: BTreeSet<&'static str>,
     /// What staff may do.
     pub permissions: Vec<&'static Permission>,
     /// How later versions of the API differ from the first.

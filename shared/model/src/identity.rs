@@ -3,7 +3,7 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::access::role_names;
-use souk_core::{Document, Fault, Key, Kind, Principal, StoreError, check};
+use souk_core::{Document, Fault, Key, Kind, Permission, Principal, StoreError, check};
 
 /// Accounts, by username.
 pub const ACCOUNT: Kind = Kind {
@@ -12,6 +12,13 @@ pub const ACCOUNT: Kind = Kind {
     quota: Some("members"),
     ..Kind::new("account", "acc")
 };
+
+/// To see what staff did, and documents as they were.
+pub const AUDIT_READ: Permission = Permission::new(
+    "audit:read",
+    "See the audit log, and products, vendors and settings as they were.",
+    &[],
+);
 
 /// Roles that are not built in: sets of permissions.
 pub const ROLE: Kind = Kind::new("role", "rol");

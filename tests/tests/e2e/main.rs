@@ -26,6 +26,7 @@ mod examples;
 mod filters;
 mod follows;
 mod gate;
+mod history;
 mod idempotency;
 mod imports;
 mod limits;

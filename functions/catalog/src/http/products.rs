@@ -20,8 +20,6 @@ use crate::operations::{self, ProductFilter, ProductQuery};
 use crate::permissions::PRODUCTS_HAND_OVER;
 use crate::product::NewProduct;
 
-const ONE: &[Param] = &[Param::FIELDS, INCLUDE];
-
 /// The `include` parameter of routes that return products.
 const INCLUDE: Param = Param {
     name: filter::INCLUDE.0,
@@ -84,9 +82,10 @@ pub(super) fn routes() -> Vec<Route> {
                 "By id or slug. A former slug of the product redirects to it (308). Only the accounts that may change a product \
                  can see it as a draft or archived.",
             )
-            .params(ONE)
+            .params(&[Param::FIELDS, INCLUDE, Param::AS_OF])
             .cached(10, 60)
             .response(StatusCode::OK, "The product", product())
+            .errors(&[StatusCode::FORBIDDEN])
             .response(
                 StatusCode::PERMANENT_REDIRECT,
                 "The product has another slug now",
@@ -226,6 +225,11 @@ async fn show(
     uri: Uri,
 ) -> Result<Answer, Problem> {
     let selection = Selection::read(&params, FIELDS, INCLUDES)?;
+    if let Some(at) = params.as_of()? {
+        let product = operations::product_as_of(&cx, &id, at).await?;
+        let shown = selection.render_with(&cx, &[product], &REFERENCES).await?;
+        return Ok(Answer::raw(shown.concat()));
+    }
     let mut product = operations::find_product(&cx, &id).await?;
     let is_former = |product: &Document| -> Result<bool, Failure> {
         Ok(!PRODUCT.is_id(&id) && PRODUCT.is_former_name(&id, &product.field::<String>("slug")?))

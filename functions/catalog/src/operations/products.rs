@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use souk_core::documents::MAX_BODY;
-use souk_core::{Document, Fault, FieldError, Key, check, id};
+use souk_core::{Document, Fault, FieldError, Key, Timestamp, check, id};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::catalog::category::Category;
 use souk_model::catalog::events::{PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, ProductEvent};
@@ -18,7 +18,7 @@ use souk_model::catalog::status::Status;
 use souk_model::catalog::variant::condense;
 use souk_model::catalog::{CATEGORY, PRODUCT};
 use souk_model::catalog::{PRODUCTS_READ, PRODUCTS_WRITE};
-use souk_model::identity::{ACCOUNT, active_account, no_recipient};
+use souk_model::identity::{ACCOUNT, AUDIT_READ, active_account, no_recipient};
 use souk_model::vendors::{VENDOR, VendorView};
 
 use super::rights::{may, may_take_away, sells_for};
@@ -44,6 +44,20 @@ pub async fn find_product(cx: &Context, id: &str) -> Result<Document, Failure> {
     } else {
         Err(NOT_FOUND)
     }
+}
+
+/// The product with this id or slug as it was at a moment, for those who may see what was.
+pub async fn product_as_of(cx: &Context, id: &str, at: Timestamp) -> Result<Document, Failure> {
+    cx.signed_in()?;
+    if !cx.may(&AUDIT_READ) {
+        return Err(Failure::lacks(&AUDIT_READ));
+    }
+    // One that was deleted is known by its id only.
+    let key = match PRODUCT.is_id(id) {
+        true => PRODUCT.key(id),
+        false => cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?.key,
+    };
+    cx.as_of(key, at, Some("created_at")).await?.ok_or(NOT_FOUND)
 }
 
 /// The product with this id or slug, if the principal may change it.

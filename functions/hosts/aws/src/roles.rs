@@ -90,6 +90,7 @@ impl Role {
             role.allow(&[AUDIT_HEAD], &AUDIT);
         }
         role.allow_usage(kinds);
+        role.allow_histories(function.histories);
         let limits = function.strict_limits().map(|limit| limit.name).chain([PLAN_REQUESTS]);
         role.writes
             .extend(limits.map(|name| cell_partition(&format!("{name}/*"))));
@@ -122,6 +123,7 @@ impl Role {
         // Its reads are strong, and so it makes no copies, but it removes those of what it changes.
         let kinds: Vec<Kind> = functions.iter().flat_map(|function| function.kinds).copied().collect();
         role.allow_usage(&kinds);
+        role.allow_histories(&[]);
         for (documents, copies) in copied(&kinds) {
             if role.writes.contains(&documents) {
                 role.writes.extend(copies);
@@ -143,6 +145,20 @@ impl Role {
         let of_main = |partitions: &Partitions| pattern(partitions, "");
         self.reads.extend(reads.iter().map(of_main));
         self.writes.extend(writes.iter().map(of_main));
+    }
+
+    /// Who changes what earlier states are kept of keeps them, and the functions that own it read them.
+    fn allow_histories(&mut self, owned: &[&str]) {
+        for name in souk_market::registry().histories {
+            let starts = document_partition(&format!("{name}/"));
+            if self.writes.iter().any(|pattern| pattern.starts_with(&starts)) {
+                let histories = ["", TENANT].map(|prefix| document_partition(&format!("{prefix}history/{name}/*")));
+                if owned.contains(&name) {
+                    self.reads.extend(histories.clone());
+                }
+                self.writes.extend(histories);
+            }
+        }
     }
 
     /// Who adds and removes what plans limit counts it. The main market is not counted.

@@ -23,7 +23,12 @@ pub(crate) enum Action {
 }
 
 /// What to print.
-pub(crate) async fn run(cx: &Context, action: Action, name: Option<&str>, output: Option<&Path>) -> Result<String, String> {
+pub(crate) async fn run(
+    cx: &Context,
+    action: Action,
+    name: Option<&str>,
+    output: Option<&Path>,
+) -> Result<String, String> {
     match (action, name) {
         (Action::List, _) => list(cx).await,
         (_, None) => Err("give the name of a market".into()),
@@ -32,25 +37,37 @@ pub(crate) async fn run(cx: &Context, action: Action, name: Option<&str>, output
             let marked = operations::begin_erasure(cx, name).await;
             let tenant = marked.map_err(|error| error.to_string())?;
             tokio::time::sleep(WAIT).await;
-            operations::erase_all(cx, &tenant).await.map_err(|error| error.to_string())?;
+            operations::erase_all(cx, &tenant)
+                .await
+                .map_err(|error| error.to_string())?;
             Ok(format!("{name} is erased"))
         }
     }
 }
 
 async fn list(cx: &Context) -> Result<String, String> {
-    let (mut lines, mut page) = (Vec::new(), PageRequest { limit: 100, cursor: None });
+    let (mut lines, mut page) = (
+        Vec::new(),
+        PageRequest {
+            limit: 100,
+            cursor: None,
+        },
+    );
     loop {
-        let found = operations::list_tenants(cx, &page).await.map_err(|error| error.to_string())?;
+        let found = operations::list_tenants(cx, &page)
+            .await
+            .map_err(|error| error.to_string())?;
         for document in &found.items {
             let tenant: souk_kit::tenancy::TenantRecord = document.parse().map_err(|error| error.to_string())?;
             lines.push(format!("{}  {:?}  {}", tenant.name.name(), tenant.status, tenant.title).to_lowercase());
         }
         match found.next_cursor {
-            Some(next) => page = PageRequest {
+            Some(next) => {
+                page = PageRequest {
                     limit: 100,
                     cursor: Some(next),
-                },
+                }
+            }
             None => return Ok(lines.join("\n")),
         }
     }
@@ -58,7 +75,9 @@ async fn list(cx: &Context) -> Result<String, String> {
 
 async fn export(cx: &Context, name: &str, output: Option<&Path>) -> Result<String, String> {
     let mut to: Box<dyn Write + Send> = match output {
-        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|e| format!("{}: {e}", path.display()))?)),
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        )),
         None => Box::new(std::io::stdout()),
     };
     let (mut count, mut after) = (0_usize, None);
@@ -73,7 +92,11 @@ async fn export(cx: &Context, name: &str, output: Option<&Path>) -> Result<Strin
         after = page.next_cursor;
         if after.is_none() {
             to.flush().map_err(|error| error.to_string())?;
-            return Ok(if output.is_some() { format!("{count} documents") } else { String::new() });
+            return Ok(if output.is_some() {
+                format!("{count} documents")
+            } else {
+                String::new()
+            });
         }
     }
 }

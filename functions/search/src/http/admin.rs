@@ -65,6 +65,7 @@ pub(super) fn routes(memory: &Arc<Memory>) -> Vec<Route> {
             show_settings,
         )
         .summary("Get the search settings", "The weights of fields, and the synonyms.")
+        .params(&[Param::AS_OF])
         .response(StatusCode::OK, "The settings", settings()),
         Route::new(
             "replaceSearchSettings",
@@ -120,7 +121,10 @@ async fn show_analytics(memory: Arc<Memory>, cx: Context, params: QueryParams) -
     Answer::json(&analytics::read_analytics(&cx, &memory, day).await?)
 }
 
-async fn show_settings(cx: Context) -> Result<Answer, Problem> {
+async fn show_settings(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    if let Some(at) = params.as_of()? {
+        return Answer::json(&settings::settings_as_of(&cx, at).await?);
+    }
     Ok(Answer::document(&settings::read_settings(&cx).await?.document))
 }
 

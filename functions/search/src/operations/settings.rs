@@ -1,7 +1,8 @@
 //! Operations on the search settings.
 
-use souk_core::Document;
+use souk_core::{Document, Timestamp};
 use souk_kit::{Context, Failure, IfMatch, Stored, Transaction};
+use souk_model::identity::AUDIT_READ;
 
 use crate::Memory;
 use crate::settings::{NewSearchSettings, SearchSettings, key};
@@ -20,6 +21,17 @@ pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>
         expires_at: None,
     };
     Ok(Stored { value, document })
+}
+
+/// The settings as they were at a moment, for those who may see what was.
+pub(crate) async fn settings_as_of(cx: &Context, at: Timestamp) -> Result<SearchSettings, Failure> {
+    if !cx.may(&AUDIT_READ) {
+        return Err(Failure::lacks(&AUDIT_READ));
+    }
+    let Some(document) = cx.as_of(key(), at, None).await? else {
+        return Ok(SearchSettings::default());
+    };
+    Ok(Stored::read(document)?.value)
 }
 
 /// Replaces the settings. Other instances use the new settings within ten seconds.

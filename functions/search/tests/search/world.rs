@@ -320,6 +320,10 @@ impl Store {
 #[async_trait]
 impl Documents for Store {
     async fn get(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Document>>, StoreError> {
+        // What operators have set is read beside requests, every few seconds.
+        if keys.iter().any(|key| key.pk == "gate/main") {
+            return self.store.get(keys, consistency).await;
+        }
         self.there()?;
         self.store.get(keys, consistency).await
     }

@@ -3,10 +3,10 @@
 //! **Atomicity.** Creating a vendor is one commit of the vendor and the claim on its slug. A commit that changes the
 //! slug claims the new one and releases the old one. So no two vendors share a slug, and no claim is left behind.
 
-use souk_core::{Document, Query, check};
+use souk_core::{Document, Query, Timestamp, check};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored};
 use souk_model::community::FOLLOWER_COUNT;
-use souk_model::identity::{ACCOUNT, active_account, no_recipient};
+use souk_model::identity::{ACCOUNT, AUDIT_READ, active_account, no_recipient};
 use souk_model::vendors::VENDORS_WRITE;
 use souk_model::vendors::{VENDOR, VENDOR_CREATED, VENDOR_UPDATED};
 
@@ -36,6 +36,20 @@ pub async fn list_vendors(
 pub async fn find_vendor(cx: &Context, id: &str) -> Result<Stored<Vendor>, Failure> {
     let document = cx.find(VENDOR, id).await?.ok_or(Failure::NotFound("vendor"))?;
     Ok(Stored::read(document)?)
+}
+
+/// The vendor with this id or slug as it was at a moment, for those who may see what was.
+pub async fn vendor_as_of(cx: &Context, id: &str, at: Timestamp) -> Result<Document, Failure> {
+    const NOT_FOUND: Failure = Failure::NotFound("vendor");
+    cx.signed_in()?;
+    if !cx.may(&AUDIT_READ) {
+        return Err(Failure::lacks(&AUDIT_READ));
+    }
+    let key = match VENDOR.is_id(id) {
+        true => VENDOR.key(id),
+        false => cx.find(VENDOR, id).await?.ok_or(NOT_FOUND)?.key,
+    };
+    cx.as_of(key, at, Some("created_at")).await?.ok_or(NOT_FOUND)
 }
 
 /// Creates a vendor, which belongs to the principal.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde_json::Value;
-use souk_core::{Fault, FieldCode, FieldError};
+use souk_core::{Fault, FieldCode, FieldError, Timestamp};
+
+use super::Problem;
 
 /// A query parameter.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,13 @@ impl Param {
         name: "fields",
         summary: "Return only these fields, separated by commas. The others are absent, even if the schema requires them.",
         schema: r#"{"type":"array","items":{"type":"string"}}"#,
+    };
+
+    /// The `as_of` parameter, for documents of which earlier states are kept.
+    pub const AS_OF: Param = Param {
+        name: "as_of",
+        summary: "As it was at this moment, with the counts of today; kept for a year. Takes the permission `audit:read`.",
+        schema: r#"{"type":"string","format":"date-time"}"#,
     };
 
     /// A string parameter.
@@ -147,6 +156,15 @@ impl QueryParams {
         // The order of the parameters has no meaning.
         pairs.sort_unstable();
         (Self(pairs.into()), errors)
+    }
+
+    /// The moment that `as_of` names.
+    pub fn as_of(&self) -> Result<Option<Timestamp>, Problem> {
+        let read = |text: &str| {
+            let fault = Fault::format("must be a time such as 2030-01-31T12:00:00Z");
+            text.parse().map_err(|_| Problem::bad_parameter("as_of", fault))
+        };
+        self.get("as_of").map(read).transpose()
     }
 
     /// The value of a parameter.

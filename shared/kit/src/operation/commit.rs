@@ -38,6 +38,7 @@ impl Context {
                 mut changes,
                 on_conflict,
                 before,
+                replaced,
                 events,
                 messages,
                 is_secret,
@@ -45,6 +46,7 @@ impl Context {
             } = take(&pending)?;
             let record = self.record(&result, is_secret)?;
             changes.extend(self.usage(&changes).await?);
+            changes.extend(self.histories(&replaced));
             let write = Write {
                 changes,
                 record,

@@ -8,6 +8,7 @@ pub mod audit;
 mod commit;
 mod context;
 mod failure;
+mod history;
 mod idempotency;
 mod if_match;
 mod input;

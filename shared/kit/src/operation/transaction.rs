@@ -43,6 +43,7 @@ fn former_key(kind: Kind, id: &str) -> Key {
 pub struct Transaction<E> {
     cx: Context,
     attempt: usize,
+    now: Timestamp,
     pending: Arc<Mutex<Pending<E>>>,
 }
 
@@ -53,6 +54,8 @@ pub(crate) struct Pending<E> {
     pub(crate) on_conflict: Vec<Option<E>>,
     /// The bodies of documents that are changed, for the audit log.
     pub(crate) before: Vec<(Key, String)>,
+    /// Documents that are changed and of which earlier states are kept, and when.
+    pub(crate) replaced: Vec<(Document, Timestamp)>,
     pub(crate) events: Vec<Event>,
     pub(crate) messages: Vec<Message>,
     /// Whether the result holds secrets and is stored encrypted.
@@ -67,6 +70,7 @@ impl<E> Default for Pending<E> {
             changes: Vec::new(),
             on_conflict: Vec::new(),
             before: Vec::new(),
+            replaced: Vec::new(),
             events: Vec::new(),
             messages: Vec::new(),
             is_secret: false,
@@ -86,7 +90,20 @@ impl<E> Transaction<E> {
     pub(crate) fn new(cx: Context, attempt: usize) -> (Self, Arc<Mutex<Pending<E>>>) {
         let shared = Arc::new(Mutex::new(Pending::default()));
         let pending = shared.clone();
-        (Self { cx, attempt, pending }, shared)
+        let now = cx.platform().now();
+        let tx = Self {
+            cx,
+            attempt,
+            now,
+            pending,
+        };
+        (tx, shared)
+    }
+
+    /// The time of the transaction: the same whenever it is asked for, in milliseconds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Whether the closure runs again because a condition with `or_retry` failed.
@@ -105,8 +122,11 @@ impl<E> Transaction<E> {
         pending.on_conflict.push(on_conflict);
     }
 
-    /// Keeps what a document is before its change, if the audit log has to say it.
+    /// Keeps what a document is before its change, if the audit log has to say it or earlier states are kept.
     fn note_before(&self, document: &Document) {
+        if self.cx.keeps_history(&document.key) {
+            self.pending().replaced.push((document.clone(), self.now));
+        }
         if !self.cx.uses().is_empty() {
             let before = (document.key.clone(), document.body.clone());
             self.pending().before.push(before);

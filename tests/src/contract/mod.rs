@@ -30,29 +30,10 @@ pub use rivals::two_tenants;
 #[macro_export]
 macro_rules! documents_contract {
     ($name:ident, $make:ident) => {
-        $crate::documents_contract!(@all $name, $make, tenants: scans, erases;);
-    };
-    ($name:ident, $make:ident, of_tenants) => {
         mod $name {
-            async fn make(clock: std::sync::Arc<$crate::contract::TestClock>) -> $crate::contract::Made {
-                $crate::contract::two_tenants(super::$make(clock).await)
-            }
-            $crate::documents_contract!(@all cases, make,);
-        }
-    };
-    (@all $name:ident, $make:ident, $($more:tt)*) => {
-        mod $name {
-            $crate::documents_contract!(@cases $make,
-                writes: create_then_read, create_over_existing, versions, conditions, undo, conflict_names_the_change,
-                    several_conflicts, a_hundred_changes, many_entries;
-                counters: adds, initial, survive_edits, apart_from_versions, large;
-                entries: follow_their_document, show_the_latest, several_documents, move_about, gone;
-                reads: many_keys, most_keys, strange_keys, bodies, largest_body, own_commits, ping;
-                queries: order_of_partition, order_of_index, counts, prefixes, after, pages, nothing, apart, heavy;
+            $crate::documents_contract!(@each $make,
                 expiry: unseen, conditions, over_expired, already_past, kept_and_lifted, pages;
-                limits: refused_commits, refused_queries, refused_gets;
-                races: one_replaces, one_claims, adds_sum_up, money_is_kept, adds_beside_edits;
-                $($more)*
+                tenants: scans, erases;
             );
 
             /// This adapter's answers are the model's, whatever happens.
@@ -61,6 +42,30 @@ macro_rules! documents_contract {
                 $crate::contract::histories::agree(stringify!($name), super::$make, &CLOCK);
             }
         }
+    };
+    // Without what moves the clock of a shared database.
+    ($name:ident, $make:ident, of_tenants) => {
+        mod $name {
+            async fn make(clock: std::sync::Arc<$crate::contract::TestClock>) -> $crate::contract::Made {
+                $crate::contract::two_tenants(super::$make(clock).await)
+            }
+            mod cases {
+                $crate::documents_contract!(@each make,);
+            }
+        }
+    };
+    (@each $make:ident, $($more:tt)*) => {
+        $crate::documents_contract!(@cases $make,
+            writes: create_then_read, create_over_existing, versions, conditions, undo, conflict_names_the_change,
+                several_conflicts, a_hundred_changes, many_entries;
+            counters: adds, initial, survive_edits, apart_from_versions, large;
+            entries: follow_their_document, show_the_latest, several_documents, move_about, gone;
+            reads: many_keys, most_keys, strange_keys, bodies, largest_body, own_commits, ping;
+            queries: order_of_partition, order_of_index, counts, prefixes, after, pages, nothing, apart, heavy;
+            limits: refused_commits, refused_queries, refused_gets;
+            races: one_replaces, one_claims, adds_sum_up, money_is_kept, adds_beside_edits;
+            $($more)*
+        );
     };
     (@cases $make:ident, $($group:ident: $($case:ident),+;)+) => {
         /// Tests that move the clock take turns: in a shared database one of them might clear away what has expired

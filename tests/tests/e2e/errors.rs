@@ -15,7 +15,7 @@ async fn what_is_not_there_is_404() {
     for path in [
         "/v1",
         "/v1/",
-        "/v2/products",
+        "/v3/products",
         "/v1/products/",
         "/v1/products/a/b",
         "/v1/Products",

@@ -721,3 +721,87 @@ async fn no_canary_is_seen_in_another_market() {
         assert!(exported.contains(&canary.word) && !exported.contains(foreign));
     }
 }
+
+/// What exists in another market is answered like what exists nowhere, to its members and its admin, by every operation.
+#[tokio::test]
+async fn what_is_foreign_is_absent_to_every_operation() {
+    let Some(main) = market() else { return };
+    let (one, other) = (Tenant::new(&main, json!({})).await, Tenant::new(&main, json!({})).await);
+    let owner = other.member("owner").await;
+    let category = other.admin.add("/v1/categories", json!({ "name": "Lamps" })).await;
+    let vendor = owner.add("/v1/vendors", json!({ "name": "Lantern & Co" })).await;
+    let product = owner
+        .published(text(&category, "id"), json!({ "vendor": vendor["id"] }))
+        .await;
+    let comments = format!("/v1/products/{}/comments", text(&product, "id"));
+    let comment = owner.add(&comments, json!({ "body": "Does it leak?" })).await;
+    let hook = json!({ "url": "https://receiver.example/souk", "events": ["product.sold"], "enabled": false });
+    let hook = owner.add("/v1/webhooks", hook).await;
+    let role = other
+        .admin
+        .add(
+            "/v1/roles",
+            json!({ "name": "Editor", "permissions": ["products:write"] }),
+        )
+        .await;
+    let import = owner.add("/v1/imports", json!({})).await;
+    // The things of the other market, by the beginning of the paths that name them.
+    let things: [(&str, &Value); 7] = [
+        ("/v1/products/", &product),
+        ("/v1/categories/", &category),
+        ("/v1/vendors/", &vendor),
+        ("/v1/comments/", &comment),
+        ("/v1/webhooks/", &hook),
+        ("/v1/roles/", &role),
+        ("/v1/imports/", &import),
+    ];
+    let member = one.member("member").await;
+    let openapi = main.anonymous().get("/openapi.json").await.expect(200).json;
+    let mut tried = BTreeSet::new();
+    for (pattern, methods) in openapi["paths"].as_object().unwrap() {
+        let Some((start, thing)) = things
+            .iter()
+            .find(|(start, _)| pattern.starts_with(&format!("{start}{{id}}")))
+        else {
+            continue;
+        };
+        let (foreign, prefix) = (text(thing, "id"), text(thing, "id").split('_').next().unwrap());
+        let absent = format!("{prefix}_{:032x}", 1);
+        for (method, operation) in methods.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            for client in [&member, &one.admin, &member.signed_out()] {
+                let ask = async |id: &str| {
+                    let path = crate::path_of_nobody(&pattern.replace("{id}", id));
+                    let call = client.call(method.clone(), &path);
+                    let has_body = operation.get("requestBody").is_some();
+                    let reply = if has_body {
+                        call.json(&json!({})).await
+                    } else {
+                        call.await
+                    };
+                    (reply.status, reply.json["code"].clone(), reply.json["detail"].clone())
+                };
+                let (there, nowhere) = (ask(foreign).await, ask(&absent).await);
+                assert_eq!(there, nowhere, "{method} {pattern} at {start}");
+                assert!(there.0 >= 400 || there.0 == 204, "{method} {pattern}: {there:?}");
+            }
+            tried.insert(text(operation, "operationId").to_owned());
+        }
+    }
+    assert!(tried.len() > 25, "{tried:?}");
+    // Nothing has happened to them.
+    let kept = owner
+        .get(&format!("/v1/products/{}", text(&product, "id")))
+        .await
+        .expect(200);
+    assert_eq!(kept["version"], product["version"]);
+    other
+        .admin
+        .get(&format!("/v1/roles/{}", text(&role, "id")))
+        .await
+        .expect(200);
+    owner
+        .get(&format!("/v1/webhooks/{}", text(&hook, "id")))
+        .await
+        .expect(200);
+}

@@ -46,7 +46,11 @@ pub(crate) async fn handle(
     deployment: &Arc<Platform>,
     mut request: http::Request<Option<Bytes>>,
 ) -> Response<Bytes> {
-    let gate = deployment.gate().await;
+    // Whether the process lives does not depend on the store.
+    let gate = match router.is_open(request.uri().path()) {
+        true => deployment.known_gate(),
+        false => deployment.gate().await,
+    };
     let Some(plan) = gate.plan(request.method(), request.uri().path(), request.headers()) else {
         return process(router, deployment, request, false, None).await;
     };

@@ -14,7 +14,7 @@ use souk_core::Fault;
 
 use super::exchange::Incoming;
 use super::route::{Policy, Route};
-use super::{Problem, problem_type};
+use super::{Access, Problem, problem_type};
 use crate::Platform;
 
 /// The route tables of all functions, by path.
@@ -51,6 +51,15 @@ impl Router {
 
     pub(crate) fn has_path(&self, path: &str) -> bool {
         self.paths.at(path).is_ok()
+    }
+
+    /// Whether anyone may read this path whatever an operator has set, such as whether the process lives.
+    pub(crate) fn is_open(&self, path: &str) -> bool {
+        let rows = self.paths.at(path).map(|found| found.value);
+        rows.is_ok_and(|rows| {
+            rows.iter()
+                .all(|row| row.policy.access == Access::Open && row.method.is_safe())
+        })
     }
 
     /// The row for a path that no row has. Below `/v1/` such a path is a mistake of the client.

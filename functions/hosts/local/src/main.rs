@@ -369,10 +369,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             name,
             output,
             data,
-        } => {
-            let cx = data::open_existing(&data.dir)?.context();
-            out(tenants::run(&cx, action, name.as_deref(), output.as_deref()).await?)
-        }
+        } => out(tenants::run(&data.dir, action, name.as_deref(), output.as_deref()).await?),
         Command::Jobs {
             action,
             lane,

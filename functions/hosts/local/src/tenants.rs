@@ -8,6 +8,8 @@ use std::time::Duration;
 use souk_kit::{Context, PageRequest};
 use souk_tenants::operations;
 
+use crate::data;
+
 /// How long a server that runs may still be at work for a market that is marked as erased.
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -24,11 +26,12 @@ pub(crate) enum Action {
 
 /// What to print.
 pub(crate) async fn run(
-    cx: &Context,
+    dir: &Path,
     action: Action,
     name: Option<&str>,
     output: Option<&Path>,
 ) -> Result<String, String> {
+    let cx = &data::open_existing(dir)?.context();
     match (action, name) {
         (Action::List, _) => list(cx).await,
         (_, None) => Err("give the name of a market".into()),
@@ -36,7 +39,9 @@ pub(crate) async fn run(
         (Action::Erase, Some(name)) => {
             let marked = operations::begin_erasure(cx, name).await;
             let tenant = marked.map_err(|error| error.to_string())?;
-            tokio::time::sleep(WAIT).await;
+            if data::lock(dir).is_err() {
+                tokio::time::sleep(WAIT).await;
+            }
             operations::erase_all(cx, &tenant)
                 .await
                 .map_err(|error| error.to_string())?;

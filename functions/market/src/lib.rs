@@ -93,6 +93,13 @@ pub fn openapi() -> serde_json::Value {
     souk_kit::http::document(&sections, &examples, env!("CARGO_PKG_VERSION"))
 }
 
+/// The OpenAPI document of version 2.
+#[cfg(any(feature = "openapi", test))]
+#[must_use]
+pub fn openapi_of_version_2() -> serde_json::Value {
+    souk_kit::http::document_of_version_2(&openapi(), &registry().changes)
+}
+
 #[cfg(any(feature = "openapi", test))]
 fn section(function: &Function) -> souk_kit::http::Section<'_> {
     souk_kit::http::Section {
@@ -149,11 +156,14 @@ mod tests {
         assert_eq!(listed, found);
     }
 
-    /// Update it with `cargo run -- openapi > functions/ops/assets/openapi.json`.
+    /// Update them with `cargo run -- openapi > functions/ops/assets/openapi.json`, and with `--api 2` `openapi-v2.json`.
     #[test]
     fn the_openapi_snapshot_is_current() {
         let snapshot: serde_json::Value = serde_json::from_str(include_str!("../../ops/assets/openapi.json")).unwrap();
         assert!(openapi() == snapshot, "run `cargo run -- openapi`");
+        let second = include_str!("../../ops/assets/openapi-v2.json");
+        let second: serde_json::Value = serde_json::from_str(second).unwrap();
+        assert!(openapi_of_version_2() == second, "run `cargo run -- openapi --api 2`");
     }
 
     #[test]

@@ -28,6 +28,7 @@ macro_rules! files {
 files! {
     "index.html" at "/";
     "openapi.json" at "/openapi.json";
+    "openapi-v2.json" at "/openapi-v2.json";
     // The page reads from its own path which guide to show.
     "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/roles", "/docs/guides/errors", "/docs/guides/paging",
         "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",

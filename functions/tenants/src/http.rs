@@ -41,7 +41,7 @@ fn tenants() -> Vec<Route> {
             .response(StatusCode::CREATED, "The market", tenant())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("getTenant", Method::GET, "/v1/tenants/{name}", reader, show)
-            .summary("Get a market", "")
+            .summary("Get a market", "By its name.")
             .response(StatusCode::OK, "The market", tenant()),
         Route::new("updateTenant", Method::PATCH, "/v1/tenants/{name}", writer, change)
             .summary("Update a market", "Felt everywhere within seconds.")
@@ -56,7 +56,7 @@ fn tenants() -> Vec<Route> {
             .response(StatusCode::OK, "The market", tenant())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("resumeTenant", Method::POST, "/v1/tenants/{name}/resume", suspender, resume)
-            .summary("Let a suspended market go on", "")
+            .summary("Let a suspended market go on", "It answers again, everywhere within seconds.")
             .response(StatusCode::OK, "The market", tenant())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("eraseTenant", Method::DELETE, "/v1/tenants/{name}", Access::Permission(&TENANTS_ERASE), erase)
@@ -81,7 +81,7 @@ fn tenants() -> Vec<Route> {
         .params(&[Param::CURSOR])
         .response(StatusCode::OK, "Some of the documents", Some(Schema::list_of::<ExportedDocument>())),
         Route::new("getTenantUsage", Method::GET, "/v1/tenants/{name}/usage", reader, show_usage_of)
-            .summary("Get what a market uses of its plan", "")
+            .summary("Get what a market uses of its plan", "Each quota with what is used and what is allowed.")
             .response(StatusCode::OK, "All quotas", Some(Schema::list_of::<Usage>())),
         Route::new("getUsage", Method::GET, "/v1/usage", Access::Permission(&USAGE_READ), show_usage)
             .summary(
@@ -97,7 +97,7 @@ fn domains() -> Vec<Route> {
     let domain = || Some(Schema::of::<Domain>());
     vec![
         Route::new("listTenantDomains", Method::GET, "/v1/tenants/{name}/domains", reader, list_domains)
-            .summary("List the host names of a market", "")
+            .summary("List the host names of a market", "Also those that are not verified yet.")
             .response(StatusCode::OK, "All of them", Some(Schema::list_of::<Domain>())),
         Route::new("addTenantDomain", Method::PUT, "/v1/tenants/{name}/domains/{host}", writer, add_domain)
             .summary(
@@ -138,7 +138,7 @@ fn plans() -> Vec<Route> {
             .params(&[Param::LIMIT, Param::CURSOR])
             .response(StatusCode::OK, "A page of plans", Some(Schema::list_of::<Plan>())),
         Route::new("getPlan", Method::GET, "/v1/plans/{name}", reader, show_plan)
-            .summary("Get a plan", "")
+            .summary("Get a plan", "By its name.")
             .response(StatusCode::OK, "The plan", plan()),
         Route::new(
             "replacePlan",

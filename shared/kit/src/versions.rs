@@ -43,6 +43,17 @@ impl VersionChange {
         Ok(())
     }
 
+    /// Gives a reference in an example of a request its name in version 2.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn rename_field(&self, path: &str, example: &mut Value, field: &str) {
+        if let Value::Object(fields) = example
+            && self.paths.iter().any(|start| path.starts_with(start))
+            && let Some(id) = fields.remove(field)
+        {
+            fields.insert(id_of(field), id);
+        }
+    }
+
     /// Changes an answer of the first version into one of version 2, wherever it has such documents.
     pub(crate) fn response(&self, value: &mut Value) {
         match value {

@@ -229,7 +229,11 @@ enum Command {
         data: Data,
     },
     /// Print the OpenAPI description of the API
-    Openapi,
+    Openapi {
+        /// The version of the API: 1 or 2
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        api: u8,
+    },
 }
 
 #[tokio::main]
@@ -378,7 +382,13 @@ async fn run(cli: Cli) -> Result<(), String> {
             data,
         } => operator::run(&data::open_existing(&data.dir)?, action, lane, id.as_deref(), watch).await,
         Command::Search { action, data } => out(search::run(&data::open_existing(&data.dir)?.context(), action).await?),
-        Command::Openapi => out(serde_json::to_string_pretty(&souk_market::openapi()).map_err(|e| e.to_string())?),
+        Command::Openapi { api } => {
+            let document = match api {
+                2 => souk_market::openapi_of_version_2(),
+                _ => souk_market::openapi(),
+            };
+            out(serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?)
+        }
     }
 }
 

@@ -64,7 +64,12 @@ async fn list(cx: &Context) -> Result<String, String> {
             .map_err(|error| error.to_string())?;
         for document in &found.items {
             let tenant: souk_kit::tenancy::TenantRecord = document.parse().map_err(|error| error.to_string())?;
-            lines.push(format!("{}  {:?}  {}", tenant.name.name(), tenant.status, tenant.title).to_lowercase());
+            let status = format!("{:?}", tenant.status).to_lowercase();
+            lines.push(
+                format!("{}  {status}  {}", tenant.name.name(), tenant.title)
+                    .trim_end()
+                    .to_owned(),
+            );
         }
         match found.next_cursor {
             Some(next) => {

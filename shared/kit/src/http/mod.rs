@@ -41,7 +41,7 @@ pub use answer::{Answer, Moved};
 pub use body::{Json, Raw};
 pub use client::ClientAddress;
 #[cfg(feature = "openapi")]
-pub use openapi::{Section, clashes, document};
+pub use openapi::{Section, clashes, document, document_of_version_2};
 pub use paging::{list, list_documents, list_json, list_whole, write_ends};
 pub use params::{Param, QueryParams};
 pub use problem::{Problem, Source};

@@ -4,6 +4,7 @@ mod events;
 mod operations;
 mod responses;
 mod schemas;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 use souk_core::EventType;
 
 use self::schemas::Components;
+pub use self::versions::document_of_version_2;
 use super::problem::ProblemDocument;
 use super::route::{Notification, Route};
 use super::schema::{Schema, Schemas};

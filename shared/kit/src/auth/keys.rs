@@ -217,6 +217,16 @@ impl Keys {
         URL_SAFE_NO_PAD.encode(self.0.first().map(|pair| mac(&pair.sealing, input)).unwrap_or_default())
     }
 
+    /// Whether this is the digest of the input under any of the keys, also one that does not sign any more.
+    #[must_use]
+    pub fn is_digest(&self, digest: &str, input: &[u8]) -> bool {
+        let mut digests = self
+            .0
+            .iter()
+            .map(|pair| URL_SAFE_NO_PAD.encode(mac(&pair.sealing, input)));
+        digests.any(|own| own == digest)
+    }
+
     /// Encrypts a secret for the store.
     pub fn seal(&self, plain: &[u8], source: &dyn Random) -> Option<String> {
         let nonce = random::bytes::<12>(source);
@@ -279,6 +289,7 @@ mod tests {
         }
         assert_eq!(derived.jwks(), keys.jwks());
         assert_eq!(derived.digest(b"x"), keys.digest(b"x"));
+        assert!(derived.is_digest(&keys.digest(b"x"), b"x") && !derived.is_digest(&keys.digest(b"x"), b"y"));
         struct Fill;
         impl Random for Fill {
             fn fill(&self, bytes: &mut [u8]) {

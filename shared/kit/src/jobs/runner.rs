@@ -77,7 +77,7 @@ pub(crate) async fn work(
             fates.push((place, message, Fate::Expired));
         } else if is_early {
             fates.push((place, message, Fate::Early));
-        } else if platform.seal(&message) != message.seal {
+        } else if !platform.is_sealed(&message) {
             fates.push((place, message, Fate::Unsealed));
         } else if !jobs.contains_key(message.job.as_str()) {
             fates.push((place, message, Fate::Unknown));

@@ -311,10 +311,16 @@ impl Platform {
 
     /// What shows that a message belongs to its tenant: a digest of both under the key of the deployment. A message of the main
     /// market has none.
-    pub(crate) fn seal(&self, message: &Message) -> Option<String> {
-        let (tenant, id, job) = (message.tenant.name(), &message.id, &message.job);
-        let sealed = || self.keys.digest(format!("message\n{tenant}\n{job}\n{id}").as_bytes());
-        (!message.tenant.is_main()).then(sealed)
+    fn seal(&self, message: &Message) -> Option<String> {
+        (!message.tenant.is_main()).then(|| self.keys.digest(&sealed(message)))
+    }
+
+    /// Whether a message shows that it belongs to its tenant.
+    pub(crate) fn is_sealed(&self, message: &Message) -> bool {
+        match &message.seal {
+            None => message.tenant.is_main(),
+            Some(seal) => !message.tenant.is_main() && self.keys.is_digest(seal, &sealed(message)),
+        }
     }
 
     /// Whether the backlog exceeds the limit of the operator (`SOUK_BACKLOG`); measured every few seconds.
@@ -335,6 +341,12 @@ impl Platform {
         }
         self.outbox.full.load(Ordering::Relaxed)
     }
+}
+
+/// What the seal of a message is of.
+fn sealed(message: &Message) -> Vec<u8> {
+    let (tenant, id, job) = (message.tenant.name(), &message.id, &message.job);
+    format!("message\n{tenant}\n{job}\n{id}").into_bytes()
 }
 
 /// Why the outbox could not be swept.

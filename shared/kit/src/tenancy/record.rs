@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use souk_core::{Key, Kind, Tenant, Timestamp};
 
 /// Tenants. Their ids are their names.
-pub const TENANT: Kind = Kind::new("tenant", "tenant");
+pub const TENANT: Kind = Kind {
+    personal_fields: &["first_admin"],
+    ..Kind::new("tenant", "tenant")
+};
 /// Host names that tenants own.
 pub const DOMAIN: Kind = Kind::new("tenant-domain", "tenant-domain");
 /// Plans. Their ids are their names.

@@ -4,7 +4,6 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::access::role_names;
 use souk_core::{Fault, Key, Timestamp, check};
-use unicode_normalization::UnicodeNormalization as _;
 
 /// The public profile of an account.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -69,7 +68,7 @@ pub struct Account {
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// Email address; unique, and visible only to the owner of the account.
-    #[garde(custom(is_email))]
+    #[garde(custom(check::email))]
     #[serde(default)]
     #[schema(required = true, format = "email", max_length = 254, example = "ada@example.com")]
     pub email: String,
@@ -118,30 +117,6 @@ pub(crate) struct EditableAccount {
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
     pub(crate) avatar: Option<String>,
-}
-
-fn is_email<C>(email: &str, _: &C) -> garde::Result {
-    let email = kept_email(email);
-    let valid = email.len() <= 254
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control())
-        && email.split_once('@').is_some_and(|(name, domain)| {
-            !name.is_empty()
-                && name.len() <= 64
-                && domain.is_ascii()
-                && domain.contains('.')
-                && !domain.contains('@')
-                && domain.split('.').all(|label| !label.is_empty())
-        });
-    if valid {
-        Ok(())
-    } else {
-        Err(if email.is_empty() {
-            Fault::required()
-        } else {
-            Fault::format("must be an email address")
-        }
-        .into())
-    }
 }
 
 /// What usernames that could be mistaken for the operator begin with, in the form of [`skeleton`].
@@ -241,18 +216,9 @@ impl Account {
     }
 }
 
-/// An email address as it is kept: its domain as DNS knows it, what is before it as it was given.
-pub(crate) fn kept_email(email: &str) -> String {
-    let kept = email.trim().split_once('@').and_then(|(name, domain)| {
-        let (name, domain) = (name.nfc().collect::<String>(), check::ascii_host(domain)?);
-        Some(format!("{name}@{domain}"))
-    });
-    kept.unwrap_or_else(|| email.to_owned())
-}
-
 /// The key of the claim on an email address. Addresses are compared in lower case.
 pub(crate) fn email_key(email: &str) -> Key {
-    Key::of("account-email", &kept_email(email).to_lowercase())
+    Key::of("account-email", &check::kept_email(email).to_lowercase())
 }
 
 #[cfg(test)]

@@ -17,6 +17,13 @@ pub(crate) const TENANTS_WRITE: Permission = Permission::new(
     &[OPERATOR],
 )
 .of_deployment();
+/// To say who becomes the first admin of a tenant: whoever does has all that the market has.
+pub(crate) const TENANTS_APPOINT: Permission = Permission::new(
+    "tenants:appoint",
+    "Say whose account becomes the first admin of a market.",
+    &[],
+)
+.of_deployment();
 /// To suspend tenants.
 pub(crate) const TENANTS_SUSPEND: Permission =
     Permission::new("tenants:suspend", "Suspend markets and let them go on.", &[OPERATOR]).of_deployment();
@@ -47,6 +54,7 @@ pub(crate) const USAGE_READ: Permission = Permission::new(
 pub(crate) const ALL: &[&Permission] = &[
     &TENANTS_READ,
     &TENANTS_WRITE,
+    &TENANTS_APPOINT,
     &TENANTS_SUSPEND,
     &PLANS_WRITE,
     &TENANTS_EXPORT,

@@ -38,10 +38,11 @@ pub struct NewTenant {
     #[serde(default)]
     #[schema(max_items = 20)]
     pub origins: Vec<String>,
-    /// The account with this email address becomes an admin of the market when it signs in.
-    #[garde(inner(custom(check::line(3, 254))))]
+    /// The account with this email address becomes an admin of the market when it signs in, unless the market has one. To set it
+    /// takes the permission `tenants:appoint`.
+    #[garde(inner(custom(check::email)))]
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(format = "email", max_length = 254)]
     pub first_admin: Option<String>,
 }
 

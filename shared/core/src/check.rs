@@ -216,6 +216,41 @@ pub fn ascii_host(host: &str) -> Option<String> {
     Some(labels.collect::<Option<Vec<_>>>()?.join("."))
 }
 
+/// An email address.
+pub fn email<T: AsRef<str>, C>(email: &T, _: &C) -> Result {
+    let email = kept_email(email.as_ref());
+    let valid = email.len() <= 254
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control())
+        && email.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty()
+                && name.len() <= 64
+                && domain.is_ascii()
+                && domain.contains('.')
+                && !domain.contains('@')
+                && domain.split('.').all(|label| !label.is_empty())
+        });
+    if valid {
+        Ok(())
+    } else {
+        Err(if email.is_empty() {
+            Fault::required()
+        } else {
+            Fault::format("must be an email address")
+        }
+        .into())
+    }
+}
+
+/// An email address as it is kept: its domain as DNS knows it, what is before it as it was given.
+#[must_use]
+pub fn kept_email(email: &str) -> String {
+    let kept = email.trim().split_once('@').and_then(|(name, domain)| {
+        let (name, domain) = (name.nfc().collect::<String>(), ascii_host(domain)?);
+        Some(format!("{name}@{domain}"))
+    });
+    kept.unwrap_or_else(|| email.to_owned())
+}
+
 /// A slug made from the words of a title, cut at a word; `fallback` if there are none. Latin letters lose their accents, Greek
 /// and Cyrillic ones are written in Latin, and letters of other scripts stay: nothing that is written there is lost, and
 /// browsers show it.

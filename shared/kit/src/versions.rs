@@ -65,8 +65,15 @@ impl VersionChange {
                     .is_some_and(|id| self.kind.is_id(id));
                 if is_ours {
                     self.split(fields);
+                    // What else such a document has is its owner's, such as attributes.
+                    for field in self.references {
+                        if let Some(object) = fields.get_mut(*field) {
+                            self.response(object);
+                        }
+                    }
+                } else {
+                    fields.values_mut().for_each(|item| self.response(item));
                 }
-                fields.values_mut().for_each(|item| self.response(item));
             }
             _ => {}
         }
@@ -116,13 +123,13 @@ mod tests {
         let id = "thg_0194bbd7e6007abc8def0123456789ab";
         let mut answer = json!({ "items": [
             { "id": id, "maker": "mkr_1", "shelf": null, "name": "A" },
-            { "id": id, "maker": { "id": "mkr_1", "name": "M" }, "parts": [{ "id": id, "shelf": "s" }] },
+            { "id": id, "maker": { "id": "mkr_1", "name": "M" }, "attributes": [{ "id": id, "shelf": "s" }] },
             { "id": "other", "maker": "mkr_1" },
         ]});
         CHANGE.response(&mut answer);
         let expected = json!({ "items": [
             { "id": id, "maker_id": "mkr_1", "shelf_id": null, "name": "A" },
-            { "id": id, "maker_id": "mkr_1", "maker": { "id": "mkr_1", "name": "M" }, "parts": [{ "id": id, "shelf_id": "s" }] },
+            { "id": id, "maker_id": "mkr_1", "maker": { "id": "mkr_1", "name": "M" }, "attributes": [{ "id": id, "shelf": "s" }] },
             { "id": "other", "maker": "mkr_1" },
         ]});
         assert_eq!(answer, expected);

@@ -57,7 +57,12 @@ pub async fn product_as_of(cx: &Context, id: &str, at: Timestamp) -> Result<Docu
         true => PRODUCT.key(id),
         false => cx.find(PRODUCT, id).await?.ok_or(NOT_FOUND)?.key,
     };
-    cx.as_of(key, at, Some("created_at")).await?.ok_or(NOT_FOUND)
+    let then = cx.as_of(key, at, Some("created_at")).await?.ok_or(NOT_FOUND)?;
+    if then.field::<Status>("status")?.is_public() || cx.may(&PRODUCTS_READ) {
+        Ok(then)
+    } else {
+        Err(NOT_FOUND)
+    }
 }
 
 /// The product with this id or slug, if the principal may change it.

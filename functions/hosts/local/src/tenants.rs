@@ -25,6 +25,7 @@ pub(crate) enum Action {
 }
 
 /// What to print.
+#[expect(clippy::disallowed_methods, reason = "the local host owns its timers")]
 pub(crate) async fn run(
     dir: &Path,
     action: Action,

@@ -135,6 +135,7 @@ async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Pro
     // Nobody is signed in yet.
     let principal = Principal {
         roles: account.roles.clone(),
+        is_of_tenant: !cx.tenant.is_main(),
         ..Principal::default()
     };
     let me = account.me(version, &permissions_of(&cx, &principal));

@@ -6,6 +6,16 @@ use souk_kit::gate::{GATE, GATE_ID, GateConfig};
 use souk_kit::registry::FunctionEntry;
 use souk_kit::{Context, Failure, Fault, FieldError, IfMatch, MergePatch, Stored};
 
+/// Operations that cannot be switched off: by them operators switch others on again, and hosts know that the process lives.
+const NEEDED: [&str; 6] = [
+    "checkLiveness",
+    "checkReadiness",
+    "getGate",
+    "refreshSession",
+    "signIn",
+    "updateGate",
+];
+
 /// The settings, and their version: 0 if nothing was ever set.
 pub async fn gate(cx: &Context) -> Result<(GateConfig, u64), Failure> {
     let stored: Option<Stored<GateConfig>> = cx.read(GATE.key(GATE_ID)).await?;
@@ -44,7 +54,7 @@ fn check(cx: &Context, config: &GateConfig) -> Result<(), Failure> {
         if !operations().any(|known| known == id) {
             let fault = Fault::not_found("operation").because("there is no operation with this id");
             errors.push(FieldError::new(field, fault));
-        } else if !set.enabled && ["getGate", "updateGate", "createSession", "refreshSession"].contains(&id.as_str()) {
+        } else if !set.enabled && NEEDED.contains(&id.as_str()) {
             let fault = Fault::invalid("cannot be switched off: you could not switch it on again");
             errors.push(FieldError::new(field, fault));
         }

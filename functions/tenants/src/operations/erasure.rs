@@ -13,7 +13,7 @@ use souk_kit::tenancy::{DOMAIN, Domain, TenantRecord, TenantStatus};
 use souk_kit::{Context, Failure, Fault, SortedPage, Transaction};
 
 use super::domains::partition;
-use super::tenants::{alive, find_tenant};
+use super::tenants::find_tenant;
 use crate::error::TenantError;
 use crate::jobs::EraseTenant;
 use crate::tenant::ExportedDocument;
@@ -60,7 +60,7 @@ pub async fn export_tenant(
     })
 }
 
-/// Begins to erase a suspended tenant, by a job.
+/// Begins to erase a suspended tenant, by a job; once more if it is marked as erased.
 pub async fn erase_tenant(cx: &Context, name: &str) -> Result<Tracked, TenantError> {
     let owner = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
@@ -92,9 +92,12 @@ pub async fn erase_all(cx: &Context, tenant: &Tenant) -> Result<(), Failure> {
 }
 
 async fn mark_erased(tx: &Transaction<TenantError>, name: &str) -> Result<Tenant, TenantError> {
-    let old = alive(tx, name).await?;
-    if old.status != TenantStatus::Suspended {
-        return Err(TenantError::NotSuspended);
+    let old = find_tenant(tx, name).await?;
+    match old.status {
+        TenantStatus::Active => return Err(TenantError::NotSuspended),
+        TenantStatus::Suspended => {}
+        // An erasure that was broken off is begun again.
+        TenantStatus::Erased => return Ok(old.name.clone()),
     }
     let domains = tx.query(&Query::partition(partition(name), DOMAINS)).await?;
     for item in domains.items {

@@ -4,11 +4,12 @@
 
 use garde::Validate as _;
 use souk_core::fault::field_errors;
-use souk_core::{Document, Entry, Query, Tenant};
+use souk_core::{Document, Entry, Query, Tenant, check};
 use souk_kit::tenancy::{PLAN, Plan, TENANT, TENANTS, TenantRecord, TenantStatus};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 
 use crate::error::TenantError;
+use crate::permissions::TENANTS_APPOINT;
 use crate::tenant::NewTenant;
 
 pub(crate) const NO_TENANT: Failure = Failure::NotFound("market");
@@ -38,6 +39,7 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
     let (name, new) = (&name, &new);
     cx.commit(|tx| async move {
         require_plan(&tx, new).await?;
+        may_appoint(&tx, None, new)?;
         let NewTenant {
             name: _,
             title,
@@ -50,7 +52,7 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
             title,
             plan,
             origins,
-            first_admin: first_admin.map(|email| email.to_lowercase()),
+            first_admin: first_admin.map(|email| check::kept_email(&email)),
             status: TenantStatus::Active,
             created_at: tx.now(),
             updated_at: tx.now(),
@@ -85,6 +87,7 @@ pub async fn change_tenant(
         if fields == before {
             return Ok(tx.unchanged(old));
         }
+        may_appoint(&tx, before.first_admin.as_deref(), &fields)?;
         if fields.plan != old.plan {
             require_plan(&tx, &fields).await?;
         }
@@ -92,7 +95,7 @@ pub async fn change_tenant(
             title: fields.title,
             plan: fields.plan,
             origins: fields.origins,
-            first_admin: fields.first_admin.map(|email| email.to_lowercase()),
+            first_admin: fields.first_admin.map(|email| check::kept_email(&email)),
             updated_at: tx.now(),
             ..old.value.clone()
         };
@@ -133,6 +136,17 @@ pub(crate) async fn alive(cx: &Context, name: &str) -> Result<Stored<TenantRecor
     match tenant.status {
         TenantStatus::Erased => Err(TenantError::Erased),
         TenantStatus::Active | TenantStatus::Suspended => Ok(tenant),
+    }
+}
+
+/// Fails if the fields name another first admin than before, and the principal may not do that.
+fn may_appoint(cx: &Context, before: Option<&str>, fields: &NewTenant) -> Result<(), Failure> {
+    match fields.first_admin.as_deref() {
+        Some(email) if Some(email) != before && !cx.may(&TENANTS_APPOINT) => {
+            let detail = "to say who becomes an admin takes the permission tenants:appoint";
+            Err(Failure::forbidden_field(detail, "first_admin", "is more than you may"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -134,6 +134,22 @@ impl Memory {
         self.forget(&mut index, tags);
     }
 
+    /// Purges all responses.
+    pub(crate) fn clear(&self) {
+        let mut index = self.index();
+        let purge = self.last_purge() + 1;
+        index.purged.clear();
+        index.floor = purge;
+        index.marks = 0;
+        let marks = std::mem::take(&mut index.tagged).into_values().flatten();
+        for dead in marks.filter_map(|mark| mark.upgrade()) {
+            dead.store(true, Ordering::Release);
+        }
+        self.purges.store(purge, Ordering::Release);
+        drop(index);
+        self.responses.clear();
+    }
+
     /// Purges these tags, and refuses responses with them until `until` (milliseconds since 1970).
     pub(crate) fn distrust(&self, tags: &[Tag], now: i64, until: i64) {
         let mut index = self.index();

@@ -192,6 +192,11 @@ impl ResponseCache {
         self.purge(&Tag::all_of_index(tenant));
     }
 
+    /// Purges all responses.
+    pub(crate) fn forget_all(&self) {
+        self.memory.clear();
+    }
+
     fn purge(&self, tags: &[Tag]) {
         self.memory.purge(tags);
     }

@@ -13,7 +13,8 @@ const MAX_CHANGES: usize = 20;
 /// The longest name, path or value, in bytes.
 const MAX_TEXT: usize = 200;
 /// Headers that a rule must not touch: they carry identity, decide about caches, or belong to the connection.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 29] = [
+    "age",
     "authorization",
     "cache-control",
     "cache-tag",
@@ -23,15 +24,43 @@ const KEPT: [&str; 18] = [
     "content-type",
     "cookie",
     "etag",
+    "expires",
+    "forwarded",
     "host",
     "if-match",
     "if-none-match",
+    "keep-alive",
+    "location",
     "origin",
+    "pragma",
+    "referrer-policy",
+    "refresh",
     "set-cookie",
+    "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
     "vary",
     "www-authenticate",
     "idempotency-key",
+];
+
+/// The beginnings of the names of more of them.
+const KEPT_FAMILIES: [&str; 14] = [
+    "access-control-",
+    "cdn-",
+    "cf-",
+    "cloudflare-",
+    "content-security-",
+    "proxy-",
+    "sec-",
+    "souk-",
+    "strict-",
+    "surrogate-",
+    "x-content-type-",
+    "x-forwarded-",
+    "x-frame-",
+    "x-real-",
 ];
 
 /// What operators set about requests.
@@ -161,7 +190,7 @@ pub struct Rule {
 #[serde(deny_unknown_fields)]
 pub struct ClientMatch {
     /// The name of the header, in lower case.
-    #[garde(custom(is_header))]
+    #[garde(custom(is_header_name))]
     #[schema(max_length = 200, example = "user-agent")]
     pub header: String,
     /// What its value begins with.
@@ -279,24 +308,21 @@ fn are_names(map: &BTreeMap<String, String>, cx: &()) -> garde::Result {
     })
 }
 
-fn is_header(name: &str, cx: &()) -> garde::Result {
+fn is_header_name(name: &str, cx: &()) -> garde::Result {
     is_short(name, cx)?;
     let is_name = name
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !is_name {
-        return Err(Fault::format("must be lower-case letters, digits and hyphens").into());
+    match is_name {
+        true => Ok(()),
+        false => Err(Fault::format("must be lower-case letters, digits and hyphens").into()),
     }
-    let is_kept = KEPT.contains(&name)
-        || [
-            "access-control-",
-            "souk-",
-            "x-forwarded-",
-            "content-security-",
-            "strict-",
-        ]
-        .iter()
-        .any(|start| name.starts_with(start));
+}
+
+/// A header that rules may set or leave out.
+fn is_header(name: &str, cx: &()) -> garde::Result {
+    is_header_name(name, cx)?;
+    let is_kept = KEPT.contains(&name) || KEPT_FAMILIES.iter().any(|start| name.starts_with(start));
     match is_kept {
         true => Err(Fault::invalid("must not be changed by a rule").into()),
         false => Ok(()),

@@ -39,6 +39,11 @@ impl Gate {
         Self { config, changes }
     }
 
+    /// Whether this is what is set.
+    pub(crate) fn is(&self, config: &GateConfig) -> bool {
+        self.config == *config
+    }
+
     /// What is set about the operation with this id.
     pub(crate) fn route(&self, id: &str) -> Option<&RouteSetting> {
         self.config.routes.get(id)

@@ -8,13 +8,20 @@ use souk_core::Fault;
 use super::config::{Changes, Deprecation, GateConfig, Rule};
 use crate::versions::{self, VersionChange};
 
+/// Paths that no rule touches, so that operators can always sign in and take back what they have set.
+const STEERING: [&str; 4] = ["/v1/gate", "/v2/gate", "/v1/sessions*", "/v2/sessions*"];
+
 /// What is changed of a request and its answer.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     rules: Vec<Rule>,
+    /// The headers by which rules tell clients apart, whether this one is meant or not.
+    vary: Vec<String>,
     /// The changes of the version that the path names, and the path of the first version.
     version: Option<(Vec<VersionChange>, String)>,
     deprecations: Vec<Deprecation>,
+    /// Whether the client did not ask for the ids, by which documents that a version changes are known.
+    drops_ids: bool,
 }
 
 /// A field that a version does not know.
@@ -43,57 +50,75 @@ impl Plan {
         headers: &HeaderMap,
     ) -> Option<Self> {
         let version = versions::first(path).map(|first| (changes.to_vec(), first));
-        let applies = |rule: &&Rule| {
+        // What is asked by HEAD is what GET answers.
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let is_steering = STEERING.iter().any(|pattern| matches(pattern, path));
+        let is_of_path = |rule: &&Rule| {
             let has_method = rule.methods.is_empty() || rule.methods.iter().any(|name| name == method.as_str());
-            let is_client = rule.client.as_ref().is_none_or(|client| {
+            has_method && !is_steering && matches(&rule.path, path)
+        };
+        let is_client = |rule: &&&Rule| {
+            rule.client.as_ref().is_none_or(|client| {
                 let value = headers.get(&client.header).and_then(|value| value.to_str().ok());
                 value.is_some_and(|value| value.starts_with(&client.begins))
-            });
-            has_method && is_client && matches(&rule.path, path)
+            })
         };
-        let rules: Vec<Rule> = config.rules.iter().filter(applies).cloned().collect();
+        let of_path: Vec<&Rule> = config.rules.iter().filter(is_of_path).collect();
+        let clients = of_path.iter().filter_map(|rule| rule.client.as_ref());
+        let vary: Vec<String> = clients.map(|client| client.header.clone()).collect();
+        let rules: Vec<Rule> = of_path.iter().filter(is_client).map(|rule| (*rule).clone()).collect();
         let deprecations = config
             .deprecations
             .iter()
             .filter(|deprecation| matches(&deprecation.path, path));
         let deprecations: Vec<Deprecation> = deprecations.cloned().collect();
-        let is_empty = rules.is_empty() && version.is_none() && deprecations.is_empty();
+        let is_empty = rules.is_empty() && vary.is_empty() && version.is_none() && deprecations.is_empty();
         (!is_empty).then_some(Self {
             rules,
+            vary,
             version,
             deprecations,
+            drops_ids: false,
         })
     }
 
-    /// Whether the answer is of some clients only, so that no shared cache may keep it.
+    /// Whether clients get different answers, so that no shared cache may keep one.
     pub(crate) fn is_for_some(&self) -> bool {
-        self.rules.iter().any(|rule| rule.client.is_some())
+        !self.vary.is_empty()
     }
 
     /// Changes a request.
-    pub(crate) fn request(&self, request: &mut Request<Option<Bytes>>) -> Result<(), UnknownField> {
+    pub(crate) fn request(&mut self, request: &mut Request<Option<Bytes>>) -> Result<(), UnknownField> {
         for rule in &self.rules {
             apply_headers(&rule.request, request.headers_mut());
+        }
+        if !self.rules.is_empty() {
+            // What the client has may be from before the rule.
+            request.headers_mut().remove(header::IF_NONE_MATCH);
         }
         let renames = self.rules.iter().any(|rule| !rule.request.rename.is_empty());
         if renames || self.version.is_some() {
             let body = request.body().as_ref().filter(|body| !body.is_empty());
             // What is no JSON is refused behind the gate.
             if let Some(mut value) = body.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
+                for rule in &self.rules {
+                    rename(&rule.request, &mut value);
+                }
                 if let Some((changes, first)) = &self.version {
                     for change in changes {
                         change.request(first, &mut value).map_err(UnknownField)?;
                     }
-                }
-                for rule in &self.rules {
-                    rename(&rule.request, &mut value);
                 }
                 *request.body_mut() = serde_json::to_vec(&value).ok().map(Bytes::from);
             }
         }
         if let Some((changes, first)) = &self.version {
             let target = match request.uri().query() {
-                Some(query) => format!("{first}?{}", old_fields(changes, query)),
+                Some(query) => {
+                    let (query, adds_ids) = old_fields(changes, query);
+                    self.drops_ids = adds_ids;
+                    format!("{first}?{query}")
+                }
                 None => first.clone(),
             };
             if let Ok(uri) = target.parse::<Uri>() {
@@ -108,6 +133,7 @@ impl Plan {
         let renames = self.rules.iter().any(|rule| !rule.response.rename.is_empty());
         let content = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_json = content.is_some_and(|content| content.starts_with(b"application/") && content.ends_with(b"json"));
+        let is_problem = content.is_some_and(|content| content == b"application/problem+json");
         if (renames || self.version.is_some()) && is_json {
             if let Ok(mut value) = serde_json::from_slice::<Value>(response.body()) {
                 if let Some((changes, _)) = &self.version {
@@ -116,7 +142,11 @@ impl Plan {
                         new_errors(change, &mut value);
                     }
                 }
-                for rule in &self.rules {
+                if self.drops_ids && !is_problem {
+                    drop_ids(&mut value);
+                }
+                // Problems have the same fields for all.
+                for rule in self.rules.iter().filter(|_| !is_problem) {
                     rename(&rule.response, &mut value);
                 }
                 if let Ok(body) = serde_json::to_vec(&value) {
@@ -141,6 +171,11 @@ impl Plan {
         }
         for deprecation in &self.deprecations {
             announce(deprecation, headers);
+        }
+        for name in &self.vary {
+            if let Ok(value) = HeaderValue::try_from(name) {
+                headers.append(header::VARY, value);
+            }
         }
     }
 }
@@ -179,8 +214,9 @@ fn rename(changes: &Changes, value: &mut Value) {
     }
 }
 
-/// The query with the names of the first version in its parameter `fields`.
-fn old_fields(changes: &[VersionChange], query: &str) -> String {
+/// The query with the names of the first version in its parameter `fields`, and whether the ids are added to it.
+fn old_fields(changes: &[VersionChange], query: &str) -> (String, bool) {
+    let mut adds_ids = false;
     let pairs = query.split('&').map(|pair| {
         let Some(names) = pair.strip_prefix("fields=") else {
             return pair.to_owned();
@@ -192,15 +228,32 @@ fn old_fields(changes: &[VersionChange], query: &str) -> String {
                 .map_or(name, |old| old)
                 .to_owned()
         };
-        let names: Vec<String> = names
-            .replace("%2C", ",")
-            .replace("%2c", ",")
-            .split(',')
-            .map(old)
-            .collect();
+        let wanted = names.replace("%2C", ",").replace("%2c", ",");
+        let mut names: Vec<String> = wanted.split(',').map(old).collect();
+        let is_renamed = wanted.split(',').ne(names.iter().map(String::as_str));
+        if is_renamed && !names.iter().any(|name| name == "id") {
+            names.push("id".to_owned());
+            adds_ids = true;
+        }
         format!("fields={}", names.join(","))
     });
-    pairs.collect::<Vec<_>>().join("&")
+    let query = pairs.collect::<Vec<_>>().join("&");
+    (query, adds_ids)
+}
+
+/// Leaves out the id of a document, or of those in a list.
+fn drop_ids(value: &mut Value) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    match fields.get_mut("items") {
+        Some(Value::Array(items)) => {
+            for fields in items.iter_mut().filter_map(Value::as_object_mut) {
+                fields.remove("id");
+            }
+        }
+        _ => drop(fields.remove("id")),
+    }
 }
 
 /// Gives the fields that errors name their names in the later version. One that is unknown is so by its earlier name.
@@ -267,13 +320,13 @@ mod tests {
             (Method::POST, "/v1/other", "App/1.2", false),
             (Method::POST, "/v1/things", "App/2.0", false),
         ] {
-            assert_eq!(
-                plan(&config, &method, path, agent).is_some(),
-                expected,
-                "{method} {path} {agent}"
-            );
+            let applies = plan(&config, &method, path, agent).is_some_and(|plan| !plan.rules.is_empty());
+            assert_eq!(applies, expected, "{method} {path} {agent}");
         }
-        let plan = plan(&config, &Method::POST, "/v1/things", "App/1.2").unwrap();
+        // Whom it does not mean gets another answer, which is not for all either.
+        let other = plan(&config, &Method::POST, "/v1/things", "App/2.0").unwrap();
+        assert!(other.is_for_some());
+        let mut plan = plan(&config, &Method::POST, "/v1/things", "App/1.2").unwrap();
         assert!(plan.is_for_some());
         let body = Bytes::from(r#"{"colour":"red","size":1}"#);
         let mut request = Request::builder().header("x-secret", "1").body(Some(body)).unwrap();
@@ -290,6 +343,68 @@ mod tests {
         let got: Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(got, json!({ "items": [{ "colour": "red" }], "colour": "x" }));
         assert_eq!(response.headers()["x-to"], "app");
+        assert_eq!(response.headers()["vary"], "user-agent");
+        let mut problem = Response::builder()
+            .header("content-type", "application/problem+json")
+            .body(Bytes::from(r#"{"color":"x"}"#))
+            .unwrap();
+        plan.response(&mut problem, false);
+        assert_eq!(problem.body(), r#"{"color":"x"}"#);
+    }
+
+    #[test]
+    fn no_rule_locks_operators_out() {
+        let config =
+            config(json!({ "rules": [{ "name": "all", "path": "/*", "request": { "rename": { "rules": "x" } } }] }));
+        for (path, expected) in [
+            ("/v1/gate", false),
+            ("/v2/sessions/refresh", false),
+            ("/v1/things", true),
+        ] {
+            let rules = plan(&config, &Method::POST, path, "x").map_or(0, |plan| plan.rules.len());
+            assert_eq!(rules > 0, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_get_is_one_of_head_and_its_answers_are_sent_again() {
+        let config = config(json!({ "rules": [{ "name": "a", "path": "/v1/things", "methods": ["GET"] }] }));
+        let mut plan = plan(&config, &Method::HEAD, "/v1/things", "x").unwrap();
+        assert!(!plan.is_for_some());
+        let mut request = Request::builder().header("if-none-match", "*").body(None).unwrap();
+        plan.request(&mut request).unwrap();
+        assert!(request.headers().is_empty());
+    }
+
+    #[test]
+    fn a_version_knows_documents_whose_ids_are_not_asked_for() {
+        use souk_core::Kind;
+        let change = VersionChange {
+            kind: Kind::new("thing", "thg"),
+            references: &["maker"],
+            paths: &["/v1/things"],
+        };
+        for (query, expected, adds_ids) in [
+            ("fields=maker_id,name&q=a", "fields=maker,name,id&q=a", true),
+            ("fields=id%2Cmaker_id", "fields=id,maker", false),
+            ("fields=name", "fields=name", false),
+        ] {
+            assert_eq!(old_fields(&[change], query), (expected.to_owned(), adds_ids), "{query}");
+        }
+        let headers = HeaderMap::new();
+        let config = GateConfig::default();
+        let mut plan = Plan::of(&config, &[change], &Method::GET, "/v2/things", &headers).unwrap();
+        let mut request = Request::builder().uri("/v2/things?fields=maker_id").body(None).unwrap();
+        plan.request(&mut request).unwrap();
+        assert_eq!(request.uri(), "/v1/things?fields=maker,id");
+        let id = "thg_0194bbd7e6007abc8def0123456789ab";
+        let body = json!({ "items": [{ "id": id, "maker": "m" }] }).to_string();
+        let mut response = Response::builder()
+            .header("content-type", "application/json")
+            .body(Bytes::from(body))
+            .unwrap();
+        plan.response(&mut response, false);
+        assert_eq!(response.body(), r#"{"items":[{"maker_id":"m"}]}"#);
     }
 
     #[test]
@@ -321,6 +436,9 @@ mod tests {
             config(json!({ "rules": [rule] })).validate().is_ok()
         };
         assert!(rule(json!({ "response": { "set_headers": { "x-a": "b" } } })));
+        assert!(rule(
+            json!({ "client": { "header": "x-forwarded-for", "begins": "10." } })
+        ));
         for wrong in [
             json!({ "path": "v1" }),
             json!({ "path": "/v1/*/x" }),
@@ -329,6 +447,10 @@ mod tests {
             json!({ "request": { "drop_headers": ["souk-tenant"] } }),
             json!({ "response": { "set_headers": { "access-control-allow-origin": "*" } } }),
             json!({ "response": { "set_headers": { "set-cookie": "a=b" } } }),
+            json!({ "response": { "set_headers": { "location": "https://other.example" } } }),
+            json!({ "response": { "set_headers": { "cdn-cache-control": "max-age=1" } } }),
+            json!({ "response": { "drop_headers": ["x-content-type-options"] } }),
+            json!({ "request": { "set_headers": { "x-real-ip": "10.0.0.1" } } }),
             json!({ "response": { "set_headers": { "x-a": "b\r\nset-cookie: c" } } }),
             json!({ "response": { "set_headers": { "X-A": "b" } } }),
             json!({ "response": { "drop_headers": ["cache-control"] } }),

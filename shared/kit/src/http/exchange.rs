@@ -51,7 +51,7 @@ pub(crate) async fn handle(
         true => deployment.known_gate(),
         false => deployment.gate().await,
     };
-    let Some(plan) = gate.plan(request.method(), request.uri().path(), request.headers()) else {
+    let Some(mut plan) = gate.plan(request.method(), request.uri().path(), request.headers()) else {
         return process(router, deployment, request, false, None).await;
     };
     let is_head = request.method() == Method::HEAD;
@@ -79,8 +79,9 @@ async fn process(
     // Caches in front know a market by its host name, and not by this header.
     let is_named = parts.headers.contains_key(TENANT_HEADER);
     let carries_credential = carries_credential(&parts.headers) || is_named || is_for_some;
-    let entered = enter(deployment, &parts).await;
-    let platform = entered.as_ref().unwrap_or(deployment);
+    let is_preflight = method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let (platform, barred) = enter(deployment, &parts, is_preflight).await;
+    let platform = &platform;
     let request = RequestContext {
         trace: Trace::of(&parts.headers, clock, &*platform.random),
         // Only GET and HEAD support `If-None-Match`: on other methods it would be a precondition.
@@ -108,9 +109,9 @@ async fn process(
     };
 
     let refused = check_limits(&parts, payload.is_some()).err().or(refused);
-    let (response, policy) = if let Some(problem) = refused.or_else(|| entered.as_ref().err().cloned()) {
+    let (response, policy) = if let Some(problem) = refused.or(barred) {
         (problem.into_response(), None)
-    } else if method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+    } else if is_preflight {
         (preflight(request.origin.is_some()), None)
     } else {
         let payload = payload.filter(|payload| !payload.is_empty());
@@ -209,31 +210,46 @@ pub(crate) async fn refresh(router: &Router, deployment: &Arc<Platform>, key: &s
     drop(router.answer(parts, incoming, &platform).await);
 }
 
-/// The platform of the market that the request is for, or why it does not answer.
-async fn enter(deployment: &Arc<Platform>, parts: &http::request::Parts) -> Result<Arc<Platform>, Problem> {
+/// The platform of the market that the request is for, or else the deployment's, and why it does not answer.
+async fn enter(
+    deployment: &Arc<Platform>,
+    parts: &http::request::Parts,
+    is_preflight: bool,
+) -> (Arc<Platform>, Option<Problem>) {
+    match market_of(deployment, parts).await {
+        Ok(None) => (deployment.clone(), None),
+        Err(problem) => (deployment.clone(), Some(problem)),
+        // Without an answer to its preflight a page cannot see why its request is refused.
+        Ok(Some(Market { platform, .. })) if is_preflight => (platform, None),
+        Ok(Some(Market { platform, status, .. })) => {
+            let barred = match status {
+                TenantStatus::Active => count_request(&platform).await.err().map(Problem::from),
+                TenantStatus::Suspended => {
+                    let detail = "this market is suspended";
+                    Some(Problem::new(problem_type::TENANT_SUSPENDED, detail))
+                }
+                TenantStatus::Erased => Some(no_market()),
+            };
+            (platform, barred)
+        }
+    }
+}
+
+/// The market that the request is for; `None` for the main one.
+async fn market_of(deployment: &Arc<Platform>, parts: &http::request::Parts) -> Result<Option<Market>, Problem> {
     let domain = deployment.settings.tenant_domain.as_deref();
-    let named = tenancy::named(&parts.uri, &parts.headers, domain);
+    let named = tenancy::named(&parts.uri, &parts.headers, domain, &deployment.settings.public_url);
     let is_host = matches!(named, Named::Host(_));
     let market = match named {
-        Named::Main => return Ok(deployment.clone()),
+        Named::Main => return Ok(None),
         Named::Nothing => None,
         _ if domain.is_none() => None,
         named => deployment.market(named).await?,
     };
     match market {
-        Some(Market { platform, status, .. }) => match status {
-            TenantStatus::Active => {
-                count_request(&platform).await?;
-                Ok(platform)
-            }
-            TenantStatus::Suspended => {
-                let detail = "this market is suspended";
-                Err(Problem::new(problem_type::TENANT_SUSPENDED, detail))
-            }
-            TenantStatus::Erased => Err(no_market()),
-        },
+        Some(market) => Ok(Some(market)),
         // A host name that nobody has claimed is another one of the deployment.
-        None if is_host => Ok(deployment.clone()),
+        None if is_host => Ok(None),
         None => Err(no_market()),
     }
 }

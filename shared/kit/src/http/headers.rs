@@ -16,14 +16,14 @@ use crate::limits::{Verdict, policies, states};
 use crate::telemetry::Trace;
 use crate::telemetry::trace::{REQUEST_ID, TRACEPARENT};
 
-const EXPOSED: &str = "etag, location, retry-after, ratelimit, ratelimit-policy, www-authenticate, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age";
+const EXPOSED: &str = "etag, location, retry-after, ratelimit, ratelimit-policy, www-authenticate, idempotency-replayed, x-request-id, traceparent, cache-status, server-timing, age, deprecation, sunset, link";
 // `HeaderValue` constants are validated at compile time instead of for each response.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
-const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie, souk-tenant");
+const VARY: HeaderValue = HeaderValue::from_static("origin, authorization, cookie, souk-host, souk-tenant");
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// For HTML pages of this API: only resources of the same origin.

@@ -5,12 +5,14 @@
 //! commits of their own. What jobs change beside operations, such as counts and ranks, has no history.
 
 use souk_core::documents::get_one;
-use souk_core::{Change, Condition, Consistency, Document, Key, Query, Timestamp, clock};
+use souk_core::{Change, Condition, Consistency, Document, Fault, Key, Query, Timestamp, clock};
 
 use super::{Context, Failure};
 
 /// For how long earlier states are kept, in seconds.
 const KEPT_SECONDS: i64 = 365 * 86_400;
+/// How far the clocks of instances may differ, in seconds.
+const CLOCKS_SECONDS: i64 = 60;
 
 fn partition(key: &Key) -> String {
     ["history/", &key.pk].concat()
@@ -45,6 +47,12 @@ impl Context {
     /// A document as it was at a moment, with the counters of today; `None` if it was not there. `since` is the field that says when
     /// it was created, if it has one.
     pub async fn as_of(&self, key: Key, at: Timestamp, since: Option<&str>) -> Result<Option<Document>, Failure> {
+        if at > clock::after(self.now(), CLOCKS_SECONDS) {
+            return Err(Failure::bad_parameter(
+                "as_of",
+                Fault::invalid("must not be in the future"),
+            ));
+        }
         // Of what was replaced after that moment, the first is what it was.
         let query = Query {
             after: Some(format!("{:015}~", at.as_millisecond())),

@@ -11,6 +11,8 @@ use crate::gate::{GATE, GATE_ID, Gate, GateConfig};
 
 /// For how long the settings are not read again, in milliseconds.
 const KNOWN_MS: i64 = 3_000;
+/// After how long a request waits until they are read again: an instance that had nothing to do may know old ones.
+const OLD_MS: i64 = 15_000;
 
 /// What this instance knows of the settings.
 #[derive(Default)]
@@ -33,11 +35,12 @@ impl GateState {
 }
 
 impl Platform {
-    /// The settings that hold. The first request of an instance reads them; later ones have them read again after the response.
+    /// The settings that hold. The first request of an instance reads them, and one after a pause; others have them read again after
+    /// the response.
     pub(crate) async fn gate(&self) -> Arc<Gate> {
         let now = self.clock.now().as_millisecond();
         let read_at = self.gate.read_at.load(Ordering::Relaxed);
-        if read_at == 0 {
+        if read_at == 0 || !(read_at..read_at.saturating_add(OLD_MS)).contains(&now) {
             self.read_gate().await;
         } else if !(read_at..read_at.saturating_add(KNOWN_MS)).contains(&now) {
             self.gate.is_stale.store(true, Ordering::Relaxed);
@@ -58,8 +61,12 @@ impl Platform {
             .store(self.clock.now().as_millisecond().max(1), Ordering::Relaxed);
         match self.stored_gate().await {
             Ok(config) => {
+                let is_known = self.gate.current().is(&config);
                 let gate = Arc::new(Gate::new(config, &self.registry));
                 *self.gate.current.lock().unwrap_or_else(PoisonError::into_inner) = gate;
+                if let Some(responses) = self.responses.as_ref().filter(|_| !is_known) {
+                    responses.forget_all();
+                }
             }
             Err(error) => tracing::warn!(%error, "the settings of the gate cannot be read: those that were known hold"),
         }

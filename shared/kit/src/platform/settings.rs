@@ -136,7 +136,7 @@ impl Settings {
         };
         let tenant_domain = get("SOUK_TENANT_DOMAIN");
         if let Some(domain) = &tenant_domain
-            && !domain.split('.').all(is_label)
+            && (!domain.split('.').all(is_label) || domain.parse::<IpAddr>().is_ok())
         {
             return Err("SOUK_TENANT_DOMAIN: must be a domain in lower case, such as souk.example".into());
         }

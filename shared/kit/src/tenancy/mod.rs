@@ -32,8 +32,9 @@ pub(crate) enum Named {
     Nothing,
 }
 
-/// How a request names its market, given the `domain` below which each has its name.
-pub(crate) fn named(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> Named {
+/// How a request names its market, given the `domain` below which each has its name. The host of the deployment's own URL is the
+/// main market, also below that domain.
+pub(crate) fn named(uri: &Uri, headers: &HeaderMap, domain: Option<&str>, public_url: &str) -> Named {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("@"));
     let of_name = |name: &str| Tenant::named(name).map_or(Named::Nothing, Named::Name);
     if let Some(name) = text(TENANT_HEADER) {
@@ -49,11 +50,17 @@ pub(crate) fn named(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> Nam
         .trim_end_matches('.')
         .to_ascii_lowercase();
     match host.strip_suffix(domain) {
+        _ if host == host_of(public_url) => Named::Main,
         Some("") => Named::Main,
         Some(rest) if rest.ends_with('.') => of_name(rest.trim_end_matches('.')),
         _ if host.is_empty() || is_address(&host) => Named::Main,
         _ => Named::Host(host),
     }
+}
+
+/// The host of a base URL.
+fn host_of(url: &str) -> &str {
+    without_port(url.split_once("://").map_or(url, |(_, host)| host))
 }
 
 fn without_port(host: &str) -> &str {
@@ -110,13 +117,20 @@ mod tests {
             ("souk.example", Some(" b2 "), None, tenant("b2")),
             ("souk.example", Some(""), Some("souk.example"), Named::Nothing),
             ("souk.example", Some("../b2"), Some("souk.example"), Named::Nothing),
+            ("api.souk.example", None, Some("souk.example"), Named::Main),
+            ("api.souk.example:443", Some("b2"), Some("souk.example"), tenant("b2")),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
             if let Some(name) = header {
                 headers.insert(TENANT_HEADER, name.parse().unwrap());
             }
-            let found = named(&Uri::from_static("/v1/things"), &headers, domain);
+            let found = named(
+                &Uri::from_static("/v1/things"),
+                &headers,
+                domain,
+                "https://api.souk.example:8443",
+            );
             assert_eq!(found, expected, "{host} {header:?} {domain:?}");
         }
     }
@@ -126,7 +140,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "abc.execute-api.example".parse().unwrap());
         headers.insert(HOST_HEADER, "a1.souk.example".parse().unwrap());
-        let found = named(&Uri::from_static("/"), &headers, Some("souk.example"));
+        let found = named(
+            &Uri::from_static("/"),
+            &headers,
+            Some("souk.example"),
+            "https://souk.example",
+        );
         assert_eq!(found, Named::Name(Tenant::named("a1").unwrap()));
     }
 

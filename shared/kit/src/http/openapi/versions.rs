@@ -118,7 +118,10 @@ fn split(schema: &mut Value, change: &VersionChange, old: &Value) -> Vec<String>
         );
         if let Some(object) = object {
             let mut object = object.clone();
-            object["description"] = format!("The {field}, with `include={field}`.").into();
+            if let Some(object) = object.as_object_mut() {
+                let text = format!("The {field}, with `include={field}`.");
+                object.insert("description".to_owned(), text.into());
+            }
             properties.insert((*field).to_owned(), object);
         }
         require(schema, field);

@@ -271,11 +271,45 @@ async fn events_and_webhooks_stay_in_their_market() {
     other.admin.get(&path).await.expect(404);
 }
 
+/// Whoever names the first admin of a market could make themselves that, and so have all that it has.
+#[tokio::test]
+async fn only_admins_say_who_is_the_first_admin_of_a_market() {
+    let Some(main) = market() else { return };
+    let (admin, operator) = (main.admin().await, main.member().await);
+    let roles = json!({ "roles": ["operator"] });
+    let path = format!("/v1/accounts/{}/roles", operator.id());
+    admin.call(Method::PUT, &path).json(&roles).await.expect(200);
+    let tenant = Tenant::new(&main, json!({})).await;
+    let path = format!("/v1/tenants/{}", tenant.name);
+    let mine = json!({ "first_admin": operator.me["email"] });
+    operator.patch(&path, mine.clone()).await.names(403, &["first_admin"]);
+    let new = json!({ "name": unique("t"), "title": "Mine", "first_admin": "me@tenants.test" });
+    operator.post("/v1/tenants", new).await.names(403, &["first_admin"]);
+    operator.patch(&path, json!({ "title": "Theirs" })).await.expect(200);
+    let nobody = json!({ "first_admin": "nobody" });
+    admin.patch(&path, nobody).await.names(422, &["first_admin"]);
+    // A market that has an admin gets no other one by this, when its instances know of it.
+    let page = "https://late.tenants.test";
+    let late = json!({ "first_admin": "late@tenants.test", "origins": [page] });
+    admin.patch(&path, late).await.expect(200);
+    let anonymous = tenant.market.anonymous();
+    eventually(async || {
+        let reply = anonymous.get("/v1/products").header("origin", page).await;
+        match reply.header("access-control-allow-origin") == page {
+            true => Ok(()),
+            false => Err("the market is as it was".to_owned()),
+        }
+    })
+    .await;
+    let late = tenant.member("late").await;
+    assert_eq!(late.get("/v1/me").await.expect(200)["roles"], json!([]));
+}
+
 #[tokio::test]
 async fn a_suspended_market_answers_nobody() {
     let Some(main) = market() else { return };
     let operator = main.admin().await;
-    let tenant = Tenant::new(&main, json!({})).await;
+    let tenant = Tenant::new(&main, json!({ "origins": ["https://page.tenants.test"] })).await;
     let path = format!("/v1/tenants/{}", tenant.name);
     tenant.market.anonymous().get("/v1/products").await.expect(200);
     operator.act(&format!("{path}/suspend")).await.expect(200);
@@ -287,6 +321,24 @@ async fn a_suspended_market_answers_nobody() {
     )
     .await;
     tenant.admin.get("/v1/me").await.fails(403, "tenant_suspended");
+    // A page of the market may see why.
+    let page = "https://page.tenants.test";
+    let preflight = tenant.market.anonymous().call(Method::OPTIONS, "/v1/products");
+    let preflight = preflight
+        .header("access-control-request-method", "GET")
+        .header("origin", page);
+    for reply in [
+        preflight.await.expect(204),
+        tenant
+            .market
+            .anonymous()
+            .get("/v1/products")
+            .header("origin", page)
+            .await
+            .expect(403),
+    ] {
+        assert_eq!(reply.header("access-control-allow-origin"), page);
+    }
     let again = json!({ "email": "root@tenants.test", "password": PASSWORD });
     tenant
         .market
@@ -516,6 +568,8 @@ async fn a_market_is_exported_and_erased_as_a_whole() {
         .act(&format!("{path}/resume"))
         .await
         .fails(409, "tenant_erased");
+    // Should the job have been lost, it is begun again.
+    operator.delete(&path).await.expect(202);
     let found = other.market.anonymous().get("/v1/search?q=lamp").await.expect(200);
     assert_eq!(
         (&found["total"], titles(&other.admin, "/v1/products").await.len()),

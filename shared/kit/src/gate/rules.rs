@@ -172,9 +172,11 @@ impl Plan {
         for deprecation in &self.deprecations {
             announce(deprecation, headers);
         }
-        for name in &self.vary {
-            if let Ok(value) = HeaderValue::try_from(name) {
-                headers.append(header::VARY, value);
+        if !self.vary.is_empty() {
+            let before = headers.get(header::VARY).and_then(|value| value.to_str().ok());
+            let names: Vec<&str> = before.into_iter().chain(self.vary.iter().map(String::as_str)).collect();
+            if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+                headers.insert(header::VARY, value);
             }
         }
     }

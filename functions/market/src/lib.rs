@@ -156,14 +156,14 @@ mod tests {
         assert_eq!(listed, found);
     }
 
-    /// Update them with `cargo run -- openapi > functions/ops/assets/openapi.json`, and with `--api 2` `openapi-v2.json`.
+    /// `infra/openapi` updates them.
     #[test]
     fn the_openapi_snapshot_is_current() {
         let snapshot: serde_json::Value = serde_json::from_str(include_str!("../../ops/assets/openapi.json")).unwrap();
-        assert!(openapi() == snapshot, "run `cargo run -- openapi`");
+        assert!(openapi() == snapshot, "run `infra/openapi`");
         let second = include_str!("../../ops/assets/openapi-v2.json");
         let second: serde_json::Value = serde_json::from_str(second).unwrap();
-        assert!(openapi_of_version_2() == second, "run `cargo run -- openapi --api 2`");
+        assert!(openapi_of_version_2() == second, "run `infra/openapi`");
     }
 
     #[test]

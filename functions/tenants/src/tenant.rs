@@ -38,8 +38,8 @@ pub struct NewTenant {
     #[serde(default)]
     #[schema(max_items = 20)]
     pub origins: Vec<String>,
-    /// The account with this email address becomes an admin of the market when it signs in, unless the market has one. To set it
-    /// takes the permission `tenants:appoint`.
+    /// The account with this email address becomes an admin of the market when it signs in; `null` ends that. To set it takes the
+    /// permission `tenants:appoint`.
     #[garde(inner(custom(check::email)))]
     #[serde(default)]
     #[schema(format = "email", max_length = 254)]

@@ -322,6 +322,13 @@ async fn version_2_names_references_once_and_for_all() {
             "{path}"
         );
     }
+    // Whoever asks for a reference and for no id gets it by its name in this version, and no id.
+    let list = format!("/v2/products?ids={id}&fields=title,category_id");
+    let list = market.anonymous().get(&list).await.expect(200);
+    assert_eq!(
+        list.items(),
+        [json!({ "title": made["title"], "category_id": category })]
+    );
     let hits = market
         .anonymous()
         .until(&format!("/v2/search?category={category}"), |found| found["total"] == 1)

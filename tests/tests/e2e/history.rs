@@ -1,5 +1,6 @@
 //! Products, vendors and settings as they were.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use souk_tests::client::{market, unique};
 
@@ -44,6 +45,18 @@ async fn what_was_is_shown_to_those_who_may_see_it() {
         "Lantern One"
     );
     assert_eq!(at(&vendor, &moment(&renamed)).await.expect(200)["name"], "Lantern Two");
+    // Who reads the audit log sees of drafts no more than before.
+    let (auditor, role) = (
+        market.member().await,
+        json!({ "name": unique("Auditor"), "permissions": ["audit:read"] }),
+    );
+    let role = admin.add("/v1/roles", role).await;
+    let of_auditor = format!("/v1/accounts/{}/roles", auditor.id());
+    let roles = json!({ "roles": [role["id"]] });
+    admin.call(Method::PUT, &of_auditor).json(&roles).await.expect(200);
+    auditor.get(&format!("{path}?as_of={}", moments[0])).await.expect(404);
+    let shop_then = format!("{vendor}?as_of={}", text(&shop, "created_at"));
+    auditor.get(&shop_then).await.expect(200);
     // What was deleted is there at the time when it was.
     seller.delete(&path).await.expect(204);
     admin.get(&path).await.expect(404);

@@ -311,10 +311,10 @@ mod tests {
         let consumers = consume_all(&app, &market.platform, &market.queue, &notify, &stopped);
         let ((), delays) = tokio::join!(consumers, requests);
         assert!(low.load(Ordering::SeqCst) < 3000, "the lane was empty");
-        // The running batch, and the start of the next.
+        // The running batch, and on a busy machine one or two that begin before the other consumer has looked; of a thousand.
         let most = delays.iter().max().unwrap();
         assert!(
-            *most < 2 * batch_size(Lane::Low),
+            *most <= 3 * batch_size(Lane::Low),
             "messages done before one of high: {delays:?}"
         );
     }

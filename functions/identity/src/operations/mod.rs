@@ -6,11 +6,11 @@
 
 use garde::Validate as _;
 use serde::{Deserialize, Serialize};
+use souk_core::Key;
 use souk_core::access::ADMIN;
 use souk_core::check;
 use souk_core::fault::field_errors;
 use souk_core::kind::owner_of;
-use souk_core::{Key, Query};
 use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
@@ -18,7 +18,7 @@ use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, i
 use crate::error::IdentityError;
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
-use crate::role::{member_entries, members};
+use crate::role::member_entries;
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
 mod roles;
@@ -55,7 +55,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         }
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let email = check::kept_email(&new.email);
-        let is_admin = new.sign_in && is_first_admin(&tx, &email).await?;
+        let is_admin = new.sign_in && is_first_admin(&tx, &email);
         let roles = is_admin.then(|| ADMIN.to_owned()).into_iter().collect();
         let account = create_account(&tx, &email, &new.username, name, roles);
         let hash = password::hash(&tx, &new.password).await?;
@@ -77,17 +77,9 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     Ok(signed_up)
 }
 
-/// Whether the account with this email address becomes an admin when it signs in. In the main market that is up to the host; in
-/// another one only as long as nobody else is an admin.
-async fn is_first_admin(cx: &Context, email: &str) -> Result<bool, Failure> {
-    if cx.settings.first_admin.as_deref().map(email_key) != Some(email_key(email)) {
-        return Ok(false);
-    }
-    if cx.tenant.is_main() {
-        return Ok(true);
-    }
-    let admins = cx.query(&Query::index(members(ADMIN), 1)).await?;
-    Ok(admins.items.is_empty())
+/// Whether the account with this email address becomes an admin when it signs in.
+fn is_first_admin(cx: &Context, email: &str) -> bool {
+    cx.settings.first_admin.as_deref().map(email_key) == Some(email_key(email))
 }
 
 /// Creates an account without a password, as the owner of imported and demo data. Returns the id of the account with
@@ -231,7 +223,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
             return Err(IdentityError::Deactivated);
         }
         let id = &account.profile.id;
-        if is_first_admin(&tx, &account.email).await?
+        if is_first_admin(&tx, &account.email)
             && let Some(account) = tx.read::<Account>(ACCOUNT.key(id)).await?
             && !account.roles.iter().any(|role| role == ADMIN)
         {

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use souk_core::outbound::{Call, USUAL_REPLY};
 use souk_core::{Key, Query, check};
-use souk_kit::tenancy::{DOMAIN, Domain};
+use souk_kit::tenancy::{DOMAIN, Domain, is_own_host};
 use souk_kit::{Context, Failure, Fault, Stored};
 
 use super::tenants::{alive, find_tenant};
@@ -124,6 +124,9 @@ fn host_name(cx: &Context, host: &str) -> Result<String, Failure> {
         .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if !is_name || is_address {
         return Err(fault("must be a host name such as shop.example"));
+    }
+    if is_own_host(&host, &cx.settings.public_url) {
+        return Err(fault("must not be that of the deployment itself"));
     }
     let domain = cx.settings.tenant_domain.as_deref().unwrap_or_default();
     match host.strip_suffix(domain) {

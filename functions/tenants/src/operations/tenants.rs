@@ -5,7 +5,7 @@
 use garde::Validate as _;
 use souk_core::fault::field_errors;
 use souk_core::{Document, Entry, Query, Tenant, check};
-use souk_kit::tenancy::{PLAN, Plan, TENANT, TENANTS, TenantRecord, TenantStatus};
+use souk_kit::tenancy::{PLAN, Plan, TENANT, TENANTS, TenantRecord, TenantStatus, is_own_host};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 
 use crate::error::TenantError;
@@ -32,8 +32,12 @@ pub async fn find_tenant(cx: &Context, name: &str) -> Result<Stored<TenantRecord
 
 /// Creates a tenant, which answers at once.
 pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<TenantRecord>, TenantError> {
-    if cx.settings.tenant_domain.is_none() {
+    let Some(domain) = &cx.settings.tenant_domain else {
         return Err(TenantError::NoTenants);
+    };
+    if is_own_host(&format!("{}.{domain}", new.name), &cx.settings.public_url) {
+        let fault = Fault::invalid("is the name of the deployment itself");
+        return Err(Failure::invalid("name", fault).into());
     }
     let name = Tenant::named(&new.name).ok_or_else(|| Failure::invalid("name", Fault::invalid("is not a name")))?;
     let (name, new) = (&name, &new);

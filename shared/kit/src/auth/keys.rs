@@ -264,10 +264,12 @@ fn mac(key: &[u8; 32], input: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const KEY: &str = "souksecret_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9jDc0p";
+
     /// The derived key is what `infra/new-key --derive` prints for the other one.
     #[test]
     fn a_derived_key_does_all_but_sign() {
-        let keys = Keys::parse("souksecret_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9jDc0p").unwrap();
+        let keys = Keys::parse(KEY).unwrap();
         let derived = Keys::parse(
             "soukderived_A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbh2nhp8XW-5TkVoazBEFkVWS0_wUHFjn6v5FHGqkhwiT0QCq0s",
         )
@@ -296,6 +298,9 @@ mod tests {
                 bytes.fill(1);
             }
         }
+        // What an older key has made is known as long as that key is.
+        let rotated = Keys::parse(&format!("{},{KEY}", Keys::generate(&Fill))).unwrap();
+        assert!(rotated.digest(b"x") != keys.digest(b"x") && rotated.is_digest(&keys.digest(b"x"), b"x"));
         let sealed = derived.seal(b"secret", &Fill).unwrap();
         assert_eq!(keys.open(&sealed).unwrap(), b"secret");
     }

@@ -218,3 +218,34 @@ impl Hasher for Same {
         self.0 = digest;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(key: &str) -> Arc<CachedResponse> {
+        Arc::new(CachedResponse {
+            key: key.to_owned(),
+            route: "/",
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            tags: Vec::new(),
+            made_at: 0,
+            fresh_until: 1,
+            stale_until: 1,
+            is_purged: Arc::default(),
+            refreshing: AtomicBool::new(false),
+        })
+    }
+
+    #[test]
+    fn what_was_read_before_all_was_purged_is_not_stored() {
+        let memory = Memory::new(1 << 20, 7);
+        let since = memory.last_purge();
+        assert!(memory.put(&response("/a"), since, 0) && memory.get("/a").is_some());
+        memory.clear();
+        assert!(memory.get("/a").is_none());
+        assert!(!memory.put(&response("/b"), since, 0) && memory.get("/b").is_none());
+        assert!(memory.put(&response("/c"), memory.last_purge(), 0) && memory.get("/c").is_some());
+    }
+}

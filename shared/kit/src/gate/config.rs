@@ -13,14 +13,18 @@ const MAX_CHANGES: usize = 20;
 /// The longest name, path or value, in bytes.
 const MAX_TEXT: usize = 200;
 /// Headers that a rule must not touch: they carry identity, decide about caches, or belong to the connection.
-const KEPT: [&str; 29] = [
+const KEPT: [&str; 40] = [
     "age",
+    "alt-svc",
     "authorization",
     "cache-control",
     "cache-tag",
+    "clear-site-data",
     "connection",
     "content-encoding",
     "content-length",
+    "content-location",
+    "content-range",
     "content-type",
     "cookie",
     "etag",
@@ -31,32 +35,41 @@ const KEPT: [&str; 29] = [
     "if-none-match",
     "keep-alive",
     "location",
+    "nel",
     "origin",
+    "permissions-policy",
     "pragma",
     "referrer-policy",
     "refresh",
+    "report-to",
+    "reporting-endpoints",
     "set-cookie",
     "te",
+    "traceparent",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "vary",
     "www-authenticate",
+    "x-request-id",
+    "x-sendfile",
     "idempotency-key",
 ];
 
 /// The beginnings of the names of more of them.
-const KEPT_FAMILIES: [&str; 14] = [
+const KEPT_FAMILIES: [&str; 16] = [
     "access-control-",
     "cdn-",
     "cf-",
     "cloudflare-",
     "content-security-",
+    "cross-origin-",
     "proxy-",
     "sec-",
     "souk-",
     "strict-",
     "surrogate-",
+    "x-accel-",
     "x-content-type-",
     "x-forwarded-",
     "x-frame-",

@@ -8,8 +8,9 @@ use souk_core::Fault;
 use super::config::{Changes, Deprecation, GateConfig, Rule};
 use crate::versions::{self, VersionChange};
 
-/// Paths that no rule touches, so that operators can always sign in and take back what they have set.
-const STEERING: [&str; 4] = ["/v1/gate", "/v2/gate", "/v1/sessions*", "/v2/sessions*"];
+/// Paths of each version that no rule touches: operators can always sign in and take back what they have set, and no rule makes a
+/// password something else.
+const STEERING: [&str; 4] = ["/gate", "/sessions*", "/accounts*", "/me"];
 
 /// What is changed of a request and its answer.
 #[derive(Debug, Default)]
@@ -52,7 +53,8 @@ impl Plan {
         let version = versions::first(path).map(|first| (changes.to_vec(), first));
         // What is asked by HEAD is what GET answers.
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let is_steering = STEERING.iter().any(|pattern| matches(pattern, path));
+        let rest = path.strip_prefix("/v1").or_else(|| path.strip_prefix("/v2"));
+        let is_steering = rest.is_some_and(|rest| STEERING.iter().any(|pattern| matches(pattern, rest)));
         let is_of_path = |rule: &&Rule| {
             let has_method = rule.methods.is_empty() || rule.methods.iter().any(|name| name == method.as_str());
             has_method && !is_steering && matches(&rule.path, path)
@@ -65,7 +67,9 @@ impl Plan {
         };
         let of_path: Vec<&Rule> = config.rules.iter().filter(is_of_path).collect();
         let clients = of_path.iter().filter_map(|rule| rule.client.as_ref());
-        let vary: Vec<String> = clients.map(|client| client.header.clone()).collect();
+        let mut vary: Vec<String> = clients.map(|client| client.header.clone()).collect();
+        vary.sort_unstable();
+        vary.dedup();
         let rules: Vec<Rule> = of_path.iter().filter(is_client).map(|rule| (*rule).clone()).collect();
         let deprecations = config
             .deprecations
@@ -152,10 +156,16 @@ impl Plan {
                 if let Ok(body) = serde_json::to_vec(&value) {
                     *response.body_mut() = body.into();
                 }
+                if renames {
+                    retag(response);
+                }
             }
             if is_head {
-                // Nobody has made the body whose length that would be.
+                // Nobody has made the body whose length and digest these would be.
                 response.headers_mut().remove(header::CONTENT_LENGTH);
+                if renames {
+                    response.headers_mut().remove(header::ETAG);
+                }
             }
         }
         let headers = response.headers_mut();
@@ -179,6 +189,19 @@ impl Plan {
                 headers.insert(header::VARY, value);
             }
         }
+    }
+}
+
+/// Gives a changed body a digest of its own in its `ETag`, so that nobody keeps it when the rule is gone.
+fn retag(response: &mut Response<Bytes>) {
+    let Some(old) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()) else {
+        return;
+    };
+    let version = old.rsplit_once('-').map_or("\"", |(version, _)| version);
+    let dash = if version.len() > 1 { "-" } else { "" };
+    let digest = xxhash_rust::xxh3::xxh3_64(response.body());
+    if let Ok(tag) = HeaderValue::try_from(format!("{version}{dash}{digest:016x}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
 }
 
@@ -232,8 +255,8 @@ fn old_fields(changes: &[VersionChange], query: &str) -> (String, bool) {
         };
         let wanted = names.replace("%2C", ",").replace("%2c", ",");
         let mut names: Vec<String> = wanted.split(',').map(old).collect();
-        let is_renamed = wanted.split(',').ne(names.iter().map(String::as_str));
-        if is_renamed && !names.iter().any(|name| name == "id") {
+        let is_reference = |name: &String| changes.iter().any(|change| change.references.contains(&name.as_str()));
+        if names.iter().any(is_reference) && !names.iter().any(|name| name == "id") {
             names.push("id".to_owned());
             adds_ids = true;
         }
@@ -339,12 +362,19 @@ mod tests {
         let answer = Bytes::from(r#"{"items":[{"color":"red"}],"color":"x"}"#);
         let mut response = Response::builder()
             .header("content-type", "application/json")
+            .header("etag", "\"v3-612aa6b2c38579c3\"")
             .body(answer)
             .unwrap();
         plan.response(&mut response, false);
         let got: Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(got, json!({ "items": [{ "colour": "red" }], "colour": "x" }));
         assert_eq!(response.headers()["x-to"], "app");
+        // Who has this body has another one than without the rule.
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        assert!(
+            tag.starts_with("\"v3-") && tag != "\"v3-612aa6b2c38579c3\"" && tag.len() == 21,
+            "{tag}"
+        );
         assert_eq!(response.headers()["vary"], "user-agent");
         let mut problem = Response::builder()
             .header("content-type", "application/problem+json")
@@ -361,6 +391,9 @@ mod tests {
         for (path, expected) in [
             ("/v1/gate", false),
             ("/v2/sessions/refresh", false),
+            ("/v1/accounts", false),
+            ("/v1/me", false),
+            ("/v1/messages", true),
             ("/v1/things", true),
         ] {
             let rules = plan(&config, &Method::POST, path, "x").map_or(0, |plan| plan.rules.len());
@@ -390,6 +423,7 @@ mod tests {
             ("fields=maker_id,name&q=a", "fields=maker,name,id&q=a", true),
             ("fields=id%2Cmaker_id", "fields=id,maker", false),
             ("fields=name", "fields=name", false),
+            ("fields=name,maker", "fields=name,maker,id", true),
         ] {
             assert_eq!(old_fields(&[change], query), (expected.to_owned(), adds_ids), "{query}");
         }

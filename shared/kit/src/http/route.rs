@@ -358,6 +358,10 @@ impl Route {
         if platform.is_tagged {
             response = tagged(response, &mut reads);
         }
+        // What an operator has set meanwhile holds for what is kept.
+        if self.check_enabled(&platform).is_err() || self.cache_policy(&platform) != allowed {
+            return with_policy(response, CachePolicy::NoStore);
+        }
         // A redirect costs a read or two, and is left to the caches in front.
         if response.status() != StatusCode::OK || !is_shared(&response) {
             return with_policy(response, allowed);

@@ -50,7 +50,7 @@ pub(crate) fn named(uri: &Uri, headers: &HeaderMap, domain: Option<&str>, public
         .trim_end_matches('.')
         .to_ascii_lowercase();
     match host.strip_suffix(domain) {
-        _ if host == host_of(public_url) => Named::Main,
+        _ if is_own_host(&host, public_url) => Named::Main,
         Some("") => Named::Main,
         Some(rest) if rest.ends_with('.') => of_name(rest.trim_end_matches('.')),
         _ if host.is_empty() || is_address(&host) => Named::Main,
@@ -58,9 +58,11 @@ pub(crate) fn named(uri: &Uri, headers: &HeaderMap, domain: Option<&str>, public
     }
 }
 
-/// The host of a base URL.
-fn host_of(url: &str) -> &str {
-    without_port(url.split_once("://").map_or(url, |(_, host)| host))
+/// Whether this is the host of the deployment's own URL, which leads to the main market.
+#[must_use]
+pub fn is_own_host(host: &str, public_url: &str) -> bool {
+    let own = public_url.split_once("://").map_or(public_url, |(_, host)| host);
+    host.eq_ignore_ascii_case(without_port(own))
 }
 
 fn without_port(host: &str) -> &str {

@@ -62,6 +62,12 @@ async fn what_was_is_shown_to_those_who_may_see_it() {
     admin.get(&path).await.expect(404);
     assert_eq!(at(&path, &moments[2]).await.expect(200)["title"], "Lamp three");
     at(&path, "2099-01-01T00:00:00Z").await.names(400, &["as_of"]);
+    // Settings are whole too, whether they were ever set or not.
+    let settings = at("/v1/search/settings", &moments[2]).await.expect(200);
+    assert!(
+        settings["version"].is_u64() && settings["weights"].is_object(),
+        "{settings:?}"
+    );
     // Its author may not see it, and nobody else.
     seller
         .get(&format!("{path}?as_of={}", moments[0]))

@@ -123,7 +123,7 @@ async fn show_analytics(memory: Arc<Memory>, cx: Context, params: QueryParams) -
 
 async fn show_settings(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
     if let Some(at) = params.as_of()? {
-        return Answer::json(&settings::settings_as_of(&cx, at).await?);
+        return Ok(Answer::document(&settings::settings_as_of(&cx, at).await?.document));
     }
     Ok(Answer::document(&settings::read_settings(&cx).await?.document))
 }

@@ -9,9 +9,13 @@ use crate::settings::{NewSearchSettings, SearchSettings, key};
 
 /// The settings; before they are first set, the defaults at version 0.
 pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>, Failure> {
-    if let Some(stored) = cx.read(key()).await? {
-        return Ok(stored);
+    match cx.read(key()).await? {
+        Some(stored) => Ok(stored),
+        None => defaults(),
     }
+}
+
+fn defaults() -> Result<Stored<SearchSettings>, Failure> {
     let value = SearchSettings::default();
     let document = Document {
         key: key(),
@@ -24,14 +28,14 @@ pub(crate) async fn read_settings(cx: &Context) -> Result<Stored<SearchSettings>
 }
 
 /// The settings as they were at a moment, for those who may see what was.
-pub(crate) async fn settings_as_of(cx: &Context, at: Timestamp) -> Result<SearchSettings, Failure> {
+pub(crate) async fn settings_as_of(cx: &Context, at: Timestamp) -> Result<Stored<SearchSettings>, Failure> {
     if !cx.may(&AUDIT_READ) {
         return Err(Failure::lacks(&AUDIT_READ));
     }
-    let Some(document) = cx.as_of(key(), at, None).await? else {
-        return Ok(SearchSettings::default());
-    };
-    Ok(Stored::read(document)?.value)
+    match cx.as_of(key(), at, None).await? {
+        Some(document) => Ok(Stored::read(document)?),
+        None => defaults(),
+    }
 }
 
 /// Replaces the settings. Other instances use the new settings within ten seconds.

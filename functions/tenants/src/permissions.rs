@@ -17,7 +17,7 @@ pub(crate) const TENANTS_WRITE: Permission = Permission::new(
     &[OPERATOR],
 )
 .of_deployment();
-/// To say who becomes the first admin of a tenant: whoever does has all that the market has.
+/// To set `first_admin` of a tenant. That account gets every permission in the market, so only admins may set it.
 pub(crate) const TENANTS_APPOINT: Permission = Permission::new(
     "tenants:appoint",
     "Say whose account becomes the first admin of a market.",

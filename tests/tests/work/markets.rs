@@ -1,4 +1,4 @@
-//! Markets of one deployment. Ids come from chance, which begins anew for each market: so all of their ids are equal.
+//! Markets of one deployment. The random source is seeded in the same way for each market, so all of their ids are equal.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

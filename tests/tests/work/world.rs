@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// Makes chance begin anew: what is made then has the ids that it had the first time.
+    /// Seeds the random source again, so that the ids that follow are those that it gave after the same seed before.
     pub(crate) fn reseed(&self, seed: u64) {
         *self.random.0.lock().unwrap() = Rng::with_seed(seed);
     }

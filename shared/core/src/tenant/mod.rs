@@ -21,7 +21,7 @@ use crate::{Change, Commit, Entry, Key, Query};
 /// The length of a name, which is a label of a host name.
 pub const NAME_LENGTH: std::ops::RangeInclusive<usize> = 2..=40;
 
-/// A market. There is no default: whoever makes one says which it is.
+/// A market of the deployment, by its name. It has no `Default`, so that code cannot leave out which market it means.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tenant(Arc<str>);
 

@@ -1,8 +1,8 @@
 //! The gate: what operators set about requests while the deployment runs.
 //!
 //! One document of the deployment, `gate/main`, switches operations off, changes limits and how long answers are cached, changes
-//! fields and headers of requests and answers by rules, and says what is deprecated. Each instance reads it again every few
-//! seconds, after a response; while the store is away the last one holds. A deployment without the document pays a read for that.
+//! fields and headers of requests and answers by rules, and says what is deprecated. Each instance reads it again after a
+//! response once it is some seconds old, and before one after a pause; while the store is away the last one holds. A deployment without the document pays a read for that.
 //!
 //! Beside it, a [`VersionChange`] says how a later version of the API differs from the first: `/v2/…` is `/v1/…`, with the fields of
 //! requests and answers changed.

@@ -230,8 +230,8 @@ impl Limiter {
         })
     }
 
-    /// Removes half of the counts if there are many, chosen by another bit of their digests each time. Their clients are counted
-    /// anew; to remove all of them would let everybody begin anew.
+    /// Removes half of the counts if there are many, chosen by another bit of their digests each time. The counts of
+    /// their clients start again at zero. The other half stays, so that a flood of new clients does not reset the limits of all.
     fn halve<T>(&self, counts: &mut HashMap<u128, T>) {
         if counts.len() > MAX_COUNTS / 2 {
             let bit = self.halvings.fetch_add(1, Ordering::Relaxed) % 128;

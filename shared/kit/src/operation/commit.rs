@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// Commits, with the record of the audit log if one is due; `Some` is the index of the change whose condition failed. If
-    /// somebody else's record came first, only the record is made anew.
+    /// another commit has added a record meanwhile, this one's record is built again on top of it; the operation is not repeated.
     async fn write_audited(&self, write: Write, before: &[(Key, String)]) -> Result<Option<usize>, Failure> {
         let own = write.changes.len();
         for _ in 0..RECORD_ATTEMPTS {

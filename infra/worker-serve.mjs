@@ -2,7 +2,8 @@
 // of `wrangler dev` but without its proxy, which adds two hops, and its watcher, which builds again.
 // The SOUK_* variables below override those of `wrangler.toml` and `.dev.vars`. The queues are in memory, so waiting
 // messages are lost when the server stops. The cron runs at the start and every SOUK_TICK_SECONDS (60). With SOUK_FUNCTIONS the
-// Worker in build/worker-part serves these functions, and forwards everything else to the one in build/worker.
+// Worker in build/worker-part serves these functions, and is the gate of the one in build/worker, which answers nobody else: its
+// own address is the next port. With ORIGIN_URL it is the gate of what answers there instead.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
@@ -16,7 +17,7 @@ const { unstable_getMiniflareWorkerOptions } = require("wrangler");
 
 const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 const settings = [
-    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_LIMITS", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
+    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_GATE_ONLY", "SOUK_LIMITS", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
     "SOUK_TEST_SILENT",
 ].filter((name) => name in process.env);
 // Outbound calls may connect to public addresses and to those in SOUK_OUTBOUND_ALLOW.
@@ -36,11 +37,11 @@ const silent = (directory) => ({
     path: join(resolve(directory), "silent.js"),
     contents: readFileSync(new URL("silent.mjs", import.meta.url), "utf8"),
 });
-const worker = (name, directory, options) => ({
+const worker = (name, directory, options, more) => ({
     ...workerOptions,
     ...options,
     name,
-    bindings,
+    bindings: { ...bindings, ...more },
     outboundService,
     modulesRoot: resolve(directory),
     modules: [
@@ -49,10 +50,15 @@ const worker = (name, directory, options) => ({
         { type: "CompiledWasm", path: join(resolve(directory), "index_bg.wasm") },
     ],
 });
-const part = { queueConsumers: {}, serviceBindings: { ORIGIN: "souk" } };
+const origin = process.env.ORIGIN_URL;
+const inner = { unsafeDirectSockets: [{ host: "127.0.0.1", port: Number(port) + 1 }] };
+const behind = worker("souk", "build/worker", inner, { SOUK_GATE_ONLY: "on" });
+// The first one gets the requests.
+const workers = !process.env.SOUK_FUNCTIONS ? [worker("souk", "build/worker")]
+    : origin ? [worker("souk", "build/worker-part", {}, { ORIGIN_URL: origin })]
+    : [worker("part", "build/worker-part", { queueConsumers: {}, serviceBindings: { ORIGIN: "souk" } }), behind];
 const server = new Miniflare({
-    // The first one gets the requests.
-    workers: [...(process.env.SOUK_FUNCTIONS ? [worker("part", "build/worker-part", part)] : []), worker("souk", "build/worker")],
+    workers,
     host: "127.0.0.1",
     port: Number(port),
     d1Persist: join(resolve(state), "v3/d1"),

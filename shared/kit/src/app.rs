@@ -49,6 +49,12 @@ impl App {
         exchange::handle(&self.router, &self.platform, request).await
     }
 
+    /// Signs who a request is from, before the host forwards it to another one; `shares_store` says whether that one has the same
+    /// store. The host stores the address of the client in the extensions.
+    pub async fn vouch(&self, parts: &mut http::request::Parts, shares_store: bool) -> Result<(), Problem> {
+        exchange::vouch(&self.platform, parts, shares_store).await
+    }
+
     /// The response for a request that has taken [`REQUEST_SECONDS`]: hosts stop processing it. Its effects are all
     /// committed or none.
     #[must_use]

@@ -21,6 +21,7 @@ mod codes;
 mod comments;
 mod concurrency;
 mod edits;
+mod entry;
 mod errors;
 mod examples;
 mod filters;

@@ -9,6 +9,7 @@
 //! - `edits.rs`: an edit that changes nothing announces nothing.
 //! - `folds.rs`: repeated work on one thing is folded, and misses no change.
 //! - `markets.rs`: markets of one deployment share nothing, also with equal ids.
+//! - `gates.rs`: a host behind a gate trusts what the gate signs, and nobody else.
 //! - `formats.rs`: stored formats, pinned.
 //!
 //! `SOUK_TEST_SEED` is the seed.
@@ -23,6 +24,7 @@ mod clocks;
 mod edits;
 mod folds;
 mod formats;
+mod gates;
 mod markets;
 mod operators;
 mod ports;

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) backlog: u64,
     /// The domain below which markets have their names.
     pub(crate) tenant_domain: Option<&'static str>,
+    /// Whether what starts answers a gate only.
+    pub(crate) gate_only: bool,
     /// The cache in front of it.
     pub(crate) edge: Option<Arc<dyn EdgeCache>>,
 }
@@ -66,6 +68,7 @@ impl World {
             keys: Keys::generate(&*random),
             backlog: 100_000,
             tenant_domain: None,
+            gate_only: false,
             edge: None,
             clock,
             random,
@@ -90,6 +93,7 @@ impl World {
             "SOUK_FIRST_ADMIN" => Some(ADMIN.to_owned()),
             "SOUK_BACKLOG" => Some(self.backlog.to_string()),
             "SOUK_TENANT_DOMAIN" => self.tenant_domain.map(str::to_owned),
+            "SOUK_GATE_ONLY" => self.gate_only.then(|| "on".to_owned()),
             _ => None,
         };
         let cost = PasswordCost { memory: 64, passes: 1 };

@@ -68,13 +68,13 @@ pub(crate) enum Rejected {
     Late,
 }
 
-/// The request with its body, or with `None` if the body is too large.
-pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>, Rejected> {
+/// The request without its body.
+pub(crate) fn head_of(raw: &web_sys::Request) -> Result<http::Request<()>, Rejected> {
     // Every item is a slice of the text, not a copy.
     let head = Bytes::from(head(raw));
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| head.slice_ref(line));
     let mut line = || lines.next().unwrap_or_default();
-    let mut out = http::Request::new(Some(Bytes::new()));
+    let mut out = http::Request::new(());
     *out.method_mut() = Method::from_bytes(&line()).map_err(|error| Rejected::Malformed(error.to_string()))?;
     *out.uri_mut() = Uri::from_maybe_shared(line()).map_err(|error| Rejected::Malformed(error.to_string()))?;
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
@@ -87,6 +87,12 @@ pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Opti
         let address = ClientAddress(address.to_owned());
         out.extensions_mut().insert(address);
     }
+    Ok(out)
+}
+
+/// The request with its body, or with `None` if the body is too large.
+pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Option<Bytes>>, Rejected> {
+    let mut out = head_of(raw)?.map(|()| Some(Bytes::new()));
     if !matches!(*out.method(), Method::GET | Method::HEAD) {
         let body = body(raw, MAX_BODY, BODY_MS).await;
         let body = body.map_err(|error| Rejected::Malformed(format!("{error:?}")))?;

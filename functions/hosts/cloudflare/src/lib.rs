@@ -161,6 +161,10 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     if !keys.can_sign() && functions().iter().any(|function| function.name == "identity") {
         return Err("SOUK_SIGNING_KEY: identity signs tokens, which a derived key cannot".into());
     }
+    #[cfg(not(feature = "all"))]
+    if !keys.can_sign() && origin::is_set(env) {
+        return Err("SOUK_SIGNING_KEY: a gate signs who requests are from, which a derived key cannot".into());
+    }
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
     let _ = IS_LOOPBACK.set(settings.is_loopback());
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");

@@ -14,16 +14,22 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use hmac::{Hmac, Mac};
 use jwt_compact::alg::Ed25519;
 use jwt_compact::{AlgorithmExt, Claims, Header, UntrustedToken};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::{Random, Timestamp, random};
 
 use super::TokenError;
+use super::caller::{Caller, request_digest};
 
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_SECONDS: i64 = 600;
 /// The audience of access tokens.
 const AUDIENCE: &str = "souk";
+/// The audience of what a gate tells the host behind it.
+const INNER: &str = "souk-functions";
+/// How long that is of use.
+const CALLER_SECONDS: i64 = 30;
 /// What a written seed begins with. Ids of keys, which are public, have no prefix.
 const PREFIX: &str = "souksecret_";
 /// What a written derived key begins with.
@@ -64,6 +70,19 @@ struct AccessClaims {
     iss: String,
     /// The audience.
     aud: String,
+}
+
+/// The claims of the header that says who a request is from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct CallerClaims {
+    /// The issuer: `SOUK_PUBLIC_URL`.
+    iss: String,
+    /// The audience.
+    aud: String,
+    /// The digest of the method and the target.
+    req: String,
+    #[serde(flatten)]
+    caller: Caller,
 }
 
 /// The `N` bytes of a key that is written with this prefix.
@@ -159,19 +178,57 @@ impl Keys {
 
     /// An access token for a session of an account, valid for [`ACCESS_TOKEN_SECONDS`].
     pub fn issue(&self, account: &str, session: &str, issuer: &str, now: Timestamp) -> Result<String, String> {
-        let pair = self.0.first().ok_or("there is no signing key")?;
-        let signing = pair.signing.as_ref().ok_or("a derived key signs nothing")?;
-        let custom = AccessClaims {
+        let claims = AccessClaims {
             sub: account.into(),
             sid: session.into(),
             iss: issuer.into(),
             aud: AUDIENCE.into(),
         };
-        let mut claims = Claims::new(custom);
+        self.sign(claims, ACCESS_TOKEN_SECONDS, "at+jwt", now)
+    }
+
+    fn sign<C: Serialize>(&self, claims: C, seconds: i64, kind: &str, now: Timestamp) -> Result<String, String> {
+        let pair = self.0.first().ok_or("there is no signing key")?;
+        let signing = pair.signing.as_ref().ok_or("a derived key signs nothing")?;
+        let mut claims = Claims::new(claims);
         claims.issued_at = chrono::DateTime::from_timestamp(now.as_second(), 0);
-        claims.expiration = chrono::DateTime::from_timestamp(now.as_second().saturating_add(ACCESS_TOKEN_SECONDS), 0);
-        let header = Header::empty().with_key_id(pair.id.clone()).with_token_type("at+jwt");
+        claims.expiration = chrono::DateTime::from_timestamp(now.as_second().saturating_add(seconds), 0);
+        let header = Header::empty().with_key_id(pair.id.clone()).with_token_type(kind);
         Ed25519.token(&header, &claims, signing).map_err(|e| e.to_string())
+    }
+
+    /// What says who a request is from, signed.
+    pub(crate) fn vouch(
+        &self,
+        caller: Caller,
+        (method, uri): (&http::Method, &http::Uri),
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<String, String> {
+        let claims = CallerClaims {
+            iss: issuer.into(),
+            aud: INNER.into(),
+            req: URL_SAFE_NO_PAD.encode(request_digest(method, uri)),
+            caller,
+        };
+        self.sign(claims, CALLER_SECONDS, "souk-identity+jwt", now)
+    }
+
+    /// Who a request is from, if a gate has signed this for it.
+    pub(crate) fn vouched(
+        &self,
+        header: &str,
+        (method, uri): (&http::Method, &http::Uri),
+        issuer: &str,
+        now: Timestamp,
+    ) -> Option<Caller> {
+        let (claims, expires) = self.claims::<CallerClaims>(header, CALLER_SECONDS, now)?;
+        let is_for_this = claims.iss == issuer
+            && claims.aud == INNER
+            && claims.req == URL_SAFE_NO_PAD.encode(request_digest(method, uri));
+        // The clock of the gate may be behind.
+        let is_fresh = now.as_second() < expires.saturating_add(SKEW_SECONDS);
+        (is_for_this && is_fresh).then_some(claims.caller)
     }
 
     /// The claims of a valid token. `validate` of `jwt-compact` checks only the signature, so the other claims are
@@ -187,28 +244,29 @@ impl Keys {
 
     /// The claims of a token that was valid at some time, and the second of its end.
     fn signed(&self, token: &str, issuer: &str, now: Timestamp) -> Option<(AccessToken, i64)> {
+        let (claims, expires) = self.claims::<AccessClaims>(token, ACCESS_TOKEN_SECONDS, now)?;
+        let token = AccessToken {
+            account: claims.sub,
+            session: claims.sid,
+        };
+        (claims.iss == issuer && claims.aud == AUDIENCE).then_some((token, expires))
+    }
+
+    /// The claims that one of the keys has signed for at most so long, and the second of their end.
+    fn claims<C: DeserializeOwned + Clone>(&self, token: &str, seconds: i64, now: Timestamp) -> Option<(C, i64)> {
         let untrusted = UntrustedToken::new(token).ok()?;
         if untrusted.algorithm() != "EdDSA" {
             return None;
         }
         let key = untrusted.header().key_id.as_deref()?;
         let pair = self.0.iter().find(|pair| pair.id == key)?;
-        let token = Ed25519
-            .validator::<AccessClaims>(&pair.verifying)
-            .validate(&untrusted)
-            .ok()?;
+        let token = Ed25519.validator::<C>(&pair.verifying).validate(&untrusted).ok()?;
         let claims = token.claims();
         let expires = claims.expiration?.timestamp();
         let issued = claims.issued_at?.timestamp();
-        let valid = issued <= now.as_second().saturating_add(SKEW_SECONDS)
-            && expires.saturating_sub(issued) <= ACCESS_TOKEN_SECONDS
-            && claims.custom.iss == issuer
-            && claims.custom.aud == AUDIENCE;
-        let token = AccessToken {
-            account: claims.custom.sub.clone(),
-            session: claims.custom.sid.clone(),
-        };
-        valid.then_some((token, expires))
+        let is_valid =
+            issued <= now.as_second().saturating_add(SKEW_SECONDS) && expires.saturating_sub(issued) <= seconds;
+        is_valid.then(|| (claims.custom.clone(), expires))
     }
 
     /// A keyed digest (HMAC): deterministic, and not reproducible from the contents of the store alone.
@@ -303,5 +361,58 @@ mod tests {
         assert!(rotated.digest(b"x") != keys.digest(b"x") && rotated.is_digest(&keys.digest(b"x"), b"x"));
         let sealed = derived.seal(b"secret", &Fill).unwrap();
         assert_eq!(keys.open(&sealed).unwrap(), b"secret");
+    }
+
+    #[test]
+    fn a_caller_is_believed_for_one_request_of_a_gate() {
+        let keys = Keys::parse(KEY).unwrap();
+        let issuer = "https://souk.example";
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let uri = |text: &'static str| http::Uri::from_static(text);
+        let (get, post) = (&http::Method::GET, &http::Method::POST);
+        let caller = Caller {
+            address: "192.0.2.1".into(),
+            tenant: Some("a1".into()),
+            ..Caller::default()
+        };
+        let target = uri("/v1/things?q=a%20b");
+        let header = keys.vouch(caller.clone(), (get, &target), issuer, at(1000)).unwrap();
+        let found = |header: &str, method, uri: &http::Uri, issuer: &str, now| {
+            keys.vouched(header, (method, uri), issuer, at(now))
+        };
+        for (method, other, issuer, now, is_believed) in [
+            (get, target.clone(), issuer, 1000, true),
+            (get, uri("/v1/things?q=a%20b"), issuer, 1034, true),
+            // A host that has decoded and encoded the target again.
+            (get, uri("/v1/thing%73?q=a%20b"), issuer, 1000, true),
+            (get, target.clone(), issuer, 1035, false),
+            (get, target.clone(), issuer, 994, false),
+            (post, target.clone(), issuer, 1000, false),
+            (get, uri("/v1/things?q=a"), issuer, 1000, false),
+            (get, uri("/v1/others?q=a%20b"), issuer, 1000, false),
+            (get, target.clone(), "https://other.example", 1000, false),
+        ] {
+            let expected = is_believed.then(|| caller.clone());
+            assert_eq!(
+                found(&header, method, &other, issuer, now),
+                expected,
+                "{method} {other} {now}"
+            );
+        }
+        // Neither is the other one, although the key is the same.
+        let token = keys.issue("acc_1", "ses_1", issuer, at(1000)).unwrap();
+        assert_eq!(found(&token, get, &target, issuer, 1000), None);
+        assert!(keys.verify(&header, issuer, at(1000)).is_err());
+        let (signed, signature) = header.rsplit_once('.').unwrap();
+        for forged in [
+            signed.to_owned(),
+            format!("{signed}."),
+            format!("{signed}.{}", signature.replace('A', "B")),
+            String::new(),
+        ] {
+            if forged != header {
+                assert_eq!(found(&forged, get, &target, issuer, 1000), None);
+            }
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Access tokens: signing keys, claims and principals.
 
+mod caller;
 mod keys;
 
 use async_trait::async_trait;
 use souk_core::{Documents, Principal, StoreError, Timestamp};
 
+pub(crate) use caller::{Account, Caller, IDENTITY};
 pub use keys::{ACCESS_TOKEN_SECONDS, AccessToken, Keys};
 
 /// Resolves sessions to principals. The function that owns accounts implements it.

@@ -12,8 +12,8 @@ use souk_core::Tenant;
 use super::answer::Shared;
 use super::body::Payload;
 use super::headers::{self, FromCache, RequestContext};
-use super::viewer::carries_credential;
-use super::{Access, CachePolicy, Problem, Router, problem_type};
+use super::{Access, CachePolicy, ClientAddress, Problem, Router, problem_type, viewer};
+use crate::auth::{Caller, IDENTITY};
 use crate::cache::{CacheStatus, key};
 use crate::limits::{By, Limit, PLAN_REQUESTS};
 use crate::operation::Failure;
@@ -46,8 +46,12 @@ pub(crate) async fn handle(
     deployment: &Arc<Platform>,
     mut request: http::Request<Option<Bytes>>,
 ) -> Response<Bytes> {
+    let is_open = router.is_open(request.uri().path());
+    if let Err(problem) = identify(deployment, &mut request, is_open) {
+        return refuse(deployment, problem);
+    }
     // Whether the process lives does not depend on the store.
-    let gate = match router.is_open(request.uri().path()) {
+    let gate = match is_open {
         true => deployment.known_gate(),
         false => deployment.gate().await,
     };
@@ -60,6 +64,64 @@ pub(crate) async fn handle(
     let mut response = process(router, deployment, request, plan.is_for_some(), refused).await;
     plan.response(&mut response, is_head);
     response
+}
+
+/// Who the request is from, if a gate says so. What a gate must say and has not is refused, unless `is_open`.
+fn identify(deployment: &Platform, request: &mut http::Request<Option<Bytes>>, is_open: bool) -> Result<(), Problem> {
+    let settings = &deployment.settings;
+    let Some(header) = request.headers_mut().remove(IDENTITY) else {
+        return match settings.gate_only && !is_open {
+            true => Err(not_for_clients()),
+            false => Ok(()),
+        };
+    };
+    let (sent, now) = (header.to_str().unwrap_or_default(), deployment.clock.now());
+    let about = (request.method(), request.uri());
+    let caller = deployment.keys.vouched(sent, about, &settings.public_url, now);
+    let caller = caller.ok_or_else(not_for_clients)?;
+    request.extensions_mut().insert(ClientAddress(caller.address.clone()));
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+/// Signs who the request is from, for the host that it is forwarded to. If that one has another store, it finds out the market and
+/// the principal itself, for which it gets the host name and the token.
+pub(crate) async fn vouch(
+    deployment: &Arc<Platform>,
+    parts: &mut http::request::Parts,
+    shares_store: bool,
+) -> Result<(), Problem> {
+    parts.headers.remove(IDENTITY);
+    let address = parts
+        .extensions
+        .get()
+        .cloned()
+        .unwrap_or(ClientAddress(String::new()))
+        .0;
+    let mut caller = Caller {
+        address,
+        ..Caller::default()
+    };
+    // What leads to no market, or to no principal, is left to the host behind, which knows whether that matters.
+    if shares_store && let Ok(market) = market_of(deployment, parts).await {
+        let platform = market.map_or_else(|| deployment.clone(), |market| market.platform);
+        caller.tenant = Some(platform.tenant.name().to_owned());
+        if let Ok(principal) = viewer::authenticate(parts, &platform).await {
+            caller.account = Some(principal.into());
+            parts.headers.remove(header::AUTHORIZATION);
+        }
+    }
+    let (issuer, now) = (&deployment.settings.public_url, deployment.clock.now());
+    let signed = deployment.keys.vouch(caller, (&parts.method, &parts.uri), issuer, now);
+    let signed = signed.map_err(Problem::internal)?;
+    let signed = HeaderValue::try_from(signed).map_err(|error| Problem::internal(error.to_string()))?;
+    parts.headers.insert(IDENTITY, signed);
+    Ok(())
+}
+
+/// The answer to whoever goes around the gate.
+fn not_for_clients() -> Problem {
+    Problem::forbidden("this address is not for clients; use the public URL of the market")
 }
 
 /// Handles a request as the functions know it. `is_for_some` says that other clients get another answer, and `refused` why it is
@@ -78,7 +140,7 @@ async fn process(
     let is_read = matches!(method, Method::GET | Method::HEAD);
     // Caches in front know a market by its host name, and not by this header.
     let is_named = parts.headers.contains_key(TENANT_HEADER);
-    let carries_credential = carries_credential(&parts.headers) || is_named || is_for_some;
+    let carries_credential = viewer::carries_credential(&parts) || is_named || is_for_some;
     let is_preflight = method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let (platform, barred) = enter(deployment, &parts, is_preflight).await;
     let platform = &platform;
@@ -238,7 +300,12 @@ async fn enter(
 /// The market that the request is for; `None` for the main one.
 async fn market_of(deployment: &Arc<Platform>, parts: &http::request::Parts) -> Result<Option<Market>, Problem> {
     let domain = deployment.settings.tenant_domain.as_deref();
-    let named = tenancy::named(&parts.uri, &parts.headers, domain, &deployment.settings.public_url);
+    let caller = parts.extensions.get::<Caller>();
+    let named = match caller.and_then(|caller| caller.tenant.as_deref()) {
+        Some("") => Named::Main,
+        Some(name) => Tenant::named(name).map_or(Named::Nothing, Named::Name),
+        None => tenancy::named(&parts.uri, &parts.headers, domain, &deployment.settings.public_url),
+    };
     let is_host = matches!(named, Named::Host(_));
     let market = match named {
         Named::Main => return Ok(None),

@@ -8,7 +8,7 @@ use http::request::Parts;
 use souk_core::{Permission, Principal};
 
 use super::{Answer, Problem, problem_type};
-use crate::auth::TokenError;
+use crate::auth::{Account, Caller, TokenError};
 use crate::operation::Failure;
 use crate::{Context, Platform};
 
@@ -48,14 +48,20 @@ impl FromRequestParts<Arc<Platform>> for Context {
 
 /// Whether the request has a credential, valid or not. Cookies are not read here, but a proxy in front of the host may
 /// read them, so responses to requests with cookies are never cached.
-pub(crate) fn carries_credential(headers: &http::HeaderMap) -> bool {
-    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE)
+pub(crate) fn carries_credential(parts: &Parts) -> bool {
+    let headers = &parts.headers;
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE) || account(parts).is_some()
+}
+
+/// Who is signed in, as a gate has found out.
+fn account(parts: &Parts) -> Option<&Account> {
+    parts.extensions.get::<Caller>()?.account.as_ref()
 }
 
 /// The principal of a request to a public route. An access token is optional and must be valid if it is sent. A cookie
 /// may belong to another application on this host, so it is not refused.
 pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<Option<Principal>, Problem> {
-    if parts.headers.contains_key(header::AUTHORIZATION) {
+    if parts.headers.contains_key(header::AUTHORIZATION) || account(parts).is_some() {
         return authenticate(parts, platform).await.map(Some);
     }
     parts.extensions.insert(Anonymous(()));
@@ -75,8 +81,11 @@ pub(super) async fn permitted(
     }
 }
 
-/// The principal of a request to a route that requires one: verifies the bearer token.
-pub(super) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+/// The principal of a request to a route that requires one: verifies the bearer token, unless a gate has done so.
+pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
+    if let Some(account) = account(parts) {
+        return Ok(account.principal(&platform.tenant));
+    }
     let header = parts.headers.get(header::AUTHORIZATION);
     let header = header.map(|value| value.to_str().unwrap_or_default());
     let token = match header.map(|value| value.split_once(' ')) {

@@ -77,6 +77,9 @@ pub struct Settings {
     pub tenant_domain: Option<String>,
     /// `SOUK_DNS_URL`: where TXT records are looked up, by DNS over HTTPS with answers in JSON; Cloudflare's by default.
     pub dns_url: String,
+    /// `SOUK_GATE_ONLY`: `on` if clients reach this host through a gate only, another host that forwards to it. It refuses what a
+    /// gate has not signed, but for health checks.
+    pub gate_only: bool,
     /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
@@ -134,6 +137,11 @@ impl Settings {
             None => LimitMode::On,
             Some(text) => text.parse().map_err(|why| format!("SOUK_LIMITS: {why}"))?,
         };
+        let gate_only = match get("SOUK_GATE_ONLY").as_deref() {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(_) => return Err("SOUK_GATE_ONLY: must be on or off".into()),
+        };
         let tenant_domain = get("SOUK_TENANT_DOMAIN");
         if let Some(domain) = &tenant_domain
             && (!domain.split('.').all(is_label) || domain.parse::<IpAddr>().is_ok())
@@ -152,6 +160,7 @@ impl Settings {
             limits,
             tenant_domain,
             dns_url,
+            gate_only,
             password_cost,
         })
     }
@@ -246,6 +255,7 @@ mod tests {
             ("SOUK_CACHE", "no"),
             ("SOUK_CACHE", "memory,off"),
             ("SOUK_LIMITS", "no"),
+            ("SOUK_GATE_ONLY", "yes"),
             ("SOUK_TENANT_DOMAIN", "https://souk.example"),
             ("SOUK_TENANT_DOMAIN", "Souk.example"),
             ("SOUK_TENANT_DOMAIN", "souk.example:80"),

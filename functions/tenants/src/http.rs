@@ -45,7 +45,7 @@ fn tenants() -> Vec<Route> {
             .response(StatusCode::OK, "The market", tenant()),
         Route::new("updateTenant", Method::PATCH, "/v1/tenants/{name}", writer, change)
             .summary("Update a market", "Felt everywhere within seconds.")
-            .body(Schema::patch_of::<NewTenant>("UpdateTenant").without(&["name"]), MAX_BODY)
+            .body(Schema::patch_of::<NewTenant>("UpdateTenant").without(&["name", "database"]), MAX_BODY)
             .response(StatusCode::OK, "The market", tenant())
             .errors(&[StatusCode::CONFLICT]),
         Route::new("suspendTenant", Method::POST, "/v1/tenants/{name}/suspend", suspender, suspend)

@@ -44,6 +44,12 @@ pub struct NewTenant {
     #[serde(default)]
     #[schema(format = "email", max_length = 254)]
     pub first_admin: Option<String>,
+    /// The database that its documents are in, one of those that the deployment has beside its own (`SOUK_DATABASES`); without one
+    /// it is the deployment's. It never changes.
+    #[garde(skip)]
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub database: Option<String>,
 }
 
 impl NewTenant {
@@ -55,6 +61,7 @@ impl NewTenant {
             plan: tenant.plan.clone(),
             origins: tenant.origins.clone(),
             first_admin: tenant.first_admin.clone(),
+            database: tenant.database.clone(),
         }
     }
 }

@@ -34,7 +34,11 @@ async fn an_inner_function_cannot_be_reached_from_outside() {
                     continue;
                 }
                 let problem: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default();
-                assert_eq!((status, &problem["code"]), (403, &json!("forbidden")), "{method} {pattern} {problem}");
+                assert_eq!(
+                    (status, &problem["code"]),
+                    (403, &json!("forbidden")),
+                    "{method} {pattern} {problem}"
+                );
                 count += 1;
             }
         }

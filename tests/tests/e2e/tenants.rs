@@ -2,6 +2,7 @@
 //! erase them. The host is started with `SOUK_TENANT_DOMAIN=souk.localhost`.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,10 +23,17 @@ const DOMAIN: &str = "souk.localhost";
 const PASSWORD: &str = "the same in all markets";
 
 impl Tenant {
-    /// Whoever signs up with this email address first is its admin.
+    /// Whoever signs up with this email address first is its admin. Every second market lives in the database that
+    /// `SOUK_TEST_DATABASE` names, if there is one.
     async fn new(main: &Market, more: Value) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = unique("t");
         let mut new = json!({ "name": name, "title": "A market", "first_admin": "root@tenants.test" });
+        if let Ok(database) = std::env::var("SOUK_TEST_DATABASE")
+            && MADE.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+        {
+            new["database"] = database.into();
+        }
         for (field, value) in more.as_object().unwrap() {
             new[field] = value.clone();
         }

@@ -10,6 +10,7 @@ use souk_core::{Documents as _, Key, Tenant};
 use souk_kit::Function;
 use souk_kit::jobs::{JobError, Schedule};
 
+use crate::ports::Store;
 use crate::world::{Process, World};
 
 const DOMAIN: &str = "work.test";
@@ -92,8 +93,12 @@ fn new_session() -> Value {
 
 /// All keys of a market in the store, as it knows them.
 fn keys(world: &World, name: &str) -> BTreeSet<(String, String)> {
+    keys_in(world, &world.store, name)
+}
+
+fn keys_in(world: &World, store: &Store, name: &str) -> BTreeSet<(String, String)> {
     let tenant = Tenant::named(name).unwrap();
-    let documents = world.run(world.store.scan(&tenant, None)).unwrap().documents;
+    let documents = world.run(store.scan(&tenant, None)).unwrap().documents;
     let own = |key: Key| (tenant.own(&key.pk).unwrap().to_owned(), key.sk);
     documents.into_iter().map(|document| own(document.key)).collect()
 }
@@ -396,4 +401,93 @@ fn what_was_known_of_a_market_holds_while_the_store_is_away() {
         Value::Null,
         200,
     );
+}
+
+#[test]
+fn a_market_may_live_in_a_database_of_its_own() {
+    let (world, process, operator) = deployment(functions());
+    let tenants = |method, path: &str, body: Value| {
+        let body = Some(body).filter(|body| !body.is_null());
+        world.call(&process, &operator, method, path, body)
+    };
+    let new = |database: &str| json!({ "name": "away", "title": "Away", "first_admin": "root@work.test", "database": database });
+    let (status, problem) = tenants(Method::POST, "/v1/tenants", new("nowhere"));
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (422, &json!("database")),
+        "{problem}"
+    );
+    assert_eq!(tenants(Method::POST, "/v1/tenants", new("apart")).0, 201);
+    let (status, problem) = tenants(Method::PATCH, "/v1/tenants/away", json!({ "database": null }));
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (422, &json!("database")),
+        "{problem}"
+    );
+
+    // Everything of it is there, and nothing of anybody else.
+    let at = |name: &str, token: &str, what, body, status| ask(&world, &process, name, token, what, body, status);
+    let lamps = || json!({ "name": "Lamps" });
+    let category = (Method::POST, "/v1/categories");
+    let token = root(&world, &process, "away");
+    at("away", &token, category.clone(), lamps(), 201);
+    let other = root(&world, &process, "other");
+    at("other", &other, category.clone(), lamps(), 201);
+    assert_eq!(keys(&world, "away"), BTreeSet::new());
+    assert_eq!(keys_in(&world, &world.apart, "other"), BTreeSet::new());
+    assert!(keys_in(&world, &world.apart, "away").len() > 3);
+    let waiting = || {
+        let shards = (0..8).map(|shard| souk_core::Query::partition(format!("outbox/{shard}"), 100));
+        let pages = shards.map(|query| {
+            world
+                .run(world.apart.query(&query, souk_core::Consistency::Strong))
+                .unwrap()
+        });
+        pages.map(|page| page.items.len()).sum::<usize>()
+    };
+    assert!(waiting() > 0 && world.outbox() > 0);
+    world.drain(&process);
+    world.run(process.app.run_pending_work());
+    assert_eq!((waiting(), world.outbox()), (0, 0));
+
+    // What a crash leaves of it is swept up, also by who has not heard of it; and its outage is nobody else's.
+    at("away", &token, category.clone(), json!({ "name": "Rugs" }), 201);
+    at("other", &other, category.clone(), json!({ "name": "Rugs" }), 201);
+    let process = world.start(functions());
+    let at = |name: &str, token: &str, what, body, status| ask(&world, &process, name, token, what, body, status);
+    world.clock.advance(120_000);
+    world.apart.is_down.store(true, Ordering::SeqCst);
+    world.run(process.app.tick());
+    world.drain(&process);
+    assert_eq!(world.outbox(), 0);
+    let list = || (Method::GET, "/v1/categories");
+    at("away", "", list(), Value::Null, 503);
+    at("other", "", list(), Value::Null, 200);
+    world.apart.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(waiting(), 1);
+    world.clock.advance(120_000);
+    world.run(process.app.tick());
+    world.drain(&process);
+    assert_eq!(waiting(), 0);
+    let session = at("away", "", (Method::POST, "/v1/sessions"), new_session(), 201);
+    let events = at(
+        "away",
+        session["access_token"].as_str().unwrap(),
+        (Method::GET, "/v1/events"),
+        Value::Null,
+        200,
+    );
+    assert_eq!(events["items"].as_array().unwrap().len(), 2, "{events}");
+
+    // It is exported and erased from there.
+    let operator = world.sign_in(&process, "keeper");
+    let path = "/v1/tenants/away";
+    let call = |method, path: &str| world.call(&process, &operator, method, path, None);
+    let (status, export) = call(Method::GET, &format!("{path}/export"));
+    assert_eq!(status, 200);
+    assert!(export.to_string().contains("Rugs"));
+    assert_eq!(call(Method::POST, &format!("{path}/suspend")).0, 200);
+    assert_eq!(call(Method::DELETE, path).0, 202);
+    world.drain(&process);
+    assert_eq!(keys_in(&world, &world.apart, "away"), BTreeSet::new());
 }

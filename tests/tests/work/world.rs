@@ -30,6 +30,8 @@ const PASSWORD: &str = "wind every clock";
 pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) store: Arc<Store>,
+    /// The database `apart` of some markets.
+    pub(crate) apart: Arc<Store>,
     pub(crate) queue: Arc<Lanes>,
     random: Arc<Seeded>,
     life: Arc<Life>,
@@ -53,12 +55,16 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let (clock, life) = (Arc::new(TestClock::default()), Arc::new(Life(AtomicI64::new(-1))));
         let random = Arc::new(Seeded(Mutex::new(Rng::with_seed(seed))));
-        Self {
-            store: Arc::new(Store {
+        let store = || {
+            Arc::new(Store {
                 model: Model::new(clock.clone()),
                 life: life.clone(),
                 is_down: AtomicBool::default(),
-            }),
+            })
+        };
+        Self {
+            store: store(),
+            apart: store(),
             queue: Arc::new(Lanes {
                 clock: clock.clone(),
                 life: life.clone(),
@@ -100,6 +106,7 @@ impl World {
         let settings = Settings::from_lookup(lookup, cost).unwrap();
         let keys = Keys::parse(&self.keys).unwrap();
         let mut platform = Platform::new(ports, keys, settings, Registry::of(&all)).with_cache_tags();
+        platform = platform.with_database("apart", self.apart.clone());
         platform.edge = self.edge.clone();
         let platform = Arc::new(platform);
         Process {

@@ -30,6 +30,7 @@ use convert::Rejected;
 use souk_cloudflare::{
     CloudflareQueue, DurableRateLimit, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
 };
+use souk_core::Tenant;
 use souk_kit::http::{Problem, problem_type};
 use souk_kit::platform::is_loopback;
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
@@ -149,6 +150,21 @@ fn functions() -> Vec<souk_kit::Function> {
     functions
 }
 
+/// The names of databases of their own that markets may have (`SOUK_DATABASES`).
+fn named_databases(list: Option<&str>) -> Result<Vec<String>, String> {
+    let names = list.unwrap_or_default().split(',').map(str::trim);
+    let names = names
+        .filter(|name| !name.is_empty())
+        .map(|name| match Tenant::named(name) {
+            Some(_) => Ok(name.to_owned()),
+            None => Err(
+                "SOUK_DATABASES: must be names of lower-case letters, digits and hyphens, separated by commas"
+                    .to_owned(),
+            ),
+        });
+    names.collect()
+}
+
 /// The ports and settings, from the bindings, variables and secrets in `wrangler.toml`.
 fn platform(env: &Env) -> std::result::Result<Platform, String> {
     // `var` reads secrets too.
@@ -184,6 +200,16 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
         random: Arc::new(SystemRandom),
     };
     let mut platform = Platform::new(ports, keys, settings, registry).with_compute(TakingTurns::default());
+    for name in named_databases(lookup("SOUK_DATABASES").as_deref())? {
+        let binding = format!("DB_{}", name.to_uppercase().replace('-', "_"));
+        let database = env
+            .d1(&binding)
+            .map_err(|why| format!("SOUK_DATABASES: {binding}: {why}"))?;
+        platform = platform.with_database(
+            &name,
+            Arc::new(souk_cloudflare::open(database, replicas, clock.clone())),
+        );
+    }
     let objects = env.durable_object("LIMITS").map_err(|why| format!("LIMITS: {why}"))?;
     platform = platform.with_rate_limit(DurableRateLimit::new(objects, clock));
     if let Ok(assets) = env.assets("ASSETS") {

@@ -39,6 +39,12 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
         let fault = Fault::invalid("is the name of the deployment itself");
         return Err(Failure::invalid("name", fault).into());
     }
+    if let Some(database) = &new.database
+        && !cx.has_database(database)
+    {
+        let names: Vec<&str> = cx.databases().collect();
+        return Err(Failure::invalid("database", Fault::not_one_of(&names)).into());
+    }
     let name = Tenant::named(&new.name).ok_or_else(|| Failure::invalid("name", Fault::invalid("is not a name")))?;
     let (name, new) = (&name, &new);
     cx.commit(|tx| async move {
@@ -50,6 +56,7 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
             plan,
             origins,
             first_admin,
+            database,
         } = new.clone();
         let tenant = TenantRecord {
             name: name.clone(),
@@ -57,6 +64,7 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
             plan,
             origins,
             first_admin: first_admin.map(|email| check::kept_email(&email)),
+            database,
             status: TenantStatus::Active,
             created_at: tx.now(),
             updated_at: tx.now(),
@@ -81,9 +89,13 @@ pub async fn change_tenant(
         if_match.check(old.version())?;
         let before = NewTenant::of(&old);
         let fields: NewTenant = patch.apply(&before)?;
-        if fields.name != before.name {
-            let fault = Fault::invalid("cannot be changed");
-            return Err(Failure::invalid("name", fault).into());
+        for (field, is_changed) in [
+            ("name", fields.name != before.name),
+            ("database", fields.database != before.database),
+        ] {
+            if is_changed {
+                return Err(Failure::invalid(field, Fault::invalid("cannot be changed")).into());
+            }
         }
         if let Err(report) = fields.validate() {
             return Err(Failure::Invalid(field_errors(&report).collect()).into());

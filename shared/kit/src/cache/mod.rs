@@ -140,12 +140,16 @@ impl ResponseCache {
         documents: Arc<dyn Documents>,
         search: Arc<dyn Search>,
     ) -> (Arc<dyn Documents>, Arc<dyn Search>) {
-        let documents = PurgingDocuments {
+        let search = PurgingSearch::new(search, self.clone(), Tenant::main());
+        (self.purging(documents), Arc::new(search))
+    }
+
+    /// A document store whose changes purge the responses that they affect.
+    pub(crate) fn purging(self: &Arc<Self>, documents: Arc<dyn Documents>) -> Arc<dyn Documents> {
+        Arc::new(PurgingDocuments {
             inner: documents,
             cache: self.clone(),
-        };
-        let search = PurgingSearch::new(search, self.clone(), Tenant::main());
-        (Arc::new(documents), Arc::new(search))
+        })
     }
 
     /// The cached response for this key at `now` (milliseconds since 1970). If it is stale, a refresh is queued.

@@ -3,12 +3,14 @@
 mod fold;
 mod format;
 mod gate;
+mod homes;
 mod lane_counts;
 mod outage;
 mod outbox;
 mod settings;
 mod tenants;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -29,6 +31,7 @@ use crate::tenancy::Quotas;
 pub(crate) use fold::EARLY_MS;
 pub use format::FormatError;
 use gate::GateState;
+use homes::Home;
 pub(crate) use lane_counts::count;
 pub use lane_counts::{COUNTED, recent};
 use outage::Outages;
@@ -48,6 +51,10 @@ pub struct Platform {
     pub(crate) documents: Arc<dyn Documents>,
     /// The documents of the deployment: the store of the main market.
     pub(crate) whole: Arc<dyn Documents>,
+    /// Where the documents of this market are, with its part of the outbox.
+    pub(crate) home: Home,
+    /// The databases beside the deployment's own, by name.
+    apart: Arc<BTreeMap<Arc<str>, Arc<dyn Documents>>>,
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) gate: Arc<GateState>,
     /// Lanes of messages.
@@ -124,6 +131,8 @@ impl Platform {
             limiter: Arc::new(Limiter::new(cells, clock.clone(), settings.limits)),
             quotas: Quotas::new(),
             whole: documents.clone(),
+            home: Home::default(),
+            apart: Arc::default(),
             documents,
             tenants: Arc::default(),
             gate: Arc::default(),
@@ -174,6 +183,13 @@ impl Platform {
         self
     }
 
+    /// Adds a database that the documents of some markets are in. Call it before [`with_memory_cache`](Self::with_memory_cache).
+    #[must_use]
+    pub fn with_database(mut self, name: &str, documents: Arc<dyn Documents>) -> Self {
+        Arc::make_mut(&mut self.apart).insert(name.into(), documents);
+        self
+    }
+
     /// Wraps the document store in a cache. Call it before [`with_memory_cache`](Self::with_memory_cache).
     #[must_use]
     pub fn with_document_cache(mut self, cache: Arc<DocumentCache>) -> Self {
@@ -189,6 +205,9 @@ impl Platform {
         if self.settings.cache.memory {
             let warm = self.registry.warm.clone();
             let cache = ResponseCache::new(config, self.clock.clone(), &*self.random, warm);
+            for documents in Arc::make_mut(&mut self.apart).values_mut() {
+                *documents = cache.purging(documents.clone());
+            }
             (self.documents, self.index) = cache.purged_by(self.documents, self.index);
             self.whole = self.documents.clone();
             self.responses = Some(cache);

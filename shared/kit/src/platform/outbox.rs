@@ -5,6 +5,7 @@
 //! between, or if the queue is unavailable, the sweeper sends the record later. Both may send the same messages: they
 //! have the same ids, so the inbox prevents a second effect.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use souk_core::{
 };
 
 use super::fold::{Fold, Folding};
-use super::{Platform, count};
+use super::{Home, Platform, count};
 
 /// The number of partitions.
 const SHARDS: u8 = 8;
@@ -53,7 +54,7 @@ fn is_from_future(record: &Record, now: i64) -> bool {
 /// The part of the outbox in memory: records that this instance has committed and not yet sent.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    pending: Mutex<Vec<(Key, Record)>>,
+    pending: Mutex<Vec<(Home, Key, Record)>>,
     /// Best-effort messages, which are not part of a commit.
     best_effort: Mutex<Vec<Message>>,
     /// Whether the backlog was full at the last measurement, and the time of that measurement.
@@ -82,13 +83,13 @@ impl Platform {
         };
         let key = self.outbox_key();
         let body = serde_json::to_string(&record).map_err(|e| StoreError::Refused(e.to_string()))?;
-        // The outbox is the deployment's, so that one sweeper finds what any tenant has left.
+        // The outbox is the deployment's, so that one sweeper finds what any tenant has left; a database has one of its own.
         let mut commit = self.tenant.commit(Commit::new(changes));
         commit.changes.push(Change::create(key.clone(), body, Vec::new()));
-        self.whole.commit(commit).await?;
+        self.store(&self.home)?.commit(commit).await?;
         let mut pending = self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() < PENDING {
-            pending.push((key, record));
+            pending.push((self.home.clone(), key, record));
         }
         Ok(())
     }
@@ -135,29 +136,47 @@ impl Platform {
             tracing::warn!(%error, "best-effort messages are lost");
         }
         loop {
-            let mut pending = std::mem::take(&mut *self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner));
+            let pending = std::mem::take(&mut *self.outbox.pending.lock().unwrap_or_else(PoisonError::into_inner));
             if pending.is_empty() {
                 return Ok(sent);
             }
             sent += pending.len();
-            while !pending.is_empty() {
-                let rest = pending.split_off(pending.len().min(STEP));
-                self.hand_over(pending, true).await?;
-                pending = rest;
+            let mut by_home = BTreeMap::<Home, Vec<(Key, Record)>>::new();
+            for (home, key, record) in pending {
+                by_home.entry(home).or_default().push((key, record));
+            }
+            for (home, mut records) in by_home {
+                while !records.is_empty() {
+                    let rest = records.split_off(records.len().min(STEP));
+                    self.hand_over(&home, records, true).await?;
+                    records = rest;
+                }
             }
         }
     }
 
     /// Sends the records that are at least `age_ms` old, which a crash or a queue outage has left behind. Returns their
-    /// number.
+    /// number. A database that does not answer does not keep it from the others.
     pub async fn sweep(&self, age_ms: i64) -> Result<usize, SweepError> {
-        let mut sent = 0;
+        let (mut sent, mut failed) = (0, None);
+        for home in self.homes() {
+            match self.sweep_home(&home, age_ms).await {
+                Ok(count) => sent += count,
+                Err(error @ SweepError::Queue(_)) => return Err(error),
+                Err(error @ SweepError::Store(_)) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(sent), Err)
+    }
+
+    async fn sweep_home(&self, home: &Home, age_ms: i64) -> Result<usize, SweepError> {
+        let (mut sent, store) = (0, self.store(home)?);
         let now = self.now().as_millisecond();
         let newest = now.saturating_sub(age_ms);
         for shard in 0..SHARDS {
             let mut query = Query::partition(format!("outbox/{shard}"), STEP);
             loop {
-                let page = self.whole.query(&query, Consistency::Strong).await?;
+                let page = store.query(&query, Consistency::Strong).await?;
                 let mut old = Vec::with_capacity(page.items.len());
                 let mut all_new = true;
                 for item in page.items {
@@ -177,7 +196,7 @@ impl Platform {
                 if !old.is_empty() {
                     sent += old.len();
                     // Some of them may have been sent before, and then no message follows.
-                    self.hand_over(old, false).await?;
+                    self.hand_over(home, old, false).await?;
                 }
                 // Records are sorted by time: those after a recent one are more recent still.
                 match page.next {
@@ -191,7 +210,7 @@ impl Platform {
 
     /// Sends the messages of these records to the queue, then deletes the records. `folds` says whether events about one thing
     /// may share a message.
-    async fn hand_over(&self, records: Vec<(Key, Record)>, folds: bool) -> Result<(), QueueError> {
+    async fn hand_over(&self, home: &Home, records: Vec<(Key, Record)>, folds: bool) -> Result<(), QueueError> {
         let mut messages = Vec::new();
         let mut changes = Vec::with_capacity(records.len());
         for (key, record) in records {
@@ -207,7 +226,8 @@ impl Platform {
         }
         self.send(messages).await?;
         // If the deletion fails, the sweeper sends the messages again, and the inbox drops the duplicates.
-        if let Err(error) = self.whole.commit(Commit::new(changes)).await {
+        let deleted = async { self.store(home)?.commit(Commit::new(changes)).await };
+        if let Err(error) = deleted.await {
             tracing::warn!(%error, "sent messages stay in the outbox");
         }
         Ok(())

@@ -96,7 +96,7 @@ impl Platform {
 
     /// Some of the documents of a tenant, as it knows them: for its export. Ask the platform of the main market.
     pub async fn export_tenant(&self, tenant: &Tenant, after: Option<&str>) -> Result<Scan, StoreError> {
-        let mut scan = self.whole.scan(tenant, after).await?;
+        let mut scan = self.store_of(tenant).await?.scan(tenant, after).await?;
         for document in &mut scan.documents {
             if let Some(own) = tenant.own(&document.key.pk) {
                 document.key.pk = own.to_owned();
@@ -108,7 +108,7 @@ impl Platform {
     /// Removes some of what a tenant has in the store; returns the `after` of the next call, `None` if nothing is left. Ask the
     /// platform of the main market.
     pub async fn erase_tenant(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<String>, StoreError> {
-        self.whole.erase(tenant, after).await
+        self.store_of(tenant).await?.erase(tenant, after).await
     }
 
     async fn read_market(self: &Arc<Self>, named: &Named, known: Option<&Known>) -> Result<Option<Market>, StoreError> {
@@ -145,7 +145,7 @@ impl Platform {
         {
             return Ok(Some(known.market.clone()));
         }
-        let platform = Arc::new(self.narrowed(&record, quotas));
+        let platform = Arc::new(self.narrowed(&record, quotas)?);
         let record = Arc::new(record);
         Ok(Some(Market {
             platform,
@@ -155,7 +155,9 @@ impl Platform {
     }
 
     /// The platform of a tenant: the same ports, as far as they are its own.
-    fn narrowed(&self, record: &TenantRecord, quotas: Quotas) -> Self {
+    fn narrowed(&self, record: &TenantRecord, quotas: Quotas) -> Result<Self, StoreError> {
+        let home = record.database.as_deref().map(Arc::from);
+        let store = self.store(&home)?.clone();
         let tenant = record.name.clone();
         let domain = self.settings.tenant_domain.as_deref().unwrap_or("localhost");
         let settings = Settings {
@@ -164,14 +166,15 @@ impl Platform {
             first_admin: record.first_admin.clone(),
             ..(*self.settings).clone()
         };
-        Self {
-            documents: Arc::new(TenantDocuments::new(self.whole.clone(), tenant.clone())),
+        Ok(Self {
+            documents: Arc::new(TenantDocuments::new(store, tenant.clone())),
+            home,
             index: self.index.of(&tenant),
             settings: Arc::new(settings),
             long_lists: Arc::<LongLists>::default(),
             quotas,
             tenant,
             ..self.clone()
-        }
+        })
     }
 }

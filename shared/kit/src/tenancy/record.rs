@@ -40,6 +40,10 @@ pub struct TenantRecord {
     /// The account with this email address becomes an admin of the market when it signs in.
     #[schema(required = true)]
     pub first_admin: Option<String>,
+    /// The database that its documents are in; `null` for the one of the deployment. It never changes.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub database: Option<String>,
     /// Whether the market answers.
     pub status: TenantStatus,
     /// When the tenant was created.

@@ -32,6 +32,7 @@ mod idempotency;
 mod imports;
 mod limits;
 mod listing;
+mod matrix;
 mod mine;
 mod operations;
 mod paging;

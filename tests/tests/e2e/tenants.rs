@@ -12,10 +12,10 @@ use crate::receiver::{Receiver, publish};
 use crate::text;
 
 /// A market of its own, by its name, and its admin.
-struct Tenant {
-    name: String,
+pub(crate) struct Tenant {
+    pub(crate) name: String,
     market: Market,
-    admin: Client,
+    pub(crate) admin: Client,
 }
 
 /// The domain below which markets have their names.
@@ -25,7 +25,7 @@ const PASSWORD: &str = "the same in all markets";
 impl Tenant {
     /// Whoever signs up with this email address first is its admin. Every second market lives in the database that
     /// `SOUK_TEST_DATABASE` names, if there is one.
-    async fn new(main: &Market, more: Value) -> Self {
+    pub(crate) async fn new(main: &Market, more: Value) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = unique("t");
         let mut new = json!({ "name": name, "title": "A market", "first_admin": "root@tenants.test" });
@@ -48,7 +48,7 @@ impl Tenant {
     }
 
     /// An account that has the same name in every market.
-    async fn member(&self, username: &str) -> Client {
+    pub(crate) async fn member(&self, username: &str) -> Client {
         let email = format!("{username}@tenants.test");
         let account = json!({ "email": email, "username": username, "password": PASSWORD });
         let me = self.market.anonymous().add("/v1/accounts", account).await;

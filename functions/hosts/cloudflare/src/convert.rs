@@ -104,6 +104,11 @@ pub(crate) async fn request(raw: &web_sys::Request) -> Result<http::Request<Opti
     Ok(out)
 }
 
+/// A permanent redirect of any method.
+pub(crate) fn redirect(url: &str) -> web_sys::Response {
+    respond(308, &format!("location\n{url}\ncache-control\nno-store\n"), None)
+}
+
 /// The response. Its headers are ASCII, as the router sets no others.
 pub(crate) fn response(response: &http::Response<Bytes>) -> web_sys::Response {
     let line = |(name, value): (_, &HeaderValue)| format!("{name}\n{}\n", value.to_str().unwrap_or_default());

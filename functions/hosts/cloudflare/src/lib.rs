@@ -49,6 +49,8 @@ const MEMORY_CACHE: MemoryCacheConfig = MemoryCacheConfig {
 static APP: OnceLock<Result<App, String>> = OnceLock::new();
 /// Whether the public URL is one of the machine itself.
 static IS_LOOPBACK: OnceLock<bool> = OnceLock::new();
+/// Whether the public URL is one of HTTPS.
+static IS_HTTPS: OnceLock<bool> = OnceLock::new();
 
 /// The app, or what the settings lack.
 fn app(env: &Env) -> Result<&'static App, &'static str> {
@@ -67,6 +69,9 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         Ok(app) => app,
         Err(why) => return convert::response(&Problem::not_configured(why).bare_response()),
     };
+    if let Some(response) = to_https(&request) {
+        return response;
+    }
     #[cfg(not(feature = "all"))]
     if let Some(response) = origin::forward(app, &request, &env).await {
         return response;
@@ -93,6 +98,14 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         Context::new(context).wait_until(app.run_pending_work());
     }
     convert::response(&response)
+}
+
+/// The redirect of a request that came without TLS, which a zone lets through unless it says "Always Use HTTPS".
+fn to_https(request: &web_sys::Request) -> Option<web_sys::Response> {
+    let url = request.url();
+    let rest = url.strip_prefix("http://")?;
+    let is_public = *IS_HTTPS.get().unwrap_or(&false) && !is_local(request);
+    is_public.then(|| convert::redirect(&format!("https://{rest}")))
 }
 
 /// Whether the request was sent to the machine itself.
@@ -183,6 +196,7 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     }
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
     let _ = IS_LOOPBACK.set(settings.is_loopback());
+    let _ = IS_HTTPS.set(settings.public_url.starts_with("https:"));
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");
     let clock = Arc::new(SystemClock);
     let registry = souk_market::registry();

@@ -1,7 +1,5 @@
 //! What `include` adds to the public form of a document.
 
-use serde_json::Value;
-
 use crate::{Document, Key, Kind, Principal, StoreError};
 
 /// What a name that `include` accepts stands for.
@@ -9,9 +7,13 @@ use crate::{Document, Key, Kind, Principal, StoreError};
 pub enum Include {
     /// The field of this name holds the id of a document of this kind; the document takes the place of the id.
     Reference(Kind),
-    /// A field of this name says what the document is to the principal; it is `null` for anonymous requests.
-    ForPrincipal(fn(&Principal, &Document) -> Result<Lookup, StoreError>),
+    /// A field of this name says what the document is to the principal; it is `null` for anonymous requests. What it depends on are
+    /// these fields of the document.
+    ForPrincipal(&'static [&'static str], LookUp),
 }
+
+/// Says what to read, given the fields of a document in their order: each as JSON, `None` if it is absent.
+pub type LookUp = fn(&Principal, &[Option<&str>]) -> Result<Lookup, StoreError>;
 
 /// A value that is made from other documents. Those of a whole page are read together.
 pub struct Lookup {
@@ -21,5 +23,5 @@ pub struct Lookup {
     pub make: Make,
 }
 
-/// Makes a value from documents.
-pub type Make = Box<dyn FnOnce(&[Option<&Document>]) -> Result<Value, StoreError> + Send>;
+/// Makes a value from documents, as JSON.
+pub type Make = Box<dyn FnOnce(&[Option<&Document>]) -> Result<Vec<u8>, StoreError> + Send>;

@@ -1,7 +1,7 @@
 //! Renders stored documents for clients: the counters and the version are added to the stored body as text. The JSON is
 //! parsed only for `fields` and `include` (CB-18), and only as far as the fields: their values stay text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -85,21 +85,30 @@ struct Addition<'a> {
 
 /// Where the value of an [`Addition`] comes from.
 enum Source {
-    /// The document of this kind at this key.
-    Reference(Kind, Key),
-    /// The documents at these keys, and what is made from them.
-    Lookup(Vec<Key>, Make),
+    /// The document of this kind, by its place among [`Wanted`].
+    Reference(Kind, usize),
+    /// The documents, by their places, and what is made from them.
+    Lookup(Vec<usize>, Make),
     /// Nowhere: it is `null`.
     Nothing,
 }
 
-impl Source {
-    fn keys(&self) -> &[Key] {
-        match self {
-            Source::Reference(_, key) => std::slice::from_ref(key),
-            Source::Lookup(keys, _) => keys,
-            Source::Nothing => &[],
-        }
+/// The keys of all documents that a page needs, each once.
+#[derive(Default)]
+struct Wanted(HashMap<Key, usize>);
+
+impl Wanted {
+    /// The place of a key.
+    fn place(&mut self, key: Key) -> usize {
+        let next = self.0.len();
+        *self.0.entry(key).or_insert(next)
+    }
+
+    /// The keys, by their places.
+    fn into_keys(self) -> Vec<Key> {
+        let mut keys: Vec<(Key, usize)> = self.0.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, place)| *place);
+        keys.into_iter().map(|(key, _)| key).collect()
     }
 }
 
@@ -193,58 +202,71 @@ impl Selection {
         if wanted.is_empty() {
             return self.render_all(documents);
         }
-        let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+        // The fields to replace, and behind them those that lookups depend on.
+        let mut names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+        for (_, include) in &wanted {
+            if let Include::ForPrincipal(fields, _) = include {
+                let others = fields.iter().filter(|field| !names.contains(field));
+                let others: Vec<_> = others.copied().collect();
+                names.extend(others);
+            }
+        }
         let rendered: Vec<Vec<u8>> = documents.iter().map(render).collect();
         let mut additions: Vec<Vec<Addition<'_>>> = Vec::with_capacity(documents.len());
-        let mut keys: BTreeSet<Key> = BTreeSet::new();
-        for (document, text) in documents.iter().zip(&rendered) {
-            let old = find(&names, text)?;
+        let mut places = Wanted::default();
+        for text in &rendered {
+            let found = find(&names, text)?;
+            let value_of = |field: &&str| {
+                let place = names.iter().position(|name| name == field)?;
+                found.get(place).copied().flatten().map(RawValue::get)
+            };
             let mut own = Vec::with_capacity(wanted.len());
-            for ((field, include), old) in wanted.iter().zip(old) {
+            for ((field, include), old) in wanted.iter().zip(found.iter().copied()) {
                 let source = match include {
                     Include::Reference(kind) => {
                         let id = old.and_then(|id| serde_json::from_str::<&str>(id.get()).ok());
                         let Some(id) = id else { continue };
-                        Source::Reference(*kind, kind.key(id))
+                        Source::Reference(*kind, places.place(kind.key(id)))
                     }
-                    Include::ForPrincipal(look_up) => match cx.principal() {
+                    Include::ForPrincipal(fields, look_up) => match cx.principal() {
                         Some(principal) => {
-                            let lookup = look_up(principal, document).map_err(Failure::from)?;
-                            Source::Lookup(lookup.keys, lookup.make)
+                            let values: Vec<Option<&str>> = fields.iter().map(value_of).collect();
+                            let lookup = look_up(principal, &values).map_err(Failure::from)?;
+                            let keys = lookup.keys.into_iter().map(|key| places.place(key)).collect();
+                            Source::Lookup(keys, lookup.make)
                         }
                         None => Source::Nothing,
                     },
                 };
-                keys.extend(source.keys().iter().cloned());
                 own.push(Addition { field, old, source });
             }
             additions.push(own);
         }
-        let keys: Vec<Key> = keys.into_iter().collect();
+        let keys = places.into_keys();
         let found = try_join_all(keys.chunks(MAX_KEYS).map(|some| cx.get_all(some))).await?;
-        let found = found.into_iter().flatten().flatten();
-        let found: BTreeMap<Key, Document> = found.map(|document| (document.key.clone(), document)).collect();
+        let found: Vec<Option<Document>> = found.into_iter().flatten().collect();
+        let at = |place: usize| found.get(place).and_then(Option::as_ref);
 
         // A document that several refer to is rendered once.
-        let mut shown: BTreeMap<Key, Arc<[u8]>> = BTreeMap::new();
+        let mut shown: HashMap<usize, Arc<[u8]>> = HashMap::new();
         let mut complete = Vec::with_capacity(documents.len());
         for (text, additions) in rendered.iter().zip(additions) {
             let mut fields = Vec::with_capacity(additions.len());
             for Addition { field, old, source } in additions {
                 let new = match source {
-                    Source::Reference(kind, key) => match (shown.get(&key), found.get(&key)) {
+                    Source::Reference(kind, place) => match (shown.get(&place), at(place)) {
                         (Some(value), _) => value.clone(),
                         (None, Some(document)) => {
                             let value: Arc<[u8]> = public_text(kind, document).map_err(Failure::from)?.into();
-                            shown.insert(key, value.clone());
+                            shown.insert(place, value.clone());
                             value
                         }
                         // The id stays.
                         (None, None) => continue,
                     },
-                    Source::Lookup(keys, make) => {
-                        let documents: Vec<Option<&Document>> = keys.iter().map(|key| found.get(key)).collect();
-                        serde_json::to_vec(&make(&documents).map_err(Failure::from)?)?.into()
+                    Source::Lookup(places, make) => {
+                        let documents: Vec<Option<&Document>> = places.into_iter().map(at).collect();
+                        make(&documents).map_err(Failure::from)?.into()
                     }
                     Source::Nothing => b"null".as_slice().into(),
                 };

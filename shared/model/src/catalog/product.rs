@@ -13,7 +13,7 @@ use super::filter::distance;
 use super::lists::{List, Sort};
 use super::status::Status;
 use super::variant::{PastPrice, ProductOption, Variant};
-use super::viewer::{ViewerState, viewer_state};
+use super::viewer::{VIEWER_FIELDS, ViewerState, viewer_state};
 use crate::identity::ACCOUNT;
 use crate::reference::{AccountReference, CategoryReference, VendorReference};
 use crate::vendors::VENDOR;
@@ -64,7 +64,7 @@ pub const REFERENCES: [(&str, Include); 4] = [
     ("category", Include::Reference(CATEGORY)),
     ("author", Include::Reference(ACCOUNT)),
     ("vendor", Include::Reference(VENDOR)),
-    ("viewer", Include::ForPrincipal(viewer_state)),
+    ("viewer", Include::ForPrincipal(VIEWER_FIELDS, viewer_state)),
 ];
 
 /// A product.

@@ -25,16 +25,17 @@ pub struct ViewerState {
 }
 
 /// The fields of a product that it depends on.
-#[derive(Deserialize)]
-struct Head {
-    id: String,
-    author: String,
-    vendor: Option<String>,
-}
+pub(super) const VIEWER_FIELDS: &[&str] = &["id", "author", "vendor"];
 
-/// The [`ViewerState`] of a product.
-pub(super) fn viewer_state(principal: &Principal, product: &Document) -> Result<Lookup, StoreError> {
-    let Head { id, author, vendor } = product.parse()?;
+/// The [`ViewerState`] of a product with these [fields](VIEWER_FIELDS).
+pub(super) fn viewer_state(principal: &Principal, fields: &[Option<&str>]) -> Result<Lookup, StoreError> {
+    let text = |n: usize| {
+        let json = fields.get(n).copied().flatten().unwrap_or("null");
+        let value = serde_json::from_str::<Option<String>>(json);
+        value.map_err(|error| StoreError::Corrupt(format!("a product: {error}")))
+    };
+    let lacks = || StoreError::Corrupt("a product lacks its id or its author".into());
+    let (id, author, vendor) = (text(0)?.ok_or_else(lacks)?, text(1)?.ok_or_else(lacks)?, text(2)?);
     let (me, is_own) = (&principal.account, principal.may_for(&author, &PRODUCTS_WRITE));
     let mut keys = vec![upvote_key(&id, me), save_key(&id, me), follow_key(me, &author)];
     if let Some(vendor) = &vendor {
@@ -53,7 +54,7 @@ pub(super) fn viewer_state(principal: &Principal, product: &Document) -> Result<
             following_vendor: at(3).is_some(),
             may_edit: is_own || sells_for(&principal, at(4), at(5))?,
         };
-        serde_json::to_value(state).map_err(|error| StoreError::Corrupt(error.to_string()))
+        serde_json::to_vec(&state).map_err(|error| StoreError::Corrupt(error.to_string()))
     };
     Ok(Lookup {
         keys,
@@ -68,8 +69,6 @@ mod tests {
     use souk_core::access::MODERATOR;
 
     use super::*;
-    use crate::catalog::PRODUCT;
-
     fn document(key: Key, body: serde_json::Value) -> Document {
         Document {
             key,
@@ -86,13 +85,14 @@ mod tests {
             roles: role.into_iter().map(str::to_owned).collect(),
             ..Principal::member(account)
         };
-        let body = json!({ "id": "prd_1", "author": "acc_author", "vendor": vendor });
-        let Lookup { keys, make } = viewer_state(&principal, &document(PRODUCT.key("prd_1"), body)).unwrap();
+        let vendor = json!(vendor).to_string();
+        let fields = [Some("\"prd_1\""), Some("\"acc_author\""), Some(vendor.as_str())];
+        let Lookup { keys, make } = viewer_state(&principal, &fields).unwrap();
         let found: Vec<_> = keys
             .iter()
             .map(|key| stored.iter().find(|document| document.key == *key))
             .collect();
-        serde_json::from_value(make(&found).unwrap()).unwrap()
+        serde_json::from_slice(&make(&found).unwrap()).unwrap()
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Owner<'_> {
             }
             "/v1/vendors/" => client.add("/v1/vendors", json!({ "name": unique("Shop") })).await,
             "/v1/webhooks/" => hook(false).await,
-            other => panic!("what is at {other}?"),
+            other => unreachable!("what is at {other}?"),
         };
         text(&made, "id").to_owned()
     }

@@ -1,15 +1,17 @@
 //! Markets of one deployment. The random source is seeded in the same way for each market, so all of their ids are equal.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::Method;
 use serde_json::{Value, json};
 use souk_core::documents::get_one;
 use souk_core::{Documents as _, Key, Tenant};
-use souk_kit::Function;
-use souk_kit::jobs::{JobError, Schedule};
+use souk_kit::jobs::{JobError, Schedule, tracked};
+use souk_kit::{Context, Failure, Function};
 
+use crate::Fragile;
 use crate::ports::Store;
 use crate::world::{Process, World};
 
@@ -405,7 +407,15 @@ fn what_was_known_of_a_market_holds_while_the_store_is_away() {
 
 #[test]
 fn a_market_may_live_in_a_database_of_its_own() {
-    let (world, process, operator) = deployment(functions());
+    let poisoned = || {
+        let mut all = functions();
+        all.push(crate::jobs(vec![crate::fragile(
+            &Arc::new(AtomicBool::default()),
+            true,
+        )]));
+        all
+    };
+    let (mut world, process, operator) = deployment(poisoned());
     let tenants = |method, path: &str, body: Value| {
         let body = Some(body).filter(|body| !body.is_null());
         world.call(&process, &operator, method, path, body)
@@ -453,7 +463,7 @@ fn a_market_may_live_in_a_database_of_its_own() {
     // What a crash leaves of it is swept up, also by who has not heard of it; and its outage is nobody else's.
     at("away", &token, category.clone(), json!({ "name": "Rugs" }), 201);
     at("other", &other, category.clone(), json!({ "name": "Rugs" }), 201);
-    let process = world.start(functions());
+    let process = world.start(poisoned());
     let at = |name: &str, token: &str, what, body, status| ask(&world, &process, name, token, what, body, status);
     world.clock.advance(120_000);
     world.apart.is_down.store(true, Ordering::SeqCst);
@@ -479,6 +489,27 @@ fn a_market_may_live_in_a_database_of_its_own() {
     );
     assert_eq!(events["items"].as_array().unwrap().len(), 2, "{events}");
 
+    // A job that is given up says so there.
+    let market = world
+        .run(process.platform.of_tenant(&Tenant::named("away").unwrap()))
+        .unwrap()
+        .unwrap();
+    let cx = Context::system(market);
+    let start = cx.commit(|tx| async move { tracked::start::<Failure, _>(&tx, &Fragile { n: 1 }, "acc_0") });
+    let job = world.run(start).unwrap();
+    world.run(process.app.run_pending_work());
+    world.drain(&process);
+    let token = session["access_token"].as_str().unwrap();
+    let job = at(
+        "away",
+        token,
+        (Method::GET, &format!("/v1/jobs/{}", job.id)),
+        Value::Null,
+        200,
+    );
+    assert_eq!((&job["status"], &job["error"]), (&json!("failed"), &json!("poison 1")));
+    assert_eq!(keys(&world, "away"), BTreeSet::new());
+
     // It is exported and erased from there.
     let operator = world.sign_in(&process, "keeper");
     let path = "/v1/tenants/away";
@@ -490,4 +521,31 @@ fn a_market_may_live_in_a_database_of_its_own() {
     assert_eq!(call(Method::DELETE, path).0, 202);
     world.drain(&process);
     assert_eq!(keys_in(&world, &world.apart, "away"), BTreeSet::new());
+
+    // Then the database may go, and nobody else is kept from anything.
+    let runs = Arc::new(AtomicUsize::default());
+    let counted = runs.clone();
+    let schedule = Schedule::new("test.count", "", 60, move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Ok(String::new()) }
+    });
+    world.has_apart = false;
+    let mut all = functions();
+    all.push(Function {
+        name: "test",
+        schedules: vec![schedule.for_each_tenant()],
+        ..Function::default()
+    });
+    let process = world.start(all);
+    world.run(process.app.tick());
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "in the main market and in two others");
+    ask(
+        &world,
+        &process,
+        "away",
+        "",
+        (Method::GET, "/v1/products"),
+        Value::Null,
+        404,
+    );
 }

@@ -30,8 +30,9 @@ const PASSWORD: &str = "wind every clock";
 pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) store: Arc<Store>,
-    /// The database `apart` of some markets.
+    /// The database `apart` of some markets, and whether what starts has it.
     pub(crate) apart: Arc<Store>,
+    pub(crate) has_apart: bool,
     pub(crate) queue: Arc<Lanes>,
     random: Arc<Seeded>,
     life: Arc<Life>,
@@ -65,6 +66,7 @@ impl World {
         Self {
             store: store(),
             apart: store(),
+            has_apart: true,
             queue: Arc::new(Lanes {
                 clock: clock.clone(),
                 life: life.clone(),
@@ -106,7 +108,9 @@ impl World {
         let settings = Settings::from_lookup(lookup, cost).unwrap();
         let keys = Keys::parse(&self.keys).unwrap();
         let mut platform = Platform::new(ports, keys, settings, Registry::of(&all)).with_cache_tags();
-        platform = platform.with_database("apart", self.apart.clone());
+        if self.has_apart {
+            platform = platform.with_database("apart", self.apart.clone());
+        }
         platform.edge = self.edge.clone();
         let platform = Arc::new(platform);
         Process {

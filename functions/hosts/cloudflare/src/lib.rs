@@ -73,8 +73,10 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: RawContext) -> 
         return response;
     }
     #[cfg(not(feature = "all"))]
-    if let Some(response) = origin::forward(app, &request, &env).await {
-        return response;
+    match within_deadline(origin::forward(app, &request, &env)).await {
+        Some(None) => {}
+        Some(Some(response)) => return response,
+        None => return convert::response(&app.timed_out()),
     }
     // Links and tokens with the address of a laptop would be of no use to anybody, and a deployment must not go on with them.
     if *IS_LOOPBACK.get().unwrap_or(&false) && !is_local(&request) {
@@ -116,14 +118,20 @@ fn is_local(request: &web_sys::Request) -> bool {
 
 /// The response of the app, or a 503 after [`REQUEST_SECONDS`]. Only a request that waits for something needs a timer.
 async fn handle(app: &App, request: http::Request<Option<Bytes>>) -> http::Response<Bytes> {
-    let mut handling = pin!(app.handle(request));
+    let response = within_deadline(app.handle(request)).await;
+    response.unwrap_or_else(|| app.timed_out())
+}
+
+/// What a task has come to, unless it takes longer than [`REQUEST_SECONDS`].
+async fn within_deadline<T>(task: impl Future<Output = T>) -> Option<T> {
+    let mut task = pin!(task);
     let mut deadline = None;
     poll_fn(|cx| {
-        if let Poll::Ready(response) = handling.as_mut().poll(cx) {
-            return Poll::Ready(response);
+        if let Poll::Ready(result) = task.as_mut().poll(cx) {
+            return Poll::Ready(Some(result));
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(Delay::from(Duration::from_secs(REQUEST_SECONDS))));
-        deadline.as_mut().poll(cx).map(|()| app.timed_out())
+        deadline.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
@@ -195,6 +203,11 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
         return Err("SOUK_SIGNING_KEY: a gate signs who requests are from, which a derived key cannot".into());
     }
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
+    // It would sign for whoever asks.
+    #[cfg(not(feature = "all"))]
+    if settings.gate_only && origin::is_set(env) {
+        return Err("SOUK_GATE_ONLY: a Worker in front of another one cannot be behind a third".into());
+    }
     let _ = IS_LOOPBACK.set(settings.is_loopback());
     let _ = IS_HTTPS.set(settings.public_url.starts_with("https:"));
     let replicas = lookup("SOUK_D1_REPLICAS").is_some_and(|switch| switch == "on");
@@ -216,13 +229,14 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     let mut platform = Platform::new(ports, keys, settings, registry).with_compute(TakingTurns::default());
     for name in named_databases(lookup("SOUK_DATABASES").as_deref())? {
         let binding = format!("DB_{}", name.to_uppercase().replace('-', "_"));
-        let database = env
-            .d1(&binding)
-            .map_err(|why| format!("SOUK_DATABASES: {binding}: {why}"))?;
-        platform = platform.with_database(
-            &name,
-            Arc::new(souk_cloudflare::open(database, replicas, clock.clone())),
-        );
+        match env.d1(&binding) {
+            Ok(database) => {
+                let documents = souk_cloudflare::open(database, replicas, clock.clone());
+                platform = platform.with_database(&name, Arc::new(documents));
+            }
+            // Its markets do not answer then, and all others do.
+            Err(why) => tracing::error!(binding, %why, "a database of SOUK_DATABASES is not bound"),
+        }
     }
     let objects = env.durable_object("LIMITS").map_err(|why| format!("LIMITS: {why}"))?;
     platform = platform.with_rate_limit(DurableRateLimit::new(objects, clock));

@@ -43,6 +43,9 @@ pub(crate) async fn forward(app: &App, request: &web_sys::Request, env: &Env) ->
     let origin = Origin::of(env)?;
     // What is not well-formed is refused as if it were served here.
     let (mut parts, ()) = convert::head_of(request).ok()?.into_parts();
+    if let Some(Ok(host)) = uri.host().map(http::HeaderValue::try_from) {
+        parts.headers.insert(header::HOST, host);
+    }
     if let Err(problem) = app.vouch(&mut parts, matches!(origin, Origin::Worker(_))).await {
         return Some(convert::response(&app.refuse(problem)));
     }
@@ -81,12 +84,6 @@ async fn send(
     }
     match origin {
         Origin::Worker(worker) => worker.fetch_request(Request::from(copy)).await,
-        Origin::Url(_) => {
-            // The market is known by the host name that the client asked for.
-            if let Some(host) = uri.host() {
-                let _ = set("souk-host", host);
-            }
-            Fetch::Request(Request::from(copy)).send().await
-        }
+        Origin::Url(_) => Fetch::Request(Request::from(copy)).send().await,
     }
 }

@@ -40,7 +40,7 @@ pub async fn create_tenant(cx: &Context, new: NewTenant) -> Result<Stored<Tenant
         return Err(Failure::invalid("name", fault).into());
     }
     if let Some(database) = &new.database
-        && !cx.has_database(database)
+        && !cx.has_database(database).await.map_err(Failure::from)?
     {
         let names: Vec<&str> = cx.databases().collect();
         return Err(Failure::invalid("database", Fault::not_one_of(&names)).into());

@@ -18,7 +18,9 @@ pub(crate) const IDENTITY: &str = "souk-identity";
 pub(crate) struct Caller {
     /// The network address of the client.
     pub(crate) address: String,
-    /// The name of the market that it is for; `None` if the gate has not found that out.
+    /// The host name that the client asked.
+    pub(crate) host: Option<String>,
+    /// The name of the market that it is for; `None` if the gate has not found that out, and the host name tells.
     pub(crate) tenant: Option<String>,
     /// Who is signed in; `None` for nobody, or if the gate has left the token on the request.
     pub(crate) account: Option<Account>,
@@ -59,10 +61,23 @@ impl From<Principal> for Account {
     }
 }
 
-/// What names a request in its header. Hosts differ in what they percent-encode, so it is of the decoded target.
+/// What names a request in its header. Hosts differ in what they percent-encode, so it is of the decoded parts of the target.
 pub(super) fn request_digest(method: &http::Method, uri: &http::Uri) -> [u8; 32] {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let decoded: Vec<u8> = percent_decode_str(target).collect();
-    let digest = Sha256::new().chain_update(method.as_str()).chain_update("\n");
-    digest.chain_update(decoded).finalize().into()
+    let mut digest = Sha256::new();
+    update(&mut digest, method.as_str());
+    // The number of parts tells where the path ends.
+    digest.update((uri.path().split('/').count() as u64).to_le_bytes());
+    for part in uri.path().split('/') {
+        update(&mut digest, part);
+    }
+    for pair in uri.query().into_iter().flat_map(|query| query.split('&')) {
+        update(&mut digest, pair);
+    }
+    digest.finalize().into()
+}
+
+fn update(digest: &mut Sha256, part: &str) {
+    let decoded: Vec<u8> = percent_decode_str(part).collect();
+    digest.update((decoded.len() as u64).to_le_bytes());
+    digest.update(decoded);
 }

@@ -214,21 +214,27 @@ impl Keys {
         self.sign(claims, CALLER_SECONDS, "souk-identity+jwt", now)
     }
 
-    /// Who a request is from, if a gate has signed this for it.
+    /// Who a request is from, if a gate has signed this for it, or why that is not believed.
     pub(crate) fn vouched(
         &self,
         header: &str,
         (method, uri): (&http::Method, &http::Uri),
         issuer: &str,
         now: Timestamp,
-    ) -> Option<Caller> {
-        let (claims, expires) = self.claims::<CallerClaims>(header, CALLER_SECONDS, now)?;
-        let is_for_this = claims.iss == issuer
-            && claims.aud == INNER
-            && claims.req == URL_SAFE_NO_PAD.encode(request_digest(method, uri));
+    ) -> Result<Caller, &'static str> {
+        let signed = self.claims::<CallerClaims>(header, CALLER_SECONDS, now);
+        let (claims, expires) = signed.ok_or("no key that is known here has signed it, or a clock is wrong")?;
+        if claims.aud != INNER || claims.iss != issuer {
+            return Err("it is of another SOUK_PUBLIC_URL");
+        }
+        if claims.req != URL_SAFE_NO_PAD.encode(request_digest(method, uri)) {
+            return Err("it is of another request");
+        }
         // The clock of the gate may be behind.
-        let is_fresh = now.as_second() < expires.saturating_add(SKEW_SECONDS);
-        (is_for_this && is_fresh).then_some(claims.caller)
+        match now.as_second() < expires.saturating_add(SKEW_SECONDS) {
+            true => Ok(claims.caller),
+            false => Err("it has expired"),
+        }
     }
 
     /// The claims of a valid token. `validate` of `jwt-compact` checks only the signature, so the other claims are
@@ -378,7 +384,7 @@ mod tests {
         let target = uri("/v1/things?q=a%20b");
         let header = keys.vouch(caller.clone(), (get, &target), issuer, at(1000)).unwrap();
         let found = |header: &str, method, uri: &http::Uri, issuer: &str, now| {
-            keys.vouched(header, (method, uri), issuer, at(now))
+            keys.vouched(header, (method, uri), issuer, at(now)).ok()
         };
         for (method, other, issuer, now, is_believed) in [
             (get, target.clone(), issuer, 1000, true),
@@ -390,6 +396,9 @@ mod tests {
             (post, target.clone(), issuer, 1000, false),
             (get, uri("/v1/things?q=a"), issuer, 1000, false),
             (get, uri("/v1/others?q=a%20b"), issuer, 1000, false),
+            (get, uri("/v1%2Fthings?q=a%20b"), issuer, 1000, false),
+            (get, uri("/v1/things%3Fq=a%20b"), issuer, 1000, false),
+            (get, uri("/v1/things?q=a%20b&"), issuer, 1000, false),
             (get, target.clone(), "https://other.example", 1000, false),
         ] {
             let expected = is_believed.then(|| caller.clone());

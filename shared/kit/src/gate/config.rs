@@ -202,8 +202,8 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientMatch {
-    /// The name of the header, in lower case.
-    #[garde(custom(is_header_name))]
+    /// The name of the header, in lower case. Credentials say nothing: they do not reach every function.
+    #[garde(custom(is_header_of_clients))]
     #[schema(max_length = 200, example = "user-agent")]
     pub header: String,
     /// What its value begins with.
@@ -330,6 +330,14 @@ fn is_header_name(name: &str, cx: &()) -> garde::Result {
         true => Ok(()),
         false => Err(Fault::format("must be lower-case letters, digits and hyphens").into()),
     }
+}
+
+/// A header that tells clients apart.
+fn is_header_of_clients(name: &str, cx: &()) -> garde::Result {
+    if ["authorization", "cookie"].contains(&name) {
+        return Err(Fault::invalid("does not reach every function").into());
+    }
+    is_header_name(name, cx)
 }
 
 /// A header that rules may set or leave out.

@@ -19,11 +19,13 @@ use crate::limits::{By, Limit, PLAN_REQUESTS};
 use crate::operation::Failure;
 use crate::platform::{Market, Platform};
 use crate::telemetry::Trace;
-use crate::tenancy::{self, Named, REQUESTS, TENANT_HEADER, TenantStatus};
+use crate::tenancy::{self, HOST_HEADER, Named, REQUESTS, TENANT_HEADER, TenantStatus};
 
 /// The maximum length of a URL, and the maximum size of all headers together, in bytes.
 const MAX_URL: usize = 4 * 1024;
 const MAX_HEADERS: usize = 8 * 1024;
+/// The maximum size of an identity.
+const MAX_IDENTITY: usize = 6 * 1024;
 /// How much of what a client sent is logged, in characters.
 const MAX_LOGGED: usize = 200;
 
@@ -77,8 +79,18 @@ fn identify(deployment: &Platform, request: &mut http::Request<Option<Bytes>>, i
     };
     let (sent, now) = (header.to_str().unwrap_or_default(), deployment.clock.now());
     let about = (request.method(), request.uri());
-    let caller = deployment.keys.vouched(sent, about, &settings.public_url, now);
-    let caller = caller.ok_or_else(not_for_clients)?;
+    let caller = match sent.len() <= MAX_IDENTITY {
+        true => deployment.keys.vouched(sent, about, &settings.public_url, now),
+        false => Err("it is too long"),
+    };
+    let caller = caller.map_err(|why| {
+        tracing::warn!(target: "security", why, "an identity is not believed");
+        not_for_clients()
+    })?;
+    // What is between the two may have replaced the host name.
+    if let Some(Ok(host)) = caller.host.as_deref().map(HeaderValue::try_from) {
+        request.headers_mut().insert(HOST_HEADER, host);
+    }
     request.extensions_mut().insert(ClientAddress(caller.address.clone()));
     request.extensions_mut().insert(caller);
     Ok(())
@@ -98,8 +110,10 @@ pub(crate) async fn vouch(
         .cloned()
         .unwrap_or(ClientAddress(String::new()))
         .0;
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let mut caller = Caller {
         address,
+        host: parts.uri.host().or(host).map(str::to_owned),
         ..Caller::default()
     };
     // What leads to no market, or to no principal, is left to the host behind, which knows whether that matters.

@@ -2,8 +2,8 @@
 //!
 //! The steps of a request, in this order:
 //!
-//! 0. **gate**: what another host has found out of the client is taken from `Souk-Identity` ([`vouch`](crate::App::vouch));
-//!    rules of operators change the request;
+//! 0. **identity**: what a host in front has found out of the client is taken from `Souk-Identity`
+//!    ([`vouch`](crate::App::vouch)); then rules of operators change the request ([`gate`](crate::gate));
 //! 1. **sizes** of URL, headers and body are checked before any other work;
 //! 2. **trace**: request id and `traceparent` are read or created, returned and logged;
 //! 3. **tenant**: the host name or `Souk-Tenant` decides which market it is ([`tenancy`](crate::tenancy)); all that follows is

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Deserialize;
-use souk_core::documents::MAX_KEYS;
+use souk_core::documents::{MAX_KEYS, get_one};
 use souk_core::queue::{Attempt, Delivery, Outcome, Payload};
 use souk_core::{Change, Commit, Condition, Consistency, Document, Key, Lane, Message, StoreError, Tenant, clock};
 
@@ -252,14 +252,20 @@ enum Trial {
     Failed,
 }
 
+/// Whether the effects of a message are committed, or nobody waits for them any more. The mark is in the database of its market.
+async fn is_done(platform: &Arc<Platform>, message: &Message) -> Result<bool, StoreError> {
+    let Some(market) = platform.of_tenant(&message.tenant).await? else {
+        return Ok(true);
+    };
+    Ok(get_one(&*market.documents, mark(&message.id)).await?.is_some())
+}
+
 /// Notes that a message runs on its own, unless it has done so too often.
-async fn begin_trial(platform: &Platform, message: &Message) -> Result<Trial, StoreError> {
-    let keys = [message.tenant.key(&mark(&message.id)), trial(&message.id)];
-    let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
-    if found.next().flatten().is_some() {
+async fn begin_trial(platform: &Arc<Platform>, message: &Message) -> Result<Trial, StoreError> {
+    if is_done(platform, message).await? {
         return Ok(Trial::Done);
     }
-    let noted = found.next().flatten();
+    let noted = get_one(&*platform.documents, trial(&message.id)).await?;
     let runs = trials(noted.as_ref())?;
     if runs >= MAX_TRIALS {
         return Ok(Trial::Failed);
@@ -454,7 +460,12 @@ async fn make_dead_letter(platform: &Arc<Platform>, message: &Message, error: &s
         && let Some(market) = platform.of_tenant(&message.tenant).await?
     {
         let ended = tracked::end(&market, message, Err(error.to_owned())).await?;
-        changes.extend(message.tenant.commit(Commit::new(ended.into_iter().collect())).changes);
+        let ended = ended.into_iter().collect();
+        match market.home {
+            None => changes.extend(message.tenant.commit(Commit::new(ended)).changes),
+            // Another database. If what follows fails, both are done again.
+            Some(_) => market.commit(ended, Vec::new(), Vec::new()).await?,
+        }
     }
     platform.commit(changes, Vec::new(), Vec::new()).await
 }
@@ -477,12 +488,11 @@ pub(crate) async fn dead_letter(platform: &Arc<Platform>, deliveries: Vec<Delive
 }
 
 async fn given_up(platform: &Arc<Platform>, message: &Message) -> Result<Outcome, StoreError> {
-    let keys = [message.tenant.key(&mark(&message.id)), trial(&message.id)];
-    let mut found = platform.documents.get(&keys, Consistency::Strong).await?.into_iter();
-    if found.next().flatten().is_some() {
+    if is_done(platform, message).await? {
         return Ok(Outcome::Done);
     }
-    if !message.job.is_empty() && trials(found.next().flatten().as_ref())? < MAX_TRIALS {
+    let noted = get_one(&*platform.documents, trial(&message.id)).await?;
+    if !message.job.is_empty() && trials(noted.as_ref())? < MAX_TRIALS {
         return Ok(send_again(platform, message.clone()).await);
     }
     let why = "the queue gave it up: its consumers ended before they had done it";

@@ -187,10 +187,14 @@ async fn run_for_tenants(
         let Some(tenant) = Tenant::named(&item.sort) else {
             continue;
         };
-        let Some(market) = platform.of_tenant(&tenant).await? else {
-            continue;
+        let run = async {
+            match platform.of_tenant(&tenant).await? {
+                Some(market) => (schedule.run)(Context::system(market)).await.map(drop),
+                None => Ok(()),
+            }
         };
-        if let Err(error) = (schedule.run)(Context::system(market)).await {
+        // One whose database does not answer does not keep it from the others.
+        if let Err(error) = run.await {
             tracing::error!(%error, schedule = schedule.name, tenant = tenant.name(), "schedule failed");
         }
     }

@@ -20,10 +20,12 @@ impl Platform {
         self.apart.keys().map(|name| &**name)
     }
 
-    /// Whether the deployment has a database with this name beside its own.
-    #[must_use]
-    pub fn has_database(&self, name: &str) -> bool {
-        self.apart.contains_key(name)
+    /// Whether the deployment has a database with this name beside its own; fails if that does not answer.
+    pub async fn has_database(&self, name: &str) -> Result<bool, StoreError> {
+        match self.apart.get(name) {
+            Some(documents) => documents.ping().await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// The database with this name.

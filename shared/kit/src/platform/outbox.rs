@@ -83,7 +83,7 @@ impl Platform {
         };
         let key = self.outbox_key();
         let body = serde_json::to_string(&record).map_err(|e| StoreError::Refused(e.to_string()))?;
-        // The outbox is the deployment's, so that one sweeper finds what any tenant has left; a database has one of its own.
+        // There is one outbox in each database, and not one of each tenant, so that one sweeper finds what any has left.
         let mut commit = self.tenant.commit(Commit::new(changes));
         commit.changes.push(Change::create(key.clone(), body, Vec::new()));
         self.store(&self.home)?.commit(commit).await?;

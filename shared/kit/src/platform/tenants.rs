@@ -156,7 +156,12 @@ impl Platform {
 
     /// The platform of a tenant: the same ports, as far as they are its own.
     fn narrowed(&self, record: &TenantRecord, quotas: Quotas) -> Result<Self, StoreError> {
-        let home = record.database.as_deref().map(Arc::from);
+        // Of an erased one nothing is read, and its database may be gone.
+        let home = record
+            .database
+            .as_deref()
+            .filter(|_| record.status != TenantStatus::Erased);
+        let home = home.map(Arc::from);
         let store = self.store(&home)?.clone();
         let tenant = record.name.clone();
         let domain = self.settings.tenant_domain.as_deref().unwrap_or("localhost");
@@ -168,6 +173,7 @@ impl Platform {
         };
         Ok(Self {
             documents: Arc::new(TenantDocuments::new(store, tenant.clone())),
+            outages: home.as_ref().map_or_else(|| self.outages.clone(), |_| Arc::default()),
             home,
             index: self.index.of(&tenant),
             settings: Arc::new(settings),

@@ -17,7 +17,7 @@ pub use record::{
 /// The header by which tools name a market.
 pub(crate) const TENANT_HEADER: &str = "souk-tenant";
 /// The header in which a cache in front passes the host name on, if it cannot keep `Host`.
-const HOST_HEADER: &str = "souk-host";
+pub(crate) const HOST_HEADER: &str = "souk-host";
 
 /// How a request names its market.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

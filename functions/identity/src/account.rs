@@ -59,8 +59,16 @@ pub struct Account {
     pub roles: Vec<String>,
     /// Whether the account may sign in and act.
     pub active: bool,
+    /// How often all of its sessions were ended: those that were opened before do not work.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
     /// When a field last changed.
     pub updated_at: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The fields of a new account.
@@ -92,6 +100,23 @@ pub struct NewAccount {
     #[serde(default)]
     #[schema(default = false)]
     pub sign_in: bool,
+}
+
+/// A new password for the account of the principal.
+#[derive(Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewPassword)]
+pub struct NewPassword {
+    /// The password until now.
+    #[garde(custom(check::characters(1, 128)))]
+    #[serde(default)]
+    #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
+    pub current_password: String,
+    /// The new password, 8 to 128 characters.
+    #[garde(custom(is_passphrase))]
+    #[serde(default)]
+    #[schema(required = true, format = "password", min_length = 8, max_length = 128)]
+    pub password: String,
 }
 
 /// The fields of an account that its owner may change.

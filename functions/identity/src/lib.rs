@@ -29,6 +29,7 @@ pub fn function() -> Function {
         routes: http::routes(),
         kinds: &[ACCOUNT, ROLE],
         permissions: &[
+            &permissions::ACCOUNTS_DEACTIVATE,
             &permissions::ROLES_READ,
             &permissions::ROLES_WRITE,
             &permissions::ROLES_ASSIGN,
@@ -40,6 +41,7 @@ pub fn function() -> Function {
                 Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
+                Documents("sessions/*"),
                 Index("roles"),
                 Index("role-members/*"),
             ],

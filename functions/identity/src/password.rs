@@ -5,7 +5,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 use souk_core::{Key, random};
-use souk_kit::{Context, Failure};
+use souk_kit::{Context, Failure, Fault};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::limits::{PASSWORDS, count_network};
@@ -29,6 +29,30 @@ fn argon2(cx: &Context) -> Result<Argon2<'static>, Failure> {
 
 fn failed(error: argon2::password_hash::Error) -> Failure {
     Failure::Internal(error.to_string())
+}
+
+/// The 3,000 passwords of at least eight characters that are most common in published leaks, in lower case.
+const COMMON: &str = include_str!("common_passwords.txt");
+/// The length of the account's own words that a password may not consist of.
+const OWN_WORD: usize = 4;
+
+/// Fails if the password is one that everybody tries first: a common one, or the account's own words with little beside them.
+pub(crate) fn check(password: &str, own: &[&str]) -> Result<(), Failure> {
+    let lower = password.to_lowercase();
+    if COMMON.lines().any(|line| line == lower) {
+        let fault = Fault::invalid("is one of the passwords that are tried first");
+        return Err(Failure::invalid("password", fault));
+    }
+    let words = own.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    let words = words
+        .map(str::to_lowercase)
+        .filter(|word| word.chars().count() >= OWN_WORD);
+    let rest = words.fold(lower, |rest, word| rest.replace(&word, ""));
+    if rest.chars().filter(|c| c.is_alphabetic()).count() < OWN_WORD && rest.len() < password.len() {
+        let fault = Fault::invalid("is made of the words of the account itself");
+        return Err(Failure::invalid("password", fault));
+    }
+    Ok(())
 }
 
 /// The salted, slow hash of a password, in PHC form.
@@ -60,4 +84,35 @@ pub(crate) async fn verify(cx: &Context, password: &str, stored: Option<String>)
         Ok(is_right(&composed) || (composed != password && is_right(&password)))
     };
     cx.compute(verify).await?.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_tries_first_is_refused() {
+        let own = ["ada-lovelace", "ada.lovelace@analytical.example", "Ada Lovelace"];
+        for refused in [
+            "password1",
+            "PassWord1",
+            "iloveyou",
+            "lovelace",
+            "Lovelace1842!",
+            "adalovelace",
+            "analytical-1",
+        ] {
+            assert!(check(refused, &own).is_err(), "{refused}");
+        }
+        // Words of the account may be part of a longer one, and short words are part of many.
+        for taken in [
+            "lovelace wrote programs",
+            "correct horse battery staple",
+            "adamant1",
+            "12 lamps of brass",
+        ] {
+            assert!(check(taken, &own).is_ok(), "{taken}");
+        }
+        assert_eq!(COMMON.lines().count(), 3000);
+    }
 }

@@ -1,8 +1,14 @@
 //! What staff may do to roles.
 
 use souk_core::Permission;
-use souk_core::access::SUPPORT;
+use souk_core::access::{MODERATOR, SUPPORT};
 
+/// To keep accounts out.
+pub(crate) const ACCOUNTS_DEACTIVATE: Permission = Permission::new(
+    "accounts:deactivate",
+    "Deactivate and reactivate accounts that may not do more than one may oneself.",
+    &[MODERATOR],
+);
 /// To see who may do what.
 pub(crate) const ROLES_READ: Permission = Permission::new(
     "roles:read",

@@ -20,9 +20,12 @@ use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
 
 use crate::IdentityError;
+use crate::account::{Account, is_zero};
 
 /// How long a session is valid without a refresh.
 const IDLE_SECONDS: i64 = 30 * 24 * 3600;
+/// How long it is valid at most, however often it is refreshed.
+const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
 /// How long the token that was used last may be used again.
 const GRACE_SECONDS: i64 = 10;
 
@@ -126,14 +129,57 @@ pub struct Tokens {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Session {
+pub(crate) struct Session {
     family: String,
     secret: String,
-    created_at: Timestamp,
-    refreshed_at: Timestamp,
+    pub(crate) created_at: Timestamp,
+    pub(crate) refreshed_at: Timestamp,
+    /// The generation of the account that it is of: all of an earlier one have ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) generation: u32,
+    /// What the client said that it is when it signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<String>,
     /// The last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<LastRefresh>,
+}
+
+/// A session of the principal.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Session)]
+pub struct ShownSession {
+    /// The id, `ses_…`.
+    #[schema(pattern = "^ses_[0-9a-f]{32}$")]
+    pub id: String,
+    /// What the client said that it is when it signed in.
+    #[schema(required = true)]
+    pub user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// When it signed in.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last got an access token, which it may have used for ten minutes.
+    #[schema(value_type = String, format = DateTime)]
+    pub refreshed_at: Timestamp,
+    /// When it ends, unless it is refreshed before.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+impl Session {
+    /// The session as its owner sees it, from the session `current`.
+    pub(crate) fn shown(&self, id: &str, current: &str) -> ShownSession {
+        ShownSession {
+            id: id.to_owned(),
+            user_agent: self.agent.clone(),
+            current: id == current,
+            created_at: self.created_at,
+            refreshed_at: self.refreshed_at,
+            expires_at: self.expires_at(),
+        }
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -145,6 +191,20 @@ struct LastRefresh {
 }
 
 impl Session {
+    /// When it ends unless it is refreshed before.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        let idle = clock::after(self.refreshed_at, IDLE_SECONDS);
+        idle.min(clock::after(self.created_at, LONGEST_SECONDS))
+    }
+
+    /// The same in another generation of its account.
+    pub(crate) fn of_generation(&self, generation: u32) -> Self {
+        Self {
+            generation,
+            ..self.clone()
+        }
+    }
+
     /// The current secret, if the token with the secret `used` was the last one to be used, a moment ago.
     fn next_of(&self, platform: &Platform, used: &str) -> Option<String> {
         let last = self.last.as_ref()?;
@@ -174,10 +234,15 @@ fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
+/// The partition of the sessions of an account.
+pub(crate) fn sessions(account: &str) -> String {
+    format!("sessions/{account}")
+}
+
 /// The key of a session, in the partition of its account.
 #[must_use]
 pub fn session_key(account: &str, session: &str) -> Key {
-    Key::new(format!("sessions/{account}"), session)
+    Key::new(sessions(account), session)
 }
 
 fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: String) -> Result<Tokens, Failure> {
@@ -196,8 +261,8 @@ fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: Stri
 }
 
 /// Creates a session for an account.
-pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tokens, Failure> {
-    let now = tx.now();
+pub(crate) fn open(tx: &Transaction<IdentityError>, account: &Account) -> Result<Tokens, Failure> {
+    let (now, generation, account) = (tx.now(), account.generation, &account.profile.id);
     let id = id::new("ses", &*tx.clock, &*tx.random);
     let ((family, family_digest), (secret, secret_digest)) = (self::secret(tx), self::secret(tx));
     let session = Session {
@@ -205,10 +270,13 @@ pub(crate) fn open(tx: &Transaction<IdentityError>, account: &str) -> Result<Tok
         secret: secret_digest,
         created_at: now,
         refreshed_at: now,
+        generation,
+        agent: tx.agent().map(str::to_owned),
         last: None,
     };
+    let expires_at = session.expires_at();
     tx.create(session_key(account, &id), session)
-        .expires_at(clock::after(now, IDLE_SECONDS))
+        .expires_at(expires_at)
         .or_retry();
     tx.seal_result();
     tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
@@ -256,6 +324,11 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
     if !same(&session.family, &digest(family)) {
         return Err(invalid);
     }
+    let view = tx.read::<AccountView>(ACCOUNT.key(account)).await?;
+    let is_current = view.is_some_and(|view| view.active && view.generation == session.generation);
+    if !is_current || session.expires_at() <= tx.now() {
+        return Err(IdentityError::SessionEnded);
+    }
     let secret = if same(&session.secret, &digest(used)) {
         let (secret, secret_digest) = secret(tx);
         let sealed = tx.keys.seal(secret.as_bytes(), &*tx.random);
@@ -268,9 +341,8 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
             }),
             ..session.value.clone()
         };
-        tx.update(&session.document, next)
-            .expires_at(clock::after(tx.now(), IDLE_SECONDS))
-            .or_retry();
+        let expires_at = next.expires_at();
+        tx.update(&session.document, next).expires_at(expires_at).or_retry();
         secret
     } else if let Some(secret) = session.next_of(tx, used) {
         secret
@@ -290,6 +362,13 @@ pub const SIGN_IN: &[Partitions] = &[
     Partitions::Documents("sessions/*"),
 ];
 
+/// The generation of a stored session.
+#[derive(Deserialize)]
+struct Generation {
+    #[serde(default)]
+    generation: u32,
+}
+
 /// Looks up the account of a session.
 pub struct Sessions;
 
@@ -303,11 +382,15 @@ impl Principals for Sessions {
     ) -> Result<Option<Principal>, StoreError> {
         let keys = [session_key(account, session), ACCOUNT.key(account)];
         let mut found = documents.get(&keys, Consistency::Strong).await?.into_iter();
-        let (Some(Some(_)), Some(Some(document))) = (found.next(), found.next()) else {
+        let (Some(Some(session_document)), Some(Some(document))) = (found.next(), found.next()) else {
             return Ok(None);
         };
         let view: AccountView = document.parse()?;
         if !view.active {
+            return Ok(None);
+        }
+        // Few accounts have ever ended all of their sessions, and all others cost no further parsing.
+        if view.generation > 0 && session_document.parse::<Generation>()?.generation != view.generation {
             return Ok(None);
         }
         // Few accounts have such a role, and all others cost no further read.

@@ -32,6 +32,9 @@ pub struct AccountView {
     /// Whether the account may sign in and act.
     #[serde(default)]
     pub active: bool,
+    /// How often all of its sessions were ended: those that were opened before do not work.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 impl AccountView {
@@ -122,6 +125,7 @@ mod tests {
         let view = AccountView {
             roles: vec!["support".into(), one.clone(), format!("rol_{:032x}", 3)],
             active: true,
+            generation: 0,
         };
         assert_eq!(view.role_keys().count(), 2);
         let roles = [role(&one, "a:read"), role(&two, "b:read")];

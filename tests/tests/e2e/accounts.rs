@@ -96,7 +96,7 @@ async fn who_signs_up_may_be_signed_in_at_once() {
 async fn a_sign_up_that_is_not_valid_is_refused_with_every_field_named() {
     let Some(market) = market() else { return };
     let good =
-        json!({ "email": format!("{}@example.com", unique("x")), "username": unique("x"), "password": "12345678" });
+        json!({ "email": format!("{}@example.com", unique("x")), "username": unique("x"), "password": "q7 lamps" });
     for (more, fields) in [
         (
             json!({ "email": "", "username": "", "password": "", "name": "" }),
@@ -148,7 +148,7 @@ async fn email_and_username_are_taken_once() {
     let Some(market) = market() else { return };
     let member = market.member().await;
     let (email, username) = (text(&member.me, "email"), text(&member.me, "username"));
-    let new = |email: &str, username: &str| json!({ "email": email, "username": username, "password": "12345678" });
+    let new = |email: &str, username: &str| json!({ "email": email, "username": username, "password": "q7 lamps" });
     let anyone = market.anonymous();
     for email in [email, &email.to_uppercase()] {
         assert_eq!(
@@ -196,7 +196,7 @@ async fn members_change_their_own_account() {
     // The old name still leads to the account, and nobody else can have it.
     let by_old = anyone.get(&format!("/v1/accounts/{old}")).await.expect(200);
     assert_eq!((&by_old["username"], &by_old["id"]), (&json!(new), &expected["id"]));
-    let taken = json!({ "email": format!("{old}@example.org"), "username": old, "password": "12345678" });
+    let taken = json!({ "email": format!("{old}@example.org"), "username": old, "password": "q7 lamps" });
     anyone.post("/v1/accounts", taken).await.names(409, &["username"]);
     for name in [&old, &new] {
         let back = member.patch("/v1/me", json!({ "username": name })).await.expect(200);

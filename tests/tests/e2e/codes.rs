@@ -164,7 +164,7 @@ async fn every_rule_of_fields_has_a_code_and_its_values() {
         anyone
             .post(
                 "/v1/accounts",
-                json!({ "email": seller.me["email"], "username": unique("m"), "password": "12345678" }),
+                json!({ "email": seller.me["email"], "username": unique("m"), "password": "q7 lamps" }),
             )
             .await
             .expect(409),

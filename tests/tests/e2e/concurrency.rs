@@ -147,8 +147,8 @@ async fn what_is_unique_is_given_once() {
     let slug = unique("slug");
     let named = || json!({ "name": "Same", "slug": slug });
     let account =
-        |n: usize| json!({ "email": format!("{slug}-{n}@example.com"), "username": slug, "password": "12345678" });
-    let email = |n: usize| json!({ "email": format!("{slug}@example.com"), "username": format!("{}{n}", &slug[5..]), "password": "12345678" });
+        |n: usize| json!({ "email": format!("{slug}-{n}@example.com"), "username": slug, "password": "q7 lamps" });
+    let email = |n: usize| json!({ "email": format!("{slug}@example.com"), "username": format!("{}{n}", &slug[5..]), "password": "q7 lamps" });
     for (what, calls) in [
         ("sku", (0..10).map(|_| sku()).collect::<Vec<_>>()),
         ("vendor", (0..10).map(|_| seller.post("/v1/vendors", named())).collect()),

@@ -183,7 +183,7 @@ async fn tokens_are_replayed_too() {
     anyone.post("/v1/sessions/refresh", next).await.expect(201);
     anyone.post("/v1/sessions/refresh", old).await.expect(401);
     let new =
-        json!({ "email": format!("{}@example.com", unique("x")), "username": unique("x"), "password": "12345678" });
+        json!({ "email": format!("{}@example.com", unique("x")), "username": unique("x"), "password": "q7 lamps" });
     let key = unique("key");
     let up = anyone.post("/v1/accounts", new.clone()).key(&key).await.expect(201);
     same(&up, &anyone.post("/v1/accounts", new).key(&key).await);

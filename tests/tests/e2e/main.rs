@@ -30,6 +30,7 @@ mod gate;
 mod history;
 mod idempotency;
 mod imports;
+mod life;
 mod limits;
 mod listing;
 mod matrix;

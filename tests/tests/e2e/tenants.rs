@@ -14,7 +14,7 @@ use crate::text;
 /// A market of its own, by its name, and its admin.
 pub(crate) struct Tenant {
     pub(crate) name: String,
-    market: Market,
+    pub(crate) market: Market,
     pub(crate) admin: Client,
 }
 

@@ -1,5 +1,6 @@
 //! The routes of accounts, sessions and roles.
 
+mod life;
 mod roles;
 
 use http::{Method, StatusCode};
@@ -109,7 +110,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
             .summary(
                 "Update my account",
-                "The email address, the password and the roles cannot be changed here.",
+                "The email address and the roles cannot be changed here; the password can by `PUT /v1/me/password`.",
             )
             .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
@@ -124,6 +125,7 @@ pub(crate) fn routes() -> Vec<Route> {
         .cached(300, 3600)
         .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
     ];
+    all.extend(life::routes());
     all.extend(roles::routes());
     all
 }

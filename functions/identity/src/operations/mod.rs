@@ -21,8 +21,12 @@ use crate::password::{self, PasswordHashDocument};
 use crate::role::member_entries;
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
+mod life;
 mod roles;
 
+pub use life::{
+    change_password, deactivate_account, end_other_sessions, end_session, list_sessions, reactivate_account,
+};
 pub(crate) use roles::permissions_of;
 pub use roles::{
     accounts_with, assign_roles, change_role, create_role, delete_role, find_role, grant_role, list_roles, roles_of,
@@ -46,6 +50,10 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     if let Err(report) = new.validate() {
         return Err(Failure::Invalid(field_errors(&report).collect()).into());
     }
+    password::check(
+        &new.password,
+        &[&new.username, &new.email, new.name.as_deref().unwrap_or_default()],
+    )?;
     count_network(cx, &SIGN_UPS).await?;
     let new = &new;
     let signed_up = cx.commit(|tx| async move {
@@ -64,7 +72,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         let session = match new.sign_in {
             true => Some(Tokens {
                 device: device_token(&tx, &account.profile.id, None),
-                ..session::open(&tx, &account.profile.id)?
+                ..session::open(&tx, &account)?
             }),
             false => None,
         };
@@ -115,6 +123,7 @@ fn create_account(
         email: email.to_owned(),
         roles,
         active: true,
+        generation: 0,
         updated_at: now,
     };
     let id = &account.profile.id;
@@ -233,7 +242,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         let device = device_token(&tx, id, attempt.device());
         Ok(Tokens {
             device,
-            ..session::open(&tx, id)?
+            ..session::open(&tx, account)?
         })
     });
     let tokens = tokens.await?;

@@ -192,6 +192,14 @@ pub async fn assign_roles(
     .await
 }
 
+/// Fails unless the principal could take all of these roles from an account: it may do at least as much.
+pub(super) async fn may_take_roles(tx: &Transaction<IdentityError>, roles: &[String]) -> Result<(), Failure> {
+    for role in roles {
+        must_have_role(tx, &AccountRoles::default(), role, false).await?;
+    }
+    Ok(())
+}
+
 /// Fails unless the principal has all permissions of a role that it gives or takes.
 async fn must_have_role(
     tx: &Transaction<IdentityError>,

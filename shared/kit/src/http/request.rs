@@ -35,6 +35,16 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+/// How much of a `User-Agent` is kept, in characters.
+const MAX_AGENT: usize = 200;
+
+/// The `User-Agent`, as much of it as anybody looks at. `None` if it is blank, or no text.
+pub(super) fn agent(parts: &Parts) -> Option<String> {
+    let text = parts.headers.get(header::USER_AGENT)?.to_str().ok()?;
+    let text: String = text.trim().chars().take(MAX_AGENT).collect();
+    Some(text).filter(|text| !text.is_empty())
+}
+
 /// How long a reason may be, in characters.
 const MAX_REASON: usize = 500;
 

@@ -300,6 +300,9 @@ impl Route {
             .map(|address| network(&address.0))
             .filter(|text| !text.is_empty())
             .map(Arc::from);
+        if !self.method.is_safe() {
+            cx.agent = request::agent(&parts).map(Arc::from);
+        }
         let origin = self.origin(&parts, &incoming);
         let verdicts = cx.verdicts.clone();
         let admitted = match origin {

@@ -41,6 +41,8 @@ pub struct Context {
     pub(crate) reads: Option<Arc<ReadLog>>,
     /// The network of the client, if the host knows it.
     pub(crate) network: Option<Arc<str>>,
+    /// What the client says that it is, if the request may change something.
+    pub(crate) agent: Option<Arc<str>>,
     /// What the audit log says of this request.
     pub(crate) origin: Option<Arc<Origin>>,
     /// What limits said of this request.
@@ -67,6 +69,7 @@ impl Context {
             idempotency: None,
             reads: None,
             network: None,
+            agent: None,
             origin: None,
             verdicts: Arc::default(),
         }
@@ -108,6 +111,7 @@ impl Context {
     /// Removes what is known of the client, for a response that others get too.
     pub(crate) fn without_client(mut self) -> Self {
         self.network = None;
+        self.agent = None;
         self
     }
 
@@ -162,6 +166,12 @@ impl Context {
     #[must_use]
     pub fn platform(&self) -> &Arc<Platform> {
         &self.platform
+    }
+
+    /// What the client says that it is (`User-Agent`), in a request that may change something.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
     }
 
     /// The network of the client: its IPv4 address, or the first half of its IPv6 address. Empty if nobody knows it.

@@ -1,0 +1,149 @@
+//! Operations on the life of an account: its sessions, its password, and whether it may act.
+//!
+//! **All sessions end at once** by the generation of the account, in one commit: a session of an earlier generation does not work
+//! any more, wherever and however many there are.
+
+use souk_core::{Document, Query};
+use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Stored, Transaction};
+use souk_model::identity::ACCOUNT;
+
+use super::roles::may_take_roles;
+use super::{NOT_FOUND, own_account};
+use crate::account::{Account, NewPassword};
+use crate::error::IdentityError;
+use crate::limits::Attempt;
+use crate::password::{self, PasswordHashDocument};
+use crate::permissions::ACCOUNTS_DEACTIVATE;
+use crate::session::{Session, ShownSession, session_key, sessions};
+
+const NO_SESSION: Failure = Failure::NotFound("session");
+
+/// The sessions of the principal, the newest first. A page may have fewer than it could, if some of it have ended.
+pub async fn list_sessions(cx: &Context, page: &PageRequest) -> Result<SortedPage<ShownSession>, Failure> {
+    let principal = cx.signed_in()?;
+    let generation = own_account(cx).await?.generation;
+    let partition = sessions(&principal.account);
+    let query = Query {
+        descending: true,
+        ..Query::partition(partition.clone(), page.limit)
+    };
+    let found = cx.list(query, page, &partition).await?;
+    let mut items = Vec::with_capacity(found.items.len());
+    for document in &found.items {
+        let session: Session = document.parse()?;
+        if session.generation == generation {
+            items.push(session.shown(&document.key.sk, &principal.session));
+        }
+    }
+    Ok(SortedPage {
+        items,
+        next_cursor: found.next_cursor,
+        prev_cursor: found.prev_cursor,
+        total: None,
+    })
+}
+
+/// Ends a session of the principal. Its tokens stop working at once.
+pub async fn end_session(cx: &Context, id: &str) -> Result<(), IdentityError> {
+    let account = &cx.signed_in()?.account;
+    cx.commit(|tx| async move {
+        let key = session_key(account, id);
+        let session = tx.read::<Session>(key.clone()).await?.ok_or(NO_SESSION)?;
+        if session.generation != own_account(&tx).await?.generation {
+            return Err(NO_SESSION.into());
+        }
+        tx.remove(key);
+        Ok(())
+    })
+    .await
+}
+
+/// Ends all sessions of the principal but the one that asks.
+pub async fn end_other_sessions(cx: &Context) -> Result<(), IdentityError> {
+    cx.commit(|tx| async move {
+        let account = own_account(&tx).await?;
+        end_others(&tx, &account).await
+    })
+    .await
+}
+
+/// Changes the password of the principal, and ends all of its other sessions.
+pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), IdentityError> {
+    let id = &cx.signed_in()?.account;
+    // Whoever has found an open session guesses no more often than anybody else.
+    let attempt = Attempt::count(cx, id, Some(id), None).await?;
+    let changed = cx.commit(|tx| async move {
+        let account = own_account(&tx).await?;
+        password::check(
+            &new.password,
+            &[&account.profile.username, &account.email, &account.profile.name],
+        )?;
+        let stored = tx.read::<PasswordHashDocument>(password::key(id)).await?;
+        let hash = stored.as_ref().map(|stored| stored.hash.clone());
+        let is_right = password::verify(&tx, &new.current_password, hash).await?;
+        let Some(stored) = stored.filter(|_| is_right) else {
+            tracing::warn!(target: "security", "a change of password was refused");
+            return Err(Failure::invalid("current_password", Fault::invalid("is not the password")).into());
+        };
+        let hash = password::hash(&tx, &new.password).await?;
+        tx.update(&stored.document, PasswordHashDocument { hash }).or_retry();
+        end_others(&tx, &account).await
+    });
+    changed.await?;
+    attempt.succeed(cx).await;
+    Ok(())
+}
+
+/// Begins a new generation of sessions, which only the one of the principal is taken into.
+async fn end_others(tx: &Transaction<IdentityError>, account: &Stored<Account>) -> Result<(), IdentityError> {
+    let generation = account.generation.saturating_add(1);
+    let key = session_key(&account.profile.id, &tx.signed_in()?.session);
+    let session = tx.read::<Session>(key).await?.ok_or(IdentityError::SessionEnded)?;
+    let expires_at = session.expires_at();
+    let kept = session.of_generation(generation);
+    tx.update(&session.document, kept).expires_at(expires_at).or_retry();
+    let new = Account {
+        generation,
+        updated_at: tx.now(),
+        ..account.value.clone()
+    };
+    tx.update(&account.document, new).or_retry();
+    Ok(())
+}
+
+/// Keeps an account out: its sessions end, it cannot sign in, and its profile is not shown.
+pub async fn deactivate_account(cx: &Context, account: &str) -> Result<(), IdentityError> {
+    set_active(cx, account, false).await
+}
+
+/// Lets a deactivated account in again. It has to sign in.
+pub async fn reactivate_account(cx: &Context, account: &str) -> Result<(), IdentityError> {
+    set_active(cx, account, true).await
+}
+
+async fn set_active(cx: &Context, account: &str, active: bool) -> Result<(), IdentityError> {
+    cx.commit(|tx| async move {
+        let document: Document = tx.find(ACCOUNT, account).await?.ok_or(NOT_FOUND)?;
+        let account = Stored::<Account>::read(document).map_err(Failure::from)?;
+        if tx.signed_in()?.account == account.profile.id {
+            return Err(Failure::forbidden("nobody deactivates their own account here").into());
+        }
+        if !tx.may_for(&account.profile.id, &ACCOUNTS_DEACTIVATE) {
+            return Err(Failure::lacks(&ACCOUNTS_DEACTIVATE).into());
+        }
+        may_take_roles(&tx, &account.roles).await?;
+        if account.active == active {
+            return Ok(());
+        }
+        let new = Account {
+            active,
+            // What was open does not open again.
+            generation: account.generation.saturating_add(1),
+            updated_at: tx.now(),
+            ..account.value.clone()
+        };
+        tx.update(&account.document, new).or_retry();
+        Ok(())
+    })
+    .await
+}

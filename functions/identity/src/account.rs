@@ -4,6 +4,9 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use souk_core::access::role_names;
 use souk_core::{Fault, Key, Timestamp, check};
+use souk_kit::Failure;
+
+use crate::password;
 
 /// The public profile of an account.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -85,7 +88,7 @@ pub struct NewAccount {
     #[serde(default)]
     #[schema(required = true, pattern = "^[a-z0-9][a-z0-9_-]{2,29}$", example = "ada")]
     pub username: String,
-    /// Password, 8 to 128 characters.
+    /// Password, 8 to 128 characters; not one of those that are tried first everywhere, nor made of the account's own words.
     #[garde(custom(is_passphrase))]
     #[serde(default)]
     #[schema(required = true, format = "password", min_length = 8, max_length = 128)]
@@ -112,7 +115,8 @@ pub struct NewPassword {
     #[serde(default)]
     #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
     pub current_password: String,
-    /// The new password, 8 to 128 characters.
+    /// The new password, 8 to 128 characters; not one of those that are tried first everywhere, nor made of the account's own
+    /// words.
     #[garde(custom(is_passphrase))]
     #[serde(default)]
     #[schema(required = true, format = "password", min_length = 8, max_length = 128)]
@@ -218,6 +222,11 @@ fn is_passphrase<C>(password: &str, _: &C) -> garde::Result {
 }
 
 impl Account {
+    /// Fails if the password is one that everybody tries first.
+    pub(crate) fn may_have(&self, password: &str) -> Result<(), Failure> {
+        password::check(password, &[&self.profile.username, &self.email, &self.profile.name])
+    }
+
     /// The account as its owner sees it, at this version and with these permissions.
     pub(crate) fn me(&self, version: u64, permissions: &[&str]) -> Me {
         Me {

@@ -26,8 +26,22 @@ const KNOWN: Limit = Limit::strict("sign-in-device", 10, 900, By::Subject);
 /// Attempts at an account in a row from a known device, so that a lost device cannot be used to guess for a year.
 const KNOWN_IN_A_ROW: Limit = Limit::strict("sign-in-device-row", 50, 86_400, By::Subject);
 
+/// Changes of a password from a session.
+const CHANGES: Limit = Limit::strict("password-changes", 10, 900, By::Subject);
+/// Changes of a password from a session in a row, with a wrong one as the present one.
+const CHANGES_IN_A_ROW: Limit = Limit::strict("password-changes-row", 50, 86_400, By::Subject);
+
 /// Those that operations count.
-pub(crate) const OF_OPERATIONS: &[&Limit] = &[&SIGN_UPS, &PASSWORDS, &ATTEMPTS, &IN_A_ROW, &KNOWN, &KNOWN_IN_A_ROW];
+pub(crate) const OF_OPERATIONS: &[&Limit] = &[
+    &SIGN_UPS,
+    &PASSWORDS,
+    &ATTEMPTS,
+    &IN_A_ROW,
+    &KNOWN,
+    &KNOWN_IN_A_ROW,
+    &CHANGES,
+    &CHANGES_IN_A_ROW,
+];
 
 /// How long a device is known, in seconds.
 const KNOWN_SECONDS: i64 = 365 * 86_400;
@@ -67,6 +81,16 @@ impl Attempt {
             cx.count(limit, subject).await?;
         }
         Ok(Self { counted, device })
+    }
+
+    /// Counts an attempt to change the password of an account from one of its sessions. Fails if there were too many.
+    pub(crate) async fn count_change(cx: &Context, account: &str, session: &str) -> Result<Self, Failure> {
+        let subject = format!("{account}\n{session}");
+        let counted = vec![(&CHANGES, subject.clone()), (&CHANGES_IN_A_ROW, subject)];
+        for (limit, subject) in &counted {
+            cx.count(limit, subject).await?;
+        }
+        Ok(Self { counted, device: None })
     }
 
     /// The id of the known device.

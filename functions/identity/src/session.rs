@@ -1,7 +1,7 @@
 //! Sessions and their tokens.
 //!
-//! The sessions of an account are documents in one partition. A session document exists as long as the session is
-//! valid, and every request with an access token reads it. The refresh token is
+//! The sessions of an account are documents in one partition. A session is valid as long as its document exists and has the
+//! generation of the account, and every request with an access token reads both. The refresh token is
 //! `{account}.{session}.{family}.{secret}`, opaque to clients; only digests of the last two parts are stored. The
 //! family is the same for the lifetime of the session, the secret changes at each refresh. A token with the correct
 //! family and a wrong secret has been used before, so it may have been stolen, and the session ends. Only the token that
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use souk_core::documents::get_one;
 use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
 use souk_kit::{ACCESS_TOKEN_SECONDS, Context, Failure, Fault, Partitions, Platform, Principals, Transaction, check};
 use souk_model::identity::{ACCOUNT, AccountView};
@@ -289,8 +290,11 @@ pub(crate) async fn check_replay(cx: &Context, tokens: &Tokens) -> Result<(), Fa
         return Ok(());
     }
     if let [account, id, _, secret] = tokens.refresh_token.split('.').collect::<Vec<_>>().as_slice()
+        && let Some(view) = cx.read::<AccountView>(ACCOUNT.key(account)).await?
         && let Some(session) = cx.read::<Session>(session_key(account, id)).await?
         && same(&session.secret, &digest(secret))
+        && view.active
+        && session.generation >= view.generation
     {
         return Ok(());
     }
@@ -316,6 +320,8 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
     if !ACCOUNT.is_id(account) || !id::is("ses", id) {
         return Err(invalid);
     }
+    // First, so that a generation that begins meanwhile does not make the session look like one of an earlier one.
+    let view = tx.read::<AccountView>(ACCOUNT.key(account)).await?;
     let key = session_key(account, id);
     let session = tx
         .read::<Session>(key.clone())
@@ -324,8 +330,7 @@ pub(crate) async fn refresh(tx: &Transaction<IdentityError>, token: &str) -> Res
     if !same(&session.family, &digest(family)) {
         return Err(invalid);
     }
-    let view = tx.read::<AccountView>(ACCOUNT.key(account)).await?;
-    let is_current = view.is_some_and(|view| view.active && view.generation == session.generation);
+    let is_current = view.is_some_and(|view| view.active && session.generation >= view.generation);
     if !is_current || session.expires_at() <= tx.now() {
         return Err(IdentityError::SessionEnded);
     }
@@ -390,8 +395,13 @@ impl Principals for Sessions {
             return Ok(None);
         }
         // Few accounts have ever ended all of their sessions, and all others cost no further parsing.
-        if view.generation > 0 && session_document.parse::<Generation>()?.generation != view.generation {
-            return Ok(None);
+        if view.generation > 0 && session_document.parse::<Generation>()?.generation < view.generation {
+            // The two may be of different moments: a session that goes on is written with its account.
+            let again = get_one(documents, session_key(account, session)).await?;
+            let again = again.map(|document| document.parse::<Generation>()).transpose()?;
+            if again.is_none_or(|session| session.generation < view.generation) {
+                return Ok(None);
+            }
         }
         // Few accounts have such a role, and all others cost no further read.
         let roles: Vec<Key> = view.role_keys().collect();

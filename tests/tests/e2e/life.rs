@@ -1,6 +1,6 @@
 //! The life of an account: its sessions, its password, and accounts that are kept out.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::json;
 use souk_tests::client::{Client, Market, market, unique};
@@ -171,12 +171,48 @@ async fn a_moderator_keeps_an_account_out() {
     member.get("/v1/me").await.fails(401, "session_ended");
     sign_in().await.expect(201);
     let audit = admin
-        .get("/v1/audit?permission=accounts:deactivate&limit=20")
+        .get(&format!("/v1/audit?document=account/{}", member.id()))
         .await
         .expect(200);
-    assert!(
-        audit.items().iter().any(|act| act.to_string().contains(member.id())),
+    let acts: Vec<_> = audit
+        .items()
+        .iter()
+        .map(|act| (&act["action"], &act["reason"]))
+        .collect();
+    let (again, out) = (json!("reactivateAccount"), json!("deactivateAccount"));
+    assert_eq!(
+        acts,
+        [(&again, &json!("a test")), (&out, &json!("a test"))],
         "{}",
         audit.body
     );
+
+    // A moderator who is kept out can lose the role meanwhile.
+    admin.act(&of(&moderator, "deactivate")).await.expect(204);
+    assert_eq!(admin.get(&path).await.expect(200)["roles"], json!(["moderator"]));
+    admin
+        .call(Method::PUT, &path)
+        .json(&json!({ "roles": [] }))
+        .await
+        .expect(200);
+    admin.act(&of(&moderator, "reactivate")).await.expect(204);
+}
+
+/// Who is ended at the same time as they end others ends nobody, or was first.
+#[tokio::test]
+async fn of_two_sessions_that_end_each_other_one_goes_on() {
+    let Some(market) = market() else { return };
+    for _ in 0..5 {
+        let one = market.member().await;
+        let other = again(&market, &one, &one.password).await;
+        let new = unique("lamps of brass");
+        let ends = async { other.delete("/v1/me/sessions").await };
+        let (changed, ended) = join(change(&one, &one.password, &new), ends).await;
+        let alive = [one.get("/v1/me").await.status, other.get("/v1/me").await.status];
+        match (changed.status, ended.status) {
+            (204, 401) => assert_eq!(alive, [200, 401]),
+            (401, 204) => assert_eq!(alive, [401, 200]),
+            found => unreachable!("{found:?} {alive:?}"),
+        }
+    }
 }

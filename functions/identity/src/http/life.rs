@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("changePassword", Method::PUT, "/v1/me/password", member, change_password)
             .summary(
                 "Change my password",
-                "All other sessions of the account end. Ten attempts in 15 minutes are allowed from a network.",
+                "All other sessions of the account end. Ten attempts in 15 minutes are allowed from a session.",
             )
             .body(Schema::of::<NewPassword>(), MAX_BODY)
             .response(StatusCode::NO_CONTENT, "The password has changed", None)
@@ -52,7 +52,8 @@ pub(super) fn routes() -> Vec<Route> {
         .summary(
             "Deactivate an account",
             "By id or username. Its sessions end at once, it cannot sign in, and its profile is not shown. You must have all \
-             permissions of its roles.",
+             permissions of its roles; accounts of built-in roles are kept out by admins and by who has these roles. The first \
+             admin of the host is not kept out.",
         )
         .response(StatusCode::NO_CONTENT, "It is deactivated", None),
         Route::new(
@@ -62,7 +63,10 @@ pub(super) fn routes() -> Vec<Route> {
             keeper(),
             reactivate,
         )
-        .summary("Reactivate an account", "It may sign in again. Its former sessions stay ended.")
+        .summary(
+            "Reactivate an account",
+            "By who may deactivate it. It may sign in again; its former sessions stay ended.",
+        )
         .response(StatusCode::NO_CONTENT, "It is active", None),
     ]
 }

@@ -3,12 +3,11 @@
 //! **All sessions end at once** by the generation of the account, in one commit: a session of an earlier generation does not work
 //! any more, wherever and however many there are.
 
-use souk_core::{Document, Query};
+use souk_core::Query;
 use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Stored, Transaction};
-use souk_model::identity::ACCOUNT;
 
 use super::roles::may_take_roles;
-use super::{NOT_FOUND, own_account};
+use super::{find_any, is_first_admin, own_account};
 use crate::account::{Account, NewPassword};
 use crate::error::IdentityError;
 use crate::limits::Attempt;
@@ -45,39 +44,52 @@ pub async fn list_sessions(cx: &Context, page: &PageRequest) -> Result<SortedPag
 
 /// Ends a session of the principal. Its tokens stop working at once.
 pub async fn end_session(cx: &Context, id: &str) -> Result<(), IdentityError> {
-    let account = &cx.signed_in()?.account;
     cx.commit(|tx| async move {
-        let key = session_key(account, id);
+        let (account, _) = current(&tx).await?;
+        let key = session_key(&account.profile.id, id);
         let session = tx.read::<Session>(key.clone()).await?.ok_or(NO_SESSION)?;
-        if session.generation != own_account(&tx).await?.generation {
+        if session.generation != account.generation {
             return Err(NO_SESSION.into());
         }
+        tx.require(&account.document).or_retry();
         tx.remove(key);
         Ok(())
     })
     .await
 }
 
+/// The account and the session of the principal. The session may have ended since the request was let in, and must end nothing
+/// then.
+async fn current(tx: &Transaction<IdentityError>) -> Result<(Stored<Account>, Stored<Session>), IdentityError> {
+    let account = own_account(tx).await?;
+    let key = session_key(&account.profile.id, &tx.signed_in()?.session);
+    let session = tx.read::<Session>(key).await?;
+    let is_current = |session: &Stored<Session>| account.active && session.generation == account.generation;
+    match session.filter(is_current) {
+        Some(session) => Ok((account, session)),
+        None => Err(IdentityError::SessionEnded),
+    }
+}
+
 /// Ends all sessions of the principal but the one that asks.
 pub async fn end_other_sessions(cx: &Context) -> Result<(), IdentityError> {
     cx.commit(|tx| async move {
-        let account = own_account(&tx).await?;
-        end_others(&tx, &account).await
+        let (account, session) = current(&tx).await?;
+        end_others(&tx, &account, &session);
+        Ok(())
     })
     .await
 }
 
 /// Changes the password of the principal, and ends all of its other sessions.
 pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), IdentityError> {
-    let id = &cx.signed_in()?.account;
-    // Whoever has found an open session guesses no more often than anybody else.
-    let attempt = Attempt::count(cx, id, Some(id), None).await?;
+    let principal = cx.signed_in()?;
+    let id = &principal.account;
+    own_account(cx).await?.may_have(&new.password)?;
+    // Whoever has found an open session guesses no more often than anybody else; and nobody else can use this up.
+    let attempt = Attempt::count_change(cx, id, &principal.session).await?;
     let changed = cx.commit(|tx| async move {
-        let account = own_account(&tx).await?;
-        password::check(
-            &new.password,
-            &[&account.profile.username, &account.email, &account.profile.name],
-        )?;
+        let (account, session) = current(&tx).await?;
         let stored = tx.read::<PasswordHashDocument>(password::key(id)).await?;
         let hash = stored.as_ref().map(|stored| stored.hash.clone());
         let is_right = password::verify(&tx, &new.current_password, hash).await?;
@@ -87,7 +99,8 @@ pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), Iden
         };
         let hash = password::hash(&tx, &new.password).await?;
         tx.update(&stored.document, PasswordHashDocument { hash }).or_retry();
-        end_others(&tx, &account).await
+        end_others(&tx, &account, &session);
+        Ok(())
     });
     changed.await?;
     attempt.succeed(cx).await;
@@ -95,10 +108,8 @@ pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), Iden
 }
 
 /// Begins a new generation of sessions, which only the one of the principal is taken into.
-async fn end_others(tx: &Transaction<IdentityError>, account: &Stored<Account>) -> Result<(), IdentityError> {
+fn end_others(tx: &Transaction<IdentityError>, account: &Stored<Account>, session: &Stored<Session>) {
     let generation = account.generation.saturating_add(1);
-    let key = session_key(&account.profile.id, &tx.signed_in()?.session);
-    let session = tx.read::<Session>(key).await?.ok_or(IdentityError::SessionEnded)?;
     let expires_at = session.expires_at();
     let kept = session.of_generation(generation);
     tx.update(&session.document, kept).expires_at(expires_at).or_retry();
@@ -108,7 +119,6 @@ async fn end_others(tx: &Transaction<IdentityError>, account: &Stored<Account>) 
         ..account.value.clone()
     };
     tx.update(&account.document, new).or_retry();
-    Ok(())
 }
 
 /// Keeps an account out: its sessions end, it cannot sign in, and its profile is not shown.
@@ -123,8 +133,7 @@ pub async fn reactivate_account(cx: &Context, account: &str) -> Result<(), Ident
 
 async fn set_active(cx: &Context, account: &str, active: bool) -> Result<(), IdentityError> {
     cx.commit(|tx| async move {
-        let document: Document = tx.find(ACCOUNT, account).await?.ok_or(NOT_FOUND)?;
-        let account = Stored::<Account>::read(document).map_err(Failure::from)?;
+        let account = find_any(&tx, account).await?;
         if tx.signed_in()?.account == account.profile.id {
             return Err(Failure::forbidden("nobody deactivates their own account here").into());
         }
@@ -132,6 +141,13 @@ async fn set_active(cx: &Context, account: &str, active: bool) -> Result<(), Ide
             return Err(Failure::lacks(&ACCOUNTS_DEACTIVATE).into());
         }
         may_take_roles(&tx, &account.roles).await?;
+        if !active && is_first_admin(&tx, &account.email) {
+            let detail = "this is the account that the operator of the host has named as the first admin";
+            return Err(Failure::forbidden(detail).into());
+        }
+        // Of two who keep each other out one is first.
+        let (own, _) = current(&tx).await?;
+        tx.require(&own.document).or_retry();
         if account.active == active {
             return Ok(());
         }

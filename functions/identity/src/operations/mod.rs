@@ -134,10 +134,15 @@ fn create_account(
     tx.create(ACCOUNT.key(id), account.clone()).entries(entries).or_retry()
 }
 
+/// The account with this id or username, also one that is kept out: for staff.
+pub(crate) async fn find_any(cx: &Context, id: &str) -> Result<Stored<Account>, Failure> {
+    let document = cx.find(ACCOUNT, id).await?.ok_or(NOT_FOUND)?;
+    Ok(Stored::<Account>::read(document)?)
+}
+
 /// The active account with this id or username.
 pub async fn find_account(cx: &Context, id: &str) -> Result<Stored<Account>, Failure> {
-    let document = cx.find(ACCOUNT, id).await?.ok_or(NOT_FOUND)?;
-    let account = Stored::<Account>::read(document)?;
+    let account = find_any(cx, id).await?;
     if account.active { Ok(account) } else { Err(NOT_FOUND) }
 }
 
@@ -224,25 +229,24 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
             None => None,
         };
         let is_right = password::verify(&tx, password, hash.map(|hash| hash.value.hash)).await?;
-        let Some(account) = found.as_ref().filter(|_| is_right) else {
+        let Some(found) = found.as_ref().filter(|_| is_right) else {
             tracing::warn!(target: "security", "sign-in refused");
             return Err(IdentityError::WrongCredentials);
         };
+        // As it is now: meanwhile it may have been kept out.
+        let id = &found.profile.id;
+        let account = tx.read::<Account>(ACCOUNT.key(id)).await?.ok_or(NOT_FOUND)?;
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
-        let id = &account.profile.id;
-        if is_first_admin(&tx, &account.email)
-            && let Some(account) = tx.read::<Account>(ACCOUNT.key(id)).await?
-            && !account.roles.iter().any(|role| role == ADMIN)
-        {
+        if is_first_admin(&tx, &account.email) && !account.roles.iter().any(|role| role == ADMIN) {
             let roles = [account.roles.clone(), vec![ADMIN.to_owned()]].concat();
             roles::set(&tx, &account, roles);
         }
         let device = device_token(&tx, id, attempt.device());
         Ok(Tokens {
             device,
-            ..session::open(&tx, account)?
+            ..session::open(&tx, &account)?
         })
     });
     let tokens = tokens.await?;

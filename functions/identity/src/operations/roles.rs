@@ -10,7 +10,7 @@ use souk_core::{Document, Entry, FieldError, Principal, Query};
 use souk_kit::{Context, Failure, Fault, IfMatch, MergePatch, PageRequest, SortedPage, Stored, Transaction};
 use souk_model::identity::ROLE;
 
-use super::{find_account, find_by_email};
+use super::{find_any, find_by_email};
 use crate::account::Account;
 use crate::error::IdentityError;
 use crate::permissions::ROLES_ASSIGN;
@@ -154,7 +154,7 @@ fn must_have(cx: &Context, field: &str, names: &[String]) -> Result<(), Failure>
 
 /// The roles of the account with this id or username, and the version of the account.
 pub async fn roles_of(cx: &Context, account: &str) -> Result<(AccountRoles, u64), Failure> {
-    let account = find_account(cx, account).await?;
+    let account = find_any(cx, account).await?;
     let version = account.version();
     Ok((
         AccountRoles {
@@ -172,7 +172,7 @@ pub async fn assign_roles(
     wanted: &AccountRoles,
 ) -> Result<u64, IdentityError> {
     cx.commit(|tx| async move {
-        let account = find_account(&tx, account).await?;
+        let account = find_any(&tx, account).await?;
         if !tx.may_for(&account.profile.id, &ROLES_ASSIGN) {
             return Err(Failure::lacks(&ROLES_ASSIGN).into());
         }
@@ -249,12 +249,17 @@ pub async fn grant_role(cx: &Context, email: &str, role: Option<&str>) -> Result
             return Ok(false);
         };
         let roles = match role {
-            Some(role) if account.roles.iter().any(|own| own == role) => return Ok(true),
+            Some(role) if account.roles.iter().any(|own| own == role) => account.roles.clone(),
             Some(role) => [account.roles.clone(), vec![role.to_owned()]].concat(),
             None => Vec::new(),
         };
-        if account.roles != roles {
-            set(&tx, &account, roles);
+        // Who is given a role can use it.
+        if account.roles != roles || !account.active {
+            let value = Account {
+                active: true,
+                ..account.value.clone()
+            };
+            set(&tx, &Stored { value, ..account }, roles);
         }
         Ok(true)
     })

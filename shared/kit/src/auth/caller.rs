@@ -29,8 +29,8 @@ pub(crate) struct Caller {
 /// The principal of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    id: String,
-    session: String,
+    pub(crate) id: String,
+    pub(crate) session: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,7 @@ mod caller;
 mod keys;
 
 use async_trait::async_trait;
-use souk_core::{Documents, Principal, StoreError, Timestamp};
+use souk_core::{Documents, Principal, StoreError};
 
 pub(crate) use caller::{Account, Caller, IDENTITY};
 pub use keys::{ACCESS_TOKEN_SECONDS, AccessToken, Keys};
@@ -33,19 +33,4 @@ pub(crate) enum TokenError {
     Ended,
     /// The store failed.
     Store(StoreError),
-}
-
-/// The principal of this access token. First the token is verified (signature, algorithm, key, issuer, audience, time),
-/// then its session is read from the store.
-pub(crate) async fn authenticate(
-    token: &str,
-    keys: &Keys,
-    issuer: &str,
-    now: Timestamp,
-    documents: &dyn Documents,
-    principals: &dyn Principals,
-) -> Result<Principal, TokenError> {
-    let AccessToken { account, session } = keys.verify(token, issuer, now)?;
-    let principal = principals.principal(documents, &account, &session).await;
-    principal.map_err(TokenError::Store)?.ok_or(TokenError::Ended)
 }

@@ -84,7 +84,12 @@ pub(super) async fn permitted(
 /// The principal of a request to a route that requires one: verifies the bearer token, unless a gate has done so.
 pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     if let Some(account) = account(parts) {
-        return Ok(account.principal(&platform.tenant));
+        // What changes something waits for its body, and who sent it may have been kept out meanwhile.
+        if parts.method.is_safe() {
+            return Ok(account.principal(&platform.tenant));
+        }
+        let principal = platform.principal(&account.id, &account.session).await;
+        return principal.map_err(refusal);
     }
     let header = parts.headers.get(header::AUTHORIZATION);
     let header = header.map(|value| value.to_str().unwrap_or_default());
@@ -95,7 +100,11 @@ pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<P
             return Err(Problem::new(kind, "send an access token as Authorization: Bearer …"));
         }
     };
-    platform.authenticate(token).await.map_err(|error| match error {
+    platform.authenticate(token).await.map_err(refusal)
+}
+
+fn refusal(error: TokenError) -> Problem {
+    match error {
         TokenError::Expired => Problem::new(problem_type::TOKEN_EXPIRED, "the access token has expired: refresh it"),
         TokenError::Invalid => Problem::new(
             problem_type::TOKEN_INVALID,
@@ -103,5 +112,5 @@ pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<P
         ),
         TokenError::Ended => Problem::new(problem_type::SESSION_ENDED, "the session has ended: sign in again"),
         TokenError::Store(error) => error.into(),
-    })
+    }
 }

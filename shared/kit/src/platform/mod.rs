@@ -22,7 +22,7 @@ use souk_core::{
     Tenant, Timestamp,
 };
 
-use crate::auth::{self, Keys, Principals, TokenError};
+use crate::auth::{AccessToken, Keys, Principals, TokenError};
 use crate::cache::{CountedSearch, DocumentCache, LongLists, MemoryCacheConfig, ResponseCache};
 use crate::limits::{LimitMode, Limiter};
 use crate::outbound::{CircuitBreaker, Dependency};
@@ -251,10 +251,18 @@ impl Platform {
         &self.documents
     }
 
-    /// The principal of this access token.
+    /// The principal of this access token. First the token is verified (signature, algorithm, key, issuer, audience, time), then its
+    /// session is read from the store.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, TokenError> {
         let (issuer, now) = (&self.settings.public_url, self.clock.now());
-        let principal = auth::authenticate(token, &self.keys, issuer, now, &*self.documents, &*self.principals).await?;
+        let AccessToken { account, session } = self.keys.verify(token, issuer, now)?;
+        self.principal(&account, &session).await
+    }
+
+    /// The principal of this account and session, as they are now.
+    pub(crate) async fn principal(&self, account: &str, session: &str) -> Result<Principal, TokenError> {
+        let principal = self.principals.principal(&*self.documents, account, session).await;
+        let principal = principal.map_err(TokenError::Store)?.ok_or(TokenError::Ended)?;
         Ok(Principal {
             is_of_tenant: !self.tenant.is_main(),
             ..principal

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use souk_tests::client::{Client, Market, eventually, market, product, unique};
+use souk_tests::client::{Call, Client, Market, eventually, market, product, unique};
 
 use crate::receiver::{Receiver, publish};
 use crate::text;
@@ -319,42 +319,29 @@ async fn a_suspended_market_answers_nobody() {
     let path = format!("/v1/tenants/{}", tenant.name);
     tenant.market.anonymous().get("/v1/products").await.expect(200);
     operator.act(&format!("{path}/suspend")).await.expect(200);
-    // Each function hears of it by itself.
-    for (client, path) in [
-        (tenant.market.anonymous(), "/v1/products"),
-        (tenant.admin.clone(), "/v1/me"),
-    ] {
-        let refused = eventually(async || match client.get(path).await {
+    // Each function hears of it by itself, and so does each of its instances.
+    let page = "https://page.tenants.test";
+    let again = json!({ "email": "root@tenants.test", "password": PASSWORD });
+    let refused = async |call: &dyn Fn() -> Call| {
+        let refused = eventually(async || match call().await {
             reply if reply.status == 403 => Ok(reply),
             reply => Err(reply.body),
         });
-        refused.await.fails(403, "tenant_suspended");
-    }
+        refused.await.fails(403, "tenant_suspended")
+    };
+    let anyone = tenant.market.anonymous();
+    refused(&|| anyone.get("/v1/products")).await;
+    refused(&|| tenant.admin.get("/v1/me")).await;
+    refused(&|| anyone.post("/v1/sessions", again.clone())).await;
     // A page of the market may see why.
-    let page = "https://page.tenants.test";
-    let preflight = tenant.market.anonymous().call(Method::OPTIONS, "/v1/products");
-    let preflight = preflight
+    let seen = refused(&|| anyone.get("/v1/products").header("origin", page)).await;
+    let preflight = anyone
+        .call(Method::OPTIONS, "/v1/products")
         .header("access-control-request-method", "GET")
         .header("origin", page);
-    for reply in [
-        preflight.await.expect(204),
-        tenant
-            .market
-            .anonymous()
-            .get("/v1/products")
-            .header("origin", page)
-            .await
-            .expect(403),
-    ] {
+    for reply in [preflight.await.expect(204), seen] {
         assert_eq!(reply.header("access-control-allow-origin"), page);
     }
-    let again = json!({ "email": "root@tenants.test", "password": PASSWORD });
-    tenant
-        .market
-        .anonymous()
-        .post("/v1/sessions", again)
-        .await
-        .fails(403, "tenant_suspended");
     main.anonymous().get("/v1/products").await.expect(200);
     operator.act(&format!("{path}/resume")).await.expect(200);
     eventually(async || match tenant.admin.get("/v1/me").await.status {

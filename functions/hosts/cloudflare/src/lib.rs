@@ -203,7 +203,7 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
         return Err("SOUK_SIGNING_KEY: a gate signs who requests are from, which a derived key cannot".into());
     }
     let settings = Settings::from_lookup(lookup, PasswordCost::WORKER)?;
-    // It would sign for whoever asks.
+    // What a gate forwards is not checked for an identity, so such a gate would sign requests of anybody.
     #[cfg(not(feature = "all"))]
     if settings.gate_only && origin::is_set(env) {
         return Err("SOUK_GATE_ONLY: a Worker in front of another one cannot be behind a third".into());

@@ -1,9 +1,9 @@
 //! Who a request is from, as a gate tells the host behind it.
 //!
 //! A gate is a host that forwards the requests that it does not serve. It finds out the market and the principal once, and signs
-//! them for this one request in the header `Souk-Identity`. The host behind it takes them from there and reads no token; with
-//! `SOUK_GATE_ONLY` it answers nobody else. The header is a JWT under the key that signs access tokens, which no function but
-//! identity and the gate has. It is of use for half a minute, and for its method and target only.
+//! them for this one request in the header `Souk-Identity`. The host behind it takes them from there and reads no token, but looks
+//! the account up again for a request that may change something; with `SOUK_GATE_ONLY` it answers nobody else. The header is a JWT
+//! under the key that signs access tokens. It is valid for half a minute, and for its method and target only.
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};

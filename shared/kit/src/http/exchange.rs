@@ -133,7 +133,7 @@ pub(crate) async fn vouch(
     Ok(())
 }
 
-/// The answer to whoever goes around the gate.
+/// The problem for a request that did not come through the gate.
 fn not_for_clients() -> Problem {
     Problem::forbidden("this address is not for clients; use the public URL of the market")
 }

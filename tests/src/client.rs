@@ -115,6 +115,7 @@ impl Market {
             market: self.clone(),
             token: None,
             me: Value::Null,
+            challenge: String::new(),
             password: String::new(),
             refresh_token: String::new(),
             device: String::new(),
@@ -126,11 +127,70 @@ impl Market {
     pub async fn member(&self) -> Client {
         let username = unique("m");
         let email = format!("{username}@example.com");
-        let new = json!({ "email": email, "username": username, "password": unique("password") });
-        let me = self.anonymous().add("/v1/accounts", new.clone()).await;
-        let mut client = self.sign_in(&email, new["password"].as_str().unwrap()).await;
-        client.me = me;
-        client
+        let password = unique("password");
+        let new = json!({ "email": email, "username": username, "password": password, "sign_in": true });
+        let mut me = self.anonymous().post("/v1/accounts", new).await.expect(201).json;
+        let session = me.as_object_mut().unwrap().remove("session").unwrap();
+        let challenge = me["email_verification"]["id"].as_str().unwrap_or_default().to_owned();
+        me.as_object_mut().unwrap().remove("email_verification");
+        Client {
+            me,
+            challenge,
+            ..self.of_session(&session, &password)
+        }
+    }
+
+    /// Somebody who has just signed up and in, and has verified the address.
+    pub async fn verified(&self) -> Client {
+        let mut member = self.member().await;
+        self.verify(member.text("email"), &member.challenge).await;
+        member.me = member.get("/v1/me").await.expect(200).json;
+        member
+    }
+
+    /// Confirms an address with the code that was mailed to it.
+    pub async fn verify(&self, email: &str, challenge: &str) {
+        let code = self.code(email, challenge).await;
+        let proof = json!({ "challenge": challenge, "code": code });
+        let done = self.anonymous().post("/v1/email-confirmations", proof).await.expect(200);
+        assert_eq!(done.json["verified"], true);
+    }
+
+    /// The mails to an address that a host in development keeps, the latest first.
+    pub async fn mails(&self, email: &str) -> Vec<Value> {
+        let mails = self.anonymous().get("/dev/mail/messages").await.expect(200).json;
+        let mails = mails.as_array().unwrap().iter();
+        mails.filter(|mail| mail["to"] == email).cloned().collect()
+    }
+
+    /// The mail of a challenge to an address, when it is there.
+    pub async fn mail(&self, email: &str, challenge: &str) -> String {
+        eventually(async || {
+            let mails = self.mails(email).await;
+            let texts = mails.iter().map(|mail| mail["text"].as_str().unwrap());
+            let mut texts = texts.filter(|text| text.contains(challenge));
+            texts.next().map(str::to_owned).ok_or_else(|| format!("no mail to {email} has {challenge}"))
+        })
+        .await
+    }
+
+    /// The code of a challenge that was mailed to an address.
+    pub async fn code(&self, email: &str, challenge: &str) -> String {
+        let mail = self.mail(email, challenge).await;
+        let code = mail.split(" is ").nth(1).unwrap().chars().filter(char::is_ascii_digit);
+        code.take(6).collect()
+    }
+
+    /// Who has these tokens.
+    #[must_use]
+    pub fn of_session(&self, tokens: &Value, password: &str) -> Client {
+        let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
+        Client {
+            refresh_token: text("refresh_token"),
+            device: text("device"),
+            password: password.to_owned(),
+            ..self.with_token(&text("access_token"))
+        }
     }
 
     /// So many members whom all tests share, for what anybody may do: each new account costs a password hash.
@@ -143,9 +203,8 @@ impl Market {
             Some((since, member)) if since.elapsed() < FRESH => (since, member),
             Some((_, member)) => {
                 let since = Instant::now();
-                let email = member.me["email"].as_str().unwrap();
                 let me = member.me.clone();
-                let again = self.sign_in(email, &member.password).await;
+                let again = self.sign_in(member.text("username"), &member.password).await;
                 (since, Client { me, ..again })
             }
             None => (Instant::now(), self.member().await),
@@ -158,15 +217,12 @@ impl Market {
         own.collect()
     }
 
-    /// A new session of an account.
-    pub async fn sign_in(&self, email: &str, password: &str) -> Client {
-        let credentials = json!({ "email": email, "password": password });
+    /// A new session of the account with this username, or this verified address.
+    pub async fn sign_in(&self, login: &str, password: &str) -> Client {
+        let name = if login.contains('@') { "email" } else { "username" };
+        let credentials = json!({ name: login, "password": password });
         let tokens = self.anonymous().post("/v1/sessions", credentials).await.expect(201);
-        let mut client = self.with_token(tokens.text("access_token"));
-        client.refresh_token = tokens.text("refresh_token").to_owned();
-        client.device = tokens.text("device").to_owned();
-        client.password = password.to_owned();
-        client
+        self.of_session(&tokens.json, password)
     }
 
     /// Somebody who shows this token.
@@ -202,7 +258,8 @@ impl Market {
         let credentials = json!({ "email": email, "password": password });
         if self.anonymous().post("/v1/sessions", credentials).await.status != 201 {
             let new = json!({ "email": email, "username": unique("a"), "password": password });
-            self.anonymous().add("/v1/accounts", new).await;
+            let me = self.anonymous().add("/v1/accounts", new).await;
+            self.verify(&email, me["email_verification"]["id"].as_str().unwrap()).await;
         }
         let mut admin = self.sign_in(&email, &password).await;
         admin.me = admin.get("/v1/me").await.expect(200).json;
@@ -230,6 +287,8 @@ pub struct Client {
     pub token: Option<String>,
     /// Its account, as its owner sees it.
     pub me: Value,
+    /// The challenge that verifies its address.
+    pub challenge: String,
     /// Its password.
     pub password: String,
     /// The refresh token it was given when it signed in.
@@ -245,6 +304,12 @@ impl Client {
     #[must_use]
     pub fn id(&self) -> &str {
         self.me["id"].as_str().unwrap()
+    }
+
+    /// A field of its account.
+    #[must_use]
+    pub fn text(&self, field: &str) -> &str {
+        self.me[field].as_str().unwrap()
     }
 
     /// The same without its token.

@@ -37,6 +37,14 @@ pub struct Me {
     /// Email address; visible only to the owner of the account.
     #[schema(format = "email")]
     pub email: String,
+    /// Whether its owner has shown that the address is theirs. Until then nobody signs in by it.
+    pub email_verified: bool,
+    /// The language of its owner (BCP 47), such as `de-AT`.
+    #[schema(required = true)]
+    pub locale: Option<String>,
+    /// The time zone of its owner (IANA), such as `Europe/Vienna`.
+    #[schema(required = true)]
+    pub time_zone: Option<String>,
     /// The names of its built-in roles, and the ids of others.
     pub roles: Vec<String>,
     /// The names of the permissions that these give it, beside what is its own.
@@ -55,8 +63,17 @@ pub struct Account {
     /// The public profile.
     #[serde(flatten)]
     pub profile: Profile,
-    /// Email address, in lower case.
+    /// Email address.
     pub email: String,
+    /// When its owner showed that the address is theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_verified_at: Option<Timestamp>,
+    /// The language of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// The time zone of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// The names of its built-in roles, and the ids of others.
     #[serde(default, alias = "role", deserialize_with = "role_names")]
     pub roles: Vec<String>,
@@ -78,7 +95,7 @@ pub(crate) fn is_zero(number: &u32) -> bool {
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
-    /// Email address; unique, and visible only to the owner of the account.
+    /// Email address, visible only to the owner of the account. It is mailed a code; once verified it can be signed in by.
     #[garde(custom(check::email))]
     #[serde(default)]
     #[schema(required = true, format = "email", max_length = 254, example = "ada@example.com")]
@@ -123,6 +140,28 @@ pub struct NewPassword {
     pub password: String,
 }
 
+/// Another address for the account of the principal.
+#[derive(Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewEmail)]
+pub struct NewEmail {
+    /// The new address.
+    #[garde(custom(check::email))]
+    #[serde(default)]
+    #[schema(
+        required = true,
+        format = "email",
+        max_length = 254,
+        example = "ada@lovelace.example"
+    )]
+    pub email: String,
+    /// The password.
+    #[garde(custom(check::characters(1, 128)))]
+    #[serde(default)]
+    #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
+    pub current_password: String,
+}
+
 /// The fields of an account that its owner may change.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +185,36 @@ pub(crate) struct EditableAccount {
     #[serde(default)]
     #[schema(format = "uri", max_length = 1000)]
     pub(crate) avatar: Option<String>,
+    /// The language of its owner (BCP 47), such as `de-AT`.
+    #[garde(inner(custom(is_locale)))]
+    #[serde(default)]
+    #[schema(pattern = "^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})*$", max_length = 35, example = "de-AT")]
+    pub(crate) locale: Option<String>,
+    /// The time zone of its owner (IANA), such as `Europe/Vienna`.
+    #[garde(inner(custom(is_time_zone)))]
+    #[serde(default)]
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_+/-]*$", max_length = 50, example = "Europe/Vienna")]
+    pub(crate) time_zone: Option<String>,
+}
+
+fn is_locale<C>(text: &str, _: &C) -> garde::Result {
+    let mut parts = text.split('-');
+    let is_language = parts
+        .next()
+        .is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphabetic()));
+    let is_part = |part: &str| (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    match is_language && parts.all(is_part) && text.len() <= 35 {
+        true => Ok(()),
+        false => Err(Fault::format("must be a language tag (BCP 47), such as de-AT").into()),
+    }
+}
+
+fn is_time_zone<C>(text: &str, _: &C) -> garde::Result {
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || b"_+-/".contains(&b);
+    match text.len() <= 50 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(is_inner) {
+        true => Ok(()),
+        false => Err(Fault::format("must be a time zone (IANA), such as Europe/Vienna").into()),
+    }
 }
 
 /// What usernames that could be mistaken for the operator begin with, in the form of [`skeleton`].
@@ -211,7 +280,7 @@ fn is_username<C>(name: &str, _: &C) -> garde::Result {
     }
 }
 
-fn is_passphrase<C>(password: &str, _: &C) -> garde::Result {
+pub(crate) fn is_passphrase<C>(password: &str, _: &C) -> garde::Result {
     Err(match password.chars().count() {
         0 => Fault::required(),
         1..8 => Fault::too_short(8),
@@ -232,6 +301,9 @@ impl Account {
         Me {
             profile: self.profile.clone(),
             email: self.email.clone(),
+            email_verified: self.email_verified_at.is_some(),
+            locale: self.locale.clone(),
+            time_zone: self.time_zone.clone(),
             roles: self.roles.clone(),
             permissions: permissions.iter().map(ToString::to_string).collect(),
             updated_at: self.updated_at,
@@ -246,6 +318,8 @@ impl Account {
             name: self.profile.name.clone(),
             bio: self.profile.bio.clone(),
             avatar: self.profile.avatar.clone(),
+            locale: self.locale.clone(),
+            time_zone: self.time_zone.clone(),
         }
     }
 }

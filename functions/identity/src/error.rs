@@ -10,6 +10,10 @@ pub(crate) mod problems {
     souk_kit::problem_types! {
         /// The account has been deactivated.
         ACCOUNT_DEACTIVATED: FORBIDDEN "account_deactivated";
+        /// The address of the account is verified already.
+        EMAIL_VERIFIED: CONFLICT "email_verified";
+        /// This market sends no mails: its operator has to say how (`SOUK_MAIL_URL`).
+        NO_MAIL: NOT_IMPLEMENTED "no_mail";
         /// There are as many roles as there may be.
         TOO_MANY_ROLES: CONFLICT "too_many_roles";
     }
@@ -25,11 +29,17 @@ pub enum IdentityError {
     #[error("there is an account of this {0}")]
     Taken(&'static str),
     /// The account or the password is wrong.
-    #[error("the account or the password is wrong")]
+    #[error("the account or the password is wrong; an email address can be signed in by once it is verified")]
     WrongCredentials,
     /// The account may not sign in.
     #[error("this account has been deactivated")]
     Deactivated,
+    /// The address of the account is verified already.
+    #[error("the email address is verified already")]
+    AlreadyVerified,
+    /// Nobody sends mails.
+    #[error("this market sends no mails: its operator has to set SOUK_MAIL_URL")]
+    NoMail,
     /// There is no room for another role.
     #[error("there are {MAX_ROLES} roles already")]
     TooManyRoles,
@@ -51,6 +61,8 @@ impl From<IdentityError> for Problem {
             IdentityError::Failure(failure) => failure.into(),
             IdentityError::Taken(field) => Problem::taken(field, detail),
             IdentityError::Deactivated => Problem::new(problems::ACCOUNT_DEACTIVATED, detail),
+            IdentityError::AlreadyVerified => Problem::new(problems::EMAIL_VERIFIED, detail),
+            IdentityError::NoMail => Problem::new(problems::NO_MAIL, detail),
             IdentityError::TooManyRoles => Problem::new(problems::TOO_MANY_ROLES, detail),
             IdentityError::WrongCredentials => Problem::new(problem_type::INVALID_CREDENTIALS, detail),
             IdentityError::InvalidRefreshToken => Problem::new(problem_type::TOKEN_INVALID, detail),
@@ -71,6 +83,7 @@ mod tests {
         for (error, code) in [
             (IdentityError::Deactivated, "account_deactivated"),
             (IdentityError::TooManyRoles, "too_many_roles"),
+            (IdentityError::NoMail, "no_mail"),
         ] {
             assert_eq!(Problem::from(error).kind.code, code);
         }

@@ -1,9 +1,12 @@
 //! Accounts, sessions and roles: sign-up, sign-in, profiles, permissions (VT-01, VT-02, CB-03).
 
 mod account;
+mod challenge;
 mod error;
 mod http;
+mod jobs;
 mod limits;
+mod mails;
 pub mod operations;
 mod password;
 mod permissions;
@@ -14,7 +17,8 @@ use souk_kit::Partitions::{Documents, Index};
 use souk_kit::{Function, StoreUse};
 use souk_model::identity::{ACCOUNT, ROLE};
 
-pub use account::{Account, Me, NewAccount, Profile};
+pub use account::{Account, Me, NewAccount, NewEmail, Profile};
+pub use challenge::ShownChallenge;
 pub use error::IdentityError;
 pub use role::{AccountRoles, NewRole, Role, ShownRole};
 pub use session::{Credentials, SIGN_IN, Sessions, Tokens, session_key};
@@ -27,6 +31,7 @@ pub fn function() -> Function {
         summary: "Accounts, sessions and roles.",
         problems: error::problems::ALL,
         routes: http::routes(),
+        jobs: jobs::jobs(),
         kinds: &[ACCOUNT, ROLE],
         permissions: &[
             &permissions::ACCOUNTS_DEACTIVATE,
@@ -42,6 +47,7 @@ pub fn function() -> Function {
                 Documents("account-email/*"),
                 Documents("password/*"),
                 Documents("sessions/*"),
+                Documents("challenge/*"),
                 Index("roles"),
                 Index("role-members/*"),
             ],
@@ -52,10 +58,19 @@ pub fn function() -> Function {
                 Documents("account-former/*"),
                 Documents("account-email/*"),
                 Documents("password/*"),
+                Documents("challenge/*"),
                 Documents("role/*"),
                 Index("roles"),
                 Index("role-members/*"),
             ],
+        },
+        job_store: StoreUse {
+            reads: &[
+                Documents("challenge/*"),
+                Documents("account/*"),
+                Documents("account-email/*"),
+            ],
+            writes: &[Documents("dev-mail")],
         },
         ..Function::default()
     }

@@ -31,6 +31,11 @@ const CHANGES: Limit = Limit::strict("password-changes", 10, 900, By::Subject);
 /// Changes of a password from a session in a row, with a wrong one as the present one.
 const CHANGES_IN_A_ROW: Limit = Limit::strict("password-changes-row", 50, 86_400, By::Subject);
 
+/// Mails to an address, whoever asks for them.
+pub(crate) const MAILS_OF_ADDRESS: Limit = Limit::strict("mails", 10, 3_600, By::Subject);
+/// Mails that a network asks for.
+pub(crate) const MAILS_OF_NETWORK: Limit = Limit::strict("mails-network", 60, 3_600, By::Subject);
+
 /// Those that operations count.
 pub(crate) const OF_OPERATIONS: &[&Limit] = &[
     &SIGN_UPS,
@@ -41,6 +46,8 @@ pub(crate) const OF_OPERATIONS: &[&Limit] = &[
     &KNOWN_IN_A_ROW,
     &CHANGES,
     &CHANGES_IN_A_ROW,
+    &MAILS_OF_ADDRESS,
+    &MAILS_OF_NETWORK,
 ];
 
 /// How long a device is known, in seconds.
@@ -104,6 +111,12 @@ impl Attempt {
     }
 }
 
+/// Forgets how often somebody has tried to sign in to an account, as its owner has been found.
+pub(crate) async fn forget_attempts(cx: &Context, account: &str) {
+    cx.uncount(&IN_A_ROW, account).await;
+    cx.uncount(&ATTEMPTS, &format!("{account}\n{}", cx.network())).await;
+}
+
 /// Counts something that the network of the client does, if the host knows it.
 pub(crate) async fn count_network(cx: &Context, limit: &Limit) -> Result<(), Failure> {
     match cx.network() {
@@ -120,7 +133,7 @@ pub(crate) fn device_token(cx: &Context, account: &str, device: Option<&str>) ->
 }
 
 /// The id of the device, if this account has signed in on it.
-fn known_device(cx: &Context, account: &str, token: &str) -> Option<String> {
+pub(crate) fn known_device(cx: &Context, account: &str, token: &str) -> Option<String> {
     let text = String::from_utf8(cx.keys.open(token)?).ok()?;
     let [PURPOSE, of, device, since] = text.split('\n').collect::<Vec<_>>()[..] else {
         return None;

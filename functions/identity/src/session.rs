@@ -221,7 +221,7 @@ impl Session {
 
 /// A secret for the client, and the digest to store. The secret is random, so the digest needs neither a salt nor a
 /// slow hash.
-fn secret(platform: &Platform) -> (String, String) {
+pub(crate) fn secret(platform: &Platform) -> (String, String) {
     let plain = URL_SAFE_NO_PAD.encode(random::bytes::<24>(&*platform.random));
     let digest = digest(&plain);
     (plain, digest)

@@ -12,7 +12,7 @@ use souk_core::documents::OUTDATED;
 use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
 use souk_kit::platform::FormatError;
-use souk_kit::{Context, Fault, FieldCode, Function, StoreUse};
+use souk_kit::{Context, Failure, Fault, FieldCode, Function, StoreUse};
 
 /// Declares the static files, each with the paths that it is served at.
 macro_rules! files {
@@ -33,6 +33,8 @@ files! {
     "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/roles", "/docs/guides/errors", "/docs/guides/paging",
         "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",
         "/docs/guides/webhooks", "/docs/guides/versioning", "/docs/guides/markets", "/docs/guides/gate";
+    "dev-mail.html" at "/dev/mail";
+    "dev-mail.js" at "/dev/mail.js";
     "docs.css" at "/docs/docs.css";
     "docs.js" at "/docs/docs.js";
     "dom.js" at "/docs/dom.js";
@@ -96,13 +98,20 @@ pub fn function() -> Function {
         };
         Route::page(path, handler).cached(300, 3600)
     }));
+    routes.push(Route::new(
+        "",
+        Method::GET,
+        "/dev/mail/messages",
+        Access::Open,
+        kept_mails,
+    ));
     Function {
         name: "ops",
         problems: problems::ALL,
         summary: "Health and documentation.",
         routes,
         store: StoreUse {
-            reads: &[Documents("ping/*")],
+            reads: &[Documents("ping/*"), Documents("dev-mail")],
             ..StoreUse::default()
         },
         ..Function::default()
@@ -123,6 +132,14 @@ fn fault(cause: &str) -> &'static str {
         "lacks a migration: run infra/deploy again"
     } else {
         "does not answer"
+    }
+}
+
+/// The mails that nobody sends, in development.
+async fn kept_mails(cx: Context) -> Result<Answer, Problem> {
+    match cx.kept_mails().await? {
+        Some(mails) => Answer::json(&mails),
+        None => Err(Failure::NotFound("page").into()),
     }
 }
 

@@ -26,15 +26,17 @@ use async_trait::async_trait;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use serde_json::Value;
 use souk_aws::{
-    CloudFront, DynamoDocuments, DynamoKeyValue, DynamoRateLimit, OpenSearch, S3Search, SqsQueue, SystemClock,
+    CloudFront, DynamoDocuments, DynamoKeyValue, DynamoRateLimit, OpenSearch, S3Search, Ses, SqsQueue, SystemClock,
     SystemRandom,
 };
 use souk_core::outbound::{Call, OutboundError, Reply};
 use souk_core::search::NoSearch;
-use souk_core::{Clock, EdgeCache, Outbound, Search};
+use souk_core::{Clock, EdgeCache, Mail, Outbound, Search};
 use souk_kit::http::Problem;
+use souk_kit::platform::MailSettings;
 use souk_kit::telemetry::{JsonLines, log_level};
 use souk_kit::{App, DocumentCache, Function, Keys, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
+use souk_mail::{HttpApi, Smtp};
 
 use roles::{Limited, Role};
 
@@ -105,7 +107,7 @@ impl Api {
         let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
         let calls = functions.iter().any(|function| function.calls);
         let outbound = |settings: &Settings| if calls { client(settings) } else { Arc::new(NoOutbound) };
-        let host = Host::new(&aws, keys, functions, roles, search, outbound, None)?;
+        let host = Host::new(&aws, keys, functions, roles, search, outbound, None, None)?;
         Ok(Self { host, proxies, secret })
     }
 }
@@ -135,13 +137,32 @@ pub async fn work() -> Result<(), Error> {
     #[cfg(feature = "testing")]
     all.push(souk_kit::testing::poison(|| std::process::abort()));
     let roles = vec![Role::of_worker(&all)];
-    let host = &Host::new(&aws, signing_keys()?, all, roles, search, client, edge)?;
+    let host = &Host::new(&aws, signing_keys()?, all, roles, search, client, edge, Some(mail))?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
 
 fn client(settings: &Settings) -> Arc<dyn Outbound> {
     Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
+}
+
+/// Opens what sends mails.
+type OpenMail = fn(&MailSettings, &souk_aws::Settings, &Arc<dyn Outbound>) -> Result<Arc<dyn Mail>, String>;
+
+fn mail(
+    MailSettings { url, key, from }: &MailSettings,
+    aws: &souk_aws::Settings,
+    outbound: &Arc<dyn Outbound>,
+) -> Result<Arc<dyn Mail>, String> {
+    if url == "ses" {
+        Ok(Arc::new(Ses::new(aws, from, Arc::new(SystemClock))))
+    } else if url.starts_with("http") {
+        Ok(Arc::new(HttpApi::new(outbound.clone(), url, key.as_deref(), from)))
+    } else if url.starts_with("smtp") {
+        Ok(Arc::new(Smtp::new(url, from, false)?))
+    } else {
+        Err("SOUK_MAIL_URL: must begin with smtp://, smtps:// or https://, or be ses on this host".into())
+    }
 }
 
 /// Logs JSON lines, as Lambda's JSON log format takes them; `SOUK_LOG` sets the level.
@@ -209,6 +230,7 @@ impl Host {
         search: Arc<dyn Search>,
         outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
         edge: Option<Arc<dyn EdgeCache>>,
+        mail: Option<OpenMail>,
     ) -> Result<Self, String> {
         let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
         if settings.is_loopback() && env::var("AWS_ENDPOINT_URL").is_err() {
@@ -231,18 +253,25 @@ impl Host {
         }
         let kinds = registry.kinds.iter().copied();
         let cache = DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values);
+        let outbound = outbound(&settings);
+        // Only the worker sends mails.
+        let mail = match (mail, &settings.mail) {
+            (Some(open), Some(settings)) => Some(open(settings, aws, &outbound)?),
+            _ => None,
+        };
         let ports = Ports {
             documents,
             queue: queue.clone(),
             search,
-            outbound: outbound(&settings),
+            outbound,
             principals: souk_market::principals(),
             clock,
             random,
         };
         let platform = Platform::new(ports, keys, settings, registry)
             .with_assets(souk_market::assets())
-            .with_rate_limit(cells);
+            .with_rate_limit(cells)
+            .with_mail(mail);
         let mut platform = platform.with_document_cache(cache).with_cache_tags();
         platform.edge = edge;
         Ok(Self {

@@ -28,12 +28,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use convert::Rejected;
 use souk_cloudflare::{
-    CloudflareQueue, DurableRateLimit, FetchOutbound, StaticAssets, SystemClock, SystemRandom, TakingTurns, WorkersKv,
+    CloudflareQueue, DurableRateLimit, EmailBinding, FetchOutbound, StaticAssets, SystemClock, SystemRandom,
+    TakingTurns, WorkersKv,
 };
-use souk_core::Tenant;
+use souk_core::{Mail, Outbound, Tenant};
 use souk_kit::http::{Problem, problem_type};
-use souk_kit::platform::is_loopback;
+use souk_kit::platform::{MailSettings, is_loopback};
 use souk_kit::{App, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, REQUEST_SECONDS, Settings};
+use souk_mail::HttpApi;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::{Context as RawContext, MessageBatch, web_sys};
 use worker::{Context, Delay, Env, ScheduleContext, ScheduledEvent, event};
@@ -186,6 +188,29 @@ fn named_databases(list: Option<&str>) -> Result<Vec<String>, String> {
     names.collect()
 }
 
+/// Who sends mails.
+fn mail(
+    settings: Option<&MailSettings>,
+    env: &Env,
+    outbound: &Arc<dyn Outbound>,
+) -> Result<Option<Arc<dyn Mail>>, String> {
+    let Some(MailSettings { url, key, from }) = settings else {
+        return Ok(None);
+    };
+    if url == "binding" {
+        return Ok(Some(Arc::new(EmailBinding::open(env, "MAIL", from)?)));
+    }
+    match url.starts_with("http") {
+        true => Ok(Some(Arc::new(HttpApi::new(
+            outbound.clone(),
+            url,
+            key.as_deref(),
+            from,
+        )))),
+        false => Err("SOUK_MAIL_URL: must begin with https://, or be binding, on this host".into()),
+    }
+}
+
 /// The ports and settings, from the bindings, variables and secrets in `wrangler.toml`.
 fn platform(env: &Env) -> std::result::Result<Platform, String> {
     // `var` reads secrets too.
@@ -217,16 +242,20 @@ fn platform(env: &Env) -> std::result::Result<Platform, String> {
     let values = Arc::new(WorkersKv::new(values, clock.clone()));
     let kinds = registry.kinds.iter().copied();
     let cache = DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values);
+    let outbound: Arc<dyn Outbound> = Arc::new(FetchOutbound::new(settings.outbound_allow.clone()));
+    let mail = mail(settings.mail.as_ref(), env, &outbound)?;
     let ports = Ports {
         documents,
         queue: Arc::new(CloudflareQueue::open(env)?),
         search: Arc::new(souk_cloudflare::open_search(index, replicas, clock.clone())),
-        outbound: Arc::new(FetchOutbound::new(settings.outbound_allow.clone())),
+        outbound,
         principals: souk_market::principals(),
         clock: clock.clone(),
         random: Arc::new(SystemRandom),
     };
-    let mut platform = Platform::new(ports, keys, settings, registry).with_compute(TakingTurns::default());
+    let mut platform = Platform::new(ports, keys, settings, registry)
+        .with_compute(TakingTurns::default())
+        .with_mail(mail);
     for name in named_databases(lookup("SOUK_DATABASES").as_deref())? {
         let binding = format!("DB_{}", name.to_uppercase().replace('-', "_"));
         match env.d1(&binding) {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use souk_core::search::NoSearch;
-use souk_core::{KeyValue, Search, random};
+use souk_core::{KeyValue, Mail, Outbound, Search, random};
+use souk_kit::platform::{MailSettings, is_loopback};
 use souk_kit::{Context, DocumentCache, Keys, MemoryCacheConfig, PasswordCost, Platform, Ports, Settings};
+use souk_mail::{HttpApi, Smtp};
 use souk_sqlite::{SqliteQueue, SqliteRateLimit, SystemClock, SystemRandom};
 
 use crate::compute::Pool;
@@ -41,14 +43,19 @@ impl Market {
 
 /// Opens the folder, or creates it, with the settings of the environment.
 pub(crate) fn open(dir: &Path) -> Result<Market, String> {
-    open_with(dir, |name| std::env::var(name).ok())
+    open_with(dir, true, |name| std::env::var(name).ok())
 }
 
-/// Opens the folder, or creates it, with these settings.
-pub(crate) fn open_with(dir: &Path, setting: impl Fn(&str) -> Option<String>) -> Result<Market, String> {
+/// Opens the folder, or creates it, with these settings. Only clients `is_local` to this machine may see mails that nobody sends.
+pub(crate) fn open_with(
+    dir: &Path,
+    is_local: bool,
+    setting: impl Fn(&str) -> Option<String>,
+) -> Result<Market, String> {
     let keys = keys(dir, false)?;
     let clock = Arc::new(SystemClock);
-    let settings = Settings::from_lookup(setting, PasswordCost::SERVER)?;
+    let mut settings = Settings::from_lookup(setting, PasswordCost::SERVER)?;
+    settings.keeps_mail &= is_local;
     let queue = Arc::new(SqliteQueue::open(&dir.join("queue.db"), clock.clone())?);
     let documents = Arc::new(souk_sqlite::open(&dir.join("souk.db"), clock.clone())?);
     let registry = souk_market::registry();
@@ -56,18 +63,21 @@ pub(crate) fn open_with(dir: &Path, setting: impl Fn(&str) -> Option<String>) ->
         let kinds = registry.kinds.iter().copied();
         DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values)
     });
+    let outbound: Arc<dyn Outbound> = Arc::new(souk_outbound::Client::new(&settings.outbound_allow));
+    let mail = mail(settings.mail.as_ref(), &outbound)?;
     let ports = Ports {
         documents,
         queue: queue.clone(),
         search: search(&dir.join("search.db"), clock.clone()),
-        outbound: Arc::new(souk_outbound::Client::new(&settings.outbound_allow)),
+        outbound,
         principals: souk_market::principals(),
         clock: clock.clone(),
         random: Arc::new(SystemRandom),
     };
     let mut platform = Platform::new(ports, keys, settings, registry)
         .with_assets(souk_market::assets())
-        .with_compute(Pool::new());
+        .with_compute(Pool::new())
+        .with_mail(mail);
     if let Some(cells) = limits(&dir.join("limits.db"), clock) {
         platform = platform.with_rate_limit(cells);
     }
@@ -78,6 +88,27 @@ pub(crate) fn open_with(dir: &Path, setting: impl Fn(&str) -> Option<String>) ->
         platform: Arc::new(platform.with_memory_cache(MEMORY_CACHE)),
         queue,
     })
+}
+
+/// Who sends mails.
+fn mail(settings: Option<&MailSettings>, outbound: &Arc<dyn Outbound>) -> Result<Option<Arc<dyn Mail>>, String> {
+    let Some(MailSettings { url, key, from }) = settings else {
+        return Ok(None);
+    };
+    if url.starts_with("http") {
+        return Ok(Some(Arc::new(HttpApi::new(
+            outbound.clone(),
+            url,
+            key.as_deref(),
+            from,
+        ))));
+    }
+    if !url.starts_with("smtp") {
+        return Err("SOUK_MAIL_URL: must begin with smtp://, smtps:// or https:// on this host".into());
+    }
+    let host: Option<http::Uri> = url.parse().ok();
+    let is_local = host.is_some_and(|uri| uri.host().is_some_and(is_loopback));
+    Ok(Some(Arc::new(Smtp::new(url, from, is_local)?)))
 }
 
 /// The key-value store, a cache of documents: without it, documents are read from their own store.

@@ -47,7 +47,7 @@ pub(crate) async fn serve(listen: SocketAddr, dir: &Path, demo: bool, cors: &[St
     };
     // First, because opening migrates the databases.
     let _lock = data::lock(dir)?;
-    let market = data::open_with(dir, |name| {
+    let market = data::open_with(dir, listen.ip().is_loopback(), |name| {
         let set = std::env::var(name).ok();
         match name {
             "SOUK_CORS_ORIGINS" => Some([set.as_slice(), cors].concat().join(",")),

@@ -1,5 +1,6 @@
 //! The routes of accounts, sessions and roles.
 
+mod challenges;
 mod life;
 mod roles;
 
@@ -10,6 +11,7 @@ use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Ro
 use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
+use crate::challenge::ShownChallenge;
 use crate::limits::REFRESHES;
 use crate::operations::{self, SignedUp, permissions_of};
 use crate::session::{Credentials, EmailOrUsername, Refresh, Tokens};
@@ -23,6 +25,9 @@ const ME_FIELDS: &[&str] = &[
     "avatar",
     "created_at",
     "email",
+    "email_verified",
+    "locale",
+    "time_zone",
     "roles",
     "permissions",
     "updated_at",
@@ -39,6 +44,10 @@ struct NewMe {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     session: Option<Tokens>,
+    /// What was mailed to the address, to be confirmed with `POST /v1/email-confirmations`; absent if the market sends no mails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    email_verification: Option<ShownChallenge>,
 }
 
 /// A set of JSON Web Keys (RFC 7517).
@@ -57,7 +66,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("signUp", Method::POST, "/v1/accounts", Access::Open, sign_up)
             .summary(
                 "Create an account",
-                "Then sign in with `POST /v1/sessions`, or sign in at once with `sign_in`.",
+                "Sign in at once with `sign_in`, or later with the username. A code is mailed to the address; once that is confirmed \
+                 (`POST /v1/email-confirmations`) the address can be signed in by too. The answer does not tell whether another \
+                 account has the address.",
             )
             .body(Schema::of::<NewAccount>(), MAX_BODY)
             .response(
@@ -110,7 +121,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
             .summary(
                 "Update my account",
-                "The email address and the roles cannot be changed here; the password can by `PUT /v1/me/password`.",
+                "The email address changes by `PUT /v1/me/email`, the password by `PUT /v1/me/password`.",
             )
             .body(Schema::patch_of::<EditableAccount>("UpdateMe"), MAX_BODY)
             .response(StatusCode::OK, "The account", me()),
@@ -125,13 +136,18 @@ pub(crate) fn routes() -> Vec<Route> {
         .cached(300, 3600)
         .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
     ];
+    all.extend(challenges::routes());
     all.extend(life::routes());
     all.extend(roles::routes());
     all
 }
 
 async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Problem> {
-    let SignedUp { account, session } = operations::sign_up(&cx, new).await?;
+    let SignedUp {
+        account,
+        session,
+        email_verification,
+    } = operations::sign_up(&cx, new).await?;
     let version = account.version();
     let path = format!("/v1/accounts/{}", account.profile.id);
     // Nobody is signed in yet.
@@ -141,7 +157,12 @@ async fn sign_up(cx: Context, Json(new): Json<NewAccount>) -> Result<Answer, Pro
         ..Principal::default()
     };
     let me = account.me(version, &permissions_of(&cx, &principal));
-    Ok(Answer::json(&NewMe { me, session })?.created(path))
+    let body = NewMe {
+        me,
+        session,
+        email_verification,
+    };
+    Ok(Answer::json(&body)?.created(path))
 }
 
 async fn show(cx: Context, viewer: Viewer, Path(id): Path<String>, params: QueryParams) -> Result<Answer, Problem> {

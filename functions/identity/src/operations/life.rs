@@ -4,12 +4,14 @@
 //! any more, wherever and however many there are.
 
 use souk_core::Query;
+use souk_core::access::ADMIN;
 use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Stored, Transaction};
 
 use super::roles::may_take_roles;
 use super::{find_any, is_first_admin, own_account};
 use crate::account::{Account, NewPassword};
 use crate::error::IdentityError;
+use crate::jobs::{Letter, SendLetter};
 use crate::limits::Attempt;
 use crate::password::{self, PasswordHashDocument};
 use crate::permissions::ACCOUNTS_DEACTIVATE;
@@ -60,7 +62,9 @@ pub async fn end_session(cx: &Context, id: &str) -> Result<(), IdentityError> {
 
 /// The account and the session of the principal. The session may have ended since the request was let in, and must end nothing
 /// then.
-async fn current(tx: &Transaction<IdentityError>) -> Result<(Stored<Account>, Stored<Session>), IdentityError> {
+pub(super) async fn current(
+    tx: &Transaction<IdentityError>,
+) -> Result<(Stored<Account>, Stored<Session>), IdentityError> {
     let account = own_account(tx).await?;
     let key = session_key(&account.profile.id, &tx.signed_in()?.session);
     let session = tx.read::<Session>(key).await?;
@@ -100,6 +104,13 @@ pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), Iden
         let hash = password::hash(&tx, &new.password).await?;
         tx.update(&stored.document, PasswordHashDocument { hash }).or_retry();
         end_others(&tx, &account, &session);
+        if tx.has_mail() {
+            let letter = Letter::PasswordChanged {
+                account: id.clone(),
+                at: tx.now(),
+            };
+            tx.send(tx.message(&SendLetter(letter))?);
+        }
         Ok(())
     });
     changed.await?;
@@ -141,7 +152,8 @@ async fn set_active(cx: &Context, account: &str, active: bool) -> Result<(), Ide
             return Err(Failure::lacks(&ACCOUNTS_DEACTIVATE).into());
         }
         may_take_roles(&tx, &account.roles).await?;
-        if !active && is_first_admin(&tx, &account.email) {
+        let has_address = account.email_verified_at.is_some() || account.roles.iter().any(|role| role == ADMIN);
+        if !active && has_address && is_first_admin(&tx, &account.email) {
             let detail = "this is the account that the operator of the host has named as the first admin";
             return Err(Failure::forbidden(detail).into());
         }

@@ -1,7 +1,7 @@
 //! Operations on accounts and sessions.
 //!
-//! **Atomicity.** Signing up is one commit of the account, its password hash and the claims on its email address and
-//! username. Signing in is one commit of the session; the attempt is counted before the password is checked. A refresh replaces the secret of the session at the version that
+//! **Atomicity.** Signing up is one commit of the account, its password hash, the claim on its username and the challenge that is
+//! mailed to its address. Signing in is one commit of the session; the attempt is counted before the password is checked. A refresh replaces the secret of the session at the version that
 //! was read, so two concurrent requests with the same refresh token get the same next one.
 
 use garde::Validate as _;
@@ -15,15 +15,23 @@ use souk_kit::{Context, Failure, IfMatch, MergePatch, Stored, Transaction};
 use souk_model::identity::ACCOUNT;
 
 use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, reserved};
+use crate::challenge::{self, Purpose, ShownChallenge};
 use crate::error::IdentityError;
+use crate::jobs::{Letter, SendLetter};
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
-use crate::role::member_entries;
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
+mod challenges;
 mod life;
 mod roles;
 
+pub(crate) use challenges::{confirm_email, reset_password, sign_in_by_mail};
+pub use challenges::{
+    request_email_change, request_email_verification, request_mailed_sign_in, request_password_reset,
+    verify_by_operator,
+};
+use life::current;
 pub use life::{
     change_password, deactivate_account, end_other_sessions, end_session, list_sessions, reactivate_account,
 };
@@ -43,6 +51,9 @@ pub struct SignedUp {
     /// The tokens of its session, if it signed in too.
     #[serde(default)]
     pub session: Option<Tokens>,
+    /// What was mailed to its address, if mails are sent.
+    #[serde(default)]
+    pub email_verification: Option<ShownChallenge>,
 }
 
 /// Signs up an account, and signs it in if it wants that.
@@ -55,17 +66,14 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         &[&new.username, &new.email, new.name.as_deref().unwrap_or_default()],
     )?;
     count_network(cx, &SIGN_UPS).await?;
+    if cx.has_mail() {
+        challenges::count_mail(cx, &new.email).await?;
+    }
     let new = &new;
     let signed_up = cx.commit(|tx| async move {
-        // Its claim may be one from before domains were kept as DNS has them.
-        if find_by_email(&tx, &new.email).await?.is_some() {
-            return Err(IdentityError::Taken("email"));
-        }
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
         let email = check::kept_email(&new.email);
-        let is_admin = new.sign_in && is_first_admin(&tx, &email);
-        let roles = is_admin.then(|| ADMIN.to_owned()).into_iter().collect();
-        let account = create_account(&tx, &email, &new.username, name, roles);
+        let account = create_account(&tx, &email, &new.username, name);
         let hash = password::hash(&tx, &new.password).await?;
         let password = PasswordHashDocument { hash };
         tx.create(password::key(&account.profile.id), password).or_retry();
@@ -76,7 +84,16 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
             }),
             false => None,
         };
-        Ok(SignedUp { account, session })
+        let id = &account.profile.id;
+        let email_verification = match tx.has_mail() {
+            true => Some(challenge::begin(&tx, Purpose::VerifyEmail, Some(id), &[&email])?),
+            false => None,
+        };
+        Ok(SignedUp {
+            account,
+            session,
+            email_verification,
+        })
     });
     let signed_up = signed_up.await?;
     if let Some(tokens) = &signed_up.session {
@@ -85,7 +102,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     Ok(signed_up)
 }
 
-/// Whether the account with this email address becomes an admin when it signs in.
+/// Whether the account that has verified this email address is an admin.
 fn is_first_admin(cx: &Context, email: &str) -> bool {
     cx.settings.first_admin.as_deref().map(email_key) == Some(email_key(email))
 }
@@ -98,18 +115,12 @@ pub async fn ensure_passive_account(cx: &Context, username: &str, name: &str) ->
             return Ok(id);
         }
         let email = format!("{username}@market.example");
-        Ok(create_account(&tx, &email, username, name, Vec::new()).value.profile.id)
+        Ok(create_account(&tx, &email, username, name).value.profile.id)
     })
     .await
 }
 
-fn create_account(
-    tx: &Transaction<IdentityError>,
-    email: &str,
-    username: &str,
-    name: &str,
-    roles: Vec<String>,
-) -> Stored<Account> {
+fn create_account(tx: &Transaction<IdentityError>, email: &str, username: &str, name: &str) -> Stored<Account> {
     let now = tx.now();
     let account = Account {
         profile: Profile {
@@ -121,17 +132,18 @@ fn create_account(
             created_at: now,
         },
         email: email.to_owned(),
-        roles,
+        email_verified_at: None,
+        locale: None,
+        time_zone: None,
+        roles: Vec::new(),
         active: true,
         generation: 0,
         updated_at: now,
     };
     let id = &account.profile.id;
-    tx.claim(email_key(email), id).or_fail(IdentityError::Taken("email"));
     tx.claim(ACCOUNT.name_key(username), id)
         .or_fail(IdentityError::Taken("username"));
-    let entries = member_entries(id, &account.roles);
-    tx.create(ACCOUNT.key(id), account.clone()).entries(entries).or_retry()
+    tx.create(ACCOUNT.key(id), account.clone()).or_retry()
 }
 
 /// The account with this id or username, also one that is kept out: for staff.
@@ -146,7 +158,7 @@ pub async fn find_account(cx: &Context, id: &str) -> Result<Stored<Account>, Fai
     if account.active { Ok(account) } else { Err(NOT_FOUND) }
 }
 
-/// The account with this email address.
+/// The account that this email address belongs to.
 pub async fn find_by_email(cx: &Context, email: &str) -> Result<Option<Stored<Account>>, Failure> {
     // An address whose domain is not in Latin letters may be kept as it was given, from before domains were written as in DNS.
     let mut keys = vec![email_key(email), Key::of("account-email", &email.trim().to_lowercase())];
@@ -154,7 +166,8 @@ pub async fn find_by_email(cx: &Context, email: &str) -> Result<Option<Stored<Ac
     let found = cx.get_all(&keys).await?.into_iter().flatten().next();
     match owner_of(found.as_ref())? {
         Some(id) => cx.read(ACCOUNT.key(&id)).await,
-        None => Ok(None),
+        // As long as it takes to find one.
+        None => cx.read(ACCOUNT.key("")).await,
     }
 }
 
@@ -186,6 +199,8 @@ pub async fn edit_own_account(
         };
         let new = Account {
             profile,
+            locale: input.locale,
+            time_zone: input.time_zone,
             updated_at: tx.now(),
             ..old.value.clone()
         };
@@ -221,13 +236,9 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     let attempt = Attempt::count(cx, &login, id, credentials.device.as_deref()).await?;
     let (found, attempt, password) = (&account, &attempt, &credentials.password);
     let tokens = cx.commit(|tx| async move {
-        let hash = match found {
-            Some(account) => {
-                tx.read::<PasswordHashDocument>(password::key(&account.profile.id))
-                    .await?
-            }
-            None => None,
-        };
+        // Reads as much for an account that does not exist.
+        let id = found.as_ref().map_or("", |account| &account.profile.id);
+        let hash = tx.read::<PasswordHashDocument>(password::key(id)).await?;
         let is_right = password::verify(&tx, password, hash.map(|hash| hash.value.hash)).await?;
         let Some(found) = found.as_ref().filter(|_| is_right) else {
             tracing::warn!(target: "security", "sign-in refused");
@@ -239,11 +250,15 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
-        if is_first_admin(&tx, &account.email) && !account.roles.iter().any(|role| role == ADMIN) {
+        let is_verified = account.email_verified_at.is_some();
+        if is_verified && is_first_admin(&tx, &account.email) && !account.roles.iter().any(|role| role == ADMIN) {
             let roles = [account.roles.clone(), vec![ADMIN.to_owned()]].concat();
             roles::set(&tx, &account, roles);
         }
         let device = device_token(&tx, id, attempt.device());
+        if attempt.device().is_none() {
+            tell_of_device(&tx, &account)?;
+        }
         Ok(Tokens {
             device,
             ..session::open(&tx, &account)?
@@ -253,6 +268,19 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     attempt.succeed(cx).await;
     session::check_replay(cx, &tokens).await?;
     Ok(tokens)
+}
+
+/// Mails the owner that somebody has signed in on a device that the account did not know.
+fn tell_of_device(tx: &Transaction<IdentityError>, account: &Account) -> Result<(), Failure> {
+    if account.email_verified_at.is_some() && tx.has_mail() {
+        let letter = Letter::NewDevice {
+            account: account.profile.id.clone(),
+            agent: tx.agent().map(str::to_owned),
+            at: tx.now(),
+        };
+        tx.send(tx.message(&SendLetter(letter))?);
+    }
+    Ok(())
 }
 
 /// Exchanges a refresh token for new tokens. Using the same refresh token again later than a moment ends its session.

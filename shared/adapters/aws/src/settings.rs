@@ -22,6 +22,8 @@ pub struct Settings {
     pub s3: Option<String>,
     /// The same for CloudFront.
     pub cloudfront: Option<String>,
+    /// The same for SES.
+    pub ses: Option<String>,
     /// The access key id.
     pub access_key_id: String,
     /// The secret access key.
@@ -40,8 +42,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Settings {
     /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and the optional
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDFRONT` and
-    /// `AWS_ENDPOINT_URL`.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDFRONT`,
+    /// `AWS_ENDPOINT_URL_SES` and `AWS_ENDPOINT_URL`.
     pub fn from_env() -> Result<Self, String> {
         let optional = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let required = |name: &str| optional(name).ok_or_else(|| format!("the environment variable {name} is missing"));
@@ -52,6 +54,7 @@ impl Settings {
             sqs: endpoint("AWS_ENDPOINT_URL_SQS"),
             s3: endpoint("AWS_ENDPOINT_URL_S3"),
             cloudfront: endpoint("AWS_ENDPOINT_URL_CLOUDFRONT"),
+            ses: endpoint("AWS_ENDPOINT_URL_SES"),
             access_key_id: required("AWS_ACCESS_KEY_ID")?,
             secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
             session_token: optional("AWS_SESSION_TOKEN"),
@@ -68,7 +71,8 @@ impl Settings {
             dynamodb: endpoint.clone(),
             sqs: endpoint.clone(),
             s3: endpoint.clone(),
-            cloudfront: endpoint,
+            cloudfront: endpoint.clone(),
+            ses: endpoint,
             access_key_id: "emulator".into(),
             secret_access_key: "emulator".into(),
             session_token: None,

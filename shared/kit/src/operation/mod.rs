@@ -12,6 +12,7 @@ mod history;
 mod idempotency;
 mod if_match;
 mod input;
+mod mail;
 pub(crate) mod paging;
 mod read;
 mod stored;

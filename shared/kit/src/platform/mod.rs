@@ -18,8 +18,8 @@ use souk_core::assets::Embedded;
 use souk_core::compute::Inline;
 use souk_core::rate_limit::InMemory;
 use souk_core::{
-    Assets, Clock, Compute, Documents, EdgeCache, Outbound, Permission, Principal, Queue, Random, RateLimit, Search,
-    Tenant, Timestamp,
+    Assets, Clock, Compute, Documents, EdgeCache, Mail, Outbound, Permission, Principal, Queue, Random, RateLimit,
+    Search, Tenant, Timestamp,
 };
 
 use crate::auth::{AccessToken, Keys, Principals, TokenError};
@@ -37,7 +37,7 @@ pub use lane_counts::{COUNTED, recent};
 use outage::Outages;
 use outbox::Outbox;
 pub(crate) use outbox::message_id;
-pub use settings::{CacheLayers, PasswordCost, Settings, allowed_origin, is_loopback};
+pub use settings::{CacheLayers, MailSettings, PasswordCost, Settings, allowed_origin, is_loopback};
 pub(crate) use tenants::Market;
 use tenants::Tenants;
 
@@ -74,6 +74,8 @@ pub struct Platform {
     /// The declarations of all functions.
     pub registry: Arc<Registry>,
     pub(crate) compute: Arc<dyn Compute>,
+    /// Sends mails, if somebody does.
+    pub(crate) mail: Option<Arc<dyn Mail>>,
     /// The static files of pages.
     pub assets: Arc<dyn Assets>,
     /// The cache in front of this host, if it can be purged.
@@ -149,6 +151,7 @@ impl Platform {
             settings: settings.into(),
             registry: registry.into(),
             compute: Arc::new(Inline),
+            mail: None,
             assets: Arc::new(Embedded::default()),
             edge: None,
             principals,
@@ -180,6 +183,13 @@ impl Platform {
     #[must_use]
     pub fn with_compute(mut self, compute: impl Compute + 'static) -> Self {
         self.compute = Arc::new(compute);
+        self
+    }
+
+    /// Sets who sends mails. Only where jobs run.
+    #[must_use]
+    pub fn with_mail(mut self, mail: Option<Arc<dyn Mail>>) -> Self {
+        self.mail = mail;
         self
     }
 

@@ -1,5 +1,6 @@
 //! The settings of the operator. They have the same names on every host.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::limits::LimitMode;
@@ -25,6 +26,45 @@ impl PasswordCost {
         memory: 7_168,
         passes: 5,
     };
+}
+
+/// How mails are sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MailSettings {
+    /// `SOUK_MAIL_URL`: `smtp://user:password@host:587` or `smtps://…` (local host), the `https://` address of an API that takes
+    /// mails as Resend does (every host), `ses` (Lambda), or `binding` (Worker).
+    pub url: String,
+    /// `SOUK_MAIL_KEY`: the key of the API.
+    pub key: Option<String>,
+    /// `SOUK_MAIL_FROM`: the address that mails are from.
+    pub from: String,
+}
+
+impl fmt::Debug for MailSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL and the key are secret.
+        f.debug_struct("MailSettings")
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MailSettings {
+    fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
+        let Some(url) = get("SOUK_MAIL_URL") else {
+            return Ok(None);
+        };
+        let is_known = ["smtp://", "smtps://", "https://", "http://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        if !is_known && !["ses", "binding"].contains(&&*url) {
+            return Err("SOUK_MAIL_URL: must begin with smtp://, smtps:// or https://, or be ses or binding".into());
+        }
+        let from = get("SOUK_MAIL_FROM").unwrap_or_default();
+        souk_core::check::email(&from, &()).map_err(|why| format!("SOUK_MAIL_FROM: {why}"))?;
+        let key = get("SOUK_MAIL_KEY");
+        Ok(Some(Self { url, key, from }))
+    }
 }
 
 /// Which caches are enabled: all, unless `SOUK_CACHE` is a comma-separated list of some or `off`.
@@ -60,7 +100,7 @@ pub struct Settings {
     pub public_url: String,
     /// `SOUK_CORS_ORIGINS`: the origins that CORS allows, separated by commas; `http://localhost:*` has any port.
     pub cors_origins: Vec<String>,
-    /// `SOUK_FIRST_ADMIN`: the account with this email address becomes an admin when it signs in.
+    /// `SOUK_FIRST_ADMIN`: the account with this email address becomes an admin when it has verified it.
     pub first_admin: Option<String>,
     /// `SOUK_BACKLOG`: how many messages may wait before messages of the lane `low` are dropped; the default is
     /// 100,000.
@@ -80,6 +120,10 @@ pub struct Settings {
     /// `SOUK_GATE_ONLY`: `on` if clients reach this host through a gate only, another host that forwards to it. It refuses what a
     /// gate has not signed, but for health checks.
     pub gate_only: bool,
+    /// How mails are sent, if they are.
+    pub mail: Option<MailSettings>,
+    /// Whether mails are kept where `/dev/mail` shows them, as nobody sends them: in development, on the machine itself.
+    pub keeps_mail: bool,
     /// The cost of a password hash. The host sets it, not the operator.
     pub password_cost: PasswordCost,
 }
@@ -88,8 +132,7 @@ impl Settings {
     /// Whether the public URL leads to the machine that it is used on, as in development.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let uri: Option<http::Uri> = self.public_url.parse().ok();
-        uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
+        is_loopback_url(&self.public_url)
     }
 
     /// Whether CORS allows the origin.
@@ -150,7 +193,11 @@ impl Settings {
         }
         let dns_url = get("SOUK_DNS_URL").unwrap_or_else(|| "https://cloudflare-dns.com/dns-query".into());
         souk_core::check::url(&dns_url, &()).map_err(|why| format!("SOUK_DNS_URL: {why}"))?;
+        let mail = MailSettings::read(get)?;
+        let keeps_mail = mail.is_none() && is_loopback_url(&public_url);
         Ok(Self {
+            mail,
+            keeps_mail,
             public_url: public_url.trim_end_matches('/').to_owned(),
             cors_origins,
             first_admin,
@@ -170,6 +217,11 @@ impl Settings {
 fn is_label(label: &str) -> bool {
     let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+fn is_loopback_url(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
 }
 
 /// Whether a host name or address is that of the machine itself.
@@ -261,6 +313,7 @@ mod tests {
             ("SOUK_TENANT_DOMAIN", "souk.example:80"),
             ("SOUK_TENANT_DOMAIN", ".souk.example"),
             ("SOUK_DNS_URL", "souk.example"),
+            ("SOUK_MAIL_URL", "mail.example:25"),
         ] {
             assert!(read(name, value).unwrap_err().starts_with(name), "{name}={value}");
         }

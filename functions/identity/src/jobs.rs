@@ -1,0 +1,149 @@
+//! The job that writes mails to the owners of accounts.
+
+use serde::{Deserialize, Serialize};
+use souk_core::kind::owner_of;
+use souk_core::mail::{Email, MailError};
+use souk_core::queue::Payload;
+use souk_core::{Lane, Message, Timestamp};
+use souk_kit::jobs::{Job, JobError, JobOutput, JobTransaction, Retries};
+use souk_kit::{Context, Failure};
+use souk_model::identity::ACCOUNT;
+
+use crate::account::{Account, email_key};
+use crate::challenge::{self, Challenge, Mailed, Purpose};
+use crate::mails::{self, Text};
+use crate::operations::find_by_email;
+
+/// The delay after each failed attempt, in seconds. A code is of use for half an hour.
+const SCHEDULE: Retries = Retries::Schedule(&[2, 10, 30, 120, 300, 600]);
+
+/// A mail to be written and sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SendLetter(pub(crate) Letter);
+
+/// What a mail is about. It has no address: who gets it is read when it is sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub(crate) enum Letter {
+    /// The codes and links of a challenge.
+    Challenge {
+        challenge: String,
+        /// What the mails say, sealed.
+        secrets: String,
+    },
+    /// A sign-in on a device that the account did not know.
+    NewDevice {
+        account: String,
+        agent: Option<String>,
+        at: Timestamp,
+    },
+    /// A new password.
+    PasswordChanged { account: String, at: Timestamp },
+}
+
+impl Payload for SendLetter {
+    const JOB: &'static str = "identity.mail";
+    // It waits for others.
+    const LANE: Lane = Lane::Notifications;
+}
+
+pub(crate) fn jobs() -> Vec<Job> {
+    vec![Job::single("Writes a mail to the owner of an account.", send).retries(SCHEDULE)]
+}
+
+async fn send(tx: JobTransaction, letter: SendLetter, message: Message) -> Result<JobOutput, JobError> {
+    match letter.0 {
+        Letter::Challenge { challenge, secrets } => challenged(&tx, &message, &challenge, &secrets).await?,
+        Letter::NewDevice { account, agent, at } => {
+            tell(&tx, &message, &account, mails::new_device(agent.as_deref(), at)).await?;
+        }
+        Letter::PasswordChanged { account, at } => tell(&tx, &message, &account, mails::password_changed(at)).await?,
+    }
+    Ok(JobOutput::default())
+}
+
+/// Mails the codes and links of a challenge, or what is true instead.
+async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) -> Result<(), JobError> {
+    // Answered or expired.
+    let Some(challenge) = cx.read::<Challenge>(challenge::key(id)).await? else {
+        return Ok(());
+    };
+    let secrets = cx.keys.open(secrets);
+    let secrets: Option<Vec<Mailed>> = secrets.and_then(|secrets| serde_json::from_slice(&secrets).ok());
+    let secrets = secrets.ok_or_else(|| JobError::Fatal("the secrets were sealed with another key".into()))?;
+    for (n, (side, mailed)) in challenge.sides.iter().zip(&secrets).enumerate() {
+        let link = format!(
+            "{}/account#{}/{id}/{}",
+            cx.settings.public_url,
+            challenge.purpose.name(),
+            mailed.token
+        );
+        let purpose = challenge.purpose;
+        let text = match purpose {
+            Purpose::VerifyEmail | Purpose::ChangeEmail => {
+                let is_new = n + 1 == challenge.sides.len();
+                if is_new && is_of_another(cx, &side.email, challenge.account.as_deref()).await? {
+                    Some(mails::known(&cx.settings.public_url))
+                } else if is_new {
+                    Some(mails::verify(&mailed.code, &link))
+                } else {
+                    Some(mails::leave(&mailed.code, &link))
+                }
+            }
+            Purpose::ResetPassword | Purpose::SignIn => {
+                let found = find_by_email(cx, &side.email).await?;
+                found.filter(|account| account.active).map(|_| match purpose {
+                    Purpose::ResetPassword => mails::reset(&mailed.code, &link),
+                    _ => mails::sign_in(&mailed.code, &link),
+                })
+            }
+        };
+        if let Some(text) = text {
+            post(cx, format!("{}.{n}", message.id), &side.email, text).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address is verified by an account other than this one.
+async fn is_of_another(cx: &Context, email: &str, account: Option<&str>) -> Result<bool, Failure> {
+    let owner = owner_of(cx.get(email_key(email)).await?.as_ref())?;
+    match owner.filter(|owner| Some(owner.as_str()) != account) {
+        Some(owner) => {
+            let other = cx.read::<Account>(ACCOUNT.key(&owner)).await?;
+            Ok(other.is_some_and(|other| other.email_verified_at.is_some()))
+        }
+        None => Ok(false),
+    }
+}
+
+/// Tells an account something, if its address is verified.
+async fn tell(cx: &Context, message: &Message, account: &str, text: Text) -> Result<(), JobError> {
+    match cx.read::<Account>(ACCOUNT.key(account)).await? {
+        Some(account) if account.email_verified_at.is_some() => {
+            post(cx, message.id.clone(), &account.email, text).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn post(cx: &Context, id: String, to: &str, text: Text) -> Result<(), JobError> {
+    let email = Email {
+        id,
+        to: to.to_owned(),
+        subject: text.subject,
+        text: text.text,
+        html: text.html,
+        sent_at: cx.now(),
+    };
+    match cx.send_mail(email).await {
+        Ok(()) => Ok(()),
+        // Another attempt would get the same answer.
+        Err(MailError::Refused(why)) => {
+            tracing::warn!(why, "a mail was refused");
+            Ok(())
+        }
+        Err(MailError::Unavailable(why)) => Err(JobError::Retry(why)),
+    }
+}

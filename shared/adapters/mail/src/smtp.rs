@@ -1,0 +1,68 @@
+//! Mail over SMTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp;
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use souk_core::mail::{Email, Mail, MailError};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An SMTP server.
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    domain: String,
+}
+
+impl Smtp {
+    /// The server at `smtp://user:password@host:587` or `smtps://…`, for mails from the address `from`. `smtp` begins without TLS and
+    /// goes on with it, which only a server on this machine (`is_local`) may refuse.
+    pub fn new(url: &str, from: &str, is_local: bool) -> Result<Self, String> {
+        let tls = match url.starts_with("smtp://") && !url.contains("tls=") && !is_local {
+            true if url.contains('?') => "&tls=required",
+            true => "?tls=required",
+            false => "",
+        };
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&format!("{url}{tls}"));
+        // The error may have the URL, which has a password.
+        let transport = transport.map_err(|_| "SOUK_MAIL_URL: is not the URL of an SMTP server")?;
+        let from: Mailbox = from.parse().map_err(|_| "SOUK_MAIL_FROM: is not an address")?;
+        Ok(Self {
+            transport: transport.timeout(Some(TIMEOUT)).build(),
+            domain: from.email.domain().to_owned(),
+            from,
+        })
+    }
+}
+
+#[async_trait]
+impl Mail for Smtp {
+    async fn send(&self, email: Email) -> Result<(), MailError> {
+        let refused = |why: String| MailError::Refused(why);
+        let to: Mailbox = email
+            .to
+            .parse()
+            .map_err(|_| refused("not an address for SMTP".into()))?;
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(email.subject)
+            // The same for each attempt.
+            .message_id(Some(format!("<{}@{}>", email.id, self.domain)))
+            .multipart(MultiPart::alternative_plain_html(email.text, email.html))
+            .map_err(|e| refused(e.to_string()))?;
+        match self.transport.send(message).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_permanent() => Err(refused(answer(&error))),
+            Err(error) => Err(MailError::Unavailable(answer(&error))),
+        }
+    }
+}
+
+fn answer(error: &smtp::Error) -> String {
+    let text: String = error.to_string().chars().take(200).collect();
+    text
+}

@@ -202,7 +202,7 @@ answers!(EmailProof, PasswordReset, MailedSignIn);
 
 /// Whether an address has been proved.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct EmailConfirmation {
+pub(crate) struct EmailConfirmation {
     /// Whether the address is the account's now; `false` while the mail to the other address has to be answered too.
     pub verified: bool,
 }

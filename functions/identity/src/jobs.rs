@@ -80,10 +80,14 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
             mailed.token
         );
         let purpose = challenge.purpose;
+        // Never to an address as somebody typed it: two that are compared alike need not be of the same mailbox.
+        let mut to = side.email.clone();
         let text = match purpose {
             Purpose::VerifyEmail | Purpose::ChangeEmail => {
                 let is_new = n + 1 == challenge.sides.len();
-                if is_new && is_of_another(cx, &side.email, challenge.account.as_deref()).await? {
+                if is_verified(cx, challenge.account.as_deref(), &side.email).await? && is_new {
+                    None
+                } else if is_new && is_of_another(cx, &side.email, challenge.account.as_deref()).await? {
                     Some(mails::known(&cx.settings.public_url))
                 } else if is_new {
                     Some(mails::verify(&mailed.code, &link))
@@ -93,17 +97,26 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
             }
             Purpose::ResetPassword | Purpose::SignIn => {
                 let found = find_by_email(cx, &side.email).await?;
-                found.filter(|account| account.active).map(|_| match purpose {
-                    Purpose::ResetPassword => mails::reset(&mailed.code, &link),
-                    _ => mails::sign_in(&mailed.code, &link),
+                found.filter(|account| account.active).map(|account| {
+                    to.clone_from(&account.email);
+                    match purpose {
+                        Purpose::ResetPassword => mails::reset(&mailed.code, &link),
+                        _ => mails::sign_in(&mailed.code, &link),
+                    }
                 })
             }
         };
         if let Some(text) = text {
-            post(cx, format!("{}.{n}", message.id), &side.email, text).await?;
+            post(cx, format!("{}.{n}", message.id), &to, text).await?;
         }
     }
     Ok(())
+}
+
+/// Whether this account has verified this address meanwhile.
+async fn is_verified(cx: &Context, account: Option<&str>, email: &str) -> Result<bool, Failure> {
+    let account = cx.read::<Account>(ACCOUNT.key(account.unwrap_or_default())).await?;
+    Ok(account.is_some_and(|account| account.email == email && account.email_verified_at.is_some()))
 }
 
 /// Whether an address is verified by an account other than this one.

@@ -70,7 +70,7 @@ pub fn function() -> Function {
                 Documents("account/*"),
                 Documents("account-email/*"),
             ],
-            writes: &[Documents("dev-mail")],
+            writes: &[Documents("dev-mail"), Documents("dev-mail-to/*")],
         },
         ..Function::default()
     }

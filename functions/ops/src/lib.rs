@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_core::documents::OUTDATED;
 use souk_kit::Partitions::Documents;
-use souk_kit::http::{Access, Answer, Problem, Route, Schema, Viewer};
+use souk_kit::http::{Access, Answer, Param, Problem, QueryParams, Route, Schema, Viewer};
 use souk_kit::platform::FormatError;
 use souk_kit::{Context, Failure, Fault, FieldCode, Function, StoreUse};
 
@@ -69,6 +69,13 @@ fn content_type(file: &str) -> &'static str {
     }
 }
 
+/// The parameter `to` of the mails that nobody sends.
+const TO: Param = Param {
+    name: "to",
+    summary: "Only mails to this address.",
+    schema: r#"{"type":"string","minLength":1,"maxLength":254}"#,
+};
+
 /// A health report.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
@@ -98,20 +105,15 @@ pub fn function() -> Function {
         };
         Route::page(path, handler).cached(300, 3600)
     }));
-    routes.push(Route::new(
-        "",
-        Method::GET,
-        "/dev/mail/messages",
-        Access::Open,
-        kept_mails,
-    ));
+    let mails = Route::new("", Method::GET, "/dev/mail/messages", Access::Open, kept_mails);
+    routes.push(mails.params(&[TO]));
     Function {
         name: "ops",
         problems: problems::ALL,
         summary: "Health and documentation.",
         routes,
         store: StoreUse {
-            reads: &[Documents("ping/*"), Documents("dev-mail")],
+            reads: &[Documents("ping/*"), Documents("dev-mail"), Documents("dev-mail-to/*")],
             ..StoreUse::default()
         },
         ..Function::default()
@@ -136,8 +138,8 @@ fn fault(cause: &str) -> &'static str {
 }
 
 /// The mails that nobody sends, in development.
-async fn kept_mails(cx: Context) -> Result<Answer, Problem> {
-    match cx.kept_mails().await? {
+async fn kept_mails(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+    match cx.kept_mails(params.get("to")).await? {
         Some(mails) => Answer::json(&mails),
         None => Err(Failure::NotFound("page").into()),
     }

@@ -9,7 +9,9 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-pub(crate) const ADMIN: &str = "admin@crash.test";
+const ADMIN: &str = "admin@crash.test";
+/// The username of the admin.
+pub(crate) const ADMIN_NAME: &str = "keeper";
 const PASSWORD: &str = "twist every dial";
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -203,18 +205,51 @@ impl Api {
 
     /// Signs somebody up.
     pub(crate) async fn sign_up(&self, email: &str, username: &str) -> Value {
-        self.add(
-            "/v1/accounts",
-            json!({ "email": email, "username": username, "password": PASSWORD }),
-        )
-        .await
+        let new = json!({ "email": email, "username": username, "password": PASSWORD });
+        self.add("/v1/accounts", new).await
+    }
+
+    /// Signs up the admin, who has to verify the address.
+    pub(crate) async fn sign_up_admin(&self) {
+        let account = self.sign_up(ADMIN, ADMIN_NAME).await;
+        let challenge = account["email_verification"]["id"].as_str().unwrap();
+        let end = Instant::now() + PATIENCE;
+        let text = loop {
+            let mails = self
+                .send(Method::GET, "/dev/mail/messages", None, None)
+                .await
+                .unwrap()
+                .json;
+            let texts = mails
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|mail| mail["text"].as_str().unwrap().to_owned());
+            if let Some(text) = texts.into_iter().find(|text| text.contains(challenge)) {
+                break text;
+            }
+            assert!(Instant::now() < end, "no mail comes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let code: String = text
+            .split(" is ")
+            .nth(1)
+            .unwrap()
+            .chars()
+            .filter(char::is_ascii_digit)
+            .take(6)
+            .collect();
+        let proof = json!({ "challenge": challenge, "code": code });
+        let done = self
+            .send(Method::POST, "/v1/email-confirmations", None, Some(&proof))
+            .await;
+        assert_eq!(done.unwrap().status, 200);
     }
 
     /// The same calls by somebody who has signed up.
-    pub(crate) async fn sign_in(&self, email: &str) -> Self {
-        let tokens = self
-            .add("/v1/sessions", json!({ "email": email, "password": PASSWORD }))
-            .await;
+    pub(crate) async fn sign_in(&self, username: &str) -> Self {
+        let credentials = json!({ "username": username, "password": PASSWORD });
+        let tokens = self.add("/v1/sessions", credentials).await;
         let token = tokens["access_token"].as_str().map(str::to_owned);
         Self { token, ..self.clone() }
     }
@@ -226,7 +261,7 @@ impl Api {
         let id = account["id"].as_str().unwrap().to_owned();
         Self {
             id,
-            ..self.sign_in(&email).await
+            ..self.sign_in(&username).await
         }
     }
 

@@ -43,7 +43,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use checks::{check_all, check_list, check_lists, of_status};
-use host::{ADMIN, Server};
+use host::{ADMIN_NAME, Server};
 use ledger::Ledger;
 use votes::electorate;
 use writer::{Work, Writer};
@@ -153,7 +153,7 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
         None
     };
     let mut server = Server::start(binary, &data, synchronous).await;
-    server.api().sign_up(ADMIN, "keeper").await;
+    server.api().sign_up_admin().await;
     let mut tally = Tally::default();
     // Everything that exists, by id, and the ids of all that ever did.
     let (mut market, mut known) = (BTreeMap::new(), BTreeSet::new());
@@ -164,7 +164,7 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
         let mut api = server.api();
         let after = if round == 0 { began.clone() } else { moment() };
         let new = json!({ "name": format!("Crash {round}") });
-        let category = api.sign_in(ADMIN).await.add("/v1/categories", new).await;
+        let category = api.sign_in(ADMIN_NAME).await.add("/v1/categories", new).await;
         let mut authors = join_all((0..AUTHORS).map(|n| api.author(format!("author-{round}-{n}")))).await;
         if synchronous.is_some() {
             // What the load stands on is safe.
@@ -190,7 +190,7 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
             voter.api = voter.api.at(&api);
             // Tokens live for ten minutes.
             if round % 20 == 19 {
-                voter.api = voter.api.sign_in(&format!("voter-{n}@crash.test")).await;
+                voter.api = voter.api.sign_in(&format!("voter-{n}")).await;
             }
         }
         let voting: Vec<_> = voters.into_iter().map(|voter| tokio::spawn(voter.run(None))).collect();
@@ -220,7 +220,7 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
         known.extend(live.keys().cloned());
         // What is lost has no events, however long one waits for them.
         if tally.lost.is_empty() && tally.faults.is_empty() {
-            let admin = server.api().sign_in(ADMIN).await;
+            let admin = server.api().sign_in(ADMIN_NAME).await;
             let seen = synchronous.is_none().then_some(&*data);
             let unsettled = ledger.settle(&admin, &after, &live, &known, &mut voters, seen).await;
             tally.faults.extend(unsettled);
@@ -232,7 +232,7 @@ async fn campaign(binary: &Path, rounds: u64, seed: u64, loss: Loss) -> Tally {
         }
     }
     // No later round took anything from an earlier one.
-    let admin = server.api().sign_in(ADMIN).await;
+    let admin = server.api().sign_in(ADMIN_NAME).await;
     for candidate in voters[0].votes.keys() {
         let shown = admin.show(&format!("/v1/products/{candidate}")).await;
         market.insert(candidate.clone(), shown.unwrap_or_default().unwrap_or_default());

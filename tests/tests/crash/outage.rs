@@ -9,7 +9,7 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
-use crate::host::{ADMIN, Server};
+use crate::host::{ADMIN_NAME, Server};
 use crate::ledger::{self, Ledger};
 use crate::votes::electorate;
 use crate::{binary, moment, number, say};
@@ -21,7 +21,7 @@ async fn a_dead_queue_costs_no_write() {
     let data = directory.path().join("data");
     let (began, mut known) = (moment(), BTreeSet::new());
     let server = Server::start(&binary, &data, None).await;
-    server.api().sign_up(ADMIN, "keeper").await;
+    server.api().sign_up_admin().await;
     let mut rng = Rng::with_seed(number("SOUK_TEST_SEED", 1));
     let voters = electorate(&server.api(), &mut rng, &mut known).await;
     let before = server.memory();
@@ -45,7 +45,7 @@ async fn a_dead_queue_costs_no_write() {
     );
     let written: usize = voters.iter().map(|voter| voter.acknowledged).sum();
     let back = Instant::now();
-    let admin = server.api().sign_in(ADMIN).await;
+    let admin = server.api().sign_in(ADMIN_NAME).await;
     let mut ledger = Ledger::default();
     let faults = ledger
         .settle(&admin, &began, &BTreeMap::new(), &known, &mut voters, Some(&data))

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::host::{ADMIN, Api};
+use crate::host::{ADMIN_NAME, Api};
 use crate::id;
 
 const VOTERS: usize = 16;
@@ -85,7 +85,7 @@ impl Voter {
 /// Those who vote, and whom they vote for.
 pub(crate) async fn electorate(api: &Api, rng: &mut Rng, known: &mut BTreeSet<String>) -> Vec<Voter> {
     let new = json!({ "name": "Candidates" });
-    let category = api.sign_in(ADMIN).await.add("/v1/categories", new).await;
+    let category = api.sign_in(ADMIN_NAME).await.add("/v1/categories", new).await;
     let author = api.author("candidate".into()).await;
     let mut votes = BTreeMap::new();
     for n in 0..CANDIDATES {

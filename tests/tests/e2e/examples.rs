@@ -1,8 +1,8 @@
 //! The examples of the API document (`functions/market/src/examples.json`) are one story: each request is sent, under names of
 //! its own, and what it is answered has the form of its example.
 //!
-//! A step says who acts (`as`), where its parameters come from (`path`, by what an earlier step `keep`s), and `request` and
-//! `response`. A step that is `unsent` says why.
+//! A step says who acts (`as`), where its parameters come from (`path`, by what an earlier step `keep`s), which codes were
+//! `mailed` to Ada for which challenge, and `request` and `response`. A step that is `unsent` says why.
 
 use std::collections::BTreeMap;
 
@@ -99,6 +99,10 @@ impl Story {
             } else {
                 body[name] = json!(value);
             }
+        }
+        for (name, from) in step["mailed"].as_object().into_iter().flatten() {
+            let email = format!("{}@example.com", self.names["ada"]);
+            body[name] = json!(self.market.code(&email, &self.recall(from.as_str().unwrap())).await);
         }
         if let Some(query) = step["query"].as_object() {
             let mut pairs = Serializer::new(path + "?");

@@ -149,7 +149,7 @@ async fn tokens_are_replayed_too() {
     let member = market.member().await;
     let anyone = market.anonymous();
     let (sign_in, refresh) = (unique("key"), unique("key"));
-    let credentials = json!({ "email": member.me["email"], "password": member.password });
+    let credentials = json!({ "username": member.me["username"], "password": member.password });
     let first = anyone
         .post("/v1/sessions", credentials.clone())
         .key(&sign_in)

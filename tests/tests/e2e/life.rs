@@ -9,7 +9,7 @@ use crate::text;
 
 /// Somebody who has signed in once more, with this password.
 async fn again(market: &Market, who: &Client, password: &str) -> Client {
-    let mut client = market.sign_in(text(&who.me, "email"), password).await;
+    let mut client = market.sign_in(text(&who.me, "username"), password).await;
     client.me = who.me.clone();
     client
 }
@@ -33,7 +33,7 @@ fn session(client: &Client) -> String {
 async fn a_member_sees_and_ends_sessions() {
     let Some(market) = market() else { return };
     let member = market.member().await;
-    let credentials = json!({ "email": member.me["email"], "password": member.password });
+    let credentials = json!({ "username": member.me["username"], "password": member.password });
     let phone = market.anonymous().post("/v1/sessions", credentials);
     let phone = phone.header("user-agent", "A phone/1.0 (of brass)").await.expect(201);
     let phone = market.with_token(phone.text("access_token"));
@@ -108,7 +108,7 @@ async fn a_new_password_ends_all_other_sessions() {
     for other in &others[1..] {
         assert_eq!(refresh(other).await, 401);
     }
-    let credentials = |password: &str| json!({ "email": member.me["email"], "password": password });
+    let credentials = |password: &str| json!({ "username": member.me["username"], "password": password });
     let anyone = market.anonymous();
     anyone
         .post("/v1/sessions", credentials(&member.password))
@@ -159,7 +159,7 @@ async fn a_moderator_keeps_an_account_out() {
         client.get("/v1/me").await.fails(401, "session_ended");
         assert_eq!(refresh(client).await, 401);
     }
-    let credentials = json!({ "email": member.me["email"], "password": member.password });
+    let credentials = json!({ "username": member.me["username"], "password": member.password });
     let sign_in = async || market.anonymous().post("/v1/sessions", credentials.clone()).await;
     sign_in().await.fails(403, "account_deactivated");
     let profile = format!("/v1/accounts/{}", member.id());

@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::json;
 use souk_tests::client::{Client, Reply, market, unique};
 
+use crate::text;
+
 /// What `call` answers to so many calls, a few at a time.
 async fn all(count: usize, call: impl AsyncFn(usize) -> Reply) -> Vec<Reply> {
     stream::iter(0..count)
@@ -39,7 +41,7 @@ fn statuses(replies: &[&Reply]) -> Vec<u16> {
 }
 
 async fn try_password(client: &Client, member: &Client, password: &str, device: Option<&str>) -> Reply {
-    let mut credentials = json!({ "email": member.me["email"], "password": password });
+    let mut credentials = json!({ "username": member.me["username"], "password": password });
     if let Some(device) = device {
         credentials["device"] = device.into();
     }
@@ -122,8 +124,8 @@ async fn a_strict_limit_is_exact() {
     let Some(market) = market() else { return };
     let network = market.anonymous();
     let known = market.member().await.me;
-    let known = json!({ "email": known["email"], "username": unique("m"), "password": "correct horse" });
-    let replies = all(60, async |_| network.post("/v1/accounts", known.clone()).await).await;
+    let known = |n: usize| json!({ "email": format!("{n}{}", text(&known, "email")), "username": known["username"], "password": "correct horse" });
+    let replies = all(60, async |n| network.post("/v1/accounts", known(n)).await).await;
     let admitted = passed(&replies, "sign-ups");
     assert_eq!((admitted.len(), statuses(&admitted)), (20, vec![409]));
     // Accounts that vote from one address have their votes counted together.

@@ -33,6 +33,7 @@ mod imports;
 mod life;
 mod limits;
 mod listing;
+mod mails;
 mod matrix;
 mod mine;
 mod operations;

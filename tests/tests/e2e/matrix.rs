@@ -179,7 +179,7 @@ impl Owner<'_> {
             }
             "/v1/products/" => product(kind.is_shown).await,
             "/v1/me/sessions/" => {
-                let again = json!({ "email": client.me["email"], "password": client.password });
+                let again = json!({ "username": client.me["username"], "password": client.password });
                 let tokens = client.signed_out().add("/v1/sessions", again).await;
                 let id = text(&tokens, "refresh_token").split('.').nth(1).unwrap();
                 return id.to_owned();

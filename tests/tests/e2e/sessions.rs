@@ -14,13 +14,13 @@ async fn refresh(market: &Market, token: &str) -> Reply {
 }
 
 fn credentials(who: &Client) -> Value {
-    json!({ "email": who.me["email"], "password": who.password })
+    json!({ "username": who.me["username"], "password": who.password })
 }
 
 #[tokio::test]
 async fn members_sign_in_by_email_or_username() {
     let Some(market) = market() else { return };
-    let member = market.member().await;
+    let member = market.verified().await;
     let (email, username) = (text(&member.me, "email"), text(&member.me, "username"));
     for who in [
         json!({ "email": email }),
@@ -56,7 +56,7 @@ async fn a_password_is_the_same_however_it_is_typed() {
     let new = json!({ "email": email, "username": name, "password": decomposed });
     anyone.post("/v1/accounts", new).await.expect(201);
     for (password, status) in [(composed, 201), (decomposed, 201), ("cafe \u{d55c} fi", 401)] {
-        let credentials = json!({ "email": email, "password": password });
+        let credentials = json!({ "username": name, "password": password });
         anyone.post("/v1/sessions", credentials).await.expect(status);
     }
 }
@@ -68,7 +68,7 @@ async fn a_refused_sign_in_does_not_say_which_accounts_exist() {
     let anyone = market.anonymous();
     let mut answers = Vec::new();
     for body in [
-        json!({ "email": member.me["email"], "password": "wrong password" }),
+        json!({ "username": member.me["username"], "password": "wrong password" }),
         json!({ "email": format!("{}@example.com", unique("nobody")), "password": "wrong password" }),
         json!({ "username": member.me["username"], "password": "wrong password" }),
         json!({ "username": unique("nobody"), "password": "wrong password" }),
@@ -119,7 +119,7 @@ async fn each_refresh_token_works_once() {
     // The answer to the last one got lost: asked again it is the same.
     let again = refresh(&market, &chain[2]).await.expect(201);
     assert_eq!(again.text("refresh_token"), chain[3]);
-    let other = market.sign_in(text(&member.me, "email"), &member.password).await;
+    let other = market.sign_in(text(&member.me, "username"), &member.password).await;
     // An old one comes back: somebody has stolen it, or the one after it. Nothing of this session works any more.
     refresh(&market, &chain[1]).await.expect(401);
     refresh(&market, &chain[3]).await.expect(401);
@@ -191,7 +191,7 @@ async fn a_refresh_token_that_is_not_ours_changes_nothing() {
 async fn signing_out_works_at_once() {
     let Some(market) = market() else { return };
     let member = market.member().await;
-    let other = market.sign_in(text(&member.me, "email"), &member.password).await;
+    let other = market.sign_in(text(&member.me, "username"), &member.password).await;
     let hidden = member.draft(&market.category(json!([])).await, json!({})).await;
     member.get(&crate::path_of(&hidden)).await.expect(200);
     member.delete("/v1/sessions/current").await.expect(204);

@@ -196,8 +196,8 @@ async fn control_characters_are_refused_where_they_mean_nothing() {
     let email = format!("{username}@example.com");
     let new = json!({ "email": email, "username": username, "password": password });
     market.anonymous().post("/v1/accounts", new).await.expect(201);
-    market.sign_in(&email, password).await;
-    let shorter = json!({ "email": email, "password": "p" });
+    market.sign_in(&username, password).await;
+    let shorter = json!({ "username": username, "password": "p" });
     market.anonymous().post("/v1/sessions", shorter).await.expect(401);
 }
 

@@ -65,6 +65,7 @@ impl World {
         let settings = Settings::from_lookup(lookup, PasswordCost { memory: 64, passes: 1 }).unwrap();
         let keys = Keys::parse(&Keys::generate(&SystemRandom)).unwrap();
         let platform = Platform::new(ports, keys, settings, souk_market::registry()).with_assets(souk_market::assets());
+        let cx = souk_kit::Context::system(Arc::new(platform.clone()));
         let mut world = Self {
             app: App::new(Arc::new(platform), souk_market::functions()),
             known: vec!["lamps".into()],
@@ -78,6 +79,7 @@ impl World {
         ] {
             let account = json!({ "username": name, "email": email, "password": PASSWORD });
             world.post("/v1/accounts", account).await;
+            souk_identity::operations::verify_by_operator(&cx, name).await.unwrap();
             let tokens = world
                 .post("/v1/sessions", json!({ "email": email, "password": PASSWORD }))
                 .await;

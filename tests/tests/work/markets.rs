@@ -77,6 +77,7 @@ fn root(world: &World, process: &Process, name: &str) -> String {
         new.clone(),
         201,
     );
+    world.verify(process, name, "root");
     let tokens = ask(
         world,
         process,

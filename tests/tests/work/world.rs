@@ -15,7 +15,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use souk_core::documents::get_one;
 use souk_core::queue::{Delivery, Outcome};
-use souk_core::{Consistency, Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Timestamp};
+use souk_core::{Consistency, Document, Documents as _, EdgeCache, Key, Lane, Message, Query, Tenant, Timestamp};
 use souk_kit::{App, Function, Keys, PasswordCost, Platform, Ports, Registry, Settings};
 use souk_tests::contract::{Model, TestClock};
 
@@ -278,7 +278,24 @@ impl World {
 
     /// The access token of the operator.
     pub(crate) fn admin(&self, process: &Process) -> String {
-        self.member(process, ADMIN.split('@').next().unwrap())
+        let name = ADMIN.split('@').next().unwrap();
+        let token = self.member(process, name);
+        self.verify(process, "", name);
+        token
+    }
+
+    /// Takes the address of an account as verified, in the main market or in the one of this name.
+    pub(crate) fn verify(&self, process: &Process, market: &str, username: &str) {
+        let platform = match market {
+            "" => process.platform.clone(),
+            market => {
+                let market = Tenant::named(market).unwrap();
+                self.run(process.platform.of_tenant(&market)).unwrap().unwrap()
+            }
+        };
+        let cx = souk_kit::Context::system(platform);
+        self.run(souk_identity::operations::verify_by_operator(&cx, username))
+            .unwrap();
     }
 
     /// The moment.

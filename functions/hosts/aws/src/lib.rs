@@ -107,7 +107,7 @@ impl Api {
         let roles = functions.iter().map(|function| Role::of(function, &kinds)).collect();
         let calls = functions.iter().any(|function| function.calls);
         let outbound = |settings: &Settings| if calls { client(settings) } else { Arc::new(NoOutbound) };
-        let host = Host::new(&aws, keys, functions, roles, search, outbound, None, None)?;
+        let host = Host::new(&aws, keys, functions, roles, search, outbound, None)?;
         Ok(Self { host, proxies, secret })
     }
 }
@@ -137,13 +137,28 @@ pub async fn work() -> Result<(), Error> {
     #[cfg(feature = "testing")]
     all.push(souk_kit::testing::poison(|| std::process::abort()));
     let roles = vec![Role::of_worker(&all)];
-    let host = &Host::new(&aws, signing_keys()?, all, roles, search, client, edge, Some(mail))?;
+    let host = &Host::new(
+        &aws,
+        signing_keys()?,
+        all,
+        roles,
+        search,
+        client,
+        Some(OfWorker { edge, mail }),
+    )?;
     let answer = async |event: LambdaEvent<Value>| queue_event::handle(&host.app, &host.queue, event.payload).await;
     lambda_runtime::run(service_fn(answer)).await
 }
 
 fn client(settings: &Settings) -> Arc<dyn Outbound> {
     Arc::new(souk_outbound::Client::new(&settings.outbound_allow))
+}
+
+/// What only the worker has.
+struct OfWorker {
+    /// The cache to purge.
+    edge: Option<Arc<dyn EdgeCache>>,
+    mail: OpenMail,
 }
 
 /// Opens what sends mails.
@@ -229,8 +244,7 @@ impl Host {
         roles: Vec<Role>,
         search: Arc<dyn Search>,
         outbound: impl FnOnce(&Settings) -> Arc<dyn Outbound>,
-        edge: Option<Arc<dyn EdgeCache>>,
-        mail: Option<OpenMail>,
+        worker: Option<OfWorker>,
     ) -> Result<Self, String> {
         let settings = Settings::from_lookup(|name| env::var(name).ok(), PasswordCost::SERVER)?;
         if settings.is_loopback() && env::var("AWS_ENDPOINT_URL").is_err() {
@@ -254,9 +268,8 @@ impl Host {
         let kinds = registry.kinds.iter().copied();
         let cache = DocumentCache::new(documents.clone(), values, clock.clone(), kinds, settings.cache.values);
         let outbound = outbound(&settings);
-        // Only the worker sends mails.
-        let mail = match (mail, &settings.mail) {
-            (Some(open), Some(settings)) => Some(open(settings, aws, &outbound)?),
+        let mail = match (&worker, &settings.mail) {
+            (Some(worker), Some(settings)) => Some((worker.mail)(settings, aws, &outbound)?),
             _ => None,
         };
         let ports = Ports {
@@ -273,7 +286,7 @@ impl Host {
             .with_rate_limit(cells)
             .with_mail(mail);
         let mut platform = platform.with_document_cache(cache).with_cache_tags();
-        platform.edge = edge;
+        platform.edge = worker.and_then(|worker| worker.edge);
         Ok(Self {
             app: App::new(Arc::new(platform), functions),
             queue,

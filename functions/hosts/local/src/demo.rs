@@ -17,7 +17,7 @@ use souk_catalog::{CatalogError, NewCategory, NewProduct};
 use souk_core::access::ADMIN;
 use souk_core::{Clock, Kind, Money, Principal, Random, Timestamp, check, random};
 use souk_identity::NewAccount;
-use souk_identity::operations::{ensure_passive_account, find_by_email, grant_role, sign_up};
+use souk_identity::operations::{ensure_passive_account, find_by_email, grant_role, sign_up, verify_by_operator};
 use souk_kit::Context;
 use souk_model::catalog::CATEGORY;
 use souk_model::catalog::category::{Attribute, AttributeType};
@@ -471,6 +471,7 @@ pub(crate) async fn open(cx: &Context, dir: &Path) -> Result<Login, String> {
         };
         // Only an account that was made here becomes an admin.
         sign_up(cx, new).await.map_err(|e| format!("the demo's account: {e}"))?;
+        verify_by_operator(cx, "demo").await.map_err(|e| e.to_string())?;
         grant_role(cx, &email, Some(ADMIN)).await.map_err(|e| e.to_string())?;
     }
     Ok(Login {

@@ -177,8 +177,8 @@ enum Command {
     },
     /// Give an account a role
     Grant {
-        /// The account's email address
-        email: String,
+        /// The account's username, or its email address once it is verified
+        login: String,
         /// admin, moderator, support or operator; member takes all roles away
         #[arg(value_parser = role)]
         role: String,
@@ -355,16 +355,16 @@ async fn run(cli: Cli) -> Result<(), String> {
                 .enumerate()
                 .try_for_each(|(n, id)| out(format!("{id}  {}", if n == 0 { "signs" } else { "verifies" })))
         }
-        Command::Grant { email, role, data } => {
+        Command::Grant { login, role, data } => {
             let given = Some(role.as_str()).filter(|role| *role != MEMBER);
             let found =
-                souk_identity::operations::grant_role(&data::open_existing(&data.dir)?.context(), &email, given)
+                souk_identity::operations::grant_role(&data::open_existing(&data.dir)?.context(), &login, given)
                     .await
                     .map_err(|e| e.to_string())?;
             if found {
-                out(format!("{email}: {role}"))
+                out(format!("{login}: {role}"))
             } else {
-                Err(format!("no account has {email}"))
+                Err(format!("no account has the name {login}, or it as a verified address"))
             }
         }
         Command::Audit { action, file, data } => out(audit::run(action, file.as_deref(), &data.dir).await?),

@@ -128,7 +128,7 @@ pub(crate) async fn confirm_email(cx: &Context, answer: &Answered<'_>) -> Result
     let outcome = cx.commit(|tx| async move {
         for purpose in [Purpose::VerifyEmail, Purpose::ChangeEmail] {
             if let Some((challenge, side)) = challenge::answered(&tx, purpose, answer).await? {
-                return confirmed(&tx, answer.challenge, &challenge, side).await;
+                return confirmed(&tx, &challenge, side).await;
             }
         }
         Ok(Outcome::Wrong)
@@ -138,7 +138,6 @@ pub(crate) async fn confirm_email(cx: &Context, answer: &Answered<'_>) -> Result
 
 async fn confirmed(
     tx: &Transaction<IdentityError>,
-    id: &str,
     challenge: &Stored<Challenge>,
     side: usize,
 ) -> Result<Outcome<EmailConfirmation>, IdentityError> {
@@ -165,7 +164,7 @@ async fn confirmed(
     let verified = answered.sides.iter().all(|side| side.has_answered);
     if verified {
         own_email(tx, &account, &new.email, account.generation).await?;
-        tx.remove(challenge::key(id));
+        tx.delete(&challenge.document, Vec::new()).or_retry();
     } else {
         tx.update(&challenge.document, answered).or_retry();
     }
@@ -233,12 +232,12 @@ pub async fn verify_by_operator(cx: &Context, id: &str) -> Result<(), IdentityEr
     .await
 }
 
-/// The active account that the address of an answered challenge belongs to.
+/// An answered challenge, and the active account that its address belongs to.
 async fn owner(
     tx: &Transaction<IdentityError>,
     purpose: Purpose,
     answer: &Answered<'_>,
-) -> Result<Option<Stored<Account>>, Failure> {
+) -> Result<Option<(Stored<Challenge>, Stored<Account>)>, Failure> {
     let Some((challenge, side)) = challenge::answered(tx, purpose, answer).await? else {
         return Ok(None);
     };
@@ -246,13 +245,15 @@ async fn owner(
         return Ok(None);
     };
     let account = find_by_email(tx, &side.email).await?;
-    Ok(account.filter(|account| account.active))
+    Ok(account
+        .filter(|account| account.active)
+        .map(|account| (challenge, account)))
 }
 
 /// Sets a new password for the account whose mail has the code. All of its sessions end.
 pub(crate) async fn reset_password(cx: &Context, answer: &Answered<'_>, new: &str) -> Result<(), IdentityError> {
     let outcome = cx.commit(|tx| async move {
-        let Some(account) = owner(&tx, Purpose::ResetPassword, answer).await? else {
+        let Some((challenge, account)) = owner(&tx, Purpose::ResetPassword, answer).await? else {
             return Ok(Outcome::Wrong);
         };
         account.may_have(new)?;
@@ -263,7 +264,7 @@ pub(crate) async fn reset_password(cx: &Context, answer: &Answered<'_>, new: &st
         tx.create_or_update(password::key(id), stored, PasswordHashDocument { hash })
             .or_retry();
         own_email(&tx, &account, &account.email, account.generation.saturating_add(1)).await?;
-        tx.remove(challenge::key(answer.challenge));
+        tx.delete(&challenge.document, Vec::new()).or_retry();
         let letter = Letter::PasswordChanged {
             account: id.clone(),
             at: tx.now(),
@@ -283,11 +284,11 @@ pub(crate) async fn sign_in_by_mail(
     device: Option<&str>,
 ) -> Result<Tokens, IdentityError> {
     let outcome = cx.commit(|tx| async move {
-        let Some(account) = owner(&tx, Purpose::SignIn, answer).await? else {
+        let Some((challenge, account)) = owner(&tx, Purpose::SignIn, answer).await? else {
             return Ok(Outcome::Wrong);
         };
         let account = own_email(&tx, &account, &account.email, account.generation).await?;
-        tx.remove(challenge::key(answer.challenge));
+        tx.delete(&challenge.document, Vec::new()).or_retry();
         let id = &account.profile.id;
         let device = device.and_then(|token| known_device(&tx, id, token));
         if device.is_none() {

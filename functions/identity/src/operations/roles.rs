@@ -241,11 +241,18 @@ pub(super) fn set(tx: &Transaction<IdentityError>, account: &Stored<Account>, ro
     tx.update(&account.document, new).moved(&stale, after).or_retry();
 }
 
-/// Gives a built-in role to the account with this email address, or takes all its roles away; `false` if there is no such account.
+/// Gives a built-in role to the account with this username or verified email address, or takes all its roles away; `false` if there is no such account.
 /// For the operator of the host, who needs no permission.
-pub async fn grant_role(cx: &Context, email: &str, role: Option<&str>) -> Result<bool, IdentityError> {
+pub async fn grant_role(cx: &Context, login: &str, role: Option<&str>) -> Result<bool, IdentityError> {
     cx.commit(|tx| async move {
-        let Some(account) = find_by_email(&tx, email).await? else {
+        let found = match login.contains('@') {
+            true => find_by_email(&tx, login).await?,
+            false => match find_any(&tx, login).await {
+                Err(Failure::NotFound(_)) => None,
+                found => Some(found?),
+            },
+        };
+        let Some(account) = found else {
             return Ok(false);
         };
         let roles = match role {

@@ -9,6 +9,10 @@ use super::{Context, Failure};
 
 /// The partition of the mails that nobody sends.
 const KEPT: &str = "dev-mail";
+/// The partition of those to an address: what expires has no entries in an index.
+fn to_address(address: &str) -> String {
+    format!("dev-mail-to/{address}")
+}
 const KEPT_SECONDS: i64 = 24 * 3600;
 /// How many of them are shown.
 const SHOWN: usize = 100;
@@ -35,23 +39,29 @@ impl Context {
     async fn keep(&self, email: Email) -> Result<(), Failure> {
         let (email, apart) = (&email, self.apart());
         let kept = apart.commit(|tx| async move {
-            let key = Key::new(KEPT, format!("{:015} {}", email.sent_at.as_millisecond(), email.id));
-            tx.put(key, email.clone())
-                .expires_at(clock::after(tx.now(), KEPT_SECONDS))
-                .always();
+            let sort = format!("{:015} {}", email.sent_at.as_millisecond(), email.id);
+            for partition in [KEPT.to_owned(), to_address(&email.to)] {
+                tx.put(Key::new(partition, sort.clone()), email.clone())
+                    .expires_at(clock::after(tx.now(), KEPT_SECONDS))
+                    .always();
+            }
             Ok::<_, Failure>(())
         });
         kept.await
     }
 
-    /// The last mails that were kept in the place of being sent, the latest first; `None` if this host sends them.
-    pub async fn kept_mails(&self) -> Result<Option<Vec<Email>>, Failure> {
+    /// The last mails, to this address or to all, that were kept in the place of being sent, the latest first; `None` if this host
+    /// sends them.
+    pub async fn kept_mails(&self, to: Option<&str>) -> Result<Option<Vec<Email>>, Failure> {
         if !self.settings.keeps_mail {
             return Ok(None);
         }
         let query = Query {
             descending: true,
-            ..Query::partition(KEPT, SHOWN)
+            ..match to {
+                Some(to) => Query::partition(to_address(to), SHOWN),
+                None => Query::partition(KEPT, SHOWN),
+            }
         };
         let page = self.query(&query).await?;
         let mails = page.items.iter().map(|item| item.document.parse());

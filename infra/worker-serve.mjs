@@ -21,7 +21,7 @@ for (const name of (process.env.SOUK_DATABASES ?? "").split(",").filter(Boolean)
     workerOptions.d1Databases[`DB_${name.toUpperCase().replaceAll("-", "_")}`] = { id: `souk-${name}` };
 }
 const settings = [
-    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DATABASES", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_GATE_ONLY", "SOUK_LIMITS", "SOUK_LOG", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
+    "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DATABASES", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_GATE_ONLY", "SOUK_LIMITS", "SOUK_LOG", "SOUK_MAIL_FROM", "SOUK_MAIL_KEY", "SOUK_MAIL_URL", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
     "SOUK_TEST_SILENT",
 ].filter((name) => name in process.env);
 // Outbound calls may connect to public addresses and to those in SOUK_OUTBOUND_ALLOW.

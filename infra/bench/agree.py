@@ -2,7 +2,7 @@
 """Whether searches agree with the documents while these change: edits titles at a rate, searches all the while, and counts
 the answers that are wrong about a product whose last edit is older than so many seconds.
 
-    agree.py --url http://127.0.0.1:8787 --login EMAIL:PASSWORD --seconds 60 --rate 20 --lag 5 --reindex 2
+    agree.py --url http://127.0.0.1:8787 --login NAME:PASSWORD --seconds 60 --rate 20 --lag 5 --reindex 2
 
 The account must be a moderator, or an admin for --reindex. It spoils the titles of 200 products: use a market that you can
 throw away."""
@@ -36,14 +36,15 @@ def call(url, method, path, body=None, token=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8787")
-    parser.add_argument("--login", required=True, metavar="EMAIL:PASSWORD")
+    parser.add_argument("--login", required=True, metavar="NAME:PASSWORD")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, default=20, help="edits per second")
     parser.add_argument("--lag", type=float, default=5, help="how old an edit is that every answer must know")
     parser.add_argument("--reindex", type=int, default=0, help="how many rebuilds are begun meanwhile")
     options = parser.parse_args()
-    email, _, password = options.login.partition(":")
-    token = call(options.url, "POST", "/v1/sessions", {"email": email, "password": password})["access_token"]
+    name, _, password = options.login.partition(":")
+    key = "email" if "@" in name else "username"
+    token = call(options.url, "POST", "/v1/sessions", {key: name, "password": password})["access_token"]
     ids, cursor = [], ""
     while len(ids) < PRODUCTS:
         page = call(options.url, "GET", f"/v1/products?limit=100{cursor}")

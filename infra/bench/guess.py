@@ -64,7 +64,7 @@ async def others(port: int, until: asyncio.Event) -> list[float]:
     return waits
 
 
-async def attack(port: int, guesses: int, addresses: list[str], email: str, device: str, password: str) -> dict:
+async def attack(port: int, guesses: int, addresses: list[str], username: str, device: str, password: str) -> dict:
     begun, sent, statuses, owner = time.monotonic(), 0, Counter(), Counter()
 
     async def guesser() -> None:
@@ -72,7 +72,7 @@ async def attack(port: int, guesses: int, addresses: list[str], email: str, devi
         connection = Connection(port)
         while sent < guesses:
             sent += 1
-            body = {"email": email, "password": f"guess {sent}"}
+            body = {"username": username, "password": f"guess {sent}"}
             status, _ = await connection.call("POST", "/v1/sessions", addresses[sent % len(addresses)], body)
             statuses[status] += 1
 
@@ -81,7 +81,7 @@ async def attack(port: int, guesses: int, addresses: list[str], email: str, devi
         for number in range(1, 101):
             while sent < number * guesses // 101:
                 await asyncio.sleep(0.01)
-            body = {"email": email, "password": password, "device": device}
+            body = {"username": username, "password": password, "device": device}
             status, _ = await connection.call("POST", "/v1/sessions", random.choice(addresses), body)
             owner[status] += 1
 
@@ -106,7 +106,7 @@ async def run(port: int, options: argparse.Namespace) -> bool:
     before = await others(port, quiet)
     done = asyncio.Event()
     waiting = asyncio.create_task(others(port, done))
-    found = await attack(port, options.guesses, addresses, account["email"], device, password)
+    found = await attack(port, options.guesses, addresses, account["username"], device, password)
     done.set()
     during = await waiting
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type Options, SoukError, verifyWebhook, type WebhookPayload } from "../src/index.js";
-import { admin, eventually, type Member, member, newAccount, somebody, unique } from "./market.js";
+import { admin, eventually, mailedCode, type Member, member, newAccount, somebody, unique } from "./market.js";
 import { receiver, type Receiver } from "./receiver.js";
 import { find, grid, page, type Product, reduce, submit } from "./shop.js";
 
@@ -178,6 +178,22 @@ test("a session is refreshed, shared and ended", async () => {
   await assert.rejects(souk.get("/v1/me"), { status: 401 });
   await souk.signIn({ username, password });
   assert.equal((await souk.get("/v1/me")).username, username);
+});
+
+test("an address is verified, and then a mail signs in", async () => {
+  const souk = somebody();
+  const account = newAccount();
+  const { email } = account;
+  const { email_verification } = await souk.signUp(account);
+  assert(email_verification);
+  const verification = email_verification.id;
+  await assert.rejects(visitor.signIn({ email, password: account.password }), { status: 401 });
+  await souk.post("/v1/email-confirmations", { body: { challenge: verification, code: await mailedCode(email, verification) } });
+  assert.equal((await souk.get("/v1/me")).email_verified, true);
+  await souk.signOut();
+  const { id: challenge } = await souk.post("/v1/sessions/mailed", { body: { email } });
+  await souk.signInByMail({ challenge, code: await mailedCode(email, challenge) });
+  assert.equal((await souk.get("/v1/me")).username, account.username);
 });
 
 test("a sale arrives at a webhook, signed", async (context) => {

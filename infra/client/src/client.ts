@@ -19,6 +19,9 @@ export interface SoukOptions extends RetryOptions {
   fetch?: Send;
 }
 
+/** A new account, which is signed in. */
+export type SignedUp = Omit<Schemas["NewMe"], "session">;
+
 /** How often an edit is tried when others change the same thing. */
 const EDITS = 10;
 
@@ -134,18 +137,22 @@ export class Souk {
     }
   }
 
-  /** Creates an account, and signs it in. */
-  async signUp(account: Omit<Schemas["NewAccount"], "sign_in">): Promise<Schemas["Me"]> {
+  /** Creates an account, and signs it in. `email_verification` is the challenge whose code is mailed to its address. */
+  async signUp(account: Omit<Schemas["NewAccount"], "sign_in">): Promise<SignedUp> {
     const body = { ...account, sign_in: true };
-    const { session, ...me } = await this.#anonymous<NewMe>("/v1/accounts", body);
+    const { session, ...me } = await this.#anonymous<Schemas["NewMe"]>("/v1/accounts", body);
     if (session) await this.#sessions.start(session);
     return me;
   }
 
   /** Signs in: all calls of clients with this storage are then those of the account. */
-  async signIn(credentials: Schemas["Credentials"]): Promise<void> {
-    const body = { ...(await this.#sessions.device()), ...credentials };
-    await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>("/v1/sessions", body));
+  signIn(credentials: Schemas["Credentials"]): Promise<void> {
+    return this.#start("/v1/sessions", credentials);
+  }
+
+  /** Signs in with the code of a mail, which a POST to `/v1/sessions/mailed` asks for. */
+  signInByMail(proof: Schemas["MailedSignIn"]): Promise<void> {
+    return this.#start("/v1/sessions/mailed/confirm", proof);
   }
 
   /** Signs out, here in any case. An error means that the market does not know it yet. */
@@ -162,6 +169,11 @@ export class Souk {
   async refresh(): Promise<boolean> {
     const token = await this.#sessions.token();
     return token !== undefined && (await this.#sessions.refresh(token)) !== undefined;
+  }
+
+  async #start(path: string, credentials: object): Promise<void> {
+    const body = { ...(await this.#sessions.device()), ...credentials };
+    await this.#sessions.start(await this.#anonymous<Schemas["SessionTokens"]>(path, body));
   }
 
   async *#pages(path: string, options: { query?: object } = {}): Items<Page> {
@@ -222,7 +234,6 @@ export class Souk {
   }
 }
 
-type NewMe = Schemas["Me"] & { session?: Schemas["SessionTokens"] };
 type Choices<P extends Path<"get">, Name extends "include" | "fields"> = readonly Choice<P, Name>[];
 type Items<T> = AsyncGenerator<T, void, undefined>;
 type Page = { items: unknown[]; next_cursor?: string | null };

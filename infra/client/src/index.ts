@@ -1,6 +1,6 @@
 /** A typed client of Souk. */
 export type { components, paths } from "./api.js";
-export { Souk, type SoukOptions } from "./client.js";
+export { type SignedUp, Souk, type SoukOptions } from "./client.js";
 export { type FieldError, type Problem, SoukError } from "./problem.js";
 export type { RetryOptions } from "./retry.js";
 export { BrowserStorage, MemoryStorage, type Session, type SessionStorage } from "./session.js";

@@ -182,6 +182,11 @@ pub(crate) struct MailedSignIn {
     #[serde(default)]
     #[schema(max_length = 400)]
     pub(crate) device: Option<String>,
+    /// The six digits of the authenticator or a recovery code, if the account has a second factor.
+    #[garde(inner(custom(check::characters(0, 40))))]
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub(crate) second_factor: Option<String>,
 }
 
 macro_rules! answers {

@@ -11,7 +11,9 @@ pub mod operations;
 mod password;
 mod permissions;
 mod role;
+mod second_factor;
 mod session;
+mod token;
 
 use souk_kit::Partitions::{Documents, Index};
 use souk_kit::{Function, StoreUse};
@@ -21,7 +23,7 @@ pub use account::{Account, Me, NewAccount, NewEmail, Profile};
 pub use challenge::ShownChallenge;
 pub use error::IdentityError;
 pub use role::{AccountRoles, NewRole, Role, ShownRole};
-pub use session::{Credentials, SIGN_IN, Sessions, Tokens, session_key};
+pub use session::{Credentials, SIGN_IN, SIGN_IN_WRITES, Sessions, Tokens, session_key};
 
 /// The function.
 #[must_use]
@@ -32,7 +34,7 @@ pub fn function() -> Function {
         problems: error::problems::ALL,
         routes: http::routes(),
         jobs: jobs::jobs(),
-        kinds: &[ACCOUNT, ROLE],
+        kinds: &[ACCOUNT, ROLE, token::TOKEN],
         permissions: &[
             &permissions::ACCOUNTS_DEACTIVATE,
             &permissions::ROLES_READ,
@@ -48,6 +50,7 @@ pub fn function() -> Function {
                 Documents("password/*"),
                 Documents("sessions/*"),
                 Documents("challenge/*"),
+                Documents("second-factor/*"),
                 Index("roles"),
                 Index("role-members/*"),
             ],
@@ -59,6 +62,9 @@ pub fn function() -> Function {
                 Documents("account-email/*"),
                 Documents("password/*"),
                 Documents("challenge/*"),
+                Documents("access-tokens/*"),
+                Documents("access-token-use/*"),
+                Documents("second-factor/*"),
                 Documents("role/*"),
                 Index("roles"),
                 Index("role-members/*"),

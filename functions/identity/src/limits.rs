@@ -111,6 +111,11 @@ impl Attempt {
     }
 }
 
+/// Counts a second factor for a session that was asked for by mail.
+pub(crate) async fn count_in_a_row(cx: &Context, account: &str) -> Result<(), Failure> {
+    cx.count(&IN_A_ROW, account).await
+}
+
 /// Forgets how often somebody has tried to sign in to an account, as its owner has been found.
 pub(crate) async fn forget_attempts(cx: &Context, account: &str) {
     cx.uncount(&IN_A_ROW, account).await;

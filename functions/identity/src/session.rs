@@ -15,13 +15,17 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use souk_core::documents::get_one;
-use souk_core::{Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random};
+use souk_core::{
+    Change, Commit, Condition, Consistency, Documents, Key, Principal, StoreError, Timestamp, clock, id, random,
+};
+use souk_kit::auth::TokenUse;
 use souk_kit::{ACCESS_TOKEN_SECONDS, Context, Failure, Fault, Partitions, Platform, Principals, Transaction, check};
 use souk_model::identity::{ACCOUNT, AccountView};
 use subtle::ConstantTimeEq as _;
 
 use crate::IdentityError;
 use crate::account::{Account, is_zero};
+use crate::token::{self, LastUse, Sent, Token};
 
 /// How long a session is valid without a refresh.
 const IDLE_SECONDS: i64 = 30 * 24 * 3600;
@@ -50,6 +54,10 @@ pub struct Credentials {
     #[garde(inner(custom(check::characters(0, 400))))]
     #[serde(default)]
     pub device: Option<String>,
+    /// The six digits of the authenticator or a recovery code, if the account has a second factor.
+    #[garde(inner(custom(check::characters(0, 40))))]
+    #[serde(default)]
+    pub second_factor: Option<String>,
 }
 
 // The schema of `Credentials`, which are one struct so that faults name the field.
@@ -72,6 +80,9 @@ pub(crate) enum EmailOrUsername {
         /// The `device` of an earlier session of this account on this device, if it has one.
         #[schema(max_length = 400)]
         device: Option<String>,
+        /// The six digits of the authenticator or a recovery code, if the account has a second factor.
+        #[schema(max_length = 40)]
+        second_factor: Option<String>,
     },
     /// With a username.
     #[schema(title = "UsernameCredentials")]
@@ -86,6 +97,9 @@ pub(crate) enum EmailOrUsername {
         /// The `device` of an earlier session of this account on this device, if it has one.
         #[schema(max_length = 400)]
         device: Option<String>,
+        /// The six digits of the authenticator or a recovery code, if the account has a second factor.
+        #[schema(max_length = 40)]
+        second_factor: Option<String>,
     },
 }
 
@@ -95,6 +109,23 @@ fn either<C>(username: &Option<String>) -> impl Fn(&Option<String>, &C) -> garde
         (None, None) => Err(Fault::required().because("give either an email or a username").into()),
         (Some(_), Some(_)) => Err(Fault::inconsistent("username", "give either an email or a username").into()),
     }
+}
+
+/// What confirms who a session is.
+#[derive(Debug, Deserialize, Serialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SessionConfirmation)]
+pub(crate) struct Confirmation {
+    /// The password.
+    #[garde(custom(check::characters(1, 128)))]
+    #[serde(default)]
+    #[schema(required = true, format = "password", min_length = 1, max_length = 128)]
+    pub(crate) password: String,
+    /// The six digits of the authenticator or a recovery code, if the account has a second factor.
+    #[garde(inner(custom(check::characters(0, 40))))]
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub(crate) second_factor: Option<String>,
 }
 
 /// A refresh token to exchange for new tokens.
@@ -141,6 +172,9 @@ pub(crate) struct Session {
     /// What the client said that it is when it signed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<String>,
+    /// When it last confirmed who it is, since it signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<Timestamp>,
     /// The last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<LastRefresh>,
@@ -198,6 +232,19 @@ impl Session {
         idle.min(clock::after(self.created_at, LONGEST_SECONDS))
     }
 
+    /// When it last said who it is.
+    pub(crate) fn confirmed_at(&self) -> Timestamp {
+        self.confirmed_at.unwrap_or(self.created_at)
+    }
+
+    /// The same after it has said who it is.
+    pub(crate) fn confirmed(&self, now: Timestamp) -> Self {
+        Self {
+            confirmed_at: Some(now),
+            ..self.clone()
+        }
+    }
+
     /// The same in another generation of its account.
     pub(crate) fn of_generation(&self, generation: u32) -> Self {
         Self {
@@ -231,7 +278,7 @@ fn digest(plain: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(plain))
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
@@ -273,6 +320,7 @@ pub(crate) fn open(tx: &Transaction<IdentityError>, account: &Account) -> Result
         refreshed_at: now,
         generation,
         agent: tx.agent().map(str::to_owned),
+        confirmed_at: None,
         last: None,
     };
     let expires_at = session.expires_at();
@@ -365,7 +413,12 @@ pub const SIGN_IN: &[Partitions] = &[
     Partitions::Documents("account/*"),
     Partitions::Documents("role/*"),
     Partitions::Documents("sessions/*"),
+    Partitions::Documents("access-tokens/*"),
+    Partitions::Documents("access-token-use/*"),
 ];
+
+/// What every request with a personal access token may write: when it was used.
+pub const SIGN_IN_WRITES: &[Partitions] = &[Partitions::Documents("access-token-use/*")];
 
 /// The generation of a stored session.
 #[derive(Deserialize)]
@@ -403,16 +456,82 @@ impl Principals for Sessions {
                 return Ok(None);
             }
         }
-        // Few accounts have such a role, and all others cost no further read.
-        let roles: Vec<Key> = view.role_keys().collect();
-        let roles = match &*roles {
-            [] => Vec::new(),
-            keys => documents.get(keys, Consistency::Strong).await?,
-        };
-        let principal = view.principal(account, roles.iter().flatten())?;
+        let principal = with_roles(documents, view, account).await?;
         Ok(Some(Principal {
             session: session.to_owned(),
             ..principal
         }))
     }
+
+    async fn of_token(
+        &self,
+        documents: &dyn Documents,
+        token: &str,
+        address: &str,
+        now: Timestamp,
+    ) -> Result<TokenUse, StoreError> {
+        let Some(sent) = Sent::read(token) else {
+            return Ok(TokenUse::Invalid);
+        };
+        let (account, id) = (&sent.account, &sent.id);
+        let keys = [token::key(account, id), ACCOUNT.key(account), token::use_key(id)];
+        let mut found = documents.get(&keys, Consistency::Strong).await?.into_iter();
+        let (Some(Some(token)), Some(Some(document)), used) = (found.next(), found.next(), found.next()) else {
+            return Ok(TokenUse::Invalid);
+        };
+        let (token, view): (Token, AccountView) = (token.parse()?, document.parse()?);
+        let is_over = token.fields.expires_at.is_some_and(|end| end <= now);
+        if !token.is(&sent, now) || is_over || !view.active {
+            return Ok(TokenUse::Invalid);
+        }
+        if !token.works_from(address) {
+            return Ok(TokenUse::Elsewhere);
+        }
+        let used = used.flatten().map(|used| used.parse::<LastUse>()).transpose()?;
+        note_use(documents, id, used.map(|used| used.at), now).await;
+        let whole = with_roles(documents, view, account).await?;
+        let principal = Principal {
+            session: id.clone(),
+            token: Some(token.by_token()),
+            ..whole
+        };
+        Ok(TokenUse::Of(principal, token.fields.permissions))
+    }
 }
+
+/// The principal of an account, as it is now.
+async fn with_roles(documents: &dyn Documents, view: AccountView, account: &str) -> Result<Principal, StoreError> {
+    // Few accounts have such a role, and all others cost no further read.
+    let roles: Vec<Key> = view.role_keys().collect();
+    let roles = match &*roles {
+        [] => Vec::new(),
+        keys => documents.get(keys, Consistency::Strong).await?,
+    };
+    view.principal(account, roles.iter().flatten())
+}
+
+/// Notes that a token was used, at most once a minute. Who uses it does not wait for more than one try.
+async fn note_use(documents: &dyn Documents, token: &str, before: Option<Timestamp>, now: Timestamp) {
+    let is_recent = before.is_some_and(|before| now.as_second().saturating_sub(before.as_second()) < NOTED_SECONDS);
+    let Ok(body) = serde_json::to_string(&LastUse { at: now }) else {
+        return;
+    };
+    if is_recent {
+        return;
+    }
+    let put = Change::Put {
+        key: token::use_key(token),
+        body,
+        counters: Vec::new(),
+        expires_at: None,
+        condition: Condition::Any,
+        entries: Vec::new(),
+        stale: Vec::new(),
+    };
+    if let Err(error) = documents.commit(Commit::new(vec![put])).await {
+        tracing::warn!(%error, "the use of a token was not noted");
+    }
+}
+
+/// How long the last use of a token is the same, in seconds.
+const NOTED_SECONDS: i64 = 60;

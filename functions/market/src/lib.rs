@@ -7,7 +7,7 @@ use std::sync::Arc;
 use souk_core::assets::Embedded;
 use souk_kit::{Function, Principals, Registry};
 
-pub use souk_identity::SIGN_IN;
+pub use souk_identity::{SIGN_IN, SIGN_IN_WRITES};
 
 /// All functions that are built in.
 #[must_use]

@@ -81,8 +81,10 @@ pub fn role_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Stri
 pub struct Principal {
     /// The id of the account.
     pub account: String,
-    /// The id of the session.
+    /// The id of the session, or of the personal access token in its place.
     pub session: String,
+    /// What the token allows, if it is one.
+    pub token: Option<ByToken>,
     /// The account's current roles, not those at the time the token was issued: the names of built-in ones, and the ids of others.
     pub roles: Vec<String>,
     /// The names of the permissions that its other roles give it.
@@ -91,6 +93,15 @@ pub struct Principal {
     pub is_of_tenant: bool,
     /// The permissions that it was let do something by, for the audit log.
     pub used: Used,
+}
+
+/// What a personal access token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByToken {
+    /// Requests that change nothing.
+    Read,
+    /// All but what is about the account itself.
+    Write,
 }
 
 /// The permissions that somebody was let do something by. Clones share them.

@@ -52,6 +52,10 @@ async fn only_those_whom_the_description_names_get_in() {
     let Some(market) = market() else { return };
     let (anyone, member, admin) = (market.anonymous(), market.member().await, market.admin().await);
     let forged = market.with_token("forged");
+    let issued = member
+        .add("/v1/me/tokens", json!({ "name": "A program", "access": "write" }))
+        .await;
+    let program = market.with_token(issued["token"].as_str().unwrap());
     let mut levels: Vec<_> = Vec::new();
     for Operation {
         method,
@@ -73,13 +77,16 @@ async fn only_those_whom_the_description_names_get_in() {
             assert_eq!(status(&anyone).await, 401, "{what}");
             assert_eq!(status(&forged).await, 401, "{what}");
         }
-        if !matches!(access.as_str(), "public" | "member") {
+        if access == "session" {
+            assert_eq!(status(&program).await, 403, "{what}");
+        }
+        if !matches!(access.as_str(), "public" | "member" | "session") {
             assert_eq!(status(&member).await, 403, "{what}");
             assert!(!matches!(status(&admin).await, 401 | 403), "{what}");
         }
         levels.push(access);
     }
-    for level in ["public", "member", "queues:read"] {
+    for level in ["public", "member", "session", "queues:read"] {
         assert!(levels.iter().any(|access| access == level), "{level}");
     }
 }

@@ -10,7 +10,7 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 31] = [
+const ELSEWHERE: [(&str, &str); 37] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
@@ -27,10 +27,15 @@ const ELSEWHERE: [(&str, &str); 31] = [
     ("overloaded", "local"),
     ("quota_used_up", "tenants"),
     ("rate_limited", "limits"),
+    ("read_only_token", "keys"),
     ("reason_missing", "audit"),
     ("request_timeout", "worker"),
     ("route_disabled", "gate"),
     ("search_unavailable", "search"),
+    ("second_factor_enabled", "factors"),
+    ("second_factor_required", "factors"),
+    ("session_required", "keys"),
+    ("sign_in_required", "work"),
     ("tenant_erased", "tenants"),
     ("tenant_not_found", "tenants"),
     ("tenant_suspended", "tenants"),
@@ -40,6 +45,7 @@ const ELSEWHERE: [(&str, &str); 31] = [
     ("too_many_domains", "tenants"),
     ("too_many_roles", "identity"),
     ("too_many_staff", "staff"),
+    ("too_many_tokens", "identity"),
     ("too_many_webhooks", "webhook_rules"),
     ("unavailable", "work"),
 ];

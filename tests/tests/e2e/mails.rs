@@ -94,6 +94,8 @@ async fn an_address_is_of_who_verifies_it() {
     let new =
         |username: &str| json!({ "email": email, "username": username, "password": "q7 lamps!", "sign_in": true });
     let first = thief.post("/v1/accounts", new(&unique("t"))).await.expect(201);
+    let id = text(&first["email_verification"], "id");
+    let code = market.code(&email, id).await;
     market.verify(&email, &owner.challenge).await;
     assert_eq!(
         sign_in(&market, json!({ "email": email, "password": owner.password })).await,
@@ -104,8 +106,6 @@ async fn an_address_is_of_who_verifies_it() {
         401
     );
     // What was mailed before it was the owner's is of no use now, nor is it told to whoever comes later.
-    let id = text(&first["email_verification"], "id");
-    let code = market.code(&email, id).await;
     let proof = json!({ "challenge": id, "code": code });
     thief.post("/v1/email-confirmations", proof).await.fails(409, "taken");
     let late = thief.post("/v1/accounts", new(&unique("t"))).await.expect(201);

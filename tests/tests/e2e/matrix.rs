@@ -35,13 +35,14 @@ const fn kind(
     }
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     kind("/v1/accounts/", true, &[], &[]),
     kind("/v1/categories/", true, &[], &[]),
     kind("/v1/comments/", true, &[], &["comments:write"]),
     kind("/v1/imports/", false, &[], &[]),
     kind("/v1/jobs/", false, &["jobs:read"], &[]),
     kind("/v1/me/sessions/", false, &[], &[]),
+    kind("/v1/me/tokens/", false, &[], &[]),
     // Drafts.
     kind(
         "/v1/products/",
@@ -184,6 +185,7 @@ impl Owner<'_> {
                 let id = text(&tokens, "refresh_token").split('.').nth(1).unwrap();
                 return id.to_owned();
             }
+            "/v1/me/tokens/" => client.add("/v1/me/tokens", json!({ "name": "A program" })).await,
             "/v1/roles/" => {
                 let new = json!({ "name": unique("Role"), "permissions": ["usage:read"] });
                 admin.add("/v1/roles", new).await
@@ -417,13 +419,9 @@ async fn everybody_may_do_what_they_may_to_what_is_whose() {
     for (n, kind) in KINDS.iter().enumerate() {
         for (relation, owner) in &owners {
             let id = &things[&(n, *relation)];
-            if kind.start == "/v1/me/sessions/" {
-                let kept = owner.client.get("/v1/me/sessions").await.expect(200);
-                assert!(
-                    kept.items().iter().any(|session| session["id"] == **id),
-                    "{}",
-                    kept.body
-                );
+            if kind.start.starts_with("/v1/me/") {
+                let kept = owner.client.get(kind.start.trim_end_matches('/')).await.expect(200);
+                assert!(kept.items().iter().any(|item| item["id"] == **id), "{}", kept.body);
                 continue;
             }
             let path = format!("{}{id}", kind.start);
@@ -544,7 +542,7 @@ async fn no_write_takes_a_field_of_the_server() {
                 }
                 tried += 1;
             }
-            if kind.is_some_and(|kind| !["/v1/accounts/", "/v1/jobs/"].contains(&kind.start)) {
+            if kind.is_some_and(|kind| !["/v1/accounts/", "/v1/jobs/", "/v1/me/tokens/"].contains(&kind.start)) {
                 let thing = pattern.split("/{id}").next().unwrap();
                 let kept = admin.get(&format!("{thing}/{id}")).await.expect(200);
                 assert!(

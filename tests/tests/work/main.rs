@@ -25,6 +25,7 @@ mod edits;
 mod folds;
 mod formats;
 mod gates;
+mod identity;
 mod markets;
 mod operators;
 mod ports;

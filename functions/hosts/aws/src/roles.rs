@@ -76,7 +76,7 @@ impl Role {
             name: function.name,
             ..Self::default()
         };
-        role.allow(souk_market::SIGN_IN, &[]);
+        role.allow(souk_market::SIGN_IN, souk_market::SIGN_IN_WRITES);
         role.allow_of_deployment(&[FORMAT], &[]);
         role.allow_of_deployment(&DEPLOYMENT, &[]);
         role.allow(function.store.reads, function.store.writes);

@@ -13,7 +13,7 @@ use crate::session::Tokens;
 const MAILED: &str = "A challenge, whose code and link are mailed";
 
 pub(super) fn routes() -> Vec<Route> {
-    let (open, member) = (Access::Open, Access::Member);
+    let (open, session) = (Access::Open, Access::Session);
     let challenge = Schema::of::<ShownChallenge>;
     let no_mail = StatusCode::NOT_IMPLEMENTED;
     vec![
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
             "requestEmailVerification",
             Method::POST,
             "/v1/me/email/verification",
-            member,
+            session,
             request_verification,
         )
         .summary(
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
         .issues(MAILED, challenge())
         .secret()
         .errors(&[StatusCode::CONFLICT, no_mail]),
-        Route::new("requestEmailChange", Method::PUT, "/v1/me/email", member, request_change)
+        Route::new("requestEmailChange", Method::PUT, "/v1/me/email", session, request_change)
             .summary(
                 "Change my email address",
                 "A code is mailed to the new address, and another one to the present address if it is verified: both have to be \
@@ -103,10 +103,14 @@ pub(super) fn routes() -> Vec<Route> {
             open,
             sign_in,
         )
-        .summary("Sign in with a mailed code", "Without a password.")
+        .summary(
+            "Sign in with a mailed code",
+            "Without a password; the second factor, if the account has one, is needed too.",
+        )
         .body(Schema::of::<MailedSignIn>(), MAX_BODY)
         .issues("The tokens of the session", Schema::of::<Tokens>())
-        .secret(),
+        .secret()
+        .errors(&[StatusCode::UNAUTHORIZED]),
     ]
 }
 
@@ -140,6 +144,6 @@ async fn request_sign_in(cx: Context, Json(sent): Json<Address>) -> Result<Answe
 }
 
 async fn sign_in(cx: Context, Json(sent): Json<MailedSignIn>) -> Result<Answer, Problem> {
-    let tokens = operations::sign_in_by_mail(&cx, &sent.answer(), sent.device.as_deref()).await?;
+    let tokens = operations::sign_in_by_mail(&cx, &sent).await?;
     Ok(Answer::json(&tokens)?.issued())
 }

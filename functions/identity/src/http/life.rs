@@ -11,10 +11,10 @@ use crate::permissions::ACCOUNTS_DEACTIVATE;
 use crate::session::ShownSession;
 
 pub(super) fn routes() -> Vec<Route> {
-    let member = Access::Member;
+    let session = Access::Session;
     let keeper = || Access::Permission(&ACCOUNTS_DEACTIVATE);
     vec![
-        Route::new("listSessions", Method::GET, "/v1/me/sessions", member, show_sessions)
+        Route::new("listSessions", Method::GET, "/v1/me/sessions", session, show_sessions)
             .summary(
                 "List my sessions",
                 "Where the account is signed in, the newest first. A page may have fewer than its limit.",
@@ -25,16 +25,16 @@ pub(super) fn routes() -> Vec<Route> {
                 "A page of sessions",
                 Some(Schema::list_of::<ShownSession>()),
             ),
-        Route::new("endOtherSessions", Method::DELETE, "/v1/me/sessions", member, end_others)
+        Route::new("endOtherSessions", Method::DELETE, "/v1/me/sessions", session, end_others)
             .summary(
                 "End all other sessions",
                 "Their tokens stop working at once. The session that asks goes on.",
             )
             .response(StatusCode::NO_CONTENT, "The others have ended", None),
-        Route::new("endSession", Method::DELETE, "/v1/me/sessions/{id}", member, end)
+        Route::new("endSession", Method::DELETE, "/v1/me/sessions/{id}", session, end)
             .summary("End a session", "Its tokens stop working at once.")
             .response(StatusCode::NO_CONTENT, "It has ended", None),
-        Route::new("changePassword", Method::PUT, "/v1/me/password", member, change_password)
+        Route::new("changePassword", Method::PUT, "/v1/me/password", session, change_password)
             .summary(
                 "Change my password",
                 "All other sessions of the account end. Ten attempts in 15 minutes are allowed from a session.",

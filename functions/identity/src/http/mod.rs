@@ -1,8 +1,10 @@
 //! The routes of accounts, sessions and roles.
 
 mod challenges;
+mod factors;
 mod life;
 mod roles;
+mod tokens;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -88,7 +90,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 "Sign in",
                 "With an email address or a username, and the password. Ten attempts in 15 minutes are allowed for an account from a \
                  network, and a hundred in a row from all. A device that has signed in before sends the `device` that it got, and is \
-                 counted apart.",
+                 counted apart. If the account has a second factor, the answer is 401 `second_factor_required` until it is sent too.",
             )
             .body(Schema::of::<EmailOrUsername>(), MAX_BODY)
             .issues("The tokens of the session", tokens())
@@ -111,14 +113,14 @@ pub(crate) fn routes() -> Vec<Route> {
         .secret()
         .limited_only(&REFRESHES)
         .errors(&[StatusCode::UNAUTHORIZED]),
-        Route::new("signOut", Method::DELETE, "/v1/sessions/current", member, sign_out)
+        Route::new("signOut", Method::DELETE, "/v1/sessions/current", Access::Session, sign_out)
             .summary("Sign out", "The tokens of the session stop working at once.")
             .response(StatusCode::NO_CONTENT, "The session has ended", None),
         Route::new("getMe", Method::GET, "/v1/me", member, show_me)
             .summary("Get my account", "With what only its owner sees.")
             .params(&[Param::FIELDS])
             .response(StatusCode::OK, "The account", me()),
-        Route::new("updateMe", Method::PATCH, "/v1/me", member, edit_me)
+        Route::new("updateMe", Method::PATCH, "/v1/me", Access::Session, edit_me)
             .summary(
                 "Update my account",
                 "The email address changes by `PUT /v1/me/email`, the password by `PUT /v1/me/password`.",
@@ -137,8 +139,10 @@ pub(crate) fn routes() -> Vec<Route> {
         .response(StatusCode::OK, "The keys", Some(Schema::of::<JwkSet>())),
     ];
     all.extend(challenges::routes());
+    all.extend(factors::routes());
     all.extend(life::routes());
     all.extend(roles::routes());
+    all.extend(tokens::routes());
     all
 }
 

@@ -12,14 +12,16 @@ use souk_model::identity::ACCOUNT;
 
 use super::{current, find_by_email, is_first_admin, own_account};
 use crate::account::{Account, NewEmail, email_key};
-use crate::challenge::{self, Answered, Challenge, EmailConfirmation, Purpose, ShownChallenge};
+use crate::challenge::{self, Answered, Challenge, EmailConfirmation, MailedSignIn, Purpose, ShownChallenge};
 use crate::error::IdentityError;
 use crate::jobs::{Letter, SendLetter};
 use crate::limits::{
-    Attempt, MAILS_OF_ADDRESS, MAILS_OF_NETWORK, count_network, device_token, forget_attempts, known_device,
+    Attempt, MAILS_OF_ADDRESS, MAILS_OF_NETWORK, count_in_a_row, count_network, device_token, forget_attempts,
+    known_device,
 };
 use crate::password::{self, PasswordHashDocument};
 use crate::role::member_entries;
+use crate::second_factor;
 use crate::session::{self, Tokens};
 
 /// What came of an answer to a challenge. A wrong one is counted, so its commit succeeds.
@@ -278,11 +280,9 @@ pub(crate) async fn reset_password(cx: &Context, answer: &Answered<'_>, new: &st
 }
 
 /// Signs in to the account whose mail has the code.
-pub(crate) async fn sign_in_by_mail(
-    cx: &Context,
-    answer: &Answered<'_>,
-    device: Option<&str>,
-) -> Result<Tokens, IdentityError> {
+pub(crate) async fn sign_in_by_mail(cx: &Context, sent: &MailedSignIn) -> Result<Tokens, IdentityError> {
+    let (answer, device) = (&sent.answer(), sent.device.as_deref());
+    let second_factor = sent.second_factor.as_deref();
     let outcome = cx.commit(|tx| async move {
         let Some((challenge, account)) = owner(&tx, Purpose::SignIn, answer).await? else {
             return Ok(Outcome::Wrong);
@@ -290,16 +290,22 @@ pub(crate) async fn sign_in_by_mail(
         let account = own_email(&tx, &account, &account.email, account.generation).await?;
         tx.delete(&challenge.document, Vec::new()).or_retry();
         let id = &account.profile.id;
+        if second_factor.is_some() {
+            count_in_a_row(&tx, id).await?;
+        }
+        second_factor::require(&tx, id, second_factor).await?;
         let device = device.and_then(|token| known_device(&tx, id, token));
         if device.is_none() {
             super::tell_of_device(&tx, &account)?;
         }
-        Ok(Outcome::Right(Tokens {
+        let tokens = Tokens {
             device: device_token(&tx, id, device.as_deref()),
             ..session::open(&tx, &account)?
-        }))
+        };
+        Ok(Outcome::Right((id.clone(), tokens)))
     });
-    let tokens = outcome.await?.right()?;
+    let (id, tokens) = outcome.await?.right()?;
+    forget_attempts(cx, &id).await;
     session::check_replay(cx, &tokens).await?;
     Ok(tokens)
 }

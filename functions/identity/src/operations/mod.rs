@@ -20,16 +20,23 @@ use crate::error::IdentityError;
 use crate::jobs::{Letter, SendLetter};
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
+use crate::second_factor;
 use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
 
 mod challenges;
+mod factors;
 mod life;
 mod roles;
+mod tokens;
 
 pub(crate) use challenges::{confirm_email, reset_password, sign_in_by_mail};
 pub use challenges::{
     request_email_change, request_email_verification, request_mailed_sign_in, request_password_reset,
     verify_by_operator,
+};
+pub(crate) use factors::confirm_session;
+pub use factors::{
+    begin_second_factor, disable_second_factor, enable_second_factor, renew_recovery_codes, show_second_factor,
 };
 use life::current;
 pub use life::{
@@ -39,6 +46,8 @@ pub(crate) use roles::permissions_of;
 pub use roles::{
     accounts_with, assign_roles, change_role, create_role, delete_role, find_role, grant_role, list_roles, roles_of,
 };
+pub(crate) use tokens::rotate_token;
+pub use tokens::{create_token, list_tokens, revoke_token};
 
 const NOT_FOUND: Failure = Failure::NotFound("account");
 
@@ -235,6 +244,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
     };
     let attempt = Attempt::count(cx, &login, id, credentials.device.as_deref()).await?;
     let (found, attempt, password) = (&account, &attempt, &credentials.password);
+    let second_factor = credentials.second_factor.as_deref();
     let tokens = cx.commit(|tx| async move {
         // Reads as much for an account that does not exist.
         let id = found.as_ref().map_or("", |account| &account.profile.id);
@@ -250,6 +260,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         if !account.active {
             return Err(IdentityError::Deactivated);
         }
+        second_factor::require(&tx, id, second_factor).await?;
         let is_verified = account.email_verified_at.is_some();
         if is_verified && is_first_admin(&tx, &account.email) && !account.roles.iter().any(|role| role == ADMIN) {
             let roles = [account.roles.clone(), vec![ADMIN.to_owned()]].concat();

@@ -54,6 +54,10 @@ problem_types! {
     SESSION_ENDED: UNAUTHORIZED "session_ended";
     /// You may not do this. If only some fields are meant, `errors` names them.
     FORBIDDEN: FORBIDDEN "forbidden";
+    /// This takes a session of somebody who has signed in: it is about the account itself, and not for personal access tokens.
+    SESSION_REQUIRED: FORBIDDEN "session_required";
+    /// The personal access token may only read.
+    READ_ONLY_TOKEN: FORBIDDEN "read_only_token";
     /// A permission of yours lets you do this to what is somebody else's. Say why in the header `Souk-Reason`, for the audit log.
     REASON_MISSING: FORBIDDEN "reason_missing";
     /// There is no such thing, or you may not see it.

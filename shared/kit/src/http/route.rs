@@ -40,8 +40,10 @@ pub enum Access {
     Open,
     /// Anyone, signed in or not. An access token is optional and must be valid if it is sent.
     Public,
-    /// Everybody who is signed in.
+    /// Everybody who is signed in, and their programs with a personal access token.
     Member,
+    /// Everybody who is signed in with a session: what is about the account itself.
+    Session,
     /// Staff with this permission.
     Permission(&'static Permission),
 }
@@ -434,10 +436,11 @@ impl Route {
         let principal = match policy.access {
             Access::Open => None,
             Access::Public => viewer::optional(parts, platform).await?,
-            Access::Member => Some(viewer::authenticate(parts, platform).await?),
+            Access::Member | Access::Session => Some(viewer::authenticate(parts, platform).await?),
             Access::Permission(permission) => Some(viewer::permitted(permission, parts, platform).await?),
         };
         if let Some(principal) = &principal {
+            viewer::check_token(principal, policy.access, &parts.method)?;
             cx = cx.acting_as(principal.clone());
         }
         self.count(&cx, |limit| limit.by == By::Client || limit.reach == Reach::Everywhere)

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
+use souk_core::access::ByToken;
 use souk_core::{Permission, Principal};
 
-use super::{Answer, Problem, problem_type};
+use super::client::ClientAddress;
+use super::{Access, Answer, Problem, problem_type};
 use crate::auth::{Account, Caller, TokenError};
 use crate::operation::Failure;
 use crate::{Context, Platform};
@@ -81,6 +83,21 @@ pub(super) async fn permitted(
     }
 }
 
+/// Fails if the principal shows a personal access token that does not allow this.
+pub(super) fn check_token(principal: &Principal, access: Access, method: &http::Method) -> Result<(), Problem> {
+    match principal.token {
+        None => Ok(()),
+        Some(_) if access == Access::Session => Err(Problem::new(
+            problem_type::SESSION_REQUIRED,
+            "this takes a session: personal access tokens are not for what is about the account itself",
+        )),
+        Some(ByToken::Read) if !method.is_safe() => {
+            Err(Problem::new(problem_type::READ_ONLY_TOKEN, "this token may only read"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// The principal of a request to a route that requires one: verifies the bearer token, unless a gate has done so.
 pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<Principal, Problem> {
     if let Some(account) = account(parts) {
@@ -100,7 +117,8 @@ pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<P
             return Err(Problem::new(kind, "send an access token as Authorization: Bearer …"));
         }
     };
-    platform.authenticate(token).await.map_err(refusal)
+    let address = parts.extensions.get::<ClientAddress>().map_or("", |address| &address.0);
+    platform.authenticate(token, address).await.map_err(refusal)
 }
 
 fn refusal(error: TokenError) -> Problem {
@@ -110,6 +128,11 @@ fn refusal(error: TokenError) -> Problem {
             problem_type::TOKEN_INVALID,
             "the access token is not valid: refresh it, else sign in again",
         ),
+        TokenError::Revoked => Problem::new(
+            problem_type::TOKEN_INVALID,
+            "the personal access token is not valid, or no longer",
+        ),
+        TokenError::Elsewhere => Problem::forbidden("this token works from other networks only"),
         TokenError::Ended => Problem::new(problem_type::SESSION_ENDED, "the session has ended: sign in again"),
         TokenError::Store(error) => error.into(),
     }

@@ -22,7 +22,7 @@ use souk_core::{
     Search, Tenant, Timestamp,
 };
 
-use crate::auth::{AccessToken, Keys, Principals, TokenError};
+use crate::auth::{AccessToken, Keys, Principals, TOKEN_PREFIX, TokenError, TokenUse};
 use crate::cache::{CountedSearch, DocumentCache, LongLists, MemoryCacheConfig, ResponseCache};
 use crate::limits::{LimitMode, Limiter};
 use crate::outbound::{CircuitBreaker, Dependency};
@@ -262,8 +262,17 @@ impl Platform {
     }
 
     /// The principal of this access token. First the token is verified (signature, algorithm, key, issuer, audience, time), then its
-    /// session is read from the store.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, TokenError> {
+    /// session is read from the store. A personal access token is looked up there.
+    pub(crate) async fn authenticate(&self, token: &str, address: &str) -> Result<Principal, TokenError> {
+        if token.starts_with(TOKEN_PREFIX) {
+            let now = self.clock.now();
+            let used = self.principals.of_token(&*self.documents, token, address, now).await;
+            return match used.map_err(TokenError::Store)? {
+                TokenUse::Of(principal, permissions) => Ok(self.narrowed_to(self.here(principal), &permissions)),
+                TokenUse::Invalid => Err(TokenError::Revoked),
+                TokenUse::Elsewhere => Err(TokenError::Elsewhere),
+            };
+        }
         let (issuer, now) = (&self.settings.public_url, self.clock.now());
         let AccessToken { account, session } = self.keys.verify(token, issuer, now)?;
         self.principal(&account, &session).await
@@ -272,11 +281,30 @@ impl Platform {
     /// The principal of this account and session, as they are now.
     pub(crate) async fn principal(&self, account: &str, session: &str) -> Result<Principal, TokenError> {
         let principal = self.principals.principal(&*self.documents, account, session).await;
-        let principal = principal.map_err(TokenError::Store)?.ok_or(TokenError::Ended)?;
-        Ok(Principal {
+        Ok(self.here(principal.map_err(TokenError::Store)?.ok_or(TokenError::Ended)?))
+    }
+
+    /// The principal with none of its permissions beside these.
+    fn narrowed_to(&self, principal: Principal, permissions: &[String]) -> Principal {
+        let has = |permission: &&Permission| permissions.iter().any(|name| name == permission.name);
+        let granted = self
+            .permissions()
+            .filter(has)
+            .filter(|permission| principal.has(permission));
+        let grants = granted.map(|permission| permission.name.to_owned()).collect();
+        Principal {
+            roles: Vec::new(),
+            grants,
+            ..principal
+        }
+    }
+
+    /// The principal in this market.
+    fn here(&self, principal: Principal) -> Principal {
+        Principal {
             is_of_tenant: !self.tenant.is_main(),
             ..principal
-        })
+        }
     }
 
     /// Purges all cached search results of this instance, after a change that they depend on outside of the index.

@@ -24,12 +24,13 @@ pub(super) fn operation(tag: &str, route: &Route, example: &Value, components: &
         "x-access": match route.policy.access {
             Access::Public | Access::Open => json!("public"),
             Access::Member => json!("member"),
+            Access::Session => json!("session"),
             Access::Permission(permission) => json!(permission.name),
         },
         "security": match route.policy.access {
             Access::Public => json!([{}, { "token": [] }]),
             Access::Open => json!([]),
-            Access::Member | Access::Permission(_) => json!([{ "token": [] }]),
+            Access::Member | Access::Session | Access::Permission(_) => json!([{ "token": [] }]),
         },
     });
     let mut insert = |name: &str, value: Value| {

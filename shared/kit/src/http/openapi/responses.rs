@@ -163,7 +163,7 @@ fn failures(route: &Route) -> BTreeSet<StatusCode> {
     ]);
     match route.policy.access {
         Access::Member | Access::Public => all.extend([StatusCode::UNAUTHORIZED]),
-        Access::Permission(_) => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        Access::Permission(_) | Access::Session => all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
         Access::Open => {}
     }
     if route.policy.body > 0 {

@@ -23,7 +23,9 @@ pub use account::{Account, Me, NewAccount, NewEmail, Profile};
 pub use challenge::ShownChallenge;
 pub use error::IdentityError;
 pub use role::{AccountRoles, NewRole, Role, ShownRole};
-pub use session::{Credentials, SIGN_IN, SIGN_IN_WRITES, Sessions, Tokens, session_key};
+pub use session::{
+    CookieSession, Credentials, SIGN_IN, SIGN_IN_WRITES, Sessions, ShownCookieSession, Tokens, session_key,
+};
 
 /// The function.
 #[must_use]

@@ -172,6 +172,9 @@ pub(crate) struct Session {
     /// What the client said that it is when it signed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<String>,
+    /// The digest of its cookie, if it has one in the place of tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cookie: Option<String>,
     /// When it last confirmed who it is, since it signed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confirmed_at: Option<Timestamp>,
@@ -308,27 +311,75 @@ fn tokens(platform: &Platform, account: &str, session: &str, refresh_token: Stri
     })
 }
 
+/// A session whose cookie a browser keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CookieSession {
+    /// The value of the cookie.
+    pub(crate) cookie: String,
+    #[serde(flatten)]
+    pub(crate) shown: ShownCookieSession,
+}
+
+/// A session whose cookie a browser keeps, without the cookie.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = CookieSession)]
+pub struct ShownCookieSession {
+    /// Tells this device from those of strangers, as in `SessionTokens`.
+    #[schema(required = true)]
+    pub device: Option<String>,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+/// Creates a session with a cookie for an account.
+pub(crate) fn open_with_cookie(
+    tx: &Transaction<IdentityError>,
+    account: &Account,
+    device: Option<String>,
+) -> Result<CookieSession, Failure> {
+    let ((_, family), (_, unused), (secret, cookie)) = (secret(tx), secret(tx), secret(tx));
+    let (id, expires_at) = create(tx, account, family, unused, Some(cookie));
+    Ok(CookieSession {
+        cookie: format!("{}.{id}.{secret}", account.profile.id),
+        shown: ShownCookieSession { device, expires_at },
+    })
+}
+
 /// Creates a session for an account.
 pub(crate) fn open(tx: &Transaction<IdentityError>, account: &Account) -> Result<Tokens, Failure> {
-    let (now, generation, account) = (tx.now(), account.generation, &account.profile.id);
-    let id = id::new("ses", &*tx.clock, &*tx.random);
     let ((family, family_digest), (secret, secret_digest)) = (self::secret(tx), self::secret(tx));
+    let (id, _) = create(tx, account, family_digest, secret_digest, None);
+    let account = &account.profile.id;
+    tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
+}
+
+/// Creates a session with these digests; returns its id and its end.
+fn create(
+    tx: &Transaction<IdentityError>,
+    account: &Account,
+    family: String,
+    secret: String,
+    cookie: Option<String>,
+) -> (String, Timestamp) {
+    let id = id::new("ses", &*tx.clock, &*tx.random);
     let session = Session {
-        family: family_digest,
-        secret: secret_digest,
-        created_at: now,
-        refreshed_at: now,
-        generation,
+        family,
+        secret,
+        created_at: tx.now(),
+        refreshed_at: tx.now(),
+        generation: account.generation,
         agent: tx.agent().map(str::to_owned),
+        cookie,
         confirmed_at: None,
         last: None,
     };
     let expires_at = session.expires_at();
-    tx.create(session_key(account, &id), session)
+    tx.create(session_key(&account.profile.id, &id), session)
         .expires_at(expires_at)
         .or_retry();
     tx.seal_result();
-    tokens(tx, account, &id, format!("{account}.{id}.{family}.{secret}"))
+    (id, expires_at)
 }
 
 /// Fails if `tokens` are the result of an earlier request and no longer work: the session has ended, or its refresh token
@@ -461,6 +512,33 @@ impl Principals for Sessions {
             session: session.to_owned(),
             ..principal
         }))
+    }
+
+    async fn of_cookie(
+        &self,
+        documents: &dyn Documents,
+        cookie: &str,
+        now: Timestamp,
+    ) -> Result<Option<Principal>, StoreError> {
+        let parts: Vec<&str> = cookie.split('.').collect();
+        let [account, id, secret] = parts.as_slice() else {
+            return Ok(None);
+        };
+        if !ACCOUNT.is_id(account) || !id::is("ses", id) {
+            return Ok(None);
+        }
+        let Some(document) = get_one(documents, session_key(account, id)).await? else {
+            return Ok(None);
+        };
+        let session: Session = document.parse()?;
+        let is_right = session
+            .cookie
+            .as_ref()
+            .is_some_and(|cookie| same(cookie, &digest(secret)));
+        match is_right && session.expires_at() > now {
+            true => self.principal(documents, account, id).await,
+            false => Ok(None),
+        }
     }
 
     async fn of_token(

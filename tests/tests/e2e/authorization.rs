@@ -66,7 +66,10 @@ async fn only_those_whom_the_description_names_get_in() {
     {
         // A body that says nothing: whoever gets in is told so, and nothing comes of it.
         let status = async |client: &Client| {
-            let call = client.call(method.clone(), &path);
+            // What sets a cookie takes a page of this origin.
+            let call = client
+                .call(method.clone(), &path)
+                .header("sec-fetch-site", "same-origin");
             let call = if takes_body { call.json(&json!([])) } else { call };
             call.await.status
         };

@@ -10,11 +10,12 @@ use souk_tests::client::{CODES, Reply, market, product, unique};
 use crate::{path_of, text};
 
 /// The codes that are not caused here, and where they are tested.
-const ELSEWHERE: [(&str, &str); 37] = [
+const ELSEWHERE: [(&str, &str); 38] = [
     ("account_deactivated", "identity"),
     ("busy", "kit"),
     ("category_closing", "catalog"),
     ("contention", "kit"),
+    ("cross_site", "cookies"),
     ("dns_unavailable", "tenants"),
     ("internal", "kit"),
     ("no_tenants", "work"),

@@ -117,7 +117,10 @@ impl Story {
             "ada" => self.market.with_token(&self.recall("session.access_token")),
             _ => self.market.anonymous(),
         };
-        let call = who.call(operation.method.clone(), &path);
+        let mut call = who.call(operation.method.clone(), &path);
+        for (name, value) in step["headers"].as_object().into_iter().flatten() {
+            call = call.header(name, value.as_str().unwrap());
+        }
         match body {
             Value::Null => call.await,
             Value::String(file) => call.body("application/octet-stream", file).await,

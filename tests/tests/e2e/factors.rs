@@ -1,9 +1,9 @@
 //! The second factor, and what asks for a fresh sign-in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use souk_core::Clock as _;
+use souk_sqlite::SystemClock;
 use souk_tests::client::{Client, Market, Reply, market};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -18,7 +18,7 @@ impl Authenticator {
 
     /// The code of so many steps from now.
     fn code(&self, steps: i64) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = u64::try_from(SystemClock.now().as_second()).unwrap();
         self.0.generate(now.checked_add_signed(30 * steps).unwrap()).to_string()
     }
 }

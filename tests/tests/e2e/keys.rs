@@ -2,6 +2,8 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use souk_core::Clock as _;
+use souk_sqlite::SystemClock;
 use souk_tests::client::{Client, Market, eventually, market, unique};
 
 use crate::text;
@@ -103,13 +105,7 @@ async fn a_token_past_its_date_is_dead() {
         .post("/v1/me/tokens", past)
         .await
         .names(422, &["expires_at", "permissions[0]"]);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let soon = souk_core::Timestamp::from_second(i64::try_from(now).unwrap() + 3)
-        .unwrap()
-        .to_string();
+    let soon = souk_core::clock::after(SystemClock.now(), 3).to_string();
     let (issued, program) = token(&market, &member, json!({ "expires_at": soon })).await;
     program.get("/v1/me").await.expect(200);
     eventually(async || match program.get("/v1/me").await.status {

@@ -20,6 +20,7 @@ mod categories;
 mod codes;
 mod comments;
 mod concurrency;
+mod cookies;
 mod edits;
 mod entry;
 mod errors;

@@ -9,14 +9,16 @@ mod tokens;
 use http::{Method, StatusCode};
 use serde::Serialize;
 use souk_core::Principal;
-use souk_kit::http::{Access, Answer, Json, Param, Path, Problem, QueryParams, Route, Schema, Selection, Viewer};
+use souk_kit::http::{
+    Access, Answer, Json, Param, Path, Problem, QueryParams, Route, SameOrigin, Schema, Selection, Viewer,
+};
 use souk_kit::{Context, IfMatch, MergePatch};
 
 use crate::account::{EditableAccount, Me, NewAccount, Profile};
 use crate::challenge::ShownChallenge;
 use crate::limits::REFRESHES;
 use crate::operations::{self, SignedUp, permissions_of};
-use crate::session::{Credentials, EmailOrUsername, Refresh, Tokens};
+use crate::session::{Credentials, EmailOrUsername, Refresh, ShownCookieSession, Tokens};
 
 const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
 const ME_FIELDS: &[&str] = &[
@@ -97,6 +99,22 @@ pub(crate) fn routes() -> Vec<Route> {
             .secret()
             .errors(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
         Route::new(
+            "signInWithCookie",
+            Method::POST,
+            "/v1/sessions/cookie",
+            Access::Open,
+            sign_in_with_cookie,
+        )
+        .summary(
+            "Sign in with a cookie",
+            "For pages of the same origin: the session is in the cookie `__Host-souk`, which no script can read, for 30 days. Whatever \
+             such a page then changes must say by `Sec-Fetch-Site` or `Origin` that it is of this origin, as browsers do by themselves.",
+        )
+        .body(Schema::of::<EmailOrUsername>(), MAX_BODY)
+        .issues("The session, whose cookie is set", Schema::of::<ShownCookieSession>())
+        .secret()
+        .errors(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        Route::new(
             "refreshSession",
             Method::POST,
             "/v1/sessions/refresh",
@@ -114,7 +132,7 @@ pub(crate) fn routes() -> Vec<Route> {
         .limited_only(&REFRESHES)
         .errors(&[StatusCode::UNAUTHORIZED]),
         Route::new("signOut", Method::DELETE, "/v1/sessions/current", Access::Session, sign_out)
-            .summary("Sign out", "The tokens of the session stop working at once.")
+            .summary("Sign out", "The tokens of the session stop working at once, and its cookie is removed.")
             .response(StatusCode::NO_CONTENT, "The session has ended", None),
         Route::new("getMe", Method::GET, "/v1/me", member, show_me)
             .summary("Get my account", "With what only its owner sees.")
@@ -180,6 +198,21 @@ async fn sign_in(cx: Context, Json(credentials): Json<Credentials>) -> Result<An
     Ok(Answer::json(&tokens)?.issued())
 }
 
+async fn sign_in_with_cookie(
+    cx: Context,
+    proof: SameOrigin,
+    Json(credentials): Json<Credentials>,
+) -> Result<Answer, Problem> {
+    let session = operations::sign_in_with_cookie(&cx, credentials).await?;
+    let seconds = session
+        .shown
+        .expires_at
+        .as_second()
+        .saturating_sub(cx.now().as_second());
+    let answer = Answer::json(&session.shown)?.issued();
+    Ok(answer.session_cookie(&session.cookie, seconds, proof))
+}
+
 async fn refresh(cx: Context, Json(sent): Json<Refresh>) -> Result<Answer, Problem> {
     let tokens = operations::refresh(&cx, &sent.refresh_token).await?;
     Ok(Answer::json(&tokens)?.issued())
@@ -187,7 +220,7 @@ async fn refresh(cx: Context, Json(sent): Json<Refresh>) -> Result<Answer, Probl
 
 async fn sign_out(cx: Context) -> Result<Answer, Problem> {
     operations::sign_out(&cx).await?;
-    Ok(Answer::no_content())
+    Ok(Answer::no_content().without_session_cookie())
 }
 
 async fn show_me(cx: Context, params: QueryParams) -> Result<Answer, Problem> {

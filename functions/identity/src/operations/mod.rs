@@ -5,6 +5,7 @@
 //! was read, so two concurrent requests with the same refresh token get the same next one.
 
 use garde::Validate as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use souk_core::Key;
 use souk_core::access::ADMIN;
@@ -21,7 +22,7 @@ use crate::jobs::{Letter, SendLetter};
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
 use crate::second_factor;
-use crate::session::{self, Credentials, Refreshed, Tokens, session_key};
+use crate::session::{self, CookieSession, Credentials, Refreshed, Tokens, session_key};
 
 mod challenges;
 mod factors;
@@ -226,6 +227,28 @@ pub async fn edit_own_account(
 
 /// Creates a session if the credentials are valid.
 pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, IdentityError> {
+    let open = |tx: &Transaction<IdentityError>, account: &Account, device| {
+        Ok(Tokens {
+            device,
+            ..session::open(tx, account)?
+        })
+    };
+    let tokens = sign_in_with(cx, credentials, open).await?;
+    session::check_replay(cx, &tokens).await?;
+    Ok(tokens)
+}
+
+/// Creates a session with a cookie if the credentials are valid.
+pub async fn sign_in_with_cookie(cx: &Context, credentials: Credentials) -> Result<CookieSession, IdentityError> {
+    sign_in_with(cx, credentials, session::open_with_cookie).await
+}
+
+/// Creates a session with what opens one, given the account and the token of the device.
+async fn sign_in_with<T: Serialize + DeserializeOwned + Clone>(
+    cx: &Context,
+    credentials: Credentials,
+    open: impl Fn(&Transaction<IdentityError>, &Account, Option<String>) -> Result<T, Failure>,
+) -> Result<T, IdentityError> {
     let login = credentials.email.as_deref().or(credentials.username.as_deref());
     let login = login.unwrap_or_default().trim().to_lowercase();
     let account = match credentials.email {
@@ -243,7 +266,7 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         None => login,
     };
     let attempt = Attempt::count(cx, &login, id, credentials.device.as_deref()).await?;
-    let (found, attempt, password) = (&account, &attempt, &credentials.password);
+    let (found, attempt, password, open) = (&account, &attempt, &credentials.password, &open);
     let second_factor = credentials.second_factor.as_deref();
     let tokens = cx.commit(|tx| async move {
         // Reads as much for an account that does not exist.
@@ -270,14 +293,10 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
         if attempt.device().is_none() {
             tell_of_device(&tx, &account)?;
         }
-        Ok(Tokens {
-            device,
-            ..session::open(&tx, &account)?
-        })
+        Ok(open(&tx, &account, device)?)
     });
     let tokens = tokens.await?;
     attempt.succeed(cx).await;
-    session::check_replay(cx, &tokens).await?;
     Ok(tokens)
 }
 

@@ -21,6 +21,16 @@ pub trait Principals: Send + Sync {
         session: &str,
     ) -> Result<Option<Principal>, StoreError>;
 
+    /// The principal of a session whose cookie is this, as [`principal`](Self::principal) has it.
+    async fn of_cookie(
+        &self,
+        _documents: &dyn Documents,
+        _cookie: &str,
+        _now: Timestamp,
+    ) -> Result<Option<Principal>, StoreError> {
+        Ok(None)
+    }
+
     /// The principal of a personal access token, which is used from this network address now.
     async fn of_token(
         &self,

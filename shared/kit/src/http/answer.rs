@@ -13,6 +13,7 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use souk_core::Document;
 
+use super::cookie::{SameOrigin, set_cookie};
 use super::{Anonymous, Problem, render};
 use crate::telemetry::trace::hex;
 
@@ -26,6 +27,7 @@ pub struct Answer {
     location: Option<String>,
     content_type: &'static str,
     is_shared: bool,
+    cookie: Option<HeaderValue>,
 }
 
 /// A resource is at another URL.
@@ -49,6 +51,7 @@ impl Answer {
             location: None,
             content_type,
             is_shared: false,
+            cookie: None,
         }
     }
 
@@ -138,6 +141,20 @@ impl Answer {
         self
     }
 
+    /// Sets the cookie of a session for so many seconds. The proof is that a page of the same origin asked for it.
+    #[must_use]
+    pub fn session_cookie(mut self, value: &str, seconds: i64, _proof: SameOrigin) -> Self {
+        self.cookie = set_cookie(value, seconds);
+        self
+    }
+
+    /// Removes the cookie of a session.
+    #[must_use]
+    pub fn without_session_cookie(mut self) -> Self {
+        self.cookie = set_cookie("", 0);
+        self
+    }
+
     /// Allows shared caches to store the response, as the cache policy of its route says.
     #[must_use]
     pub(super) fn shared(mut self, _proof: &Anonymous) -> Self {
@@ -178,6 +195,9 @@ impl IntoResponse for Answer {
         }
         if let Some(value) = self.location.and_then(|path| HeaderValue::from_str(&path).ok()) {
             headers.insert(header::LOCATION, value);
+        }
+        if let Some(cookie) = self.cookie {
+            headers.insert(header::SET_COOKIE, cookie);
         }
         if self.is_shared {
             response.extensions_mut().insert(Shared);

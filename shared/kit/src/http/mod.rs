@@ -22,6 +22,7 @@
 mod answer;
 mod body;
 mod client;
+mod cookie;
 pub(crate) mod exchange;
 mod headers;
 #[cfg(feature = "openapi")]
@@ -42,6 +43,7 @@ pub use ::http::StatusCode;
 pub use answer::{Answer, Moved};
 pub use body::{Json, Raw};
 pub use client::ClientAddress;
+pub use cookie::SameOrigin;
 #[cfg(feature = "openapi")]
 pub use openapi::{Section, clashes, document, document_of_version_2};
 pub use paging::{list, list_documents, list_json, list_whole, write_ends};

@@ -54,6 +54,8 @@ problem_types! {
     SESSION_ENDED: UNAUTHORIZED "session_ended";
     /// You may not do this. If only some fields are meant, `errors` names them.
     FORBIDDEN: FORBIDDEN "forbidden";
+    /// The request came with the cookie of a session from another site, or its browser does not say from where.
+    CROSS_SITE: FORBIDDEN "cross_site";
     /// This takes a session of somebody who has signed in: it is about the account itself, and not for personal access tokens.
     SESSION_REQUIRED: FORBIDDEN "session_required";
     /// The personal access token may only read.

@@ -9,6 +9,7 @@ use souk_core::access::ByToken;
 use souk_core::{Permission, Principal};
 
 use super::client::ClientAddress;
+use super::cookie::{check_origin, session_cookie};
 use super::{Access, Answer, Problem, problem_type};
 use crate::auth::{Account, Caller, TokenError};
 use crate::operation::Failure;
@@ -48,8 +49,8 @@ impl FromRequestParts<Arc<Platform>> for Context {
     }
 }
 
-/// Whether the request has a credential, valid or not. Cookies are not read here, but a proxy in front of the host may
-/// read them, so responses to requests with cookies are never cached.
+/// Whether the request has a credential, valid or not. A proxy in front of the host may read any cookie, so responses to requests
+/// with cookies are never cached.
 pub(crate) fn carries_credential(parts: &Parts) -> bool {
     let headers = &parts.headers;
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE) || account(parts).is_some()
@@ -65,6 +66,13 @@ fn account(parts: &Parts) -> Option<&Account> {
 pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<Option<Principal>, Problem> {
     if parts.headers.contains_key(header::AUTHORIZATION) || account(parts).is_some() {
         return authenticate(parts, platform).await.map(Some);
+    }
+    if session_cookie(parts).is_some() {
+        match authenticate(parts, platform).await {
+            // It stays in the browser when its session has ended.
+            Err(problem) if problem.kind == problem_type::SESSION_ENDED => {}
+            found => return found.map(Some),
+        }
     }
     parts.extensions.insert(Anonymous(()));
     Ok(None)
@@ -109,6 +117,14 @@ pub(crate) async fn authenticate(parts: &Parts, platform: &Platform) -> Result<P
         return principal.map_err(refusal);
     }
     let header = parts.headers.get(header::AUTHORIZATION);
+    if header.is_none()
+        && let Some(cookie) = session_cookie(parts)
+    {
+        if !parts.method.is_safe() {
+            check_origin(parts, platform)?;
+        }
+        return platform.of_cookie(cookie).await.map_err(refusal);
+    }
     let header = header.map(|value| value.to_str().unwrap_or_default());
     let token = match header.map(|value| value.split_once(' ')) {
         Some(Some((scheme, token))) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),

@@ -278,6 +278,13 @@ impl Platform {
         self.principal(&account, &session).await
     }
 
+    /// The principal of the session with this cookie.
+    pub(crate) async fn of_cookie(&self, cookie: &str) -> Result<Principal, TokenError> {
+        let found = self.principals.of_cookie(&*self.documents, cookie, self.clock.now());
+        let principal = found.await.map_err(TokenError::Store)?;
+        Ok(self.here(principal.ok_or(TokenError::Ended)?))
+    }
+
     /// The principal of this account and session, as they are now.
     pub(crate) async fn principal(&self, account: &str, session: &str) -> Result<Principal, TokenError> {
         let principal = self.principals.principal(&*self.documents, account, session).await;

@@ -1,0 +1,315 @@
+// The account page: the entrance while nobody is signed in, then the parts of the account.
+
+import { $, el, span } from "/docs/dom.js";
+import { account, call, forget, named, watch } from "/docs/tokens.js";
+import { confirmEmail, dropped, entrance, giveUp, linkView, remember, tabs, takeLink, waiting } from "./account-enter.js";
+import {
+  actionButton, ask, closeDialogs, codeField, copied, emailField, field, form, opener, ownerOfPassword, passwordField, PLAIN, request,
+  save, section, send, tell, time,
+} from "./account-form.js";
+import { passkeys, password, secondFactor, sessions, tokens } from "./account-security.js";
+
+let me = null; // the account as its owner sees it
+let parts = []; // what is on screen of it
+let isLink = false; // whether the form of a mailed link is on screen
+
+// ---- Profile ----
+
+const ZONES = Intl.supportedValuesOf?.("timeZone") ?? [];
+
+const profile = () => section("profile", "Profile", () => {
+  const text = (name, label, rest) => field(name, label, { value: me[name] ?? "", ...rest });
+  const rest = { optional: true, autocomplete: "off", ...PLAIN };
+  const locale = text("locale", "Language", { ...rest, hint: "A language tag, such as de-AT." });
+  const zone = text("time_zone", "Time zone", { ...rest, list: "zones", hint: "Such as Europe/Vienna." });
+  return [
+    el("datalist", { id: "zones" }, ZONES.map((value) => el("option", { value }))),
+    form({
+      label: "Profile", submit: "Save", kind: "",
+      fields: [
+        text("name", "Name", { autocomplete: "name", hint: "Everybody sees your name and the text about you." }),
+        text("bio", "About you", { tag: "textarea", rows: "4", optional: true }),
+        locale, zone],
+      after: el("button", { type: "button", onclick: () => {
+        locale.input.value = navigator.language;
+        zone.input.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      } }, "Use those of this device"),
+      async act(values) {
+        const wanted = { ...values, locale: values.locale || null, time_zone: values.time_zone || null };
+        const changed = Object.entries(wanted).filter(([name, value]) => value !== me[name]);
+        if (changed.length) me = await send("PATCH", "/v1/me", Object.fromEntries(changed));
+        tell("Your profile is saved.");
+      },
+    }).node];
+});
+
+// ---- Email ----
+
+const isVerified = () => span(`access ${me.email_verified ? "public" : ""}`, me.email_verified ? "verified" : "not verified");
+
+/** The form for the code of a mail, if one is on its way. */
+function mailedCode(part, purpose, about, ...buttons) {
+  const challenge = waiting(purpose, me.id);
+  const made = codeField();
+  return challenge && form({
+    label: "Confirm the email address", submit: "Confirm", fields: [made], intro: el("p", {}, about(challenge)),
+    after: buttons,
+    async act({ code }, say) {
+      if (await confirmEmail({ challenge: challenge.id, code }, purpose)) {
+        await refreshMe();
+        await part.back();
+        tell(`${me.email} is your address now.`);
+        return;
+      }
+      say("That code is right. Now enter the code of the mail to the other address.");
+      made.input.value = "";
+      made.input.focus();
+    },
+  }).node;
+}
+
+const email = () => {
+  const part = section("email", "Email", () => [
+    el("p", { class: "long" }, el("strong", {}, me.email), " ", isVerified()),
+    !me.email_verified && verification(),
+    change()]);
+
+  const mailCode = async () => {
+    remember(await send("POST", "/v1/me/email/verification"), "verify_email", { account: me.id, email: me.email });
+    await part.reload();
+    part.node.querySelector("input").focus();
+    tell(`A code is on its way to ${me.email}.`);
+  };
+
+  const verification = () => mailedCode(part, "verify_email",
+    ({ email: to }) => ["We have mailed a code to ", el("strong", {}, to), ". Enter it here, or open the link of the mail in this ",
+      "browser."],
+    actionButton("Mail me another code", mailCode)) ?? [
+    el("p", { class: "muted" }, "Once your address is verified you can sign in by it, and set a new password if you forget ",
+      "yours."),
+    actionButton("Mail me a code", mailCode)];
+
+  const change = () => mailedCode(part, "change_email",
+    ({ email: to, isOfTwo }) => ["We have mailed a code to ", el("strong", {}, to),
+      isOfTwo ? [", and another one to ", el("strong", {}, me.email), ". Enter one, then the other."] : ". Enter it here."],
+    el("button", { type: "button", onclick: () => { giveUp("change_email"); part.back(); } },
+      "Keep the present address")) ??
+    opener("Change the address", (close) => form({
+      label: "Change the email address", submit: "Mail me the codes", cancel: close,
+      fields: [
+        emailField("New address"),
+        ownerOfPassword(me.username),
+        passwordField("current_password", "Password", "current-password")],
+      async act(values) {
+        const challenge = await send("PUT", "/v1/me/email", values);
+        remember(challenge, "change_email", { account: me.id, email: values.email, isOfTwo: me.email_verified });
+        await part.reload();
+        part.node.querySelector(`form[aria-label="Confirm the email address"]:last-of-type input`).focus();
+      },
+    }));
+
+  return part;
+};
+
+// ---- My data ----
+
+const DELETION = "souk.deletion";
+
+/** {account, deleted_at, receipt} of the account that this tab has deleted. */
+function deletion() {
+  try {
+    return JSON.parse(sessionStorage.getItem(DELETION));
+  } catch {
+    return null;
+  }
+}
+
+function keepDeletion(value) {
+  try {
+    if (value) sessionStorage.setItem(DELETION, JSON.stringify(value));
+    else sessionStorage.removeItem(DELETION);
+  } catch {
+    // It is shown until the page closes.
+  }
+}
+
+const myData = () => section("data", "My data", () => [
+  el("p", {}, "The export has what the market keeps about you, as JSON."),
+  actionButton("Export my data", async () => {
+    const answer = await request("POST", "/v1/me/export");
+    const name = answer.headers.get("content-disposition")?.match(/filename="?([\w.-]+)/)?.[1] ?? "souk-export.json";
+    save(await answer.blob(), name);
+    tell(`Your data is in the file ${name}.`);
+  }),
+  !deletionOfMe() && [
+    el("p", { class: "apart" }, "When you delete your account, you have some time to change your mind. After that nobody can ",
+      "bring it back."),
+    actionButton("Delete my account", remove, { kind: "danger" })],
+]);
+
+async function remove() {
+  await ask({
+    title: "Delete your account?", submit: "Delete my account", kind: "danger",
+    about: `Type your username, ${me.username}, to confirm.`,
+    fields: [field("username", "Username", { autocomplete: "off", ...PLAIN })],
+    async act({ username }) {
+      if (username !== me.username) throw new Error(`Your username is ${me.username}.`);
+      keepDeletion({ account: me.id, ...await send("DELETE", "/v1/me") });
+    },
+  });
+  await show();
+  $("main").querySelector(".notice")?.focus();
+}
+
+const deletionOfMe = () => {
+  const found = deletion();
+  if (found?.account === me.id) return found;
+  return me.deleted_at && { deleted_at: me.deleted_at };
+};
+
+/** What is shown of an account that is going to be deleted. */
+function farewell({ deleted_at: at, receipt }, ...more) {
+  return el("div", { class: "notice", role: "region", "aria-label": "Deletion", tabindex: "-1" },
+    el("h2", {}, "Your account is going to be deleted"),
+    el("p", {}, "It is gone for good on ", time(at), "."),
+    receipt && [el("p", {}, "This receipt shows that you asked for it:"), copied(receipt, "Receipt")],
+    more);
+}
+
+const restore = () => actionButton("Keep my account", async () => {
+  await send("POST", "/v1/me/restore");
+  keepDeletion(null);
+  await show();
+  focusMain();
+  tell("Your account stays.");
+}, { kind: "primary" });
+
+// ---- The page ----
+
+const focusMain = () => ($("main").querySelector("h1") ?? $("main")).focus();
+
+function draw(title, node) {
+  document.title = `${title} · Souk`;
+  $("main").replaceChildren(node);
+  $("main").removeAttribute("data-loading");
+  renderWho();
+}
+
+function renderWho() {
+  const session = account();
+  const signOut = async () => {
+    await call("DELETE", "/v1/sessions/current").catch(() => null);
+    forget();
+    focusMain();
+    tell("You are signed out.");
+  };
+  $("who").replaceChildren(...session ? [
+    el("span", { class: "avatar", "aria-hidden": "true" }, session.name.slice(0, 1).toUpperCase()),
+    span("who", session.name), actionButton("Sign out", signOut)] : []);
+}
+
+/** Shows what the address names, and focuses on it if the reader came here from another view. */
+async function show(isMoved) {
+  if (account()) await showAccount(isMoved);
+  else {
+    me = null;
+    const { title, node, focus } = entrance(location.hash, done, show);
+    const left = deletion();
+    draw(title, left ? el("div", { class: "stack" }, farewell(left, el("p", {}, "Sign in to keep it.")), node) : node);
+    if (isMoved) focus();
+  }
+}
+
+/** Goes on after signing in, or to another view. */
+async function done(text, hash) {
+  isLink = false;
+  history.replaceState(null, "", `/account${hash ? `#${hash}` : ""}`);
+  await show(true);
+  tell(text);
+}
+
+async function refreshMe() {
+  me = await send("GET", "/v1/me");
+  named(me);
+}
+
+async function showAccount(isMoved) {
+  try {
+    await refreshMe();
+  } catch (error) {
+    if (!account()) return; // `watch` has shown that
+    const left = deletion();
+    draw("Your account", el("article", { class: "enter card" }, el("h1", { tabindex: "-1" }, "Your account"),
+      el("p", { class: "fault" }, error.message), left && farewell(left, restore()), actionButton("Try again", () => show())));
+    return;
+  }
+  const all = [profile(), email(), password(() => reload("sessions")), secondFactor(), passkeys(), sessions(), tokens(), myData()];
+  parts = all.filter(Boolean);
+  const left = deletionOfMe();
+  draw("Your account", el("div", { class: "account" },
+    el("nav", { "aria-label": "Parts of your account" },
+      el("ul", {}, parts.map(({ id, title }) => el("li", {}, el("a", { href: `#${id}` }, title))))),
+    el("div", { class: "stack" },
+      el("h1", { tabindex: "-1" }, "Your account"), left && farewell(left, restore()), parts.map((part) => part.node))));
+  await Promise.all(parts.map((part) => part.reload()));
+  const part = parts.find(({ id }) => id === location.hash.slice(1));
+  part?.node.scrollIntoView();
+  if (isMoved) (part ?? $("main")).focus();
+}
+
+const reload = (id) => parts.find((part) => part.id === id)?.reload();
+
+/** Shows the form of a mailed link, if the address is one. Returns whether it is. */
+function showLink() {
+  const link = takeLink();
+  if (!link) return false;
+  isLink = true;
+  const { title, node } = linkView(link, done);
+  draw(title, node);
+  return true;
+}
+
+watch((note) => {
+  if (account()) return renderWho();
+  closeDialogs();
+  if (isLink) return renderWho();
+  show();
+  if (note) tell(note, true);
+});
+
+window.addEventListener("hashchange", () => {
+  if (showLink()) return focusMain();
+  if (isLink || !account()) {
+    isLink = false;
+    tell("");
+    show(true);
+  }
+});
+
+/** Another tab has answered a challenge, perhaps one that this tab waits for. */
+tabs.onmessage = async ({ data: { id, purpose } }) => {
+  const hasWaited = dropped(id);
+  if (me && !isLink) {
+    await refreshMe().catch(() => null);
+    if (!account()) return;
+    await reload("email");
+    if (hasWaited) tell("You have confirmed the mail in another tab.");
+  } else if (hasWaited) {
+    await show();
+    tell(purpose === "sign_in" ? "You have signed in in another tab." : "You have set the password in another tab.");
+  }
+};
+
+// The mail may have been answered on another device.
+document.addEventListener("visibilitychange", async () => {
+  if (document.hidden || !me || isLink || !(waiting("verify_email", me.id) || waiting("change_email", me.id))) return;
+  const before = me.email_verified && me.email;
+  await refreshMe().catch(() => null);
+  if ((me?.email_verified && me.email) === before) return;
+  giveUp("verify_email");
+  giveUp("change_email");
+  await reload("email");
+});
+
+renderWho();
+if (!showLink()) show();

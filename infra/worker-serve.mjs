@@ -20,6 +20,8 @@ const { workerOptions } = unstable_getMiniflareWorkerOptions("wrangler.toml");
 for (const name of (process.env.SOUK_DATABASES ?? "").split(",").filter(Boolean)) {
     workerOptions.d1Databases[`DB_${name.toUpperCase().replaceAll("-", "_")}`] = { id: `souk-${name}` };
 }
+// Mails that the binding gets are written to files, which the log names.
+if (process.env.SOUK_MAIL_URL === "binding") workerOptions.email = { send_email: [{ name: "MAIL" }] };
 const settings = [
     "SOUK_BACKLOG", "SOUK_CACHE", "SOUK_CORS_ORIGINS", "SOUK_D1_REPLICAS", "SOUK_DATABASES", "SOUK_DNS_URL", "SOUK_FIRST_ADMIN", "SOUK_GATE_ONLY", "SOUK_LIMITS", "SOUK_LOG", "SOUK_MAIL_FROM", "SOUK_MAIL_KEY", "SOUK_MAIL_URL", "SOUK_OUTBOUND_ALLOW", "SOUK_PUBLIC_URL", "SOUK_SIGNING_KEY", "SOUK_TENANT_DOMAIN",
     "SOUK_TEST_SILENT",

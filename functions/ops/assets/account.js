@@ -4,8 +4,7 @@ import { $, el, span } from "/docs/dom.js";
 import { account, call, forget, named, watch } from "/docs/tokens.js";
 import { confirmEmail, dropped, entrance, giveUp, linkView, remember, tabs, takeLink, waiting } from "./account-enter.js";
 import {
-  actionButton, ask, closeDialogs, codeField, copied, emailField, field, form, opener, ownerOfPassword, passwordField, PLAIN, request,
-  save, section, send, tell, time,
+  actionButton, closeDialogs, codeField, emailField, field, form, opener, ownerOfPassword, passwordField, PLAIN, section, send, tell,
 } from "./account-form.js";
 import { passkeys, password, secondFactor, sessions, tokens } from "./account-security.js";
 
@@ -111,79 +110,6 @@ const email = () => {
   return part;
 };
 
-// ---- My data ----
-
-const DELETION = "souk.deletion";
-
-/** {account, deleted_at, receipt} of the account that this tab has deleted. */
-function deletion() {
-  try {
-    return JSON.parse(sessionStorage.getItem(DELETION));
-  } catch {
-    return null;
-  }
-}
-
-function keepDeletion(value) {
-  try {
-    if (value) sessionStorage.setItem(DELETION, JSON.stringify(value));
-    else sessionStorage.removeItem(DELETION);
-  } catch {
-    // It is shown until the page closes.
-  }
-}
-
-const myData = () => section("data", "My data", () => [
-  el("p", {}, "The export has what the market keeps about you, as JSON."),
-  actionButton("Export my data", async () => {
-    const answer = await request("POST", "/v1/me/export");
-    const name = answer.headers.get("content-disposition")?.match(/filename="?([\w.-]+)/)?.[1] ?? "souk-export.json";
-    save(await answer.blob(), name);
-    tell(`Your data is in the file ${name}.`);
-  }),
-  !deletionOfMe() && [
-    el("p", { class: "apart" }, "When you delete your account, you have some time to change your mind. After that nobody can ",
-      "bring it back."),
-    actionButton("Delete my account", remove, { kind: "danger" })],
-]);
-
-async function remove() {
-  await ask({
-    title: "Delete your account?", submit: "Delete my account", kind: "danger",
-    about: `Type your username, ${me.username}, to confirm.`,
-    fields: [field("username", "Username", { autocomplete: "off", ...PLAIN })],
-    async act({ username }) {
-      if (username !== me.username) throw new Error(`Your username is ${me.username}.`);
-      keepDeletion({ account: me.id, ...await send("DELETE", "/v1/me") });
-    },
-  });
-  await show();
-  $("main").querySelector(".notice")?.focus();
-}
-
-const deletionOfMe = () => {
-  const found = deletion();
-  if (found?.account === me.id) return found;
-  return me.deleted_at && { deleted_at: me.deleted_at };
-};
-
-/** What is shown of an account that is going to be deleted. */
-function farewell({ deleted_at: at, receipt }, ...more) {
-  return el("div", { class: "notice", role: "region", "aria-label": "Deletion", tabindex: "-1" },
-    el("h2", {}, "Your account is going to be deleted"),
-    el("p", {}, "It is gone for good on ", time(at), "."),
-    receipt && [el("p", {}, "This receipt shows that you asked for it:"), copied(receipt, "Receipt")],
-    more);
-}
-
-const restore = () => actionButton("Keep my account", async () => {
-  await send("POST", "/v1/me/restore");
-  keepDeletion(null);
-  await show();
-  focusMain();
-  tell("Your account stays.");
-}, { kind: "primary" });
-
 // ---- The page ----
 
 const focusMain = () => ($("main").querySelector("h1") ?? $("main")).focus();
@@ -214,8 +140,7 @@ async function show(isMoved) {
   else {
     me = null;
     const { title, node, focus } = entrance(location.hash, done, show);
-    const left = deletion();
-    draw(title, left ? el("div", { class: "stack" }, farewell(left, el("p", {}, "Sign in to keep it.")), node) : node);
+    draw(title, node);
     if (isMoved) focus();
   }
 }
@@ -238,19 +163,17 @@ async function showAccount(isMoved) {
     await refreshMe();
   } catch (error) {
     if (!account()) return; // `watch` has shown that
-    const left = deletion();
     draw("Your account", el("article", { class: "enter card" }, el("h1", { tabindex: "-1" }, "Your account"),
-      el("p", { class: "fault" }, error.message), left && farewell(left, restore()), actionButton("Try again", () => show())));
+      el("p", { class: "fault" }, error.message), actionButton("Try again", () => show())));
     return;
   }
-  const all = [profile(), email(), password(() => reload("sessions")), secondFactor(), passkeys(), sessions(), tokens(), myData()];
+  const all = [profile(), email(), password(() => reload("sessions")), secondFactor(), passkeys(), sessions(), tokens()];
   parts = all.filter(Boolean);
-  const left = deletionOfMe();
   draw("Your account", el("div", { class: "account" },
     el("nav", { "aria-label": "Parts of your account" },
       el("ul", {}, parts.map(({ id, title }) => el("li", {}, el("a", { href: `#${id}` }, title))))),
     el("div", { class: "stack" },
-      el("h1", { tabindex: "-1" }, "Your account"), left && farewell(left, restore()), parts.map((part) => part.node))));
+      el("h1", { tabindex: "-1" }, "Your account"), parts.map((part) => part.node))));
   await Promise.all(parts.map((part) => part.reload()));
   const part = parts.find(({ id }) => id === location.hash.slice(1));
   part?.node.scrollIntoView();

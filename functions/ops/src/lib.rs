@@ -33,6 +33,12 @@ files! {
     "docs.html" at "/docs", "/docs/guides/start", "/docs/guides/sessions", "/docs/guides/roles", "/docs/guides/errors", "/docs/guides/paging",
         "/docs/guides/idempotency", "/docs/guides/caching", "/docs/guides/money", "/docs/guides/limits", "/docs/guides/cors",
         "/docs/guides/webhooks", "/docs/guides/versioning", "/docs/guides/markets", "/docs/guides/gate";
+    "account.html" at "/account";
+    "account.css" at "/account/account.css";
+    "account.js" at "/account/account.js";
+    "account-enter.js" at "/account/account-enter.js";
+    "account-form.js" at "/account/account-form.js";
+    "account-security.js" at "/account/account-security.js";
     "dev-mail.html" at "/dev/mail";
     "dev-mail.js" at "/dev/mail.js";
     "docs.css" at "/docs/docs.css";
@@ -42,6 +48,7 @@ files! {
     "request.js" at "/docs/request.js";
     "schema.js" at "/docs/schema.js";
     "session.js" at "/docs/session.js";
+    "tokens.js" at "/docs/tokens.js";
     "guides/start.md" at "/docs/guides/start.md";
     "guides/sessions.md" at "/docs/guides/sessions.md";
     "guides/roles.md" at "/docs/guides/roles.md";

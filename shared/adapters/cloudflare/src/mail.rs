@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use souk_core::mail::{Email, Mail, MailError};
 use worker::Env;
-use worker::js_sys::{Function, JSON, Promise, Reflect};
+use worker::js_sys::{Array, Function, JSON, Promise, Reflect};
 use worker::send::{SendFuture, SendWrapper};
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -28,7 +28,9 @@ impl EmailBinding {
 
     async fn call(&self, message: &str) -> Result<(), JsValue> {
         let send: Function = Reflect::get(&self.binding, &"send".into())?.dyn_into()?;
-        let sent: Promise = send.call1(&self.binding, &JSON::parse(message)?)?.dyn_into()?;
+        // A binding may be a stub, whose methods have no `call` of their own and whose results are no promises of this isolate.
+        let arguments = Array::of1(&JSON::parse(message)?);
+        let sent = Promise::resolve(&Reflect::apply(&send, &self.binding, &arguments)?);
         JsFuture::from(sent).await.map(|_| ())
     }
 }

@@ -37,7 +37,7 @@ pub struct Me {
     /// Email address; visible only to the owner of the account.
     #[schema(format = "email")]
     pub email: String,
-    /// Whether its owner has shown that the address is theirs. Until then nobody signs in by it.
+    /// Whether its owner has shown that the address is theirs.
     pub email_verified: bool,
     /// The language of its owner (BCP 47), such as `de-AT`.
     #[schema(required = true)]

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use souk_core::{Key, Timestamp, check, clock, id, random};
 use souk_kit::{Context, Failure, Platform, Stored, Transaction};
 
+use crate::account::email_key;
 use crate::error::IdentityError;
 use crate::jobs::{Letter, SendLetter};
+use crate::limits::MAILED_CODES;
 use crate::session::secret;
 
 /// How long a challenge can be answered.
@@ -285,7 +287,14 @@ pub(crate) async fn answered(
     if challenge.purpose != purpose || challenge.wrong >= MAX_WRONG || challenge.expires_at <= tx.now() {
         return Ok(None);
     }
-    if let Some(side) = challenge.side(tx, id, answer) {
+    if let Some(side) = challenge.side_of_link(tx, id, answer) {
+        return Ok(Some((challenge, side)));
+    }
+    // Whoever begins many challenges has no more guesses.
+    for side in &challenge.sides {
+        tx.count(&MAILED_CODES, &email_key(&side.email).pk).await?;
+    }
+    if let Some(side) = challenge.side_of_code(tx, id, answer) {
         return Ok(Some((challenge, side)));
     }
     let wrong = Challenge {
@@ -298,11 +307,22 @@ pub(crate) async fn answered(
 
 impl Challenge {
     /// The side whose mail has this code.
-    fn side(&self, cx: &Context, id: &str, answer: &Answered<'_>) -> Option<usize> {
-        let code: String = answer.code.chars().filter(|c| !c.is_whitespace()).collect();
-        let is = |digest: &str, secret: &str| cx.keys.is_digest(digest, &input(id, secret));
-        let is_own = answer.nonce.is_some_and(|nonce| is(&self.nonce, nonce));
+    fn side_of_code(&self, cx: &Context, id: &str, answer: &Answered<'_>) -> Option<usize> {
+        let code = plain(answer.code);
         let mut sides = self.sides.iter();
-        sides.position(|side| is(&side.code, &code) || (is_own && is(&side.token, &code)))
+        sides.position(|side| cx.keys.is_digest(&side.code, &input(id, &code)))
     }
+
+    /// The side whose mail has a link with this token, if the client is the one that asked.
+    fn side_of_link(&self, cx: &Context, id: &str, answer: &Answered<'_>) -> Option<usize> {
+        let is = |digest: &str, secret: &str| cx.keys.is_digest(digest, &input(id, secret));
+        answer.nonce.filter(|nonce| is(&self.nonce, nonce))?;
+        let token = plain(answer.code);
+        self.sides.iter().position(|side| is(&side.token, &token))
+    }
+}
+
+/// A code without the spaces that it is written with.
+fn plain(code: &str) -> String {
+    code.chars().filter(|c| !c.is_whitespace()).collect()
 }

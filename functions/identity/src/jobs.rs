@@ -12,7 +12,7 @@ use souk_model::identity::ACCOUNT;
 use crate::account::{Account, email_key};
 use crate::challenge::{self, Challenge, Mailed, Purpose};
 use crate::mails::{self, Text};
-use crate::operations::find_by_email;
+use crate::operations::{find_by_email, may_have_mail};
 
 /// The delay after each failed attempt, in seconds. A code is of use for half an hour.
 const SCHEDULE: Retries = Retries::Schedule(&[2, 10, 30, 120, 300, 600]);
@@ -32,14 +32,26 @@ pub(crate) enum Letter {
         /// What the mails say, sealed.
         secrets: String,
     },
+    /// What was done in an account.
+    Deed { account: String, deed: Deed, at: Timestamp },
+}
+
+/// What was done in an account, that its owner should hear of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub(crate) enum Deed {
     /// A sign-in on a device that the account did not know.
-    NewDevice {
-        account: String,
-        agent: Option<String>,
-        at: Timestamp,
-    },
-    /// A new password.
-    PasswordChanged { account: String, at: Timestamp },
+    NewDevice { agent: Option<String> },
+    /// A new password, by who knew the former one.
+    PasswordChanged,
+    /// A new password, by who had the mail.
+    PasswordReset,
+    /// A personal access token was made.
+    TokenMade,
+    /// Sign-ins ask for a code.
+    SecondFactorEnabled,
+    /// Sign-ins ask for no code any more.
+    SecondFactorDisabled,
 }
 
 impl Payload for SendLetter {
@@ -55,10 +67,7 @@ pub(crate) fn jobs() -> Vec<Job> {
 async fn send(tx: JobTransaction, letter: SendLetter, message: Message) -> Result<JobOutput, JobError> {
     match letter.0 {
         Letter::Challenge { challenge, secrets } => challenged(&tx, &message, &challenge, &secrets).await?,
-        Letter::NewDevice { account, agent, at } => {
-            tell(&tx, &message, &account, mails::new_device(agent.as_deref(), at)).await?;
-        }
-        Letter::PasswordChanged { account, at } => tell(&tx, &message, &account, mails::password_changed(at)).await?,
+        Letter::Deed { account, deed, at } => tell(&tx, &message, &account, mails::deed(&deed, at)).await?,
     }
     Ok(JobOutput::default())
 }
@@ -71,7 +80,11 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
     };
     let secrets = cx.keys.open(secrets);
     let secrets: Option<Vec<Mailed>> = secrets.and_then(|secrets| serde_json::from_slice(&secrets).ok());
+    let account = ACCOUNT.key(challenge.account.as_deref().unwrap_or_default());
+    let account = cx.read::<Account>(account).await?;
+    let username = account.as_ref().map_or("", |account| &account.profile.username);
     let secrets = secrets.ok_or_else(|| JobError::Fatal("the secrets were sealed with another key".into()))?;
+    let new = challenge.sides.last().map_or("", |side| &side.email);
     for (n, (side, mailed)) in challenge.sides.iter().zip(&secrets).enumerate() {
         let link = format!(
             "{}/account#{}/{id}/{}",
@@ -85,19 +98,19 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
         let text = match purpose {
             Purpose::VerifyEmail | Purpose::ChangeEmail => {
                 let is_new = n + 1 == challenge.sides.len();
-                if is_verified(cx, challenge.account.as_deref(), &side.email).await? && is_new {
+                if is_new && is_verified(account.as_deref(), &side.email) {
                     None
                 } else if is_new && is_of_another(cx, &side.email, challenge.account.as_deref()).await? {
                     Some(mails::known(&cx.settings.public_url))
                 } else if is_new {
-                    Some(mails::verify(&mailed.code, &link))
+                    Some(mails::verify(username, &mailed.code, &link))
                 } else {
-                    Some(mails::leave(&mailed.code, &link))
+                    Some(mails::leave(new, &mailed.code, &link))
                 }
             }
             Purpose::ResetPassword | Purpose::SignIn => {
                 let found = find_by_email(cx, &side.email).await?;
-                found.filter(|account| account.active).map(|account| {
+                found.filter(|account| may_have_mail(account, purpose)).map(|account| {
                     to.clone_from(&account.email);
                     match purpose {
                         Purpose::ResetPassword => mails::reset(&mailed.code, &link),
@@ -114,9 +127,8 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
 }
 
 /// Whether this account has verified this address meanwhile.
-async fn is_verified(cx: &Context, account: Option<&str>, email: &str) -> Result<bool, Failure> {
-    let account = cx.read::<Account>(ACCOUNT.key(account.unwrap_or_default())).await?;
-    Ok(account.is_some_and(|account| account.email == email && account.email_verified_at.is_some()))
+fn is_verified(account: Option<&Account>, email: &str) -> bool {
+    account.is_some_and(|account| account.email == email && account.email_verified_at.is_some())
 }
 
 /// Whether an address is verified by an account other than this one.
@@ -154,9 +166,16 @@ async fn post(cx: &Context, id: String, to: &str, text: Text) -> Result<(), JobE
         Ok(()) => Ok(()),
         // Another attempt would get the same answer.
         Err(MailError::Refused(why)) => {
-            tracing::warn!(why, "a mail was refused");
+            tracing::warn!(why = masked(&why), "a mail was refused");
             Ok(())
         }
-        Err(MailError::Unavailable(why)) => Err(JobError::Retry(why)),
+        Err(MailError::Unavailable(why)) => Err(JobError::Retry(masked(&why))),
     }
+}
+
+/// What a provider says, without addresses: it ends in the log.
+fn masked(why: &str) -> String {
+    let words = why.split_whitespace();
+    let words = words.map(|word| if word.contains('@') { "…@…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -31,8 +31,14 @@ const CHANGES: Limit = Limit::strict("password-changes", 10, 900, By::Subject);
 /// Changes of a password from a session in a row, with a wrong one as the present one.
 const CHANGES_IN_A_ROW: Limit = Limit::strict("password-changes-row", 50, 86_400, By::Subject);
 
+/// Second factors of an account. Only a right one ends the window: the password alone must not buy more guesses.
+pub(crate) const SECOND_FACTORS: Limit = Limit::strict("second-factor", 20, 3_600, By::Subject);
+/// Codes of mails to an address, over all challenges. The links of the mails count apart.
+pub(crate) const MAILED_CODES: Limit = Limit::strict("mailed-codes", 50, 86_400, By::Subject);
+/// Mails to an address that a network asks for.
+pub(crate) const MAILS: Limit = Limit::strict("mails", 10, 3_600, By::Subject);
 /// Mails to an address, whoever asks for them.
-pub(crate) const MAILS_OF_ADDRESS: Limit = Limit::strict("mails", 10, 3_600, By::Subject);
+pub(crate) const MAILS_OF_ADDRESS: Limit = Limit::strict("mails-address", 60, 3_600, By::Subject);
 /// Mails that a network asks for.
 pub(crate) const MAILS_OF_NETWORK: Limit = Limit::strict("mails-network", 60, 3_600, By::Subject);
 
@@ -46,6 +52,9 @@ pub(crate) const OF_OPERATIONS: &[&Limit] = &[
     &KNOWN_IN_A_ROW,
     &CHANGES,
     &CHANGES_IN_A_ROW,
+    &SECOND_FACTORS,
+    &MAILED_CODES,
+    &MAILS,
     &MAILS_OF_ADDRESS,
     &MAILS_OF_NETWORK,
 ];
@@ -90,7 +99,7 @@ impl Attempt {
         Ok(Self { counted, device })
     }
 
-    /// Counts an attempt to change the password of an account from one of its sessions. Fails if there were too many.
+    /// Counts a use of the password of an account by one of its sessions, such as to change it. Fails if there were too many.
     pub(crate) async fn count_change(cx: &Context, account: &str, session: &str) -> Result<Self, Failure> {
         let subject = format!("{account}\n{session}");
         let counted = vec![(&CHANGES, subject.clone()), (&CHANGES_IN_A_ROW, subject)];
@@ -109,11 +118,6 @@ impl Attempt {
     pub(crate) async fn succeed(&self, cx: &Context) {
         join_all(self.counted.iter().map(|(limit, subject)| cx.uncount(limit, subject))).await;
     }
-}
-
-/// Counts a second factor for a session that was asked for by mail.
-pub(crate) async fn count_in_a_row(cx: &Context, account: &str) -> Result<(), Failure> {
-    cx.count(&IN_A_ROW, account).await
 }
 
 /// Forgets how often somebody has tried to sign in to an account, as its owner has been found.

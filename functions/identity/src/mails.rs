@@ -2,6 +2,8 @@
 
 use souk_core::Timestamp;
 
+use crate::jobs::Deed;
+
 /// A mail without its address.
 pub(crate) struct Text {
     pub(crate) subject: String,
@@ -57,13 +59,21 @@ fn with_code(what: &str, code: &str, link: &str) -> Text {
 }
 
 /// Verifies an address.
-pub(crate) fn verify(code: &str, link: &str) -> Text {
-    with_code("confirm this email address", code, link)
+pub(crate) fn verify(username: &str, code: &str, link: &str) -> Text {
+    with_code(
+        &format!("confirm this email address for the account {username}"),
+        code,
+        link,
+    )
 }
 
 /// Confirms, at the former address, that an account gets another one.
-pub(crate) fn leave(code: &str, link: &str) -> Text {
-    with_code("change the email address of your account", code, link)
+pub(crate) fn leave(new: &str, code: &str, link: &str) -> Text {
+    with_code(
+        &format!("change the email address of your account to {new}"),
+        code,
+        link,
+    )
 }
 
 /// Resets a password.
@@ -83,19 +93,42 @@ pub(crate) fn known(url: &str) -> Text {
     mail("You already have an account".into(), &[text, &format!("{url}/account")])
 }
 
-/// A sign-in on a device that the account did not know.
-pub(crate) fn new_device(agent: Option<&str>, at: Timestamp) -> Text {
-    let agent: String = agent.unwrap_or("an unknown program").chars().take(200).collect();
-    let text = format!("Your account was signed in to on a new device at {at}, with: {agent}");
-    let else_ = "If this was not you, change your password: this ends all other sessions.";
-    mail("New sign-in to your account".into(), &[&text, else_])
-}
-
-/// A new password.
-pub(crate) fn password_changed(at: Timestamp) -> Text {
-    let text = format!("The password of your account was changed at {at}. All other sessions have ended.");
-    let else_ = "If this was not you, set a new password by mail at once.";
-    mail("Your password was changed".into(), &[&text, else_])
+/// What was done in an account.
+pub(crate) fn deed(deed: &Deed, at: Timestamp) -> Text {
+    let reset = "If this was not you, set a new password by mail at once: this ends all sessions and access tokens.";
+    let change = "If this was not you, change your password: this ends all other sessions.";
+    let (subject, what, else_) = match deed {
+        Deed::NewDevice { agent } => {
+            let agent = agent.as_deref().unwrap_or("an unknown program");
+            let agent: String = agent.chars().take(200).collect();
+            let what = format!("Your account was signed in to on a new device at {at}, with: {agent}");
+            ("New sign-in to your account", what, change)
+        }
+        Deed::PasswordChanged => {
+            let what = format!("The password of your account was changed at {at}. All other sessions have ended.");
+            ("Your password was changed", what, reset)
+        }
+        Deed::PasswordReset => {
+            let what = format!(
+                "The password of your account was set anew at {at}, by mail. All sessions and access tokens have ended."
+            );
+            ("Your password was changed", what, reset)
+        }
+        Deed::TokenMade => {
+            let what =
+                format!("An access token of your account was made at {at}. A program can use your account with it.");
+            ("A new access token", what, reset)
+        }
+        Deed::SecondFactorEnabled => {
+            let what = format!("Since {at} signing in to your account asks for a code of an authenticator too.");
+            ("Your second factor was turned on", what, reset)
+        }
+        Deed::SecondFactorDisabled => {
+            let what = format!("Since {at} signing in to your account asks for no code of an authenticator any more.");
+            ("Your second factor was turned off", what, reset)
+        }
+    };
+    mail(subject.into(), &[&what, else_])
 }
 
 #[cfg(test)]
@@ -104,11 +137,15 @@ mod tests {
 
     #[test]
     fn what_others_say_is_no_markup() {
-        let mail = new_device(Some("<b>&\"x"), Timestamp::UNIX_EPOCH);
+        let agent = Some("<b>&\"x".to_owned());
+        let mail = deed(&Deed::NewDevice { agent }, Timestamp::UNIX_EPOCH);
         assert!(mail.html.contains("&lt;b&gt;&amp;&quot;x"), "{}", mail.html);
         assert!(mail.text.contains("<b>&\"x"), "{}", mail.text);
-        let mail = verify("012345", "https://souk.example/account#a/b/c");
-        assert_eq!(mail.subject, "Your code to confirm this email address is 012 345");
+        let mail = verify("ada", "012345", "https://souk.example/account#a/b/c");
+        assert_eq!(
+            mail.subject,
+            "Your code to confirm this email address for the account ada is 012 345"
+        );
         assert!(
             mail.html.contains("href=\"https://souk.example/account#a/b/c\""),
             "{}",

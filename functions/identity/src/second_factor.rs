@@ -10,6 +10,7 @@ use souk_kit::{Context, Failure, Platform, Stored, Transaction};
 use totp_rs::{Builder, Secret, Totp};
 
 use crate::error::IdentityError;
+use crate::limits::SECOND_FACTORS;
 
 /// How many recovery codes there are.
 const RECOVERY_CODES: usize = 10;
@@ -145,24 +146,22 @@ impl SecondFactor {
     /// The same after the use of a code, if it is right.
     pub(crate) fn used(&self, cx: &Context, account: &str, code: &str) -> Result<Option<Self>, Failure> {
         let code = plain(code);
-        let secret = cx.keys.open(&self.secret);
-        let secret = secret.ok_or_else(|| Failure::Internal("a second factor is sealed with a dropped key".into()))?;
-        let now = u64::try_from(cx.now().as_second()).unwrap_or_default();
-        if let Some(step) = totp(secret)?.check(&code, now) {
-            let next = Self { step, ..self.clone() };
-            return Ok((step > self.step).then_some(next));
-        }
+        // First, so that they help where the secret was sealed with a key that was dropped since.
         let input = input(account, &code);
-        let Some(place) = self
+        if let Some(place) = self
             .recovery
             .iter()
             .position(|digest| cx.keys.is_digest(digest, &input))
-        else {
-            return Ok(None);
-        };
-        let mut next = self.clone();
-        next.recovery.remove(place);
-        Ok(Some(next))
+        {
+            let mut next = self.clone();
+            next.recovery.remove(place);
+            return Ok(Some(next));
+        }
+        let secret = cx.keys.open(&self.secret);
+        let secret = secret.ok_or_else(|| Failure::Internal("a second factor is sealed with a dropped key".into()))?;
+        let now = u64::try_from(cx.now().as_second()).unwrap_or_default();
+        let step = totp(secret)?.check(&code, now).filter(|step| *step > self.step);
+        Ok(step.map(|step| Self { step, ..self.clone() }))
     }
 
     /// The same with new recovery codes.
@@ -186,15 +185,17 @@ pub(crate) async fn require(
         return Ok(());
     };
     let code = code.filter(|code| !code.trim().is_empty());
-    let used = match code {
-        Some(code) => factor.used(tx, account, code)?,
-        None => return Err(IdentityError::SecondFactorRequired),
+    let Some(code) = code else {
+        return Err(IdentityError::SecondFactorRequired);
     };
+    tx.count(&SECOND_FACTORS, account).await?;
+    let used = factor.used(tx, account, code)?;
     let Some(used) = used else {
         tracing::warn!(target: "security", "a second factor was refused");
         return Err(IdentityError::WrongSecondFactor);
     };
     tx.update(&factor.document, used).or_retry();
+    tx.uncount(&SECOND_FACTORS, account).await;
     Ok(())
 }
 

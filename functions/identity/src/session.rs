@@ -601,7 +601,7 @@ async fn note_use(documents: &dyn Documents, token: &str, before: Option<Timesta
         key: token::use_key(token),
         body,
         counters: Vec::new(),
-        expires_at: None,
+        expires_at: Some(clock::after(now, KEPT_SECONDS)),
         condition: Condition::Any,
         entries: Vec::new(),
         stale: Vec::new(),
@@ -611,5 +611,7 @@ async fn note_use(documents: &dyn Documents, token: &str, before: Option<Timesta
     }
 }
 
+/// How long the last use of a token is kept, in seconds.
+const KEPT_SECONDS: i64 = 400 * 86_400;
 /// How long the last use of a token is the same, in seconds.
 const NOTED_SECONDS: i64 = 60;

@@ -6,12 +6,12 @@
 
 pub mod purge;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use souk_core::documents::OUTDATED;
 use souk_kit::Partitions::Documents;
 use souk_kit::http::{Access, Answer, Param, Problem, QueryParams, Route, Schema, Viewer};
-use souk_kit::platform::FormatError;
+use souk_kit::platform::{FormatError, is_loopback};
 use souk_kit::{Context, Failure, Fault, FieldCode, Function, StoreUse};
 
 /// Declares the static files, each with the paths that it is served at.
@@ -145,7 +145,18 @@ fn fault(cause: &str) -> &'static str {
 }
 
 /// The mails that nobody sends, in development.
-async fn kept_mails(cx: Context, params: QueryParams) -> Result<Answer, Problem> {
+async fn kept_mails(cx: Context, params: QueryParams, headers: HeaderMap) -> Result<Answer, Problem> {
+    // The page of another site may have a name that leads to this machine.
+    let host = ["souk-host", "host"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok());
+    let name = host
+        .unwrap_or_default()
+        .rsplit_once(':')
+        .map_or(host.unwrap_or_default(), |(name, _)| name);
+    if !is_loopback(name) {
+        return Err(Failure::NotFound("page").into());
+    }
     match cx.kept_mails(params.get("to")).await? {
         Some(mails) => Answer::json(&mails),
         None => Err(Failure::NotFound("page").into()),

@@ -115,11 +115,9 @@ async fn a_cookie_is_set_for_pages_of_this_origin_only() {
     let url = std::env::var("SOUK_URL").unwrap();
     let call = market.anonymous().post("/v1/sessions/cookie", credentials.clone());
     let reply = call.header("origin", url.trim_end_matches('/')).await;
-    assert!(
-        reply.status == 201 || std::env::var("SOUK_TEST_HOST_HEADER").is_ok(),
-        "{}",
-        reply.body
-    );
+    // An emulated API Gateway knows its API by another name.
+    let is_renamed = std::env::var("SOUK_TEST_HOST_HEADER").is_ok() && reply.json["code"] == "cross_site";
+    assert!(reply.status == 201 || is_renamed, "{}", reply.body);
 }
 
 /// Every operation that may change something, with the cookie of an admin, from everywhere but a page of this origin.

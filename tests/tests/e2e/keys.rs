@@ -185,6 +185,14 @@ async fn a_token_has_the_permissions_that_it_was_given() {
     );
     assign(json!([])).await;
     some.get(&roles).await.fails(403, "forbidden");
+
+    // What it was given it does, also where the account itself looks who it is.
+    let granted = json!({ "access": "write", "permissions": ["accounts:deactivate"] });
+    let (_, keeper) = token(&market, &admin, granted).await;
+    keeper
+        .act(&format!("/v1/accounts/{}/deactivate", member.id()))
+        .await
+        .expect(204);
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use souk_kit::{Context, Failure, Fault, Transaction};
 
-use super::{current, own_account};
+use super::{current, own_account, tell};
 use crate::error::IdentityError;
+use crate::jobs::Deed;
 use crate::limits::Attempt;
 use crate::password::{self, PasswordHashDocument};
 use crate::second_factor::{self, NewFactor, RecoveryCodes, SecondFactor, ShownFactor};
@@ -15,6 +16,8 @@ const RECENT_SECONDS: i64 = 600;
 /// Fails unless the session of the principal has signed in, or confirmed who it is, in the last ten minutes. Returns its account.
 pub(super) async fn recent(tx: &Transaction<IdentityError>) -> Result<String, IdentityError> {
     let (account, session) = current(tx).await?;
+    tx.require(&account.document).or_retry();
+    tx.require(&session.document).or_retry();
     let age = tx.now().as_second().saturating_sub(session.confirmed_at().as_second());
     match age < RECENT_SECONDS {
         true => Ok(account.value.profile.id),
@@ -93,6 +96,7 @@ pub async fn enable_second_factor(cx: &Context, code: &str) -> Result<RecoveryCo
         let (mut next, codes) = used.with_recovery_codes(&tx, &id);
         next.since = Some(tx.now());
         tx.update(&factor.document, next).or_retry();
+        tell(&tx, &id, Deed::SecondFactorEnabled)?;
         tx.seal_result();
         Ok(codes)
     })
@@ -119,6 +123,7 @@ pub async fn disable_second_factor(cx: &Context) -> Result<(), IdentityError> {
         let id = recent(&tx).await?;
         if let Some(factor) = tx.read::<SecondFactor>(second_factor::key(&id)).await? {
             tx.delete(&factor.document, Vec::new()).or_retry();
+            tell(&tx, &id, Deed::SecondFactorDisabled)?;
         }
         Ok(())
     })

@@ -8,10 +8,10 @@ use souk_core::access::ADMIN;
 use souk_kit::{Context, Failure, Fault, PageRequest, SortedPage, Stored, Transaction};
 
 use super::roles::may_take_roles;
-use super::{find_any, is_first_admin, own_account};
+use super::{find_any, is_first_admin, own_account, tell};
 use crate::account::{Account, NewPassword};
 use crate::error::IdentityError;
-use crate::jobs::{Letter, SendLetter};
+use crate::jobs::Deed;
 use crate::limits::Attempt;
 use crate::password::{self, PasswordHashDocument};
 use crate::permissions::ACCOUNTS_DEACTIVATE;
@@ -104,13 +104,7 @@ pub async fn change_password(cx: &Context, new: &NewPassword) -> Result<(), Iden
         let hash = password::hash(&tx, &new.password).await?;
         tx.update(&stored.document, PasswordHashDocument { hash }).or_retry();
         end_others(&tx, &account, &session);
-        if tx.has_mail() {
-            let letter = Letter::PasswordChanged {
-                account: id.clone(),
-                at: tx.now(),
-            };
-            tx.send(tx.message(&SendLetter(letter))?);
-        }
+        tell(&tx, id, Deed::PasswordChanged)?;
         Ok(())
     });
     changed.await?;
@@ -158,7 +152,13 @@ async fn set_active(cx: &Context, account: &str, active: bool) -> Result<(), Ide
             return Err(Failure::forbidden(detail).into());
         }
         // Of two who keep each other out one is first.
-        let (own, _) = current(&tx).await?;
+        let own = match tx.signed_in()?.token {
+            Some(_) => own_account(&tx).await?,
+            None => current(&tx).await?.0,
+        };
+        if !own.active {
+            return Err(IdentityError::SessionEnded);
+        }
         tx.require(&own.document).or_retry();
         if account.active == active {
             return Ok(());

@@ -18,7 +18,7 @@ use souk_model::identity::ACCOUNT;
 use crate::account::{Account, EditableAccount, NewAccount, Profile, email_key, is_reserved, reserved};
 use crate::challenge::{self, Purpose, ShownChallenge};
 use crate::error::IdentityError;
-use crate::jobs::{Letter, SendLetter};
+use crate::jobs::{Deed, Letter, SendLetter};
 use crate::limits::{Attempt, SIGN_UPS, count_network, device_token};
 use crate::password::{self, PasswordHashDocument};
 use crate::second_factor;
@@ -30,7 +30,7 @@ mod life;
 mod roles;
 mod tokens;
 
-pub(crate) use challenges::{confirm_email, reset_password, sign_in_by_mail};
+pub(crate) use challenges::{confirm_email, may_have_mail, reset_password, sign_in_by_mail};
 pub use challenges::{
     request_email_change, request_email_verification, request_mailed_sign_in, request_password_reset,
     verify_by_operator,
@@ -76,9 +76,12 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
         &[&new.username, &new.email, new.name.as_deref().unwrap_or_default()],
     )?;
     count_network(cx, &SIGN_UPS).await?;
-    if cx.has_mail() {
-        challenges::count_mail(cx, &new.email).await?;
-    }
+    // Strangers who ask for mails to an address keep nobody from signing up with it.
+    let is_mailed = match challenges::count_mail(cx, &new.email).await {
+        Ok(()) => true,
+        Err(IdentityError::NoMail | IdentityError::Failure(Failure::Limited(_))) => false,
+        Err(error) => return Err(error),
+    };
     let new = &new;
     let signed_up = cx.commit(|tx| async move {
         let name = new.name.as_deref().unwrap_or(&new.username).trim();
@@ -95,7 +98,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
             false => None,
         };
         let id = &account.profile.id;
-        let email_verification = match tx.has_mail() {
+        let email_verification = match is_mailed {
             true => Some(challenge::begin(&tx, Purpose::VerifyEmail, Some(id), &[&email])?),
             false => None,
         };
@@ -112,7 +115,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     Ok(signed_up)
 }
 
-/// Whether the account that has verified this email address is an admin.
+/// Whether this is the address of `SOUK_FIRST_ADMIN`: whoever verifies it is an admin.
 fn is_first_admin(cx: &Context, email: &str) -> bool {
     cx.settings.first_admin.as_deref().map(email_key) == Some(email_key(email))
 }
@@ -271,12 +274,15 @@ async fn sign_in_with<T: Serialize + DeserializeOwned + Clone>(
     let tokens = cx.commit(|tx| async move {
         // Reads as much for an account that does not exist.
         let id = found.as_ref().map_or("", |account| &account.profile.id);
-        let hash = tx.read::<PasswordHashDocument>(password::key(id)).await?;
-        let is_right = password::verify(&tx, password, hash.map(|hash| hash.value.hash)).await?;
-        let Some(found) = found.as_ref().filter(|_| is_right) else {
+        let stored = tx.read::<PasswordHashDocument>(password::key(id)).await?;
+        let hash = stored.as_ref().map(|stored| stored.hash.clone());
+        let is_right = password::verify(&tx, password, hash).await?;
+        let Some((found, stored)) = found.as_ref().zip(stored).filter(|_| is_right) else {
             tracing::warn!(target: "security", "sign-in refused");
             return Err(IdentityError::WrongCredentials);
         };
+        // A hash takes a while, in which the password may have become another.
+        tx.require(&stored.document).or_retry();
         // As it is now: meanwhile it may have been kept out.
         let id = &found.profile.id;
         let account = tx.read::<Account>(ACCOUNT.key(id)).await?.ok_or(NOT_FOUND)?;
@@ -290,7 +296,7 @@ async fn sign_in_with<T: Serialize + DeserializeOwned + Clone>(
             roles::set(&tx, &account, roles);
         }
         let device = device_token(&tx, id, attempt.device());
-        if attempt.device().is_none() {
+        if attempt.device().is_none() && account.email_verified_at.is_some() {
             tell_of_device(&tx, &account)?;
         }
         Ok(open(&tx, &account, device)?)
@@ -302,10 +308,16 @@ async fn sign_in_with<T: Serialize + DeserializeOwned + Clone>(
 
 /// Mails the owner that somebody has signed in on a device that the account did not know.
 fn tell_of_device(tx: &Transaction<IdentityError>, account: &Account) -> Result<(), Failure> {
-    if account.email_verified_at.is_some() && tx.has_mail() {
-        let letter = Letter::NewDevice {
-            account: account.profile.id.clone(),
-            agent: tx.agent().map(str::to_owned),
+    let agent = tx.agent().map(str::to_owned);
+    tell(tx, &account.profile.id, Deed::NewDevice { agent })
+}
+
+/// Mails the owner of an account what was done in it, if the address is verified.
+fn tell(tx: &Transaction<IdentityError>, account: &str, deed: Deed) -> Result<(), Failure> {
+    if tx.has_mail() {
+        let letter = Letter::Deed {
+            account: account.to_owned(),
+            deed,
             at: tx.now(),
         };
         tx.send(tx.message(&SendLetter(letter))?);

@@ -246,7 +246,10 @@ pub(super) fn set(tx: &Transaction<IdentityError>, account: &Stored<Account>, ro
 pub async fn grant_role(cx: &Context, login: &str, role: Option<&str>) -> Result<bool, IdentityError> {
     cx.commit(|tx| async move {
         let found = match login.contains('@') {
-            true => find_by_email(&tx, login).await?,
+            true => {
+                let found = find_by_email(&tx, login).await?;
+                found.filter(|account| account.email_verified_at.is_some())
+            }
             false => match find_any(&tx, login).await {
                 Err(Failure::NotFound(_)) => None,
                 found => Some(found?),

@@ -1,27 +1,43 @@
 //! Operations on personal access tokens.
 
-use souk_core::{Query, clock};
+use souk_core::documents::MAX_LIMIT;
+use souk_core::{Document, Query, clock};
 use souk_kit::{Context, Failure, Fault, FieldError};
 
 use super::factors::recent;
+use super::tell;
 use crate::error::IdentityError;
+use crate::jobs::Deed;
 use crate::token::{self, IssuedToken, LastUse, MAX_TOKENS, NewToken, ShownToken, TOKEN, Token};
 
 const NO_TOKEN: Failure = Failure::NotFound("token");
 
 /// The tokens of the principal, the oldest first.
 pub async fn list_tokens(cx: &Context) -> Result<Vec<ShownToken>, Failure> {
-    let query = Query::partition(token::partition(&cx.signed_in()?.account), MAX_TOKENS);
-    let found = cx.query(&query).await?.items;
-    let ids = found.iter().map(|item| item.document.key.sk.as_str());
+    let found = all(cx, &cx.signed_in()?.account).await?;
+    let ids = found.iter().map(|document| document.key.sk.as_str());
     let uses: Vec<_> = ids.map(token::use_key).collect();
     let uses = cx.get_all(&uses).await?;
-    let shown = found.iter().zip(uses).map(|(item, used)| {
-        let token: Token = item.document.parse()?;
+    let shown = found.iter().zip(uses).map(|(document, used)| {
+        let token: Token = document.parse()?;
         let used = used.map(|used| used.parse::<LastUse>()).transpose()?;
-        Ok(token.shown(&item.document.key.sk, used.map(|used| used.at)))
+        Ok(token.shown(&document.key.sk, used.map(|used| used.at)))
     });
     shown.collect()
+}
+
+/// All tokens of an account, also if requests at the same time have made more than there may be.
+pub(super) async fn all(cx: &Context, account: &str) -> Result<Vec<Document>, Failure> {
+    let mut query = Query::partition(token::partition(account), MAX_LIMIT);
+    let mut documents = Vec::new();
+    loop {
+        let page = cx.query(&query).await?;
+        documents.extend(page.items.into_iter().map(|item| item.document));
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(documents);
+        }
+    }
 }
 
 /// Makes a token. It may have permissions that the principal has.
@@ -41,8 +57,7 @@ pub async fn create_token(cx: &Context, new: &NewToken) -> Result<IssuedToken, I
     }
     cx.commit(|tx| async move {
         let account = recent(&tx).await?;
-        let query = Query::partition(token::partition(&account), MAX_TOKENS);
-        if tx.query(&query).await?.items.len() >= MAX_TOKENS {
+        if all(&tx, &account).await?.len() >= MAX_TOKENS {
             return Err(IdentityError::TooManyTokens);
         }
         let id = tx.new_id(TOKEN);
@@ -54,6 +69,7 @@ pub async fn create_token(cx: &Context, new: &NewToken) -> Result<IssuedToken, I
             Some(end) => put.expires_at(end).or_retry(),
             None => put.or_retry(),
         };
+        tell(&tx, &account, Deed::TokenMade)?;
         tx.seal_result();
         Ok(IssuedToken { shown, token })
     })

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use souk_core::Outbound;
 use souk_core::mail::{Email, Mail, MailError};
-use souk_core::outbound::{Call, OutboundError, USUAL_REPLY};
+use souk_core::outbound::{Call, USUAL_REPLY};
 
 const TIMEOUT_MS: u32 = 10_000;
 
@@ -56,10 +56,11 @@ impl Mail for HttpApi {
             timeout_ms: TIMEOUT_MS,
             max_reply: USUAL_REPLY,
         };
-        let reply = self.outbound.call(call).await.map_err(|error| match error {
-            OutboundError::Refused(why) => MailError::Refused(why),
-            error => MailError::Unavailable(error.to_string()),
-        })?;
+        let reply = self
+            .outbound
+            .call(call)
+            .await
+            .map_err(|error| MailError::Unavailable(error.to_string()))?;
         match reply.status {
             200..300 => Ok(()),
             status => Err(MailError::of_status(status, &reply.text())),

@@ -19,10 +19,12 @@ pub struct Smtp {
 
 impl Smtp {
     /// The server at `smtp://user:password@host:587` or `smtps://…`, for mails from the address `from`. `smtp` begins without TLS and
-    /// goes on with it, which only a server on this machine (`is_local`) may refuse.
+    /// goes on with it, but with a server on this machine (`is_local`).
     pub fn new(url: &str, from: &str, is_local: bool) -> Result<Self, String> {
-        let tls = match url.starts_with("smtp://") && !url.contains("tls=") && !is_local {
-            true if url.contains('?') => "&tls=required",
+        let query = url.split_once('?').map(|(_, query)| query);
+        let says_tls = query.is_some_and(|query| query.contains("tls="));
+        let tls = match url.starts_with("smtp://") && !says_tls && !is_local {
+            true if query.is_some() => "&tls=required",
             true => "?tls=required",
             false => "",
         };
@@ -56,10 +58,16 @@ impl Mail for Smtp {
             .map_err(|e| refused(e.to_string()))?;
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(refused(answer(&error))),
+            Err(error) if error.is_permanent() && !is_about_us(&error) => Err(refused(answer(&error))),
             Err(error) => Err(MailError::Unavailable(answer(&error))),
         }
     }
+}
+
+/// Whether the server refuses us rather than the mail: somebody will mend the password.
+fn is_about_us(error: &smtp::Error) -> bool {
+    let code = error.status().map(|code| code.to_string());
+    code.is_some_and(|code| ["530", "534", "535", "538"].contains(&code.as_str()))
 }
 
 fn answer(error: &smtp::Error) -> String {

@@ -15,7 +15,7 @@ use crate::auth::{Account, Caller, TokenError};
 use crate::operation::Failure;
 use crate::{Context, Platform};
 
-/// Proof that a request had no access token. Only the policy step of a public route creates one.
+/// Proof that a request is from nobody in particular. Only the policy step of a public route creates one.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous(());
 
@@ -61,8 +61,8 @@ fn account(parts: &Parts) -> Option<&Account> {
     parts.extensions.get::<Caller>()?.account.as_ref()
 }
 
-/// The principal of a request to a public route. An access token is optional and must be valid if it is sent. A cookie
-/// may belong to another application on this host, so it is not refused.
+/// The principal of a request to a public route. An access token is optional and must be valid if it is sent. The cookie of a session
+/// that has ended is not refused: it stays in the browser.
 pub(super) async fn optional(parts: &mut Parts, platform: &Platform) -> Result<Option<Principal>, Problem> {
     if parts.headers.contains_key(header::AUTHORIZATION) || account(parts).is_some() {
         return authenticate(parts, platform).await.map(Some);

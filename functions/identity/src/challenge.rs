@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use souk_core::{Key, Timestamp, check, clock, id, random};
 use souk_kit::{Context, Failure, Platform, Stored, Transaction};
 
-use crate::account::email_key;
+use crate::account::{Account, email_key};
 use crate::error::IdentityError;
 use crate::jobs::{Letter, SendLetter};
 use crate::limits::MAILED_CODES;
@@ -54,6 +54,8 @@ pub(crate) struct Challenge {
     pub(crate) purpose: Purpose,
     /// The account that asked, if it was signed in.
     pub(crate) account: Option<String>,
+    /// The generation of the account when it asked, or when it was mailed: with all of its sessions its challenges end too.
+    pub(crate) generation: Option<u32>,
     nonce: String,
     /// Who gets a mail: all of them have to answer.
     pub(crate) sides: Vec<Side>,
@@ -233,7 +235,7 @@ fn six_digits(platform: &Platform) -> String {
 pub(crate) fn begin(
     tx: &Transaction<IdentityError>,
     purpose: Purpose,
-    account: Option<&str>,
+    account: Option<&Account>,
     emails: &[&str],
 ) -> Result<ShownChallenge, Failure> {
     let id = id::new("chl", &*tx.clock, &*tx.random);
@@ -254,7 +256,8 @@ pub(crate) fn begin(
     let expires_at = clock::after(tx.now(), SECONDS);
     let challenge = Challenge {
         purpose,
-        account: account.map(str::to_owned),
+        account: account.map(|account| account.profile.id.clone()),
+        generation: account.map(|account| account.generation),
         nonce: tx.keys.digest(&input(&id, &nonce)),
         sides,
         wrong: 0,
@@ -306,6 +309,22 @@ pub(crate) async fn answered(
 }
 
 impl Challenge {
+    /// The same, as it was mailed to this account.
+    pub(crate) fn bound_to(&self, account: &Account) -> Self {
+        Self {
+            generation: Some(account.generation),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the account is as it was when it asked, or was mailed.
+    pub(crate) fn is_of(&self, account: &Account) -> bool {
+        account.active
+            && self
+                .generation
+                .is_none_or(|generation| generation == account.generation)
+    }
+
     /// The side whose mail has this code.
     fn side_of_code(&self, cx: &Context, id: &str, answer: &Answered<'_>) -> Option<usize> {
         let code = plain(answer.code);

@@ -46,8 +46,10 @@ pub(crate) enum Deed {
     PasswordChanged,
     /// A new password, by who had the mail.
     PasswordReset,
-    /// A personal access token was made.
+    /// A personal access token was made, or got another secret.
     TokenMade,
+    /// The recovery codes were replaced.
+    RecoveryCodesRenewed,
     /// Sign-ins ask for a code.
     SecondFactorEnabled,
     /// Sign-ins ask for no code any more.
@@ -73,7 +75,7 @@ async fn send(tx: JobTransaction, letter: SendLetter, message: Message) -> Resul
 }
 
 /// Mails the codes and links of a challenge, or what is true instead.
-async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) -> Result<(), JobError> {
+async fn challenged(cx: &JobTransaction, message: &Message, id: &str, secrets: &str) -> Result<(), JobError> {
     // Answered or expired.
     let Some(challenge) = cx.read::<Challenge>(challenge::key(id)).await? else {
         return Ok(());
@@ -110,7 +112,11 @@ async fn challenged(cx: &Context, message: &Message, id: &str, secrets: &str) ->
             }
             Purpose::ResetPassword | Purpose::SignIn => {
                 let found = find_by_email(cx, &side.email).await?;
-                found.filter(|account| may_have_mail(account, purpose)).map(|account| {
+                let found = found.filter(|account| may_have_mail(account, purpose));
+                if let Some(account) = &found {
+                    cx.update(&challenge.document, challenge.bound_to(account)).or_retry();
+                }
+                found.map(|account| {
                     to.clone_from(&account.email);
                     match purpose {
                         Purpose::ResetPassword => mails::reset(&mailed.code, &link),

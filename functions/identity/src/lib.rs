@@ -78,7 +78,11 @@ pub fn function() -> Function {
                 Documents("account/*"),
                 Documents("account-email/*"),
             ],
-            writes: &[Documents("dev-mail"), Documents("dev-mail-to/*")],
+            writes: &[
+                Documents("challenge/*"),
+                Documents("dev-mail"),
+                Documents("dev-mail-to/*"),
+            ],
         },
         ..Function::default()
     }

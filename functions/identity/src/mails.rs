@@ -96,7 +96,7 @@ pub(crate) fn known(url: &str) -> Text {
 /// What was done in an account.
 pub(crate) fn deed(deed: &Deed, at: Timestamp) -> Text {
     let reset = "If this was not you, set a new password by mail at once: this ends all sessions and access tokens.";
-    let change = "If this was not you, change your password: this ends all other sessions.";
+    let change = "If this was not you, change your password: this ends all other sessions. Revoke access tokens that you do not know.";
     let (subject, what, else_) = match deed {
         Deed::NewDevice { agent } => {
             let agent = agent.as_deref().unwrap_or("an unknown program");
@@ -115,9 +115,15 @@ pub(crate) fn deed(deed: &Deed, at: Timestamp) -> Text {
             ("Your password was changed", what, reset)
         }
         Deed::TokenMade => {
-            let what =
-                format!("An access token of your account was made at {at}. A program can use your account with it.");
+            let what = format!(
+                "An access token of your account was made, or got another secret, at {at}. A program can use your account with it."
+            );
             ("A new access token", what, reset)
+        }
+        Deed::RecoveryCodesRenewed => {
+            let what =
+                format!("The recovery codes of your account were replaced at {at}. The former ones count no more.");
+            ("Your recovery codes were replaced", what, reset)
         }
         Deed::SecondFactorEnabled => {
             let what = format!("Since {at} signing in to your account asks for a code of an authenticator too.");

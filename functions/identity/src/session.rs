@@ -400,6 +400,15 @@ pub(crate) async fn check_replay(cx: &Context, tokens: &Tokens) -> Result<(), Fa
     Err(Failure::IdempotentResultLost)
 }
 
+/// The same of a session with a cookie.
+pub(crate) async fn check_replay_of_cookie(cx: &Context, session: &CookieSession) -> Result<(), Failure> {
+    if !cx.was_replayed() {
+        return Ok(());
+    }
+    let found = Sessions.of_cookie(&**cx.documents(), &session.cookie, cx.now()).await?;
+    found.map(drop).ok_or(Failure::IdempotentResultLost)
+}
+
 /// The result of a refresh.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Refreshed {

@@ -103,6 +103,7 @@ async fn a_cookie_is_set_for_pages_of_this_origin_only() {
         &[("sec-fetch-site", "cross-site")],
         &[("sec-fetch-site", "none")],
         &[("origin", "https://evil.example")],
+        &[("origin", "ftp://127.0.0.1")],
     ] {
         let mut call = market.anonymous().post("/v1/sessions/cookie", credentials.clone());
         for (name, value) in headers {

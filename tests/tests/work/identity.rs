@@ -315,3 +315,48 @@ fn second_factors_are_counted_over_all_ways_in() {
     let right = json!({ "username": "ada", "password": PASSWORD, "second_factor": generate(&world, &totp) });
     assert_eq!(at_once(&world, &process, 1, "/v1/sessions", &right), [201]);
 }
+
+/// A change of the password ends what was begun before it, also by mail.
+#[test]
+fn challenges_end_with_the_sessions_of_their_account() {
+    let world = World::new(seed());
+    let process = world.start(Vec::new());
+    let (token, me) = member(&world, &process, "ada");
+    let proof = json!({ "challenge": me["email_verification"]["id"], "code": code(&world, &process, "ada@work.test") });
+    assert_eq!(
+        world
+            .call(&process, "", Method::POST, "/v1/email-confirmations", Some(proof))
+            .0,
+        200
+    );
+    let email = json!({ "email": "ada@work.test" });
+    let ask = |path: &str, body: &Value| {
+        let (status, challenge) = world.call(&process, "", Method::POST, path, Some(body.clone()));
+        assert_eq!(status, 201, "{challenge}");
+        world.clock.advance(1_000);
+        json!({ "challenge": challenge["id"], "code": code(&world, &process, "ada@work.test"), "password": "another one, quite new" })
+    };
+    let (first, second) = (ask("/v1/password-resets", &email), ask("/v1/password-resets", &email));
+    let mut sign_in = ask("/v1/sessions/mailed", &email);
+    sign_in.as_object_mut().unwrap().remove("password");
+    let change = json!({ "email": "eve@work.test", "current_password": PASSWORD });
+    let (_, change) = world.call(&process, &token, Method::PUT, "/v1/me/email", Some(change));
+    let codes = ["ada@work.test", "eve@work.test"].map(|address| code(&world, &process, address));
+
+    assert_eq!(
+        at_once(&world, &process, 1, "/v1/password-resets/confirm", &second),
+        [204]
+    );
+    assert_eq!(
+        at_once(&world, &process, 1, "/v1/password-resets/confirm", &first),
+        [422]
+    );
+    assert_eq!(
+        at_once(&world, &process, 1, "/v1/sessions/mailed/confirm", &sign_in),
+        [422]
+    );
+    for code in codes {
+        let proof = json!({ "challenge": change["id"], "code": code });
+        assert_eq!(at_once(&world, &process, 1, "/v1/email-confirmations", &proof), [422]);
+    }
+}

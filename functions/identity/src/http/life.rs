@@ -65,7 +65,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .summary(
             "Reactivate an account",
-            "By who may deactivate it. It may sign in again; its former sessions stay ended.",
+            "By who may deactivate it. It may sign in again; its former sessions stay ended, and its access tokens work again.",
         )
         .response(StatusCode::NO_CONTENT, "It is active", None),
     ]

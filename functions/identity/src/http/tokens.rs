@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .summary(
             "Rotate an access token",
-            "Gives it another secret. The former one goes on working for a while.",
+            "Gives it another secret. The former one goes on working for a while, and the one before that no more.",
         )
         .body(Schema::of::<Rotation>(), MAX_BODY)
         .issues("The token with its new secret, which is shown once", issued())

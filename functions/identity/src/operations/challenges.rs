@@ -67,11 +67,10 @@ pub async fn request_email_verification(cx: &Context) -> Result<ShownChallenge, 
     count_mail(cx, &account.email).await?;
     let account = &account;
     cx.commit(|tx| async move {
-        let id = &account.profile.id;
         Ok(challenge::begin(
             &tx,
             Purpose::VerifyEmail,
-            Some(id),
+            Some(account),
             &[&account.email],
         )?)
     })
@@ -104,7 +103,7 @@ pub async fn request_email_change(cx: &Context, new: &NewEmail) -> Result<ShownC
         if account.email_verified_at.is_some() {
             sides.insert(0, &account.email);
         }
-        Ok(challenge::begin(&tx, Purpose::ChangeEmail, Some(id), &sides)?)
+        Ok(challenge::begin(&tx, Purpose::ChangeEmail, Some(&account), &sides)?)
     });
     let challenge = challenge.await?;
     attempt.succeed(cx).await;
@@ -148,7 +147,11 @@ async fn confirmed(
     side: usize,
 ) -> Result<Outcome<EmailConfirmation>, IdentityError> {
     let key = ACCOUNT.key(challenge.account.as_deref().unwrap_or_default());
-    let Some(account) = tx.read::<Account>(key).await?.filter(|account| account.active) else {
+    let Some(account) = tx
+        .read::<Account>(key)
+        .await?
+        .filter(|account| challenge.is_of(account))
+    else {
         return Ok(Outcome::Wrong);
     };
     let mut answered = challenge.value.clone();
@@ -258,7 +261,7 @@ async fn owner(
     };
     let account = find_by_email(tx, &side.email).await?;
     Ok(account
-        .filter(|account| account.active)
+        .filter(|account| may_have_mail(account, purpose) && challenge.is_of(account))
         .map(|account| (challenge, account)))
 }
 

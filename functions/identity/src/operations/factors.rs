@@ -111,6 +111,7 @@ pub async fn renew_recovery_codes(cx: &Context) -> Result<RecoveryCodes, Identit
         let factor = factor.ok_or(Failure::NotFound("second factor"))?;
         let (next, codes) = factor.with_recovery_codes(&tx, &id);
         tx.update(&factor.document, next).or_retry();
+        tell(&tx, &id, Deed::RecoveryCodesRenewed)?;
         tx.seal_result();
         Ok(codes)
     })

@@ -97,9 +97,8 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
             }),
             false => None,
         };
-        let id = &account.profile.id;
         let email_verification = match is_mailed {
-            true => Some(challenge::begin(&tx, Purpose::VerifyEmail, Some(id), &[&email])?),
+            true => Some(challenge::begin(&tx, Purpose::VerifyEmail, Some(&account), &[&email])?),
             false => None,
         };
         Ok(SignedUp {
@@ -243,7 +242,9 @@ pub async fn sign_in(cx: &Context, credentials: Credentials) -> Result<Tokens, I
 
 /// Creates a session with a cookie if the credentials are valid.
 pub async fn sign_in_with_cookie(cx: &Context, credentials: Credentials) -> Result<CookieSession, IdentityError> {
-    sign_in_with(cx, credentials, session::open_with_cookie).await
+    let session = sign_in_with(cx, credentials, session::open_with_cookie).await?;
+    session::check_replay_of_cookie(cx, &session).await?;
+    Ok(session)
 }
 
 /// Creates a session with what opens one, given the account and the token of the device.

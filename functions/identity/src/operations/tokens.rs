@@ -47,7 +47,12 @@ pub async fn create_token(cx: &Context, new: &NewToken) -> Result<IssuedToken, I
         let mut known = cx.registry.permissions.iter();
         !known.any(|permission| permission.name == name.as_str() && principal.has(permission))
     });
-    let faults = unknown.map(|(n, _)| FieldError::new(format!("permissions[{n}]"), Fault::not_found("permission")));
+    let faults = unknown.map(|(n, _)| {
+        FieldError::new(
+            format!("permissions[{n}]"),
+            Fault::not_found("permission").because("is no permission that you have"),
+        )
+    });
     let mut faults: Vec<FieldError> = faults.collect();
     if new.expires_at.is_some_and(|end| end <= cx.now()) {
         faults.push(FieldError::new("expires_at", Fault::invalid("is in the past")));
@@ -85,6 +90,7 @@ pub(crate) async fn rotate_token(cx: &Context, id: &str, overlap: u32) -> Result
         let (stored, token) = found.rotated(&tx, &account, id, until)?;
         let shown = stored.shown(id, None);
         tx.update(&found.document, stored).or_retry();
+        tell(&tx, &account, Deed::TokenMade)?;
         tx.seal_result();
         Ok(IssuedToken { shown, token })
     })

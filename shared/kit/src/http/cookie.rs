@@ -41,11 +41,13 @@ pub(super) fn check_origin(parts: &Parts, platform: &Platform) -> Result<(), Pro
             let host = text(HOST_HEADER)
                 .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
                 .or_else(|| text("host"));
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            origin == platform.settings.public_url
-                || authority
-                    .zip(host)
-                    .is_some_and(|(sent, host)| sent.eq_ignore_ascii_case(host))
+            let own = &platform.settings.public_url;
+            let scheme = own.split_once("://").map_or("https", |(scheme, _)| scheme);
+            let authority = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+            let is_host = authority
+                .zip(host)
+                .is_some_and(|(sent, host)| sent.eq_ignore_ascii_case(host));
+            origin == own || is_host
         }
         (None, None) => false,
     };

@@ -112,7 +112,9 @@ pub fn document(functions: &[Section<'_>], examples: &Value, version: &str) -> V
             "headers": responses::headers(),
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                           "description": "The `access_token` of `POST /v1/sessions`." },
+                           "description": "The `access_token` of `POST /v1/sessions`, or a personal access token (`soukpat_…`), which may \
+                                           do what `x-access` says is for a `member`. Pages of this origin may have the cookie \
+                                           `__Host-souk` in its place." },
             },
         },
     })

@@ -166,7 +166,7 @@ async fn a_silent_binding_costs_no_request_more_than_its_deadline() {
         return;
     }
     let sign_up = r#"{"username":"ada","email":"ada@example.com","password":"correct-horse-battery"}"#;
-    let sign_in = r#"{"email":"ada@example.com","password":"correct-horse-battery"}"#;
+    let sign_in = r#"{"username":"ada","password":"correct-horse-battery"}"#;
     let queues = "QUEUE_HIGH,QUEUE_DEFAULT,QUEUE_NOTIFICATIONS,QUEUE_LOW";
     for (silent, requests) in [
         (

@@ -28,7 +28,7 @@ use crate::account::{Account, is_zero};
 use crate::token::{self, LastUse, Sent, Token};
 
 /// How long a session is valid without a refresh.
-const IDLE_SECONDS: i64 = 30 * 24 * 3600;
+pub(crate) const IDLE_SECONDS: i64 = 30 * 24 * 3600;
 /// How long it is valid at most, however often it is refreshed.
 const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
 /// How long the token that was used last may be used again.

@@ -18,7 +18,7 @@ use crate::account::{EditableAccount, Me, NewAccount, Profile};
 use crate::challenge::ShownChallenge;
 use crate::limits::REFRESHES;
 use crate::operations::{self, SignedUp, permissions_of};
-use crate::session::{Credentials, EmailOrUsername, Refresh, ShownCookieSession, Tokens};
+use crate::session::{Credentials, EmailOrUsername, IDLE_SECONDS, Refresh, ShownCookieSession, Tokens};
 
 const PROFILE_FIELDS: &[&str] = &["id", "username", "name", "bio", "avatar", "created_at"];
 const ME_FIELDS: &[&str] = &[
@@ -204,13 +204,8 @@ async fn sign_in_with_cookie(
     Json(credentials): Json<Credentials>,
 ) -> Result<Answer, Problem> {
     let session = operations::sign_in_with_cookie(&cx, credentials).await?;
-    let seconds = session
-        .shown
-        .expires_at
-        .as_second()
-        .saturating_sub(cx.now().as_second());
     let answer = Answer::json(&session.shown)?.issued();
-    Ok(answer.session_cookie(&session.cookie, seconds, proof))
+    Ok(answer.session_cookie(&session.cookie, IDLE_SECONDS, proof))
 }
 
 async fn refresh(cx: Context, Json(sent): Json<Refresh>) -> Result<Answer, Problem> {

@@ -1,4 +1,5 @@
-//! Challenges: a mail says a code and a link, and whoever has the mail proves it with them.
+//! Challenges: a mail contains a six-digit code and a link, and a client that sends one of them back proves that its user reads the
+//! mailbox.
 //!
 //! **A link never acts by itself.** Mail scanners open links, and some submit the forms behind them. So the token of a link counts
 //! only with the nonce, which the client has that asked for the mail; the six digits of the mail count alone.
@@ -231,7 +232,7 @@ fn six_digits(platform: &Platform) -> String {
     format!("{number:06}")
 }
 
-/// Begins a challenge: whoever has the mails to these addresses can answer it.
+/// Creates a challenge, and the message of the job that mails its codes and links to these addresses.
 pub(crate) fn begin(
     tx: &Transaction<IdentityError>,
     purpose: Purpose,

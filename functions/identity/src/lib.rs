@@ -10,6 +10,7 @@ mod mails;
 pub mod operations;
 mod password;
 mod permissions;
+mod principals;
 mod role;
 mod second_factor;
 mod session;
@@ -22,10 +23,9 @@ use souk_model::identity::{ACCOUNT, ROLE};
 pub use account::{Account, Me, NewAccount, NewEmail, Profile};
 pub use challenge::ShownChallenge;
 pub use error::IdentityError;
+pub use principals::{SIGN_IN, SIGN_IN_WRITES, Sessions};
 pub use role::{AccountRoles, NewRole, Role, ShownRole};
-pub use session::{
-    CookieSession, Credentials, SIGN_IN, SIGN_IN_WRITES, Sessions, ShownCookieSession, Tokens, session_key,
-};
+pub use session::{CookieSession, Credentials, ShownCookieSession, Tokens, session_key};
 
 /// The function.
 #[must_use]

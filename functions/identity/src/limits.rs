@@ -35,9 +35,9 @@ const CHANGES_IN_A_ROW: Limit = Limit::strict("password-changes-row", 50, 86_400
 pub(crate) const SECOND_FACTORS: Limit = Limit::strict("second-factor", 20, 3_600, By::Subject);
 /// Codes of mails to an address, over all challenges. The links of the mails count apart.
 pub(crate) const MAILED_CODES: Limit = Limit::strict("mailed-codes", 50, 86_400, By::Subject);
-/// Mails to an address that a network asks for.
+/// Mails to an email address that clients of one network ask for.
 pub(crate) const MAILS: Limit = Limit::strict("mails", 10, 3_600, By::Subject);
-/// Mails to an address, whoever asks for them.
+/// Mails to an email address, from all networks together.
 pub(crate) const MAILS_OF_ADDRESS: Limit = Limit::strict("mails-address", 60, 3_600, By::Subject);
 /// Mails that a network asks for.
 pub(crate) const MAILS_OF_NETWORK: Limit = Limit::strict("mails-network", 60, 3_600, By::Subject);

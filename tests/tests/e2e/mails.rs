@@ -105,7 +105,7 @@ async fn an_address_is_of_who_verifies_it() {
         sign_in(&market, json!({ "email": email, "password": "q7 lamps!" })).await,
         401
     );
-    // What was mailed before it was the owner's is of no use now, nor is it told to whoever comes later.
+    // A code that was mailed before the owner verified the address fails now, and later sign-ups get no code.
     let proof = json!({ "challenge": id, "code": code });
     thief.post("/v1/email-confirmations", proof).await.fails(409, "taken");
     let late = thief.post("/v1/accounts", new(&unique("t"))).await.expect(201);

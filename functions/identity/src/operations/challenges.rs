@@ -265,8 +265,8 @@ async fn owner(
         .map(|account| (challenge, account)))
 }
 
-/// Sets a new password for the account whose mail has the code. All of its sessions and tokens end; and its second factor, if
-/// whoever made it had never verified the address.
+/// Sets a new password for the account whose mail has the code. Its sessions and access tokens end. If nobody had verified the email
+/// address before, the second factor is removed too: a stranger may have set it up.
 pub(crate) async fn reset_password(cx: &Context, answer: &Answered<'_>, new: &str) -> Result<(), IdentityError> {
     let outcome = cx.commit(|tx| async move {
         let Some((challenge, account)) = owner(&tx, Purpose::ResetPassword, answer).await? else {

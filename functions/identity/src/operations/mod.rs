@@ -114,7 +114,7 @@ pub async fn sign_up(cx: &Context, new: NewAccount) -> Result<SignedUp, Identity
     Ok(signed_up)
 }
 
-/// Whether this is the address of `SOUK_FIRST_ADMIN`: whoever verifies it is an admin.
+/// Whether this is the email address in `SOUK_FIRST_ADMIN`. The account that verifies it becomes an admin.
 fn is_first_admin(cx: &Context, email: &str) -> bool {
     cx.settings.first_admin.as_deref().map(email_key) == Some(email_key(email))
 }

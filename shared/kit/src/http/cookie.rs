@@ -1,7 +1,8 @@
 //! The cookie of a session, for pages of this origin.
 //!
-//! A browser sends it with every request to this host, whoever made it. So what may change something is refused unless the
-//! browser says that a page of the same origin sent it: by `Sec-Fetch-Site`, or by `Origin` where that is missing.
+//! A browser sends the cookie with every request to this host, also with those that pages of other sites make. So a request with the
+//! cookie that may change something is refused unless the browser says that a page of the same origin sent it: by
+//! `Sec-Fetch-Site`, or by `Origin` where that is missing.
 
 use std::sync::Arc;
 
